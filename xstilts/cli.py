@@ -1,0 +1,403 @@
+"""The command line: arguments in, tables out, and the wiring of the packages below.
+
+Exit status 0: done; 1: it ran and failed; 2: the input is wrong and nothing was started.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+
+from xstilts import __version__
+from xstilts.errors import ConfigError, Problem, XstiltsError
+
+app = typer.Typer(
+    help="Sweeps over intermediate tasks (STILTs) for zero-shot cross-lingual transfer.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="The catalogue of tasks.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+File = Annotated[Path, typer.Argument(help="A sweep file.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
+Storage = Annotated[
+    Path, typer.Option(help="The folder that the sweep file names under `storage`.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace a value of the file.")
+]
+P = ParamSpec("P")
+
+
+def _command(
+    example: str, registry: typer.Typer = app, name: str | None = None
+) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a command whose users' errors are one clear line each, and show its examples."""
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        @wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                function(*args, **kwargs)
+            except XstiltsError as error:
+                err.print(str(error), style="red", markup=False, soft_wrap=True)
+                raise typer.Exit(error.exit_status) from None
+
+        registry.command(name=name, epilog=f"Example: {example}")(guarded)
+        return function
+
+    return register
+
+
+@_command("xstilts quickstart --dir trial")
+def quickstart(
+    directory: Annotated[
+        Path, typer.Option("--dir", help="Where to run it; made if it is not there.")
+    ] = Path("xstilts-quickstart"),
+) -> None:
+    """Run a real sweep on the miniature benchmark, which the package brings; about 4 minutes."""
+    file = _quickstart_file()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError([Problem("--dir", "cannot be made", str(error))]) from error
+    out.print(f"Sweep file: {file}\nFolder:     {directory.resolve()}", soft_wrap=True)
+    _sweep(file, base=directory.resolve(), address=None)
+
+
+@_command("xstilts validate sweeps/*.yaml")
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Show every problem of the sweep files at once."""
+    from xstilts.config.load import load_sweep
+
+    problems: dict[str, list[str]] = {}
+    for file in files:
+        try:
+            load_sweep(file)
+            problems[str(file)] = []
+        except ConfigError as error:
+            problems[str(file)] = [str(problem) for problem in error.problems]
+    if as_json:
+        _print_json(problems)
+    else:
+        for file_name, lines in problems.items():
+            for line in lines or [f"{file_name}: valid"]:
+                out.print(line, markup=False, soft_wrap=True)
+    raise typer.Exit(2 if any(problems.values()) else 0)
+
+
+@_command("xstilts plan sweeps/quickstart.yaml")
+def plan(file: File, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Show what a sweep will do: trials, stages, what exists, examples, steps, disk."""
+    from xstilts.config.load import load_sweep
+    from xstilts.report.forecast import forecast, forecast_tables
+    from xstilts.run.places import Places, take_inventory
+    from xstilts.run.store import Store
+    from xstilts.search.preflight import check_storage
+    from xstilts.search.proposals import target_points
+
+    sweep = load_sweep(file, overrides or [])
+    places = Places.of(sweep)
+    check_storage(places)
+    summary = forecast(
+        sweep, take_inventory(sweep, places), target_points(sweep), Store(places.storage), places
+    )
+    if as_json:
+        _print_json(summary)
+    else:
+        out.print(forecast_tables(summary))
+
+
+@_command("xstilts sweep sweeps/quickstart.yaml")
+def sweep(
+    file: File,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A running Ray cluster (`auto`: this machine's); none starts its own."),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Launch a sweep, or resume it after an interruption: the same command."""
+    _sweep(file, base=Path.cwd(), address=address, overrides=overrides or [])
+
+
+@_command("xstilts run sweeps/quickstart.yaml --point '{intermediate: nli}'")
+def run(
+    file: File,
+    overrides: Overrides = None,
+    trial: Annotated[
+        str | None, typer.Option(help="Rebuild this trial of the sweep from its record.")
+    ] = None,
+    point: Annotated[
+        str, typer.Option(help="The trial's parameters in YAML; absent ones are drawn.")
+    ] = "{intermediate: none}",
+    seed: Annotated[int | None, typer.Option(help="The trial's seed; the file's first.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run one trial in this process, without Ray."""
+    from xstilts.config.load import load_sweep
+    from xstilts.run.single import run_single
+    from xstilts.search.proposals import target_points
+
+    sweep = load_sweep(file, overrides or [])
+    record = run_single(sweep, target_points(sweep), trial, point, seed, err.print)
+    if as_json:
+        _print_json(record)
+    else:
+        metrics = record["metrics"].items()
+        for key, value in metrics:
+            if key.endswith(("/avg", "/zero_shot")) or key.startswith(("dev/", "group/")):
+                out.print(f"{key:<32} {value:6.2f}")
+        out.print(f"{record['trial']}: {record['state']}")
+    if record["state"] != "finished":
+        raise typer.Exit(1)
+
+
+@_command("xstilts status quickstart")
+def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -> None:
+    """Show where a sweep stands, running or not."""
+    import time
+
+    from xstilts.report.live import render, trial_views
+    from xstilts.report.results import load_results
+
+    results = load_results(_places(storage, name))
+    views = trial_views(results.places, time.time())
+    if as_json:
+        _print_json([{key: getattr(view, key) for key in view.__slots__} for view in views])
+        return
+    started = min((time.time() - view.elapsed_s for view in views), default=time.time())
+    wanted = results.sweep.search.encoder.trials * len(results.sweep.seeds)
+    out.print(render(results.sweep, results.places, started, wanted))
+    _print_lines(results.warnings())
+
+
+@_command("xstilts report quickstart --format markdown")
+def report(
+    name: Name,
+    storage: Storage = Path("runs"),
+    form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
+    as_json: Json = False,
+    sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
+) -> None:
+    """Show the tables of a sweep and write its report and pictures."""
+    from xstilts.report import tables
+    from xstilts.report.publish import try_publish, write_report
+    from xstilts.report.results import load_results
+
+    form = "json" if as_json else form
+    writers: dict[str, Callable[[], str]] = {
+        "markdown": lambda: tables.as_markdown(results),
+        "csv": lambda: tables.best_table(results).csv(),
+        "json": lambda: tables.as_json_text(results),
+    }
+    if form not in ("text", *writers):
+        known = "text, markdown, csv, json"
+        raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
+    results = load_results(_places(storage, name))
+    pictures = write_report(results)
+    if form == "text":
+        _print_results(results, pictures)
+    else:
+        sys.stdout.write(writers[form]())
+    if sync and (trouble := try_publish(_tracker(results), results)):
+        raise XstiltsError(f"MLflow was not brought up to date: {trouble}")
+
+
+@_command("xstilts ui quickstart --port 5000")
+def ui(
+    name: Annotated[str | None, typer.Argument(help="The sweep's name.")] = None,
+    storage: Storage = Path("runs"),
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+) -> None:
+    """Open the MLflow UI on the sweep's store, on loopback; Ctrl-C ends it."""
+    import os
+    import subprocess
+
+    from xstilts.report.results import load_results
+
+    uri = f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+    if name is not None:
+        results = load_results(_places(storage, name))
+        uri = results.places.tracking_uri(results.sweep)
+    elif not (storage / "mlflow.db").exists():
+        raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{storage}"')])
+    if not uri.startswith("sqlite:"):
+        out.print(f"The sweep's runs are on the server {uri}")
+        return
+    out.print(f"http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    try:
+        raise typer.Exit(subprocess.call(command, env={**os.environ, **quiet}))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+@_command("xstilts data list --json", data_app, "list")
+def data_list(as_json: Json = False) -> None:
+    """List the tasks that sweep files may name."""
+    from rich import box
+    from rich.table import Table
+
+    from xstilts.tasks import known_tasks
+
+    header = ("name", "role", "kind", "languages", "metric", "source")
+    rows = [
+        (
+            task.name,
+            "target" if task.is_target else "intermediate",
+            task.kind,
+            " ".join(task.languages),
+            ", ".join(task.metrics) or "-",
+            task.source.hub_id,
+        )
+        for task in known_tasks()
+    ]
+    if as_json:
+        _print_json([dict(zip(header, row, strict=True)) for row in rows])
+        return
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _quickstart_file() -> Path:
+    """The sweep file of the quickstart: in a wheel beside the benchmark, in a checkout at its
+    place among the sweep files."""
+    package = Path(__file__).parent
+    packed = package / "mini" / "quickstart.yaml"
+    return packed if packed.exists() else package.parent / "sweeps" / "quickstart.yaml"
+
+
+def _sweep(file: Path, base: Path, address: str | None, overrides: list[str] | None = None) -> None:
+    from xstilts.config.load import load_sweep
+    from xstilts.report.live import watching
+    from xstilts.report.mirror import Mirror
+    from xstilts.report.publish import try_publish, write_report
+    from xstilts.report.results import load_results
+    from xstilts.run.places import Places, take_inventory
+    from xstilts.search import launch
+    from xstilts.search.preflight import check_storage
+
+    sweep = load_sweep(file, overrides or [])
+    places = Places.of(sweep, base)
+    check_storage(places)
+    inventory = take_inventory(sweep, places, base)
+    trouble = ""
+    with launch.prepared(sweep, places, inventory) as ready:
+        results = load_results(places)
+        tracker = _tracker(results)
+        if launch.is_complete(ready):
+            out.print(f"{sweep.name}: everything is done already")
+        else:
+            mirror = Mirror(tracker, results)
+            try:
+                with watching(out, sweep, places, mirror.step):
+                    launch.run_trials(ready, address)
+            except KeyboardInterrupt:
+                pass
+        is_complete = launch.is_complete(ready)
+        results = load_results(places)
+        pictures = write_report(results)
+        trouble = try_publish(tracker, results)
+    _print_results(results, pictures)
+    if trouble:
+        err.print(
+            f"MLflow is not up to date ({trouble}); `xstilts report {sweep.name} --sync` "
+            "brings it up to date when it can be reached.",
+            style="yellow",
+            markup=False,
+        )
+    storage = f" --storage {places.storage}"
+    out.print(f"MLflow UI: xstilts ui {sweep.name}{storage}", soft_wrap=True)
+    if not is_complete:
+        if not results.failed:
+            err.print("The sweep is not finished; the same command goes on where it stopped.")
+        raise typer.Exit(1)
+
+
+def _tracker(results: Any) -> Any:
+    from xstilts.tracking.mlflow import MlflowTracker
+
+    places = results.places
+    uri = places.tracking_uri(results.sweep)
+    return MlflowTracker(uri, results.sweep.name, places.storage / "mlartifacts")
+
+
+def _places(storage: Path, name: str) -> Any:
+    from xstilts.files import PLAIN_NAME
+    from xstilts.run.places import Places
+
+    if not PLAIN_NAME.fullmatch(name):
+        rule = "is a plain name: letters, digits, `.`, `_`, `-`, no path"
+        raise ConfigError([Problem("NAME", rule, f'"{name}"')])
+    return Places(storage.resolve(), name)
+
+
+def _print_results(results: Any, pictures: list[Path]) -> None:
+    from xstilts.report.tables import best_table, grid_table
+
+    if results.finished:
+        out.print(best_table(results).rich())
+        out.print(grid_table(results).rich())
+    _print_lines(results.warnings())
+    for picture in pictures:
+        out.print(f"Heat map:  {picture}", soft_wrap=True)
+
+
+def _print_lines(lines: list[str]) -> None:
+    for line in lines:
+        out.print(line, style="yellow", markup=False)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(name)s: %(message)s")
+
+
+def main() -> None:
+    """The `xstilts` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The sweep file: schema, search space, recipes, loading with all problems at once."""

@@ -1,0 +1,88 @@
+"""What a valid sweep implies: its search spaces, its candidates, the languages of its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xstilts.config.schema import ParameterSpec, Sweep
+from xstilts.config.space import Choice, Dimension, Parameter, Simplex, Space, in_dependency_order
+from xstilts.tasks import Task, lookup
+
+NONE = "none"
+"""The empty mixture: the baseline."""
+
+
+def candidates(sweep: Sweep) -> tuple[str, ...]:
+    """The values of `intermediate` that the search may draw."""
+    spec = sweep.search.encoder.space.get("intermediate")
+    return spec.choice if spec and spec.choice else (NONE, *sweep.intermediates)
+
+
+def encoder_space(sweep: Sweep) -> Space:
+    """The outer search space, with what a file may leave out: `intermediate` and `model`.
+
+    Raises:
+        ValueError: the conditions form a circle; `check` reports it before.
+    """
+    declared = sweep.search.encoder.space
+    parameters = []
+    if "intermediate" not in declared:
+        parameters.append(Parameter("intermediate", Choice(candidates(sweep))))
+    if "model" not in declared:
+        parameters.append(Parameter("model", Choice(tuple(sweep.models))))
+    trained = tuple(value for value in candidates(sweep) if value != NONE)
+    for name, spec in declared.items():
+        if spec.simplex:
+            parameters += [
+                _parameter(
+                    name,
+                    spec,
+                    Simplex(mixture.tasks, spec.simplex_step),
+                    also={"intermediate": (intermediate,)},
+                    label=f"rate/{intermediate}",
+                )
+                for intermediate, mixture in sweep.intermediates.items()
+                if mixture.rates == "search" and intermediate in trained
+            ]
+        else:
+            # The baseline has no intermediate stage, hence none of its parameters.
+            also = {"intermediate": trained} if name.startswith("intermediate.") else {}
+            parameters.append(_parameter(name, spec, spec.dimension(), also))
+    return Space(in_dependency_order(parameters))
+
+
+def target_space(sweep: Sweep) -> Space:
+    """The inner search space."""
+    declared = sweep.search.target.space
+    return Space(
+        tuple(_parameter(name, spec, spec.dimension(), {}) for name, spec in declared.items())
+    )
+
+
+def selected_targets(sweep: Sweep) -> tuple[Task, ...]:
+    """The targets that have a dev set, in the order of the file."""
+    tasks = (lookup(name) for name in sweep.targets)
+    return tuple(task for task in tasks if "dev" in task.splits)
+
+
+def languages_of(sweep: Sweep, target: Task) -> tuple[str, ...]:
+    """The languages in which a sweep evaluates a target."""
+    if sweep.languages == "all":
+        return target.languages
+    return tuple(language for language in target.languages if language in sweep.languages)
+
+
+def _parameter(
+    name: str,
+    spec: ParameterSpec,
+    dimension: Dimension,
+    also: Mapping[str, tuple[Any, ...]],
+    label: str = "",
+) -> Parameter:
+    """A parameter under the file's conditions and those that follow from its name."""
+    when: dict[str, tuple[Any, ...]] = dict(also)
+    for parent, wanted in spec.when.items():
+        allowed = tuple(wanted) if isinstance(wanted, list) else (wanted,)
+        when[parent] = tuple(v for v in when.get(parent, allowed) if v in allowed)
+    return Parameter(name, dimension, when, label or name)

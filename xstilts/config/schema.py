@@ -1,0 +1,218 @@
+"""The sweep file as pydantic models: strict, frozen, unknown keys refused.
+
+What one key alone can violate is checked here; what needs two keys, the catalogue or the machine
+is checked in `check.py` and by the preflight.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from xstilts.config.space import Choice, Float, Int
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
+
+
+class Model(BaseModel):
+    """Base of every section: frozen, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelSpec(Model):
+    """A pretrained encoder: a folder that `from_pretrained` reads, or `builtin:mini`."""
+
+    path: Annotated[str, Field(min_length=1)]
+
+
+class DataSpec(Model):
+    """Where the data sets are: a folder in the layout of the Hub, or `builtin:mini`."""
+
+    root: Annotated[str, Field(min_length=1)]
+
+
+class BudgetSpec(Model):
+    """How much an intermediate stage trains: examples in all, or passes over all its data."""
+
+    examples: PositiveInt | None = None
+    epochs: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> BudgetSpec:
+        if (self.examples is None) == (self.epochs is None):
+            raise ValueError("a budget has exactly one of `examples` and `epochs`")
+        return self
+
+
+class MlmSpec(Model):
+    """Languages of the MLM part, sampled with probability proportional to rows ** alpha."""
+
+    languages: Literal["all"] | tuple[str, ...] = "all"
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.3
+
+
+class IntermediateSpec(Model):
+    """One candidate: tasks, their rates by example, and the budget."""
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    rates: Literal["proportional", "uniform", "search"] | dict[str, float] = "proportional"
+    cap: PositiveInt | None = None
+    temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    budget: BudgetSpec | None = None
+    mlm: MlmSpec | None = None
+
+
+class ParameterSpec(Model):
+    """One dimension of a search space; exactly one of choice, float, int, simplex."""
+
+    choice: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
+    float_: Annotated[tuple[float, float] | None, Field(alias="float")] = None
+    int_: Annotated[tuple[int, int] | None, Field(alias="int")] = None
+    simplex: Literal[True] | None = None
+    log: bool = False
+    levels: Annotated[int, Field(ge=1, le=1000)] | None = None
+    step: PositiveInt | PositiveFloat | None = None
+    when: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_dimension(self) -> ParameterSpec:
+        given = [
+            name
+            for name, value in (
+                ("choice", self.choice),
+                ("float", self.float_),
+                ("int", self.int_),
+                ("simplex", self.simplex),
+            )
+            if value is not None
+        ]
+        if len(given) != 1:
+            raise ValueError(
+                "a parameter has exactly one of choice, float, int, simplex; "
+                f"got {', '.join(given) or 'none'}"
+            )
+        allowed = {"choice": set(), "float": {"log", "levels"}, "int": {"step"}}.get(
+            given[0], {"step"}
+        )
+        used = {
+            name
+            for name, value in (("log", self.log), ("levels", self.levels), ("step", self.step))
+            if value
+        }
+        if used - allowed:
+            raise ValueError(f"`{min(used - allowed)}` does not go with `{given[0]}`")
+        for bounds in (self.float_, self.int_):
+            if bounds is not None and bounds[0] > bounds[1]:
+                raise ValueError(f"the lower bound {bounds[0]} is above the upper {bounds[1]}")
+        if self.log and self.float_ is not None and self.float_[0] <= 0:
+            raise ValueError("a log scale needs a lower bound above 0")
+        if self.choice is not None and len(set(map(repr, self.choice))) < len(self.choice):
+            raise ValueError("a choice names a value twice")
+        if self.int_ is not None and self.step is not None and not isinstance(self.step, int):
+            raise ValueError("the step of an int is a whole number")
+        if self.simplex:
+            step = self.simplex_step
+            if not 0 < step <= 1 or abs(round(1 / step) * step - 1) > 1e-6:
+                raise ValueError(f"the step of a simplex divides 1 evenly; got {step}")
+        return self
+
+    @property
+    def simplex_step(self) -> float:
+        """The step of the rates."""
+        return float(self.step or 0.125)
+
+    def dimension(self) -> Choice | Float | Int:
+        """The dimension that this declares; a simplex needs its tasks and is built by `check`."""
+        if self.choice is not None:
+            return Choice(self.choice)
+        if self.float_ is not None:
+            return Float(*self.float_, log=self.log, levels=self.levels)
+        assert self.int_ is not None
+        return Int(*self.int_, step=int(self.step or 1))
+
+
+class SamplerSpec(Model):
+    """Who proposes: `tpe`, `random`, or `grid`, which ends when it is exhausted."""
+
+    name: Literal["tpe", "random", "grid"] = "tpe"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class EncoderSearchSpec(Model):
+    """The outer search: each proposal, with each seed, is one trial."""
+
+    trials: PositiveInt = 1
+    sampler: SamplerSpec = SamplerSpec()
+    space: dict[str, ParameterSpec] = {}
+
+
+class TargetSearchSpec(Model):
+    """The inner search: for each encoder and target, `trials` points, the best by dev."""
+
+    trials: PositiveInt = 1
+    space: dict[str, ParameterSpec] = {}
+
+
+class SearchSpec(Model):
+    """Both searches."""
+
+    encoder: EncoderSearchSpec = EncoderSearchSpec()
+    target: TargetSearchSpec = TargetSearchSpec()
+
+
+class EvaluationSpec(Model):
+    """Which labels score the trials: the test sets, or the dev sets of every language."""
+
+    split: Literal["test", "validation"] = "test"
+
+
+class ObjectiveSpec(Model):
+    """What the outer search maximises."""
+
+    metric: str = "dev/avg"
+    mode: Literal["max", "min"] = "max"
+
+
+class ResourcesSpec(Model):
+    """What one trial is allocated; CPUs are also its number of threads."""
+
+    gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    cpus_per_trial: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _whole_or_fraction(self) -> ResourcesSpec:
+        if self.gpus_per_trial > 1:
+            raise ValueError(
+                f"gpus_per_trial is 0, a fraction of one GPU, or 1; got {self.gpus_per_trial:g}"
+            )
+        return self
+
+
+class TrackingSpec(Model):
+    """The MLflow server; null is an SQLite file beside the storage."""
+
+    uri: str | None = None
+
+
+class Sweep(Model):
+    """One sweep file."""
+
+    name: PlainName
+    benchmark: Literal["mini", "custom"]
+    recipe: str
+    models: Annotated[dict[PlainName, ModelSpec], Field(min_length=1)]
+    data: DataSpec
+    intermediates: dict[PlainName, IntermediateSpec] = {}
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    languages: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
+    evaluation: EvaluationSpec = EvaluationSpec()
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    search: SearchSpec = SearchSpec()
+    objective: ObjectiveSpec = ObjectiveSpec()
+    resources: ResourcesSpec = ResourcesSpec()
+    storage: Annotated[str, Field(min_length=1)] = "./runs"
+    tracking: TrackingSpec = TrackingSpec()

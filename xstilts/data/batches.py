@@ -1,0 +1,73 @@
+"""Which examples a stage sees, in which order: deterministic from the seed, by task.
+
+The order of a task's examples depends on the seed, the phase and the task alone - not on the rate
+of the task, the other tasks or the learning rate - so that trials see paired draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from xstilts.files import derive_seed
+from xstilts.plan.mixture import allocate
+from xstilts.plan.stage import Part, Train
+
+
+def generator(seed: int, *purpose: str) -> np.random.Generator:
+    """A NumPy generator for one use of randomness."""
+    return np.random.default_rng(derive_seed(seed, *purpose))
+
+
+def schedule(stage: Train) -> list[int]:
+    """The part that each optimiser step trains, one task a step as in jiant.
+
+    Every part gets exactly its steps; their order is a seeded shuffle.
+    """
+    steps = [i for i, part in enumerate(stage.parts) for _ in range(part.num_steps)]
+    generator(stage.seed, stage.phase, "schedule").shuffle(steps)
+    return steps
+
+
+def example_order(part: Part, seed: int, phase: str) -> np.ndarray:
+    """The examples that a part draws: (examples,), positions in its languages' rows joined.
+
+    Every pass over a language is a new permutation. With several languages each gives its share
+    of the examples, and the languages are shuffled together.
+    """
+    task = part.train.task
+    counts = allocate(part.examples, part.shares)
+    offset, drawn = 0, []
+    for (language, rows), count in zip(part.train.rows, counts, strict=True):
+        source = generator(seed, phase, "order", task, language)
+        passes = [source.permutation(rows) for _ in range(-(-count // max(rows, 1)))]
+        if passes:
+            drawn.append(offset + np.concatenate(passes)[:count])
+        offset += rows
+    order = np.concatenate(drawn)
+    if len(drawn) > 1:
+        generator(seed, phase, "languages", task).shuffle(order)
+    return order
+
+
+def batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Consecutive batches of an order; the last may be smaller."""
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Positions in batches of similar length, the longest first, at most `max_tokens` padded.
+
+    For evaluation only, where the order changes nothing but the speed.
+    """
+    batch: list[int] = []
+    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        longest = lengths[batch[0]] if batch else lengths[position]
+        if batch and (len(batch) + 1) * longest > max_tokens:
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch

@@ -1,0 +1,137 @@
+"""Take the inventory: hash weights, tokenizers and data sets, count rows. Imports no torch.
+
+Hashes are remembered by path, size and time of change, so that a second launch reads nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import yaml
+
+from xstilts.data.sources import dataset_files
+from xstilts.errors import ConfigError, DataError, Problem
+from xstilts.files import read_json, sha256_of, sha256_of_file, write_json
+from xstilts.plan.inventory import ModelFacts, row_key
+from xstilts.tasks import Task
+
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"),
+)
+
+
+class Hashes:
+    """sha256 of files, remembered in one JSON file by path, size and modification time."""
+
+    def __init__(self, memory: Path):
+        self._memory = memory
+        self._known: dict[str, list[int | str]] = {}
+        if memory.exists():
+            self._known = read_json(memory)
+        self._is_changed = False
+
+    def of(self, path: Path) -> str:
+        """The hash of one file."""
+        stat = path.stat()
+        known = self._known.get(str(path))
+        if known and known[:2] == [stat.st_size, stat.st_mtime_ns]:
+            return str(known[2])
+        digest = sha256_of_file(path)
+        self._known[str(path)] = [stat.st_size, stat.st_mtime_ns, digest]
+        self._is_changed = True
+        return digest
+
+    def of_files(self, root: Path, paths: Iterable[Path]) -> str:
+        """The hash of several files with their names relative to `root`."""
+        return sha256_of({path.relative_to(root).as_posix(): self.of(path) for path in paths})
+
+    def save(self) -> None:
+        """Write what was learnt."""
+        if self._is_changed:
+            write_json(self._memory, self._known)
+
+
+def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
+    """Identity of a folder that `from_pretrained` reads.
+
+    Raises:
+        ConfigError: the folder, its configuration, weights or tokenizer is missing.
+    """
+
+    def refuse(rule: str, repair: str) -> ConfigError:
+        return ConfigError([Problem(where, rule, f'"{folder}"', repair)])
+
+    if not folder.is_dir():
+        raise refuse("no such folder", "give a folder that from_pretrained reads")
+    config = folder / "config.json"
+    if not config.is_file():
+        raise refuse("the folder has no config.json", "give the folder that holds it")
+    weights = sorted({*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")})
+    if not any((folder / name).is_file() for name in WEIGHT_FILES):
+        raise refuse("the folder has no weights", "it must hold model.safetensors (or its index)")
+    tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not any(path.name not in ("tokenizer_config.json",) for path in tokenizer):
+        raise refuse("the folder has no tokenizer", "it must hold tokenizer.json or its sources")
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        num_layers = int(settings.get("num_hidden_layers") or settings["n_layers"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise refuse(
+            f"its config.json does not name num_hidden_layers ({error!r})", "repair the file"
+        ) from error
+    return ModelFacts(
+        path=str(folder),
+        weights=hashes.of_files(folder, [config, *weights]),
+        tokenizer=hashes.of_files(folder, tokenizer),
+        num_layers=num_layers,
+        num_bytes=sum(path.stat().st_size for path in weights),
+    )
+
+
+def data_identity(root: Path, hub_id: str, hashes: Hashes) -> str:
+    """Identity of one data set: all its files, by name and content.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    return hashes.of_files(root, dataset_files(root, hub_id))
+
+
+def count_rows(root: Path, task: Task, use: str, language: str) -> int:
+    """Rows of one use in one language, from the Parquet footers; 0 where a file is absent.
+
+    Raises:
+        DataError: the data set's README does not declare the configuration or the split.
+    """
+    folder = root / task.source.hub_id
+    config, split = task.source.config_of(language), task.splits[use]
+    pattern = declared_files(folder).get((config, split))
+    if pattern is None:
+        raise DataError(
+            f"{task.name}: {row_key(task, use, language)} is not declared in the README of {folder}"
+        )
+    paths = sorted(folder.glob(pattern))
+    return sum(parquet.read_metadata(path).num_rows for path in paths)
+
+
+def declared_files(folder: Path) -> dict[tuple[str, str], str]:
+    """The file patterns that a data set's README declares, by configuration and split.
+
+    Raises:
+        DataError: there is no README, or its header does not parse.
+    """
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        header = yaml.safe_load(text.split("---")[1])
+        return {
+            (str(config["config_name"]), str(entry["split"])): str(entry["path"])
+            for config in header["configs"]
+            for entry in config["data_files"]
+        }
+    except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise DataError(f"{folder}: README.md does not declare its data files ({error})") from error

@@ -1,0 +1,60 @@
+"""The errors that users see: one line each that says where, the rule, what was given, the repair.
+
+Everything below a command raises one of these for a user's mistake or a failed run; a bug in the
+package itself stays an ordinary exception with its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class XstiltsError(Exception):
+    """Base of all errors that a command prints without a traceback. `exit_status` is 1 or 2."""
+
+    exit_status = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with an input: `where: rule; got ...; repair`."""
+
+    where: str
+    rule: str
+    got: str = ""
+    repair: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.rule]
+        if self.got:
+            parts.append(f"got {self.got}")
+        if self.repair:
+            parts.append(self.repair)
+        return f"{self.where}: {'; '.join(parts)}"
+
+
+class ConfigError(XstiltsError):
+    """The input is wrong and nothing was started; holds every problem that was found."""
+
+    exit_status = 2
+
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class DataError(XstiltsError):
+    """A data set is missing, unreadable or not what its task declares."""
+
+
+class StageError(XstiltsError):
+    """A stage could not be computed."""
+
+
+class StoreError(XstiltsError):
+    """The storage cannot be used as a store of stages."""
+
+
+class TrackingError(XstiltsError):
+    """The tracking server did not take what it was given; training goes on without it."""

@@ -1,0 +1,28 @@
+"""Kinds: the behaviour of each sort of task. `get(task.kind)` is the only way to one."""
+
+from __future__ import annotations
+
+from xstilts.kinds.choice import Choice
+from xstilts.kinds.kind import Kind
+from xstilts.kinds.mlm import Mlm
+from xstilts.kinds.pair import Pair
+from xstilts.kinds.retrieval import Retrieval
+from xstilts.kinds.span import Span
+from xstilts.kinds.tagging import Tagging
+
+_KINDS: dict[str, Kind] = {
+    "pair": Pair(),
+    "choice": Choice(),
+    "tagging": Tagging(),
+    "span": Span(),
+    "retrieval": Retrieval(),
+    "mlm": Mlm(),
+}
+
+
+def get(name: str) -> Kind:
+    """The kind of that name."""
+    return _KINDS[name]
+
+
+__all__ = ["Kind", "get"]

@@ -1,0 +1,86 @@
+"""Multiple choice: a prompt and some choices, each scored alone, softmax over the choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xstilts.kinds.kind import (
+    Batch,
+    Encoded,
+    Rows,
+    SequenceHead,
+    Vocabulary,
+    most_frequent,
+    pad_inputs,
+    sequence_columns,
+)
+from xstilts.scores import metrics
+from xstilts.tasks import Task
+
+
+class Choice:
+    """Reads `prompt`, `choices` (as many in every row), `label` (a position, as text or number)."""
+
+    def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
+        """One group of sequences a row; over-long prompts lose tokens on the left, as in jiant."""
+        count, width = len(rows["prompt"]), len(rows["choices"][0])
+        prompts = [prompt for prompt in rows["prompt"] for _ in range(width)]
+        choices = [choice for group in rows["choices"] for choice in group]
+        side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
+        try:
+            encoding = tokenizer(prompts, choices, truncation="only_first", max_length=max_length)
+        finally:
+            tokenizer.truncation_side = side
+        groups = {
+            name: [column[i * width : (i + 1) * width] for i in range(count)]
+            for name, column in sequence_columns(encoding).items()
+        }
+        labels = [int(label) for label in rows["label"]]
+        features = {"example": range(count), **groups, "label": labels}
+        examples = {"id": [str(i) for i in range(count)], "label": labels}
+        return Encoded(pa.table(features), pa.table(examples))
+
+    def collate(
+        self, features: Rows, vocabulary: Vocabulary, generator: np.random.Generator
+    ) -> Batch:
+        """Sequences are the rows' choices in order; `targets["label"]`: (rows,), int64."""
+        names = [name for name in ("input_ids", "token_type_ids") if name in features]
+        flat = {name: [ids for group in features[name] for ids in group] for name in names}
+        labels = torch.tensor(features["label"])
+        return Batch(pad_inputs(flat, vocabulary), {"label": labels})
+
+    def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
+        """One output a choice."""
+        return SequenceHead(hidden_size, 1, dropout)
+
+    def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy over the choices."""
+        labels = batch.targets["label"]
+        return functional.cross_entropy(head(hidden).float().view(len(labels), -1), labels)
+
+    def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
+        """The most likely choice's position."""
+        assert head is not None
+        scores = head(hidden).view(len(batch.targets["label"]), -1)
+        positions: list[Any] = scores.argmax(-1).tolist()
+        return positions
+
+    def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
+        """Positions."""
+        return list(outputs)
+
+    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
+        """Accuracy."""
+        return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
+
+    def constant(self, examples: pa.Table, task: Task) -> list[Any]:
+        """The most frequent position everywhere."""
+        labels = examples["label"].to_pylist()
+        return [most_frequent(labels)] * len(labels)

@@ -1,0 +1,176 @@
+"""The protocol that every kind keeps, and what kinds share: encoded rows, batches, heads.
+
+A kind turns rows into features, features into batches, hidden states into a loss or predictions,
+predictions into scores. It knows no files, no YAML and no trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from xstilts.tasks import Task
+
+Rows = Mapping[str, Sequence[Any]]
+"""Columns of one data set: the names that the kind reads, values as the Hub has them; labels as
+names."""
+
+IGNORED = -100
+"""The label of positions that give no loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Rows as a model reads them.
+
+    `features` has a row for every input sequence (or, for multiple choice, group of sequences):
+    `example` (position in `examples`), `input_ids`, and what the kind adds. `examples` has a row
+    for every scored item: `id`, the gold, and what decoding needs.
+    """
+
+    features: pa.Table
+    examples: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tensors of one step: `inputs` for the encoder, `targets` for the kind.
+
+    `inputs["input_ids"]`: (sequences, length), int64; `attention_mask` alike, 1 where not padded.
+    """
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        return Batch(
+            {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()},
+            {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What collating needs of a tokenizer. `special_ids` are never masked."""
+
+    pad_id: int
+    mask_id: int
+    size: int
+    special_ids: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Vocabulary:
+        """The vocabulary of a transformers tokenizer."""
+        return cls(
+            pad_id=tokenizer.pad_token_id,
+            mask_id=-1 if tokenizer.mask_token_id is None else tokenizer.mask_token_id,
+            size=len(tokenizer),
+            special_ids=tuple(sorted(tokenizer.all_special_ids)),
+        )
+
+
+class Kind(Protocol):
+    """The behaviour of a sort of task."""
+
+    def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
+        """Turn rows into features and examples; sequences are at most `max_length` long."""
+
+    def collate(
+        self, features: Rows, vocabulary: Vocabulary, generator: np.random.Generator
+    ) -> Batch:
+        """Pad features to the longest and stack them; all randomness is the generator's."""
+
+    def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
+        """A head, not yet initialised."""
+
+    def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+        """Mean loss of a batch; `hidden`: (sequences, length, hidden size)."""
+
+    def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
+        """What decoding needs of each feature, on the host."""
+
+    def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
+        """A JSON-able prediction for every example, in their order."""
+
+    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
+        """The kind's metrics, 0-100."""
+
+    def constant(self, examples: pa.Table, task: Task) -> list[Any]:
+        """The predictions of a majority class, which a trained model must beat."""
+
+
+def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
+    """Stack sequences of unequal length: (sequences, longest), int64."""
+    longest = max(map(len, sequences))
+    array = np.full((len(sequences), longest), value, dtype=np.int64)
+    for row, sequence in zip(array, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(array)
+
+
+def pad_inputs(features: Rows, vocabulary: Vocabulary) -> dict[str, Tensor]:
+    """The encoder's inputs of features that hold one sequence each."""
+    lengths = torch.tensor([len(ids) for ids in features["input_ids"]])
+    inputs = {"input_ids": pad(features["input_ids"], vocabulary.pad_id)}
+    positions = torch.arange(inputs["input_ids"].shape[1])
+    inputs["attention_mask"] = (positions < lengths[:, None]).long()
+    if "token_type_ids" in features:
+        inputs["token_type_ids"] = pad(features["token_type_ids"], 0)
+    return inputs
+
+
+def sequence_columns(encoding: Mapping[str, Any]) -> dict[str, list[list[int]]]:
+    """The columns of a tokenizer's output that the encoder reads, and no others."""
+    names = ("input_ids", "token_type_ids")
+    return {name: list(encoding[name]) for name in names if name in encoding}
+
+
+def label_ids(rows: Rows, task: Task) -> list[int]:
+    """Labels by their name, as positions in `task.labels`."""
+    positions = {label: i for i, label in enumerate(task.labels)}
+    return [positions[label] for label in rows["label"]]
+
+
+class SequenceHead(nn.Module):
+    """Dropout, dense, tanh, dropout, linear on the first token, as jiant's classification head."""
+
+    def __init__(self, hidden_size: int, num_outputs: int, dropout: float):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.output = nn.Linear(hidden_size, num_outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(sequences, length, hidden size) to (sequences, outputs)."""
+        first = self.dropout(hidden[:, 0])
+        scores: Tensor = self.output(self.dropout(torch.tanh(self.dense(first))))
+        return scores
+
+
+class TokenHead(nn.Module):
+    """Dropout and linear on every token."""
+
+    def __init__(self, hidden_size: int, num_outputs: int, dropout: float):
+        super().__init__()
+        self.output = nn.Linear(hidden_size, num_outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(sequences, length, hidden size) to (sequences, length, outputs)."""
+        scores: Tensor = self.output(self.dropout(hidden))
+        return scores
+
+
+def most_frequent(values: Sequence[Any]) -> Any:
+    """The value that occurs most often; ties go to the one that occurs first."""
+    counts: dict[Any, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    return max(counts, key=lambda value: counts[value])

@@ -1,0 +1,84 @@
+"""Masked-language modelling, as a part of mixtures: 15 % of the tokens, 80/10/10.
+
+Devlin et al. 2019 (arXiv 1810.04805, section 3.1). The head is the pretrained one; the model
+computes it at masked positions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xstilts.kinds.kind import IGNORED, Batch, Encoded, Rows, Vocabulary, pad, pad_inputs
+from xstilts.tasks import Task
+
+MASK_RATE = 0.15
+
+
+class Mlm:
+    """Reads `text`."""
+
+    def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
+        """One sequence a text, cut at `max_length`."""
+        encoding = tokenizer(list(rows["text"]), truncation=True, max_length=max_length)
+        count = len(rows["text"])
+        features = {"example": range(count), "input_ids": list(encoding["input_ids"])}
+        return Encoded(pa.table(features), pa.table({"id": [str(i) for i in range(count)]}))
+
+    def collate(
+        self, features: Rows, vocabulary: Vocabulary, generator: np.random.Generator
+    ) -> Batch:
+        """Mask dynamically; `targets["label"]`: (sequences, length), int64, the original tokens at
+        masked positions and `IGNORED` elsewhere."""
+        masked, labels = [], []
+        for ids in features["input_ids"]:
+            original = np.asarray(ids, dtype=np.int64)
+            draws = generator.random((2, len(original)))
+            others = generator.integers(0, vocabulary.size, len(original))
+            open_ = ~np.isin(original, vocabulary.special_ids)
+            chosen = open_ & (draws[0] < MASK_RATE)
+            if open_.any() and not chosen.any():
+                # A sequence without a masked token would give no loss: mask its luckiest one.
+                chosen[np.where(open_, draws[0], 2.0).argmin()] = True
+            replaced = np.where(draws[1] < 0.8, vocabulary.mask_id, original)
+            replaced = np.where(draws[1] >= 0.9, others, replaced)
+            masked.append(np.where(chosen, replaced, original))
+            labels.append(np.where(chosen, original, IGNORED))
+        inputs = pad_inputs({"input_ids": masked}, vocabulary)
+        return Batch(inputs, {"label": pad(labels, IGNORED)})
+
+    def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
+        """The LM head comes from the checkpoint; asking for a fresh one is a bug."""
+        raise TypeError("the LM head is the pretrained one")
+
+    def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy over the vocabulary at masked positions."""
+        labels = batch.targets["label"]
+        chosen = labels != IGNORED
+        return functional.cross_entropy(head(hidden[chosen]).float(), labels[chosen])
+
+    def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
+        """The number of masked tokens and their summed loss."""
+        assert head is not None
+        count = int((batch.targets["label"] != IGNORED).sum())
+        total = float(self.loss(head, hidden, batch)) * count
+        rows = len(batch.targets["label"])
+        return [(total / rows, count / rows)] * rows
+
+    def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
+        """Summed losses and counts, as they are."""
+        return [list(output) for output in outputs]
+
+    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
+        """Mean loss of a masked token, in nats."""
+        total = sum(loss for loss, _ in predictions)
+        return {"loss": total / sum(count for _, count in predictions)}
+
+    def constant(self, examples: pa.Table, task: Task) -> list[Any]:
+        """MLM has no majority class; asking for one is a bug."""
+        raise TypeError("MLM is not selected by score")

@@ -1,0 +1,78 @@
+"""Pair classification: two texts, one label (entailment, paraphrase)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xstilts.kinds.kind import (
+    Batch,
+    Encoded,
+    Rows,
+    SequenceHead,
+    Vocabulary,
+    label_ids,
+    most_frequent,
+    pad_inputs,
+    sequence_columns,
+)
+from xstilts.scores import metrics
+from xstilts.tasks import Task
+
+
+class Pair:
+    """Reads `premise`, `hypothesis`, `label`."""
+
+    def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
+        """One sequence a pair; over-long pairs lose tokens of the longer text first."""
+        encoding = tokenizer(
+            list(rows["premise"]),
+            list(rows["hypothesis"]),
+            truncation="longest_first",
+            max_length=max_length,
+        )
+        count = len(rows["premise"])
+        labels = label_ids(rows, task)
+        features = {"example": range(count), **sequence_columns(encoding), "label": labels}
+        examples = {"id": [str(i) for i in range(count)], "label": list(rows["label"])}
+        return Encoded(pa.table(features), pa.table(examples))
+
+    def collate(
+        self, features: Rows, vocabulary: Vocabulary, generator: np.random.Generator
+    ) -> Batch:
+        """`targets["label"]`: (sequences,), int64."""
+        labels = torch.tensor(features["label"])
+        return Batch(pad_inputs(features, vocabulary), {"label": labels})
+
+    def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
+        """One output a label."""
+        return SequenceHead(hidden_size, len(task.labels), dropout)
+
+    def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy over the labels."""
+        return functional.cross_entropy(head(hidden).float(), batch.targets["label"])
+
+    def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
+        """The most likely label's position."""
+        assert head is not None
+        positions: list[Any] = head(hidden).argmax(-1).tolist()
+        return positions
+
+    def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
+        """Labels by name."""
+        return [task.labels[position] for position in outputs]
+
+    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
+        """Accuracy."""
+        return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
+
+    def constant(self, examples: pa.Table, task: Task) -> list[Any]:
+        """The most frequent label everywhere."""
+        labels = examples["label"].to_pylist()
+        return [most_frequent(labels)] * len(labels)

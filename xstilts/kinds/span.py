@@ -1,0 +1,164 @@
+"""Span QA: the answer is a span of the context, cut from the original text by offsets.
+
+Long contexts become overlapping windows; a window without the answer points to the first token.
+Decoding never answers null: these data sets (SQuAD v1.1's form) always have an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xstilts.kinds.kind import (
+    Batch,
+    Encoded,
+    Rows,
+    TokenHead,
+    Vocabulary,
+    pad_inputs,
+    sequence_columns,
+)
+from xstilts.scores import metrics
+from xstilts.tasks import Task
+
+STRIDE = 128
+MAX_QUERY_TOKENS = 64
+MAX_ANSWER_TOKENS = 30
+"""XTREME's values (its run_squad scripts); the stride shrinks with short windows."""
+
+
+class Span:
+    """Reads `id`, `context`, `question`, `answers` (`text` and `answer_start` lists)."""
+
+    def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
+        """A feature for every window, with the characters that its tokens cover."""
+        questions = _cut_questions(rows["question"], tokenizer)
+        encoding = tokenizer(
+            questions,
+            list(rows["context"]),
+            truncation="only_second",
+            max_length=max_length,
+            stride=min(STRIDE, max(1, (max_length - MAX_QUERY_TOKENS) // 2 - 4)),
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        windows = encoding["overflow_to_sample_mapping"]
+        columns: dict[str, list[Any]] = {"begins": [], "ends": [], "start": [], "end": []}
+        for i, row in enumerate(windows):
+            inside = [sequence == 1 for sequence in encoding.sequence_ids(i)]
+            offsets = encoding["offset_mapping"][i]
+            begins = [b if ok else -1 for (b, _), ok in zip(offsets, inside, strict=True)]
+            ends = [e if ok else -1 for (_, e), ok in zip(offsets, inside, strict=True)]
+            start, end = _answer_tokens(begins, ends, rows["answers"][row])
+            columns["begins"].append(begins)
+            columns["ends"].append(ends)
+            columns["start"].append(start)
+            columns["end"].append(end)
+        features = {"example": list(windows), **sequence_columns(encoding), **columns}
+        examples = {
+            "id": list(rows["id"]),
+            "context": list(rows["context"]),
+            "answers": [list(answers["text"]) for answers in rows["answers"]],
+        }
+        return Encoded(pa.table(features), pa.table(examples))
+
+    def collate(
+        self, features: Rows, vocabulary: Vocabulary, generator: np.random.Generator
+    ) -> Batch:
+        """`targets["start"]`, `["end"]`: (sequences,), int64."""
+        targets = {name: torch.tensor(features[name]) for name in ("start", "end")}
+        return Batch(pad_inputs(features, vocabulary), targets)
+
+    def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
+        """Two outputs a token: start and end."""
+        return TokenHead(hidden_size, 2, dropout)
+
+    def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+        """Mean of the start's and the end's cross-entropy over the tokens."""
+        scores = _scores(head, hidden, batch)
+        start = functional.cross_entropy(scores[..., 0], batch.targets["start"])
+        end = functional.cross_entropy(scores[..., 1], batch.targets["end"])
+        return (start + end) / 2
+
+    def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
+        """(length, 2) start and end scores of a window, without its padding."""
+        assert head is not None
+        scores = _scores(head, hidden, batch).cpu().numpy()
+        lengths = batch.inputs["attention_mask"].sum(-1).tolist()
+        return [row[:length] for row, length in zip(scores, lengths, strict=True)]
+
+    def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
+        """The best span over all windows of every example, as text."""
+        columns = encoded.features.select(["example", "begins", "ends"]).to_pydict()
+        contexts = encoded.examples["context"].to_pylist()
+        best = [(-np.inf, "")] * len(contexts)
+        for scores, row, begins, ends in zip(outputs, *columns.values(), strict=True):
+            value, first, last = _best_span(scores, np.asarray(begins) >= 0)
+            if value > best[row][0]:
+                best[row] = (value, contexts[row][begins[first] : ends[last]].strip())
+        return [text for _, text in best]
+
+    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
+        """SQuAD's exact match and F1, means over the questions."""
+        pairs = list(zip(predictions, examples["answers"].to_pylist(), strict=True))
+        return {
+            "exact_match": fmean(metrics.exact_match(text, gold) for text, gold in pairs),
+            "f1": fmean(metrics.token_f1(text, gold) for text, gold in pairs),
+        }
+
+    def constant(self, examples: pa.Table, task: Task) -> list[Any]:
+        """The whole context: the best that knows nothing of the question."""
+        return list(examples["context"].to_pylist())
+
+
+def _cut_questions(questions: Sequence[str], tokenizer: Any) -> list[str]:
+    """Questions of at most `MAX_QUERY_TOKENS` tokens."""
+    encoding = tokenizer(list(questions), add_special_tokens=False, return_offsets_mapping=True)
+    cut = []
+    for question, offsets in zip(questions, encoding["offset_mapping"], strict=True):
+        too_long = len(offsets) > MAX_QUERY_TOKENS
+        cut.append(question[: offsets[MAX_QUERY_TOKENS - 1][1]] if too_long else question)
+    return cut
+
+
+def _answer_tokens(
+    begins: Sequence[int], ends: Sequence[int], answers: dict[str, Any]
+) -> tuple[int, int]:
+    """First and last token of the first gold answer; (0, 0) if the window does not hold it."""
+    if not answers["text"]:
+        return 0, 0
+    first_char = answers["answer_start"][0]
+    last_char = first_char + len(answers["text"][0])
+    inside = [i for i, begin in enumerate(begins) if begin >= 0 and ends[i] > begin]
+    tokens = [i for i in inside if ends[i] > first_char and begins[i] < last_char]
+    # A tokenizer may count the space before a word to the word, so a token that begins before the
+    # answer still belongs to it; a window that ends inside the answer does not hold it.
+    holds = inside and begins[inside[0]] <= first_char and ends[inside[-1]] >= last_char
+    return (tokens[0], tokens[-1]) if tokens and holds else (0, 0)
+
+
+def _scores(head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+    """(sequences, length, 2), float32, minus infinity at padding."""
+    scores: Tensor = head(hidden).float()
+    padded = batch.inputs["attention_mask"][..., None] == 0
+    return scores.masked_fill(padded, float("-inf"))
+
+
+def _best_span(scores: np.ndarray, allowed: np.ndarray) -> tuple[float, int, int]:
+    """The best allowed span of at most `MAX_ANSWER_TOKENS` tokens: value, first, last."""
+    start = np.where(allowed, scores[:, 0], -np.inf)
+    end = np.where(allowed, scores[:, 1], -np.inf)
+    best = (-np.inf, 0, 0)
+    for width in range(min(MAX_ANSWER_TOKENS, len(start))):
+        sums = start[: len(start) - width] + end[width:]
+        first = int(sums.argmax())
+        if sums[first] > best[0]:
+            best = (float(sums[first]), first, first + width)
+    return best

@@ -1,0 +1,1 @@
+"""What a trial will do, known before a GPU is touched: mixtures, stages, fingerprints, cost."""

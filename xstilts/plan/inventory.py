@@ -1,0 +1,63 @@
+"""Inventory: the identity and size of every input of a sweep, taken once before the launch.
+
+Stages are named by content, so a plan needs the hashes of weights, tokenizers and data sets and
+the row counts; `xstilts.data.inventory` takes them, this is what it hands over (as JSON).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xstilts.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A pretrained model: where it lies, what it contains. `num_bytes` is the weights' size."""
+
+    path: str
+    weights: str
+    tokenizer: str
+    num_layers: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Models by their name in the sweep; data sets by Hub id; rows by `hub_id|config|split`."""
+
+    models: Mapping[str, ModelFacts]
+    data_root: str
+    data: Mapping[str, str]
+    rows: Mapping[str, int]
+
+    def rows_of(self, task: Task, use: str, language: str) -> int:
+        """How many rows a task has for a use in a language."""
+        return self.rows[row_key(task, use, language)]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict that `from_json` reads."""
+        models = {
+            name: {field: getattr(facts, field) for field in ModelFacts.__slots__}
+            for name, facts in self.models.items()
+        }
+        return {
+            "models": models,
+            "data_root": self.data_root,
+            "data": dict(self.data),
+            "rows": dict(self.rows),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Inventory:
+        """The inventory that `to_json` wrote."""
+        models = {name: ModelFacts(**facts) for name, facts in value["models"].items()}
+        return cls(models, value["data_root"], value["data"], value["rows"])
+
+
+def row_key(task: Task, use: str, language: str) -> str:
+    """The key of `Inventory.rows`."""
+    source = task.source
+    return f"{source.hub_id}|{source.config_of(language)}|{task.splits[use]}"

@@ -1,0 +1,258 @@
+"""Plans: from a point of the search space to the stages of one trial.
+
+A pure function of the sweep, the inventory, the point and the seed, so that the driver, the
+worker and `xstilts plan` agree on every fingerprint without talking to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xstilts.config.derive import NONE, languages_of
+from xstilts.config.recipe import RECIPES, StageRecipe
+from xstilts.config.schema import IntermediateSpec, Sweep
+from xstilts.config.space import Point
+from xstilts.errors import ConfigError, Problem
+from xstilts.files import sha256_of
+from xstilts.plan.inventory import Inventory
+from xstilts.plan.mixture import allocate, num_examples, shares_of
+from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
+from xstilts.tasks import Task, lookup
+from xstilts.tasks.task import KINDS
+
+RETRIEVAL_LAYERS = {12: 8, 24: 14}
+"""Hidden state that retrieval pools, by depth, 0 being the embeddings: XTREME's for base and
+jiant's for large models. Other depths take the nearest to the same 0.6 of the depth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One encoder x one target set x one set of target parameters: a training stage."""
+
+    point: Point
+    stage: Train
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSet:
+    """Targets that share a training stage, with the cells of the inner search.
+
+    Retrieval targets have no cells: they are evaluated on the encoder itself.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPlan:
+    """Everything that one trial does. `rates` holds the share of every intermediate task."""
+
+    trial_id: str
+    config_id: str
+    point: Point
+    seed: int
+    model: str
+    intermediate: str
+    rates: Mapping[str, float]
+    pretrained: Pretrained
+    encoder: Pretrained | Train
+    target_sets: tuple[TargetSet, ...]
+
+    @property
+    def training_stages(self) -> tuple[Train, ...]:
+        """All training stages: the intermediate, if there is one, then every cell's."""
+        cells = [cell.stage for group in self.target_sets for cell in group.cells]
+        return (self.encoder, *cells) if isinstance(self.encoder, Train) else tuple(cells)
+
+
+class Planner:
+    """Plans the trials of one sweep.
+
+    `target_points` gives, for a target set and a seed, the points of the inner search.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        inventory: Inventory,
+        target_points: Mapping[str, Sequence[Point]],
+    ):
+        self.sweep = sweep
+        self.inventory = inventory
+        self.target_points = target_points
+        self.recipe = RECIPES[sweep.recipe]
+        self.precision = "bf16" if sweep.resources.gpus_per_trial > 0 else "fp32"
+
+    def plan(self, point: Point, seed: int) -> TrialPlan:
+        """The plan of the trial at a point of the encoder space with a seed."""
+        model, intermediate = point["model"], point["intermediate"]
+        facts = self.inventory.models[model]
+        pretrained = Pretrained(model, facts.path, facts.weights, facts.tokenizer)
+        encoder: Pretrained | Train = pretrained
+        rates: dict[str, float] = {}
+        if intermediate != NONE:
+            encoder, rates = self._intermediate(pretrained, intermediate, point, seed)
+        config_id = sha256_of(point)[:12]
+        return TrialPlan(
+            trial_id=f"{intermediate}-{config_id[:8]}-s{seed}",
+            config_id=config_id,
+            point=point,
+            seed=seed,
+            model=model,
+            intermediate=intermediate,
+            rates=rates,
+            pretrained=pretrained,
+            encoder=encoder,
+            target_sets=tuple(
+                TargetSet(name, targets, self._cells(encoder, name, point, seed))
+                for name, targets in target_sets(self.sweep).items()
+            ),
+        )
+
+    def evaluation(self, parent: Pretrained | Train, target: str, model: str) -> Evaluate:
+        """The evaluation of a target on the stage that was chosen for it."""
+        task = lookup(target)
+        split = self.sweep.evaluation.split
+        languages = languages_of(self.sweep, task)
+        max_length = self._recipe("target", target, {}).max_length
+        layer = None
+        if task.kind == "retrieval":
+            layer = retrieval_layer(self.inventory.models[model].num_layers)
+        rows = self._rows(task, split, languages, max_length)
+        return Evaluate(parent, rows, split, layer, self.precision)
+
+    def _intermediate(
+        self, parent: Pretrained, name: str, point: Point, seed: int
+    ) -> tuple[Train, dict[str, float]]:
+        spec = self.sweep.intermediates[name]
+        overrides = _overrides(point, "intermediate")
+        overrides.pop("rates", None)
+        recipes = {task: self._recipe("intermediate", task, overrides) for task in spec.tasks}
+        languages = {task: _train_languages(lookup(task), spec) for task in spec.tasks}
+        sizes = {
+            task: sum(self.inventory.rows_of(lookup(task), "train", x) for x in languages[task])
+            for task in spec.tasks
+        }
+        shares = shares_of(spec, sizes, point.get("intermediate.rates"))
+        common = self._recipe("intermediate", "", overrides)
+        total = num_examples(spec, sizes, common.epochs)
+        counts = allocate(total, list(shares.values()))
+        parts = []
+        for task, examples in zip(shares, counts, strict=True):
+            if examples:
+                alpha = spec.mlm.alpha if spec.mlm else 0.3
+                part = self._part(task, recipes[task], languages[task], examples, alpha)
+                parts.append(part)
+        # One task keeps its own learning rate; a mixture takes the phase's.
+        recipe = recipes[parts[0].train.task] if len(parts) == 1 else common
+        stage = Train(
+            parent, "intermediate", name, tuple(parts), recipe, seed, precision=self.precision
+        )
+        return stage, shares
+
+    def _cells(
+        self, encoder: Pretrained | Train, name: str, point: Point, seed: int
+    ) -> tuple[Cell, ...]:
+        task = lookup(name)
+        if not task.is_trained:
+            return ()
+        cells = []
+        for target_point in self.target_points[target_key(name, seed)]:
+            recipe = self._recipe("target", name, {**_overrides(point, "target"), **target_point})
+            rows = self.inventory.rows_of(task, "train", task.train_language)
+            examples = max(1, round(recipe.epochs * rows))
+            part = self._part(name, recipe, (task.train_language,), examples, 1.0)
+            stage = Train(encoder, "target", name, (part,), recipe, seed, self.precision)
+            cells.append(Cell(dict(target_point), stage))
+        return tuple(cells)
+
+    def _part(
+        self,
+        name: str,
+        recipe: StageRecipe,
+        languages: tuple[str, ...],
+        examples: int,
+        alpha: float,
+    ) -> Part:
+        task = lookup(name)
+        train = self._rows(task, "train", languages, recipe.max_length)
+        weights = [count**alpha for _, count in train.rows]
+        dev = None
+        if "dev" in task.splits:
+            dev = self._rows(task, "dev", (task.train_language,), recipe.max_length)
+        shares = tuple(weight / sum(weights) for weight in weights)
+        return Part(train, dev, examples, recipe.batch_size, shares)
+
+    def _rows(self, task: Task, use: str, languages: tuple[str, ...], max_length: int) -> Rows:
+        counts = tuple((x, self.inventory.rows_of(task, use, x)) for x in languages)
+        return Rows(
+            task=task.name,
+            use=use,
+            source=self.inventory.data[task.source.hub_id],
+            rows=counts,
+            task_version=task.version,
+            encoding_version=KINDS[task.kind],
+            labels=task.labels,
+            max_length=max_length,
+        )
+
+    def _recipe(self, phase: str, task: str, overrides: Mapping[str, Any]) -> StageRecipe:
+        return self.recipe.for_task(phase, task, overrides)
+
+
+def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
+    """The targets by the task whose training data they are fine-tuned on."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for target in sweep.targets:
+        groups[target] = (*groups.get(target, ()), target)
+    return groups
+
+
+def target_key(name: str, seed: int) -> str:
+    """The key of `Planner.target_points`."""
+    return f"{name}|{seed}"
+
+
+def retrieval_layer(num_layers: int) -> int:
+    """The hidden state that retrieval pools in a model of that depth."""
+    return RETRIEVAL_LAYERS.get(num_layers, max(1, round(0.6 * num_layers)))
+
+
+def check_rows(sweep: Sweep, inventory: Inventory) -> None:
+    """Refuse a sweep whose data lack rows that it needs.
+
+    Raises:
+        ConfigError: a task that takes part has no rows for a use.
+    """
+    problems = []
+    names = [name for spec in sweep.intermediates.values() for name in spec.tasks]
+    for name in dict.fromkeys((*names, *sweep.targets)):
+        task = lookup(name)
+        uses = [use for use in ("train", "dev") if use in task.splits]
+        wanted = [(use, language) for use in uses for language in task.languages_of(use)]
+        if name in sweep.targets:
+            split = sweep.evaluation.split
+            wanted += [(split, language) for language in languages_of(sweep, task)]
+        problems += [
+            Problem(f"data.root: {name}", f"has no rows for {use} in {language}")
+            for use, language in wanted
+            if not inventory.rows_of(task, use, language)
+        ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _train_languages(task: Task, spec: IntermediateSpec) -> tuple[str, ...]:
+    if task.kind == "mlm" and spec.mlm is not None and spec.mlm.languages != "all":
+        return tuple(spec.mlm.languages)
+    return task.languages_of("train")
+
+
+def _overrides(point: Point, phase: str) -> dict[str, Any]:
+    """The recipe fields that a point sets for a phase."""
+    prefix = f"{phase}."
+    return {key.removeprefix(prefix): v for key, v in point.items() if key.startswith(prefix)}

@@ -1,0 +1,154 @@
+"""Stages: frozen nodes of a trial's tree, known by the fingerprint of their inputs.
+
+`Pretrained -> Train (intermediate) -> Train (target) -> Evaluate`. Two stages with one
+fingerprint are one stage: it is computed once and read by all. Fields named in `RUNTIME_ONLY`
+change how a stage is computed or shown, not what it yields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any
+
+from xstilts.config.recipe import StageRecipe
+from xstilts.files import sha256_of
+
+VERSION = 1
+"""Version of what stages compute; raise it when equal inputs give other results."""
+
+RUNTIME_ONLY = frozenset({"path", "label", "model"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one use of a task: which data set by content, which languages, how many of each."""
+
+    task: str
+    use: str
+    source: str
+    rows: tuple[tuple[str, int], ...]
+    task_version: int
+    encoding_version: int
+    labels: tuple[str, ...]
+    max_length: int
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in all languages."""
+        return sum(count for _, count in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One task of a mixture: its rows and how many examples the stage draws from them.
+
+    `shares` are the languages' shares of the examples, in the order of `train.rows`.
+    """
+
+    train: Rows
+    dev: Rows | None
+    examples: int
+    batch_size: int
+    shares: tuple[float, ...]
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps: each draws `batch_size` examples, the last perhaps fewer."""
+        return -(-self.examples // self.batch_size)
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the rows."""
+        return self.examples / self.train.num_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """The pretrained encoder with its tokenizer, by the sha256 of their files."""
+
+    model: str
+    path: str
+    weights: str
+    tokenizer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Training of one mixture from a parent's encoder; heads start fresh.
+
+    `phase` is `intermediate` or `target`. `recipe` holds what is common to the parts; its
+    `batch_size`, `max_length` and `epochs` have become the parts' own and count no more.
+    """
+
+    parent: Pretrained | Train
+    phase: str
+    label: str
+    parts: tuple[Part, ...]
+    recipe: StageRecipe
+    seed: int
+    precision: str = "fp32"
+    attention: str = "sdpa"
+    world_size: int = 1
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps of the stage."""
+        return sum(part.num_steps for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Zero-shot evaluation of a target in its languages, by the encoder and head of the parent.
+
+    `layer` is the hidden state that retrieval pools, None elsewhere.
+    """
+
+    parent: Pretrained | Train
+    rows: Rows
+    split: str
+    layer: int | None
+    precision: str = "fp32"
+
+
+Stage = Pretrained | Train | Evaluate
+
+
+@cache
+def fingerprint(stage: Stage) -> str:
+    """Hex sha256 of everything that a stage's result depends on."""
+    return sha256_of({"class": type(stage).__name__, "version": VERSION, **_inputs(stage)})
+
+
+def stage_name(stage: Stage) -> str:
+    """The stage's folder name: readable, unique by twelve digits of the fingerprint."""
+    if isinstance(stage, Train):
+        words = [stage.phase, "-".join(part.train.task for part in stage.parts)]
+    elif isinstance(stage, Evaluate):
+        words = ["evaluate", stage.rows.task]
+    else:
+        words = ["pretrained", stage.model]
+    return f"{'-'.join(words)[:47]}-{fingerprint(stage)[:12]}"
+
+
+def _inputs(stage: Stage) -> dict[str, Any]:
+    inputs = {
+        field.name: _value(getattr(stage, field.name))
+        for field in fields(stage)
+        if field.name not in RUNTIME_ONLY
+    }
+    if isinstance(stage, Train):
+        for name in ("batch_size", "max_length", "epochs"):
+            del inputs["recipe"][name]
+    return inputs
+
+
+def _value(value: Any) -> Any:
+    """A field as JSON; a parent stands for itself by its fingerprint."""
+    if isinstance(value, (Pretrained, Train, Evaluate)):
+        return fingerprint(value)
+    if is_dataclass(value):
+        return {field.name: _value(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_value(item) for item in value]
+    return value

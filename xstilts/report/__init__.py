@@ -1,0 +1,1 @@
+"""Reports: tables and pictures of a sweep, from its trials' records alone."""

@@ -1,0 +1,156 @@
+"""Publish a sweep: tables and pictures into its folder, records into the tracker.
+
+Everything is rebuilt from the records, so publishing again after a lost tracker, a deleted file or
+an extended sweep gives what an undisturbed sweep would have given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from xstilts.errors import TrackingError
+from xstilts.files import write_atomically, write_json
+from xstilts.report.pictures import gain_map, heat_map
+from xstilts.report.results import Results
+from xstilts.report.tables import as_json_text, as_markdown, column_names, tables
+from xstilts.run.trial import RECORD
+from xstilts.scores.table import COLUMNS
+from xstilts.tracking.runs import summary_run, trial_run
+from xstilts.tracking.tracker import Point, Tracker
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(results: Results) -> list[Path]:
+    """Write the report's files; the paths of the pictures."""
+    folder = results.places.report
+    write_atomically(folder / "report.md", as_markdown(results))
+    write_atomically(folder / "report.json", as_json_text(results))
+    for table, name in zip(
+        tables(results), ("best", "intermediates", "languages", "trials"), strict=True
+    ):
+        write_atomically(folder / f"{name}.csv", table.csv())
+    rows = [row for record in results.records for row in record["scores"]]
+    _write_parquet(rows, folder / "scores.parquet")
+    write_json(folder / "scores.json", rows)
+    return _write_pictures(results, folder)
+
+
+def publish_trial(tracker: Tracker, results: Results, record: Mapping[str, Any]) -> None:
+    """Write one trial's artifacts beside its record and its run into the tracker.
+
+    Raises:
+        TrackingError: see `Tracker.write`.
+    """
+    folder = results.places.trials / record["trial"]
+    tracker.write(trial_run(results.sweep, record, _trial_artifacts(results, record, folder), ()))
+
+
+def publish_sweep(tracker: Tracker, results: Results) -> None:
+    """Write every trial's run, with its gains, and the sweep's `summary`.
+
+    Raises:
+        TrackingError: see `Tracker.write`.
+    """
+    if not results.records:
+        return
+    ended = max(record["ended"] for record in results.records)
+    baselines = {best.target: best.baseline for best in results.best() if best.baseline}
+    for record in results.records:
+        gains = [
+            Point(
+                f"gain/{target}",
+                record["metrics"][f"{target}/avg"] - entry.score,
+                0,
+                round(ended * 1000),
+            )
+            for target, entry in sorted(baselines.items())
+            if f"{target}/avg" in record["metrics"] and record["state"] == "finished"
+        ]
+        folder = results.places.trials / record["trial"]
+        artifacts = _trial_artifacts(results, record, folder)
+        tracker.write(trial_run(results.sweep, record, artifacts, gains))
+    files = [path for path in sorted(results.places.report.glob("*")) if path.is_file()]
+    artifacts = {path.name: path for path in files}
+    artifacts["sweep.yaml"] = results.places.sweep / "sweep.yaml"
+    started = min(record["started"] for record in results.records)
+    tracker.write(summary_run(results.sweep, _summary(results), artifacts, started, ended))
+
+
+def try_publish(tracker: Tracker, results: Results) -> str:
+    """`publish_sweep`, with the reason instead of an error when the tracker is unreachable."""
+    try:
+        publish_sweep(tracker, results)
+    except TrackingError as error:
+        return str(error)
+    return ""
+
+
+def _summary(results: Results) -> dict[str, float]:
+    metrics = {f"best/{best.target}": best.best.score for best in results.best()}
+    metrics |= {f"gain/{b.target}": b.gain for b in results.best() if b.gain is not None}
+    if len(metrics) and len(results.best()) == len(results.sweep.targets):
+        scores = [best.best.score for best in results.best()]
+        metrics["best/avg"] = sum(scores) / len(scores)
+    return {**metrics, "trials": float(len(results.finished))}
+
+
+def _trial_artifacts(results: Results, record: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+    """The trial's record, score table, heat map and predictions, by their path in the run."""
+    table, picture = folder / "scores.parquet", folder / "languages.png"
+    # Made anew when the record is newer: a trial may have run again after a stage was lost.
+    is_fresh = picture.exists() and picture.stat().st_mtime >= (folder / RECORD).stat().st_mtime
+    if record["scores"] and not is_fresh:
+        _write_parquet(record["scores"], table)
+        write_json(folder / "scores.json", record["scores"])
+        grid = {
+            target: {
+                key.partition("/")[2]: value
+                for key, value in record["metrics"].items()
+                if key.startswith(f"{target}/") and _is_language(key)
+            }
+            for target in results.sweep.targets
+        }
+        heat_map(grid, _languages(grid), f"{record['trial']}: score by language", picture)
+    names = ("scores.parquet", "scores.json", "languages.png", RECORD)
+    artifacts = {name: folder / name for name in names if (folder / name).exists()}
+    artifacts["sweep.yaml"] = results.places.sweep / "sweep.yaml"
+    for stage in record["stages"]:
+        predictions = results.places.storage / "stages" / stage["name"] / "predictions"
+        for path in sorted(predictions.rglob("*")):
+            if path.is_file():
+                artifacts[f"predictions/{path.relative_to(predictions)}"] = path
+    return artifacts
+
+
+def _write_pictures(results: Results, folder: Path) -> list[Path]:
+    if not results.grid() or not results.best():
+        return []
+    by_intermediate, by_language = folder / "intermediates.png", folder / "languages.png"
+    name = results.sweep.name
+    gain_map(results.grid(), column_names(results), f"{name}: best by dev", by_intermediate)
+    grid = results.languages()
+    heat_map(grid, _languages(grid), f"{name}: best intermediate by language", by_language)
+    return [by_intermediate, by_language]
+
+
+def _languages(grid: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return sorted({language for row in grid.values() for language in row})
+
+
+def _is_language(key: str) -> bool:
+    """Whether a metric's key is `<target>/<language>` and no average."""
+    rest = key.partition("/")[2]
+    return "/" not in rest and rest not in ("avg", "zero_shot")
+
+
+def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pa.table(columns), path)

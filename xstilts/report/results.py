@@ -1,0 +1,131 @@
+"""Results of a sweep, read from its folder: records, comparisons, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xstilts.config.derive import languages_of
+from xstilts.config.load import parse_sweep
+from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError, Problem
+from xstilts.files import read_json
+from xstilts.run.places import SWEEP, Places
+from xstilts.run.trial import read_record
+from xstilts.scores.best import Best, TrialScores, best_for, entries_for
+from xstilts.tasks import lookup, suggest
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A sweep and the records of its trials, in the order of their names."""
+
+    sweep: Sweep
+    places: Places
+    records: Sequence[dict[str, Any]]
+
+    @property
+    def finished(self) -> list[dict[str, Any]]:
+        """Records of trials that reached their end."""
+        return [record for record in self.records if record["state"] == "finished"]
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """Records of trials that failed for their own reason."""
+        return [record for record in self.records if record["state"] == "failed"]
+
+    @property
+    def trials(self) -> list[TrialScores]:
+        """The finished trials as the comparison reads them."""
+        return [
+            TrialScores(
+                trial=record["trial"],
+                config=record["config"],
+                intermediate=record["intermediate"],
+                model=record["model"],
+                seed=record["seed"],
+                metrics=record["metrics"],
+                collapsed=tuple(record["collapsed"]),
+            )
+            for record in self.finished
+        ]
+
+    def selected_on(self, target: str) -> str:
+        """The dev metric that chooses for a target: its own, or the mean where it has none."""
+        return f"dev/{target}" if "dev" in lookup(target).splits else "dev/avg"
+
+    def best(self) -> list[Best]:
+        """The best intermediate of every target that has one, in the file's order."""
+        found = [
+            best_for(self.trials, target, self.selected_on(target), len(self.sweep.seeds))
+            for target in self.sweep.targets
+        ]
+        return [best for best in found if best is not None]
+
+    def grid(self) -> dict[str, dict[str, float]]:
+        """Target -> intermediate -> score of its best configuration by dev."""
+        grid: dict[str, dict[str, float]] = {}
+        for target in self.sweep.targets:
+            entries = entries_for(
+                self.trials, target, self.selected_on(target), len(self.sweep.seeds)
+            )
+            row = grid.setdefault(target, {})
+            for entry in entries:
+                row.setdefault(entry.intermediate, entry.score)
+        return grid
+
+    def languages(self) -> dict[str, dict[str, float]]:
+        """Target -> language -> score of the best configuration by dev, mean over its seeds."""
+        table: dict[str, dict[str, float]] = {}
+        for best in self.best():
+            members = [trial for trial in self.trials if trial.config == best.best.config]
+            for language in languages_of(self.sweep, lookup(best.target)):
+                values = [member.metrics[f"{best.target}/{language}"] for member in members]
+                table.setdefault(best.target, {})[language] = sum(values) / len(values)
+        return table
+
+    def warnings(self) -> list[str]:
+        """What a reader of the tables must know, a line each."""
+        lines = []
+        for target in self.sweep.targets:
+            collapsed = [
+                record["trial"] for record in self.finished if target in record["collapsed"]
+            ]
+            if collapsed:
+                lines.append(
+                    f"{target}: {len(collapsed)} of {len(self.finished)} trials did not beat the "
+                    f"majority class by 10 points on English dev and are left out: "
+                    f"{', '.join(collapsed)}"
+                )
+        lines += [
+            f"{record['trial']} failed: {record['error'].partition(chr(10))[0]}"
+            for record in self.failed
+        ]
+        holes = sorted({hole for record in self.finished for hole in record["missing"]})
+        return lines + [f"no {self.sweep.benchmark}/avg: {hole}" for hole in holes]
+
+
+def load_results(places: Places) -> Results:
+    """Read a sweep's folder.
+
+    Raises:
+        ConfigError: there is no sweep of that name.
+    """
+    if not (places.sweep / SWEEP).exists():
+        known = [path.name for path in sorted((places.storage / "sweeps").glob("*"))]
+        raise ConfigError(
+            [
+                Problem(
+                    "NAME",
+                    f"no sweep of that name under {places.storage}",
+                    f'"{places.name}"',
+                    suggest(places.name, known) if known else "launch one with `xstilts sweep`",
+                )
+            ]
+        )
+    sweep = parse_sweep(read_json(places.sweep / SWEEP), str(places.sweep / SWEEP))
+    folders: list[Path] = sorted(path for path in places.trials.glob("*") if path.is_dir())
+    records = [record for record in map(read_record, folders) if record is not None]
+    return Results(sweep, places, records)

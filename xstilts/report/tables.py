@@ -1,0 +1,192 @@
+"""Tables as text for the terminal, Markdown, CSV and JSON - one content, four forms."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from xstilts.report.results import Results
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, a header and rows of ready texts; all columns but the first are numbers or short."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def rich(self) -> Group:
+        """The table for a terminal."""
+        table = RichTable(
+            title=self.title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
+        )
+        for i, name in enumerate(self.header):
+            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        return Group(table, Text(self.note, style="dim")) if self.note else Group(table)
+
+    def markdown(self) -> str:
+        """The table as GitHub renders it."""
+        lines = [f"**{self.title}**", "", _pipe(self.header), _pipe(["---"] * len(self.header))]
+        lines += [_pipe(row) for row in self.rows]
+        return "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
+
+    def csv(self) -> str:
+        """The table as comma-separated values."""
+        stream = io.StringIO()
+        csv.writer(stream).writerows([self.header, *self.rows])
+        return stream.getvalue()
+
+
+def best_table(results: Results) -> Table:
+    """Best intermediate per target with the baseline beside it."""
+    rows = []
+    for best in results.best():
+        entry, baseline = best.best, best.baseline
+        rows.append(
+            [
+                best.target,
+                entry.intermediate,
+                _spread(entry.score, entry.spread),
+                "-" if baseline is None else _spread(baseline.score, baseline.spread),
+                "-" if best.gain is None else f"{best.gain:+.1f}",
+                f"{entry.dev:.1f}",
+                best.selected_on,
+                f"{best.candidates}/{best.baseline_candidates}",
+            ]
+        )
+    seeds = len(results.sweep.seeds)
+    header = ("target", "best", "score", "none", "gain", "dev", "chosen by", "configs")
+    return Table(
+        "Best intermediate per target (search)",
+        header,
+        rows,
+        f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
+        f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
+        "intermediate choice, from which each was chosen. Not confirmed with fresh seeds.",
+    )
+
+
+def grid_table(results: Results) -> Table:
+    """Targets x intermediates."""
+    grid = results.grid()
+    names = column_names(results)
+    rows = [
+        [target, *(f"{row[name]:.1f}" if name in row else "-" for name in names)]
+        for target, row in grid.items()
+    ]
+    return Table("Scores by target and intermediate", ("target", *names), rows)
+
+
+def languages_table(results: Results) -> Table:
+    """Targets x languages, of the best configuration."""
+    table = results.languages()
+    names = sorted({language for row in table.values() for language in row})
+    rows = [
+        [target, *(f"{row[name]:.1f}" if name in row else "-" for name in names)]
+        for target, row in table.items()
+    ]
+    return Table("Scores by target and language (best intermediate)", ("target", *names), rows)
+
+
+def trials_table(results: Results) -> Table:
+    """Every trial: what it was, its objective, its average, its time."""
+    name = next(
+        (
+            key
+            for r in results.finished
+            for key in r["metrics"]
+            if key.endswith("/avg") and key.split("/")[0] in (results.sweep.benchmark, "custom")
+        ),
+        "",
+    )
+    rows = [
+        [
+            record["trial"],
+            record["state"],
+            _number(record["objective"]),
+            _number(record["metrics"].get(name)),
+            f"{record['metrics']['cost/hours'] * 60:.1f}",
+        ]
+        for record in results.records
+    ]
+    header = ("trial", "state", results.sweep.objective.metric, name or "avg", "minutes")
+    return Table("Trials", header, rows)
+
+
+def tables(results: Results) -> list[Table]:
+    """All tables of the report, the most wanted first."""
+    return [
+        best_table(results),
+        grid_table(results),
+        languages_table(results),
+        trials_table(results),
+    ]
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """The report as one JSON document."""
+    return {
+        "sweep": results.sweep.name,
+        "best": [best.to_json() for best in results.best()],
+        "grid": results.grid(),
+        "languages": results.languages(),
+        "trials": [
+            {
+                key: record[key]
+                for key in (
+                    "trial",
+                    "state",
+                    "intermediate",
+                    "seed",
+                    "point",
+                    "objective",
+                    "metrics",
+                )
+            }
+            for record in results.records
+        ],
+        "warnings": results.warnings(),
+    }
+
+
+def as_markdown(results: Results) -> str:
+    """The report as one Markdown page."""
+    parts = [f"# {results.sweep.name}\n", *(table.markdown() for table in tables(results))]
+    parts += [f"- {line}" for line in results.warnings()]
+    return "\n".join(parts)
+
+
+def as_json_text(results: Results) -> str:
+    """`as_json` as text."""
+    return json.dumps(as_json(results), indent=1, ensure_ascii=False) + "\n"
+
+
+def column_names(results: Results) -> list[str]:
+    """Intermediates with a result, `none` first, then in the file's order."""
+    have = {name for row in results.grid().values() for name in row}
+    return [name for name in ("none", *results.sweep.intermediates) if name in have]
+
+
+def _spread(value: float, spread: float | None) -> str:
+    return f"{value:.1f}" if spread is None else f"{value:.1f} ±{spread:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _pipe(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,40 @@
+"""Predictions as files, in XTREME's submission layout: `predictions/<target>/<split>-<language>`.
+
+Labels and positions: one a line (`.tsv`). Tags: one a line, a blank line between sentences.
+Answers: a JSON object from question id to text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from xstilts.tasks import Task
+
+
+def write_predictions(
+    folder: Path,
+    task: Task,
+    split: str,
+    language: str,
+    predictions: Sequence[Any],
+    examples: pa.Table,
+) -> None:
+    """Write the predictions of one language below `folder`."""
+    ids = examples["id"].to_pylist()
+    if task.kind == "span":
+        text = json.dumps(dict(zip(ids, predictions, strict=True)), ensure_ascii=False, indent=0)
+        suffix = "json"
+    elif task.kind == "tagging":
+        text = "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in predictions)
+        suffix = "tsv"
+    else:
+        text = "".join(f"{prediction}\n" for prediction in predictions)
+        suffix = "tsv"
+    path = folder / "predictions" / task.name / f"{split}-{language}.{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

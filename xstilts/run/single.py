@@ -1,0 +1,123 @@
+"""One trial in this process, without Ray: by its parameters, or rebuilt from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from xstilts.config.derive import encoder_space
+from xstilts.config.schema import Sweep
+from xstilts.config.space import Choice, Float, Int, Point, Simplex
+from xstilts.errors import ConfigError, Problem
+from xstilts.plan.plan import Planner
+from xstilts.run.places import Places, take_inventory
+from xstilts.run.stages import Workshop
+from xstilts.run.store import Store
+from xstilts.run.trial import read_record, run_trial
+from xstilts.tasks import suggest
+
+
+class FirstSuggest:
+    """Suggests given values where there are some, else the first or lowest that is possible."""
+
+    def __init__(self, given: Mapping[str, Any]):
+        self._given = given
+
+    def draw(self, sweep: Sweep) -> Point:
+        """The point with the given values.
+
+        Raises:
+            ConfigError: a value is not in the space, or belongs to no active parameter.
+        """
+        point: Point = {}
+        problems = []
+        space = encoder_space(sweep)
+        for parameter in space.parameters:
+            if parameter.is_active(point):
+                value = self._given.get(parameter.name, _first(parameter.dimension))
+                if not _holds(parameter.dimension, value):
+                    rule = "is not in the search space"
+                    problems.append(Problem(f"--point: {parameter.name}", rule, repr(value)))
+                point[parameter.name] = value
+        known = {parameter.name for parameter in space.parameters}
+        problems += [
+            Problem(f"--point: {name}", "no active parameter", repr(name), suggest(name, known))
+            for name in self._given
+            if name not in point
+        ]
+        if problems:
+            raise ConfigError(problems)
+        return point
+
+
+def run_single(
+    sweep: Sweep,
+    target_points: Mapping[str, Sequence[Point]],
+    trial: str | None,
+    point_text: str,
+    seed: int | None,
+    tell: Callable[[str], Any],
+) -> dict[str, Any]:
+    """Run one trial and return its record.
+
+    Raises:
+        ConfigError: the trial, the point or the seed is unknown.
+    """
+    places = Places.of(sweep)
+    inventory = take_inventory(sweep, places)
+    planner = Planner(sweep, inventory, target_points)
+    if trial is not None:
+        record = _record_of(places, trial)
+        point, seed = record["point"], record["seed"]
+    else:
+        given = yaml.safe_load(point_text)
+        if not isinstance(given, dict):
+            rule = "is a mapping of parameters"
+            raise ConfigError([Problem("--point", rule, f'"{point_text}"', "{intermediate: none}")])
+        point = FirstSuggest(given).draw(sweep)
+        seed = sweep.seeds[0] if seed is None else seed
+    plan = planner.plan(point, seed) if seed in sweep.seeds else None
+    if plan is None:
+        raise ConfigError([Problem("--seed", "is one of the file's seeds", str(seed))])
+    resources = sweep.resources
+    workshop = Workshop(
+        places.storage,
+        Store(places.storage),
+        inventory,
+        threads=resources.cpus_per_trial,
+        uses_gpu=resources.gpus_per_trial > 0,
+    )
+    return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
+
+
+def _record_of(places: Places, trial: str) -> dict[str, Any]:
+    known = [path.name for path in places.trials.glob("*")]
+    record = read_record(places.trials / trial) if trial in known else None
+    if record is None:
+        rule = f'the sweep "{places.name}" has no such trial with a record'
+        raise ConfigError([Problem("--trial", rule, f'"{trial}"', suggest(trial, known))])
+    return record
+
+
+def _first(dimension: Choice | Float | Int | Simplex) -> Any:
+    if isinstance(dimension, Choice):
+        return dimension.values[0]
+    if isinstance(dimension, Simplex):
+        return {task: round(1 / len(dimension.tasks), 6) for task in dimension.tasks}
+    return dimension.low
+
+
+def _holds(dimension: Choice | Float | Int | Simplex, value: Any) -> bool:
+    if isinstance(dimension, Choice):
+        return value in dimension.values
+    if isinstance(dimension, Simplex):
+        return (
+            isinstance(value, dict)
+            and set(value) == set(dimension.tasks)
+            and all(isinstance(rate, (int, float)) and rate >= 0 for rate in value.values())
+            and sum(value.values()) > 0
+        )
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and dimension.low <= value <= dimension.high

@@ -1,0 +1,181 @@
+"""Compute one stage: from its description and its parent's folder to files and a manifest.
+
+Everything random in a stage comes from its own seed, so a stage gives the same bytes whichever
+trial, process or day computes it - on one device class, precision and number of threads, which
+the manifest records.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xstilts import kinds
+from xstilts.data.prepare import Encoder
+from xstilts.kinds.kind import Vocabulary
+from xstilts.plan.inventory import Inventory, ModelFacts
+from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint
+from xstilts.run.predictions import write_predictions
+from xstilts.run.store import Found, Store
+from xstilts.tasks import lookup
+from xstilts.training import model as models
+from xstilts.training.loop import PartData, train
+from xstilts.training.predict import predict
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[float], None]
+
+
+@dataclass
+class Workshop:
+    """What a process needs to compute stages; keeps tokenizers and encoded rows open."""
+
+    storage: Path
+    store: Store
+    inventory: Inventory
+    threads: int
+    uses_gpu: bool
+    _encoders: dict[str, Encoder] = field(default_factory=dict)
+    _vocabularies: dict[str, Vocabulary] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """The one device of a trial."""
+        return torch.device("cuda" if self.uses_gpu else "cpu")
+
+    def encoder_of(self, facts: ModelFacts) -> tuple[Encoder, Vocabulary]:
+        """Encoded rows and vocabulary of a model's tokenizer."""
+        if facts.tokenizer not in self._encoders:
+            tokenizer = models.load_tokenizer(Path(facts.path))
+            root = Path(self.inventory.data_root)
+            self._encoders[facts.tokenizer] = Encoder(
+                self.storage, root, tokenizer, facts.tokenizer
+            )
+            self._vocabularies[facts.tokenizer] = Vocabulary.of(tokenizer)
+        return self._encoders[facts.tokenizer], self._vocabularies[facts.tokenizer]
+
+    def run(self, stage: Train | Evaluate, owner: str, progress: Progress) -> Found:
+        """The stage from the store, computed now if nobody has.
+
+        Args:
+            owner: who pays for it, `sweep/trial`; goes into the manifest.
+            progress: called with the share that is done, 0-1.
+
+        Raises:
+            StageError: the training failed.
+            DataError: rows cannot be read.
+        """
+
+        def compute(folder: Path) -> dict[str, Any]:
+            started = time.time()
+            # Threads change the order of sums, hence the last bits of a result; OpenMP counts them
+            # for each calling thread, so this is said at every stage.
+            torch.set_num_threads(self.threads)
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
+            if isinstance(stage, Train):
+                manifest = self._train(stage, folder, progress)
+            else:
+                manifest = self._evaluate(stage, folder, progress)
+            seconds = time.time() - started
+            logger.info("%s: %.1f s", fingerprint(stage)[:12], seconds)
+            environment = {**environment_of(self.device.type), "threads": self.threads}
+            return {
+                **manifest,
+                "seconds": seconds,
+                "started": started,
+                "computed_by": owner,
+                "environment": environment,
+            }
+
+        return self.store.get(stage, compute)
+
+    def _train(self, stage: Train, folder: Path, progress: Progress) -> dict[str, Any]:
+        facts = self._model_of(stage)
+        encoder, vocabulary = self.encoder_of(facts)
+        tasks = {part.train.task: lookup(part.train.task) for part in stage.parts}
+        net = self._fresh_model(stage, tasks)
+        data = [self._part_data(part, encoder) for part in stage.parts]
+        outcome = train(net, stage, data, vocabulary, progress)
+        models.save(net, folder)
+        return {"outcome": asdict(outcome)}
+
+    def _evaluate(self, stage: Evaluate, folder: Path, progress: Progress) -> dict[str, Any]:
+        facts = self._model_of(stage)
+        encoder, vocabulary = self.encoder_of(facts)
+        task = lookup(stage.rows.task)
+        backbone = models.load_encoder(self._encoder_folder(stage.parent), "sdpa")
+        heads = {}
+        if task.is_trained and isinstance(stage.parent, Train):
+            hidden_size, _, _ = models.settings(backbone)
+            trained = {part.train.task: lookup(part.train.task) for part in stage.parent.parts}
+            heads = models.load_heads(self.store.path(stage.parent), trained, hidden_size)
+        net = models.Model(backbone, heads).to(self.device)
+        scores: dict[str, dict[str, float]] = {}
+        counts: dict[str, int] = {}
+        for i, (language, _) in enumerate(stage.rows.rows, start=1):
+            encoded = encoder.encoded(stage.rows, language)
+            predictions, _ = predict(
+                net, encoded, task, vocabulary, precision=stage.precision, layer=stage.layer
+            )
+            scores[language] = kinds.get(task.kind).score(predictions, encoded.examples, task)
+            counts[language] = encoded.examples.num_rows
+            write_predictions(folder, task, stage.split, language, predictions, encoded.examples)
+            progress(i / len(stage.rows.rows))
+        return {"scores": scores, "rows": counts}
+
+    def _fresh_model(self, stage: Train, tasks: dict[str, Any]) -> models.Model:
+        """The parent's encoder with new heads; an MLM part brings the pretrained LM head."""
+        folder = self._encoder_folder(stage.parent)
+        mlm = [name for name, task in tasks.items() if task.kind == "mlm"]
+        others = {name: task for name, task in tasks.items() if task.kind != "mlm"}
+        lm_heads = {}
+        if mlm:
+            backbone, head = models.load_encoder_with_lm_head(folder, stage.attention)
+            lm_heads = dict.fromkeys(mlm, head)
+        else:
+            backbone = models.load_encoder(folder, stage.attention)
+        hidden_size, dropout, std = models.settings(backbone)
+        heads = models.build_heads(others, hidden_size, dropout, std, stage.seed, stage.phase)
+        return models.Model(backbone, {**heads, **lm_heads}).to(self.device)
+
+    def _part_data(self, part: Part, encoder: Encoder) -> PartData:
+        rows = [encoder.encoded(part.train, language) for language, _ in part.train.rows]
+        dev = None
+        if part.dev is not None:
+            dev = encoder.encoded(part.dev, part.dev.rows[0][0])
+        return PartData(rows, dev)
+
+    def _encoder_folder(self, parent: Pretrained | Train) -> Path:
+        if isinstance(parent, Train):
+            return self.store.path(parent) / "encoder"
+        return Path(parent.path)
+
+    def _model_of(self, stage: Train | Evaluate) -> ModelFacts:
+        parent = stage.parent
+        while not isinstance(parent, Pretrained):
+            parent = parent.parent
+        return self.inventory.models[parent.model]
+
+
+@cache
+def environment_of(device: str) -> dict[str, str]:
+    """What produced a stage: versions and the kind of device."""
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
+    packages = ("xstilts", "torch", "transformers", "datasets", "tokenizers", "numpy")
+    return {
+        "device": device,
+        "device_name": name,
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }

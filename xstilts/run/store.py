@@ -1,0 +1,127 @@
+"""The store: stages on disk, by fingerprint, each computed once.
+
+A stage's folder appears complete or not at all: it is written elsewhere, `DONE` last, and renamed
+into place. Who computes holds the stage's lease; a folder without `DONE` does not exist.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xstilts.errors import StoreError
+from xstilts.files import HEARTBEAT_S, Lease, read_json, write_atomically, write_json
+from xstilts.plan.stage import Stage, fingerprint, stage_name
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+DONE = "DONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A stage's folder and manifest; whether it was there before; seconds waited for another."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    is_reused: bool
+    wait_s: float
+
+
+class Store:
+    """The stages under `<storage>/stages`."""
+
+    def __init__(self, storage: Path, heartbeat_s: float = HEARTBEAT_S):
+        self.folder = storage / "stages"
+        self._heartbeat_s = heartbeat_s
+
+    def path(self, stage: Stage) -> Path:
+        """Where a stage is, or would be."""
+        return self.folder / stage_name(stage)
+
+    def has(self, stage: Stage) -> bool:
+        """Whether a stage is complete."""
+        return (self.path(stage) / DONE).exists()
+
+    def read(self, stage: Stage) -> dict[str, Any]:
+        """A complete stage's manifest.
+
+        Raises:
+            StoreError: the folder holds another stage, or its manifest is damaged.
+        """
+        folder = self.path(stage)
+        try:
+            manifest: dict[str, Any] = read_json(folder / MANIFEST)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{folder}: {MANIFEST} cannot be read; delete the folder") from error
+        if manifest.get("fingerprint") != fingerprint(stage):
+            raise StoreError(f"{folder}: holds another stage; delete the folder")
+        return manifest
+
+    def is_in_work(self, stage: Stage) -> bool:
+        """Whether a living process computes the stage now."""
+        lease = self._lease(stage)
+        return lease.holder() is not None and not lease.is_stale()
+
+    def get(self, stage: Stage, compute: Callable[[Path], dict[str, Any]]) -> Found:
+        """The stage, computed if nobody has; waits while another process computes it.
+
+        `compute` writes the stage's files into the folder it is given and returns the manifest.
+        """
+        started = time.monotonic()
+        lease = self._lease(stage)
+        while True:
+            if self.has(stage):
+                waited = time.monotonic() - started
+                return Found(self.path(stage), self.read(stage), True, waited)
+            if lease.acquire():
+                break
+            time.sleep(min(1.0, self._heartbeat_s / 4))
+        waited = time.monotonic() - started
+        with lease.held():
+            if self.has(stage):  # finished between our look and our lease
+                return Found(self.path(stage), self.read(stage), True, waited)
+            return Found(self.path(stage), self._compute(stage, compute), False, waited)
+
+    def _lease(self, stage: Stage) -> Lease:
+        return Lease(self.folder / f"{stage_name(stage)}.lease", self._heartbeat_s)
+
+    def _compute(self, stage: Stage, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        final = self.path(stage)
+        # What a killed process left behind; we hold the lease, so nobody else writes there.
+        for rest in self.folder.glob(f".{final.name}.*"):
+            shutil.rmtree(rest, ignore_errors=True)
+        if final.exists():
+            shutil.rmtree(final)
+        temporary = self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}"
+        temporary.mkdir(parents=True)
+        try:
+            manifest = {"fingerprint": fingerprint(stage), "name": final.name, **compute(temporary)}
+            write_json(temporary / MANIFEST, manifest)
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    _flush(path)
+            write_atomically(temporary / DONE, "")
+            temporary.rename(final)
+        except OSError as error:
+            raise StoreError(f"{final}: cannot be written: {error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return manifest
+
+
+def _flush(path: Path) -> None:
+    """Make a file durable before the rename that makes it visible."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,262 @@
+"""Run one trial: walk its plan, stage by stage, and write its record.
+
+The same function runs under Ray, by `xstilts run` and in tests. A trial that is started again
+finds its finished stages in the store; its record is a view of them.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xstilts.config.derive import languages_of
+from xstilts.errors import XstiltsError
+from xstilts.files import read_json, write_json
+from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan
+from xstilts.plan.stage import Evaluate, Pretrained, Train, fingerprint, stage_name
+from xstilts.run.stages import Workshop
+from xstilts.run.store import Found, Store
+from xstilts.scores.aggregate import averages
+from xstilts.scores.table import Score, ScoreTable
+from xstilts.tasks import lookup
+
+RECORD = "record.json"
+STATUS = "status.json"
+STATUS_EVERY_S = 0.5
+
+
+@dataclass
+class TrialStatus:
+    """What a running trial is doing, for whoever watches; written at most twice a second."""
+
+    folder: Path
+    num_stages: int
+    started: float = field(default_factory=time.time)
+    done_stages: int = 0
+    _written: float = 0.0
+
+    def at(self, stage: str, share: float = 0.0) -> None:
+        """Note the stage that the trial is in and the share of it that is done."""
+        now = time.time()
+        if share and now - self._written < STATUS_EVERY_S:
+            return
+        self._written = now
+        done = (self.done_stages + share) / max(1, self.num_stages)
+        write_json(
+            self.folder / STATUS,
+            {"stage": stage, "done": min(done, 1.0), "started": self.started, "updated": now},
+        )
+
+
+class TrialRun:
+    """One trial on its way."""
+
+    def __init__(self, plan: TrialPlan, planner: Planner, workshop: Workshop, folder: Path):
+        self.plan = plan
+        self.planner = planner
+        self.sweep = planner.sweep
+        self.workshop = workshop
+        self.folder = folder
+        self.scores: list[Score] = []
+        self.stages: list[dict[str, Any]] = []
+        self.curves: dict[str, list[dict[str, float]]] = {}
+        self.chosen: dict[str, dict[str, Any]] = {}
+        self.collapsed: list[str] = []
+        self.environment: dict[str, Any] = {}
+        num_evaluations = len(self.sweep.targets)
+        self.status = TrialStatus(folder, len(plan.training_stages) + num_evaluations)
+
+    def run(self) -> dict[str, Any]:
+        """Compute or read every stage; the trial's record."""
+        if isinstance(self.plan.encoder, Train):
+            found = self._stage(self.plan.encoder, self.plan.encoder.label)
+            outcome = found.manifest["outcome"]
+            self.curves["intermediate"] = outcome["curve"]
+            self.collapsed += [f"intermediate/{task}" for task in outcome["collapsed"]]
+        for group in self.plan.target_sets:
+            parent: Pretrained | Train = self.plan.encoder
+            cell = None
+            if group.cells:
+                cell = self._best_cell(group)
+                parent = cell.stage
+            for target in group.targets:
+                self._evaluate(target, parent, cell)
+        return self.record("finished")
+
+    def _stage(self, stage: Train | Evaluate, name: str) -> Found:
+        self.status.at(name)
+        owner = f"{self.sweep.name}/{self.plan.trial_id}"
+        found = self.workshop.run(stage, owner, lambda share: self.status.at(name, share))
+        self.status.done_stages += 1
+        self.environment = found.manifest["environment"]
+        self.stages.append(
+            {
+                "name": stage_name(stage),
+                "fingerprint": fingerprint(stage),
+                "is_reused": found.manifest["computed_by"] != owner,
+                "seconds": found.manifest["seconds"],
+                "wait_s": found.wait_s,
+                "tokens": found.manifest.get("outcome", {}).get("tokens", 0),
+            }
+        )
+        return found
+
+    def _best_cell(self, group: TargetSet) -> Cell:
+        """Train every cell of a target set; the one with the highest dev score, first wins ties."""
+        task = lookup(group.name)
+        trained = [
+            (cell, self._stage(cell.stage, f"{group.name} {i + 1}/{len(group.cells)}"))
+            for i, cell in enumerate(group.cells)
+        ]
+
+        def dev(found: Found) -> float:
+            scores: dict[str, float] = found.manifest["outcome"]["dev"][task.name]
+            return sum(scores[metric] for metric in task.metrics) / len(task.metrics)
+
+        best, best_found = max(trained, key=lambda pair: dev(pair[1]))
+        for cell, found in trained:
+            outcome = found.manifest["outcome"]
+            for target in group.targets:
+                count = outcome["dev_rows"][task.name]
+                scores = outcome["dev"][task.name]
+                self._add(cell, target, task.train_language, "dev", scores, count, cell is best)
+        outcome = best_found.manifest["outcome"]
+        self.curves[group.name] = outcome["curve"]
+        self.collapsed += [t for t in group.targets if outcome["collapsed"]]
+        self.chosen[group.name] = {
+            "learning_rate": best.stage.recipe.learning_rate,
+            **best.point,
+            "stage": stage_name(best.stage),
+        }
+        return best
+
+    def _evaluate(self, target: str, parent: Pretrained | Train, cell: Cell | None) -> None:
+        stage = self.planner.evaluation(parent, target, self.plan.model)
+        found = self._stage(stage, f"{target} evaluation")
+        for language, scores in found.manifest["scores"].items():
+            count = found.manifest["rows"][language]
+            self._add(cell, target, language, stage.split, scores, count, True)
+
+    def _add(
+        self,
+        cell: Cell | None,
+        target: str,
+        language: str,
+        split: str,
+        scores: dict[str, float],
+        count: int,
+        is_chosen: bool,
+    ) -> None:
+        self.scores += [
+            Score(
+                trial=self.plan.trial_id,
+                config=self.plan.config_id,
+                cell=fingerprint(cell.stage)[:12] if cell else "",
+                intermediate=self.plan.intermediate,
+                model=self.plan.model,
+                target=target,
+                language=language,
+                split=split,
+                metric=metric,
+                value=value,
+                n=count,
+                seed=self.plan.seed,
+                is_chosen=is_chosen,
+            )
+            for metric, value in scores.items()
+        ]
+
+    def record(self, state: str, error: str = "") -> dict[str, Any]:
+        """Write and return the trial's record as it stands."""
+        sweep, plan = self.sweep, self.plan
+        tasks = [lookup(name) for name in sweep.targets]
+        languages = {task.name: languages_of(sweep, task) for task in tasks}
+        result = averages(ScoreTable(self.scores), tasks, languages, sweep.benchmark)
+        record = {
+            "trial": plan.trial_id,
+            "config": plan.config_id,
+            "sweep": sweep.name,
+            "state": state,
+            "error": error,
+            "point": plan.point,
+            "seed": plan.seed,
+            "model": plan.model,
+            "intermediate": plan.intermediate,
+            "rates": dict(plan.rates),
+            "learning_rate": (
+                plan.encoder.recipe.learning_rate if isinstance(plan.encoder, Train) else None
+            ),
+            "chosen": self.chosen,
+            "metrics": {**result.metrics, **self._costs()},
+            "missing": list(result.missing) if state == "finished" else [],
+            "collapsed": self.collapsed,
+            "objective": result.metrics.get(sweep.objective.metric),
+            "scores": ScoreTable(self.scores).to_rows(),
+            "stages": self.stages,
+            "curves": self.curves,
+            "environment": self.environment,
+            "started": self.status.started,
+            "ended": time.time(),
+        }
+        write_json(self.folder / RECORD, record)
+        return record
+
+    def _costs(self) -> dict[str, float]:
+        """What the trial's stages cost: computed for it, read from others, waited for."""
+        gpus = self.sweep.resources.gpus_per_trial
+        own = sum(stage["seconds"] for stage in self.stages if not stage["is_reused"]) / 3600
+        reused = sum(stage["seconds"] for stage in self.stages if stage["is_reused"]) / 3600
+        return {
+            "cost/hours": own,
+            "cost/reused_hours": reused,
+            "cost/gpu_hours": own * gpus,
+            "cost/reused_gpu_hours": reused * gpus,
+            "cost/tokens": sum(s["tokens"] for s in self.stages if not s["is_reused"]),
+            "cost/wait_s": sum(stage["wait_s"] for stage in self.stages),
+        }
+
+
+def run_trial(
+    plan: TrialPlan,
+    planner: Planner,
+    workshop: Workshop,
+    folder: Path,
+    on_error: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run a trial to its record; a trial that fails for its own reason gives a failed record.
+
+    Args:
+        folder: the trial's folder, for its status and record.
+        on_error: called with the traceback of a failure.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = TrialRun(plan, planner, workshop, folder)
+    try:
+        return trial.run()
+    except XstiltsError as error:
+        on_error(traceback.format_exc())
+        return trial.record("failed", str(error))
+    except Exception as error:
+        # A bug or a library's error: the sweep goes on, the record keeps the traceback.
+        on_error(traceback.format_exc())
+        return trial.record("failed", f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """A trial's record, None before it ended."""
+    path = folder / RECORD
+    if not path.exists():
+        return None
+    record: dict[str, Any] = read_json(path)
+    return record
+
+
+def is_finished(record: dict[str, Any] | None, store: Store) -> bool:
+    """Whether a trial's record is final and every stage behind it is still in the store."""
+    if record is None or record["state"] != "finished":
+        return False
+    return all((store.folder / stage["name"] / "DONE").exists() for stage in record["stages"])

@@ -1,0 +1,1 @@
+"""Scores: the official metrics, the score table, its averages, best intermediates."""

@@ -1,0 +1,130 @@
+"""Averages of one trial, as XTREME takes them, and never over a hole.
+
+Task score: plain mean over languages, for QA the mean of EM and F1. Group: mean of its tasks.
+Overall: mean of tasks, not of groups. An average whose parts are not all there is absent, and
+`missing` says what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from xstilts.scores.table import ScoreTable
+from xstilts.tasks import Task
+from xstilts.tasks.task import GROUPS
+
+MINI_TARGETS = ("mini_xnli", "mini_udpos", "mini_xquad", "mini_tatoeba")
+BENCHMARKS: Mapping[str, tuple[str, ...]] = {"mini": MINI_TARGETS}
+"""The targets that a named average must hold, all of them, in all their languages."""
+
+METRIC_KEYS = {"exact_match": "em", "f1": "f1", "accuracy": "accuracy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """Metrics by their MLflow name, 0-100, and why averages are absent."""
+
+    metrics: Mapping[str, float]
+    missing: Sequence[str] = field(default_factory=list)
+
+
+def averages(
+    table: ScoreTable,
+    targets: Sequence[Task],
+    languages: Mapping[str, Sequence[str]],
+    benchmark: str,
+) -> Averages:
+    """All averages of one trial's table.
+
+    Args:
+        table: the trial's rows.
+        targets: the sweep's targets.
+        languages: the languages that each target is to be evaluated in.
+        benchmark: what the sweep file names; its average is written only if it is whole.
+    """
+    metrics: dict[str, float] = {}
+    missing: list[str] = []
+    for task in targets:
+        found = _target_metrics(table, task, languages[task.name])
+        metrics |= found
+        if f"{task.name}/avg" not in found:
+            missing.append(f"{task.name} lacks languages")
+    _add_dev(metrics, table, targets, missing)
+    tasks = [task for task in targets if f"{task.name}/avg" in metrics]
+    for group in GROUPS:
+        wanted = [task for task in targets if task.group == group]
+        if wanted and all(task in tasks for task in wanted):
+            metrics[f"group/{group}"] = fmean(metrics[f"{task.name}/avg"] for task in wanted)
+    if len(tasks) == len(targets):
+        name, reason = average_name(benchmark, targets, languages)
+        if reason:
+            missing.append(reason)
+        _add_overall(metrics, name, targets)
+    return Averages(metrics, missing)
+
+
+def average_name(
+    benchmark: str, targets: Sequence[Task], languages: Mapping[str, Sequence[str]]
+) -> tuple[str, str]:
+    """The name that the overall average may carry, and why it is not the benchmark's own."""
+    if benchmark == "custom":
+        return "custom", ""
+    wanted = set(BENCHMARKS[benchmark])
+    absent = sorted(wanted - {task.name for task in targets})
+    if absent:
+        return "custom", f"{benchmark}/avg needs {', '.join(absent)}"
+    extra = sorted({task.name for task in targets} - wanted)
+    if extra:
+        return "custom", f"{benchmark}/avg does not hold {', '.join(extra)}"
+    for task in targets:
+        holes = [language for language in task.languages if language not in languages[task.name]]
+        if holes:
+            return "custom", f"{benchmark}/avg needs {task.name} in {', '.join(holes)}"
+    return benchmark, ""
+
+
+def _target_metrics(table: ScoreTable, task: Task, languages: Sequence[str]) -> dict[str, float]:
+    """Per-language scores, their average and the zero-shot average of one target."""
+    by_metric = {metric: table.evaluation(task.name, metric) for metric in task.metrics}
+    scored = [x for x in languages if all(x in values for values in by_metric.values())]
+    score = {x: fmean(values[x] for values in by_metric.values()) for x in scored}
+    metrics = {f"{task.name}/{language}": value for language, value in score.items()}
+    if set(scored) != set(languages):
+        return metrics
+    metrics[f"{task.name}/avg"] = fmean(score.values())
+    zero_shot = [value for language, value in score.items() if language != task.train_language]
+    if zero_shot:
+        metrics[f"{task.name}/zero_shot"] = fmean(zero_shot)
+    if len(task.metrics) > 1:
+        for metric, values in by_metric.items():
+            metrics[f"{task.name}/{METRIC_KEYS[metric]}/avg"] = fmean(
+                values[language] for language in languages
+            )
+    return metrics
+
+
+def _add_dev(
+    metrics: dict[str, float],
+    table: ScoreTable,
+    targets: Sequence[Task],
+    missing: list[str],
+) -> None:
+    selected = [task for task in targets if "dev" in task.splits]
+    scores = {task.name: table.dev_score(task.name, task.metrics) for task in selected}
+    metrics |= {f"dev/{name}": value for name, value in scores.items() if value is not None}
+    if selected and None not in scores.values():
+        metrics["dev/avg"] = fmean(value for value in scores.values() if value is not None)
+    else:
+        absent = [name for name, value in scores.items() if value is None]
+        missing += [f"dev/{name}" for name in absent]
+
+
+def _add_overall(metrics: dict[str, float], name: str, targets: Sequence[Task]) -> None:
+    metrics[f"{name}/avg"] = fmean(metrics[f"{task.name}/avg"] for task in targets)
+    others = [task for task in targets if task.group != "retrieval"]
+    if others:
+        metrics[f"{name}/avg_no_retrieval"] = fmean(metrics[f"{t.name}/avg"] for t in others)
+    if all(f"{task.name}/zero_shot" in metrics for task in targets):
+        metrics[f"{name}/zero_shot"] = fmean(metrics[f"{t.name}/zero_shot"] for t in targets)

@@ -1,0 +1,121 @@
+"""The best intermediate for a target: by dev score, with its baseline chosen by the same rule.
+
+Seeds of one configuration are replicates: a configuration's dev and evaluation scores are means
+over its finished seeds, and configurations are compared only if all their seeds are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from xstilts.config.derive import NONE
+
+
+@dataclass(frozen=True, slots=True)
+class TrialScores:
+    """What the comparison needs of one finished trial; `metrics` by MLflow name."""
+
+    trial: str
+    config: str
+    intermediate: str
+    model: str
+    seed: int
+    metrics: Mapping[str, float]
+    collapsed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A configuration's result on one target. `spread` is the standard deviation over seeds."""
+
+    config: str
+    intermediate: str
+    dev: float
+    score: float
+    spread: float | None
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """One line of the table. `candidates` counts the configurations the best was chosen from."""
+
+    target: str
+    best: Entry
+    baseline: Entry | None
+    candidates: int
+    baseline_candidates: int
+    selected_on: str
+
+    @property
+    def gain(self) -> float | None:
+        """Points over the baseline; None without one."""
+        return None if self.baseline is None else self.best.score - self.baseline.score
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as a JSON-able dict."""
+        return {
+            "target": self.target,
+            "best": _entry_json(self.best),
+            "baseline": _entry_json(self.baseline) if self.baseline else None,
+            "gain": self.gain,
+            "configurations": self.candidates,
+            "baseline_configurations": self.baseline_candidates,
+            "selected_on": self.selected_on,
+            "status": "search",
+        }
+
+
+def entries_for(
+    trials: Sequence[TrialScores], target: str, selected_on: str, num_seeds: int
+) -> list[Entry]:
+    """Every complete configuration on a target, best dev first; ties go to the smaller id.
+
+    Trials that collapsed on the target are no candidates: a degenerate run is not a result.
+    """
+    by_config: dict[str, list[TrialScores]] = {}
+    for trial in trials:
+        has_scores = selected_on in trial.metrics and f"{target}/avg" in trial.metrics
+        if has_scores and target not in trial.collapsed:
+            by_config.setdefault(trial.config, []).append(trial)
+    entries = []
+    for config, members in by_config.items():
+        if len(members) < num_seeds:
+            continue
+        scores = [member.metrics[f"{target}/avg"] for member in members]
+        entries.append(
+            Entry(
+                config=config,
+                intermediate=members[0].intermediate,
+                dev=fmean(member.metrics[selected_on] for member in members),
+                score=fmean(scores),
+                spread=stdev(scores) if len(scores) > 1 else None,
+                seeds=len(members),
+            )
+        )
+    return sorted(entries, key=lambda entry: (-entry.dev, entry.config))
+
+
+def best_for(
+    trials: Sequence[TrialScores], target: str, selected_on: str, num_seeds: int
+) -> Best | None:
+    """The best configuration for a target and the best baseline, by the same rule."""
+    entries = entries_for(trials, target, selected_on, num_seeds)
+    if not entries:
+        return None
+    baselines = [entry for entry in entries if entry.intermediate == NONE]
+    return Best(
+        target=target,
+        best=entries[0],
+        baseline=baselines[0] if baselines else None,
+        candidates=len(entries),
+        baseline_candidates=len(baselines),
+        selected_on=selected_on,
+    )
+
+
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in Entry.__slots__}

@@ -1,0 +1,1 @@
+"""Search: Optuna proposes, Ray Tune executes, the store and the journal remember."""

@@ -1,0 +1,262 @@
+"""Launch a sweep, or take it up where it was: the same call for both.
+
+Tune executes; what was proposed stands in the journal, what was computed in the store, what came
+out in the trials' records. So every launch gives Tune a fresh experiment, and nothing depends on
+Tune's own snapshots.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError, Problem
+from xstilts.files import Lease, read_json, write_atomically, write_json
+from xstilts.plan.inventory import Inventory
+from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
+from xstilts.run.store import Store
+from xstilts.run.trial import is_finished, read_record
+from xstilts.search.preflight import check_resources
+from xstilts.search.proposals import Proposals, target_points
+
+logger = logging.getLogger(__name__)
+
+
+JOURNAL = "study.journal"
+MAX_FAILURES = 3
+"""How often Tune restarts a trial whose process was killed; a trial's own failure is a result."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+OBJECT_STORE_BYTES = 200 * 2**20
+"""Nothing but small dicts travels through Ray; its default would take a third of the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A sweep that is ready to run."""
+
+    sweep: Sweep
+    places: Places
+    planner: Planner
+    store: Store
+    proposals: Proposals
+
+
+@contextmanager
+def prepared(sweep: Sweep, places: Places, inventory: Inventory) -> Iterator[Launch]:
+    """The sweep's folder, ours alone while the block runs.
+
+    Raises:
+        ConfigError: the name belongs to another configuration, the inputs have changed since the
+            sweep began, or another process runs it.
+    """
+    lease = Lease(places.sweep / "driver.lease")
+    if not lease.acquire():
+        holder = lease.holder() or {}
+        raise ConfigError(
+            [
+                Problem(
+                    str(places.sweep),
+                    "a sweep is run by one process at a time",
+                    f"process {holder.get('pid')} on {holder.get('host')}",
+                    "wait for it, or stop it",
+                )
+            ]
+        )
+    with lease.held():
+        _settle(sweep, places, inventory)
+        # The holder of this lock was a driver, and the only driver is us.
+        (places.sweep / f"{JOURNAL}.lock").unlink(missing_ok=True)
+        planner = Planner(sweep, inventory, read_json(places.sweep / TARGET_POINTS))
+        store = Store(places.storage)
+        yield Launch(sweep, places, planner, store, Proposals(sweep, places.sweep / JOURNAL))
+
+
+def read_final(launch: Launch, plan: TrialPlan) -> dict[str, Any] | None:
+    """A trial's record if nothing of it is left to do."""
+    record = read_record(launch.places.trials / plan.trial_id)
+    return record if is_finished(record, launch.store) else None
+
+
+def is_complete(launch: Launch) -> bool:
+    """Whether every trial that the sweep asks for is finished."""
+    proposals = list(launch.proposals.made.values())
+    if len(proposals) < launch.sweep.search.encoder.trials:
+        return False
+    plans = (launch.planner.plan(p.point, seed) for p in proposals for seed in launch.sweep.seeds)
+    return all(read_final(launch, plan) is not None for plan in plans)
+
+
+def run_trials(launch: Launch, address: str | None = None) -> None:
+    """Run what is left of the sweep under Ray Tune.
+
+    Args:
+        address: of a running cluster (`auto` finds the one of this machine); None starts a Ray of
+            this machine's resources that ends with the call.
+
+    Raises:
+        ConfigError: a trial fits on no node.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+    from ray import tune
+
+    from xstilts.search.searcher import StageSearcher
+    from xstilts.search.trial import train_trial
+
+    resources = launch.sweep.resources
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        check_resources(launch.sweep, [_machine()])
+        ray.init(
+            address="local",
+            num_cpus=len(os.sched_getaffinity(0)),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    else:
+        ray.init(address=address, **quiet)
+    try:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        check_resources(launch.sweep, nodes)
+        folder = launch.places.sweep / "tune"
+        shutil.rmtree(folder, ignore_errors=True)
+        per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+        tuner = tune.Tuner(
+            tune.with_resources(train_trial, per_trial),
+            param_space={"storage": str(launch.places.storage), "sweep": launch.sweep.name},
+            tune_config=tune.TuneConfig(
+                search_alg=StageSearcher(
+                    launch.proposals,
+                    launch.planner,
+                    launch.store,
+                    lambda plan: read_final(launch, plan),
+                ),
+                num_samples=-1,  # the searcher says when it is over
+                max_concurrent_trials=None if address else _concurrency(launch.sweep, nodes),
+                reuse_actors=True,
+                trial_dirname_creator=_dirname,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(launch.places.sweep),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+            ),
+        )
+        tuner.fit()
+    finally:
+        ray.shutdown()
+
+
+def _dirname(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def _machine() -> dict[str, float]:
+    """This machine's resources as Ray will count them."""
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
+
+    gpus = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
+    return {"CPU": len(os.sched_getaffinity(0)), "GPU": gpus}
+
+
+def _concurrency(sweep: Sweep, nodes: list[dict[str, float]]) -> int:
+    """How many trials fit on the nodes at once."""
+    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
+
+    def fitting(node: dict[str, float]) -> int:
+        by_cpu = math.floor(node.get("CPU", 0) / cpus)
+        return min(by_cpu, math.floor(node.get("GPU", 0) / gpus + 1e-9)) if gpus else by_cpu
+
+    return sum(map(fitting, nodes))
+
+
+def _settle(sweep: Sweep, places: Places, inventory: Inventory) -> None:
+    """Write what defines the sweep on its first launch; compare it on every other."""
+    resolved = sweep.model_dump(mode="json", by_alias=True)
+    known = places.sweep / SWEEP
+    if known.exists():
+        _compare(_identity(read_json(known)), _identity(resolved), places)
+        _compare_inputs(read_json(places.sweep / INVENTORY), inventory.to_json(), places)
+    write_json(known, resolved)
+    write_atomically(places.sweep / "sweep.yaml", yaml.safe_dump(resolved, sort_keys=False))
+    write_json(places.sweep / INVENTORY, inventory.to_json())
+    if not (places.sweep / TARGET_POINTS).exists():
+        write_json(places.sweep / TARGET_POINTS, target_points(sweep))
+
+
+def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
+    """The resolved sweep without what may change from launch to launch."""
+    identity = {key: value for key, value in resolved.items() if key not in ("storage", "tracking")}
+    search = identity["search"]
+    encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
+    return {**identity, "search": {**search, "encoder": encoder}}
+
+
+def _compare(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:
+    if old == new:
+        return
+    before, after = (yaml.safe_dump(value, sort_keys=True).splitlines() for value in (old, new))
+    names = ("the sweep on disk", "this file")
+    lines = [
+        line
+        for line in difflib.unified_diff(before, after, *names, n=0, lineterm="")
+        if not line.startswith("@@")
+    ]
+    raise ConfigError(
+        [
+            Problem(
+                "name",
+                f'the sweep "{places.name}" exists with another configuration',
+                repair="run it with its old file, or give this one another name (stages that both "
+                "need are computed once); the difference:\n  " + "\n  ".join(lines),
+            )
+        ]
+    )
+
+
+def _compare_inputs(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:
+    """Refuse to go on with other weights or data: trials before and after would not compare."""
+    changed = [
+        name
+        for name, facts in new["models"].items()
+        if _sha(facts) != _sha(old["models"].get(name, {}))
+    ]
+    changed += [name for name, sha in new["data"].items() if old["data"].get(name) != sha]
+    if changed:
+        raise ConfigError(
+            [
+                Problem(
+                    str(places.sweep),
+                    "the inputs of a sweep stay as they were when it began",
+                    f"changed: {', '.join(changed)}",
+                    "bring the old files back, or give the sweep another name",
+                )
+            ]
+        )
+
+
+def _sha(facts: dict[str, Any]) -> tuple[Any, Any]:
+    return facts.get("weights"), facts.get("tokenizer")

@@ -1,0 +1,130 @@
+"""The searcher that Tune asks for its next trial: hands out only what nobody waits for.
+
+Every proposal is one trial for each seed. A trial whose intermediate stage another running trial
+trains right now is held back while others can run: it would sit on its GPU waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from xstilts.config.space import Point
+from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.stage import Train, fingerprint
+from xstilts.run.store import Store
+from xstilts.search.proposals import Proposal, Proposals
+
+LOOKAHEAD = 4
+"""How many proposals beyond the held-back ones the searcher makes to find one that can run."""
+
+ReadRecord = Callable[[TrialPlan], dict[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One trial to be run: a proposal with one seed."""
+
+    config_id: str
+    plan: TrialPlan
+
+
+class StageSearcher(Searcher):  # type: ignore[misc]
+    """Tune's view of the sweep. `read_final` gives a trial's record if nothing is left to do.
+
+    State lives in the journal and the records, so Tune's own snapshots hold none of it.
+    """
+
+    def __init__(
+        self, proposals: Proposals, planner: Planner, store: Store, read_final: ReadRecord
+    ):
+        super().__init__(metric="objective", mode=planner.sweep.objective.mode)
+        self._proposals = proposals
+        self._planner = planner
+        self._store = store
+        self._read_final = read_final
+        self._waiting: list[Unit] = []
+        self._running: dict[str, Unit] = {}
+        self._values: dict[str, dict[int, float | None]] = {}
+        for proposal in list(proposals.made.values()):
+            self._take(proposal)
+
+    @property
+    def num_waiting(self) -> int:
+        """Trials that are proposed and not handed out."""
+        return len(self._waiting)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's configuration; None for "not now", FINISHED when none is left."""
+        unit = self._next()
+        if unit is None:
+            is_over = not self._waiting and not self._running and self._ask() is None
+            return str(Searcher.FINISHED) if is_over else None
+        self._waiting.remove(unit)
+        self._running[trial_id] = unit
+        return self.config_of(unit.plan.point, unit.plan.seed)
+
+    @staticmethod
+    def config_of(point: Point, seed: int) -> dict[str, Any]:
+        """What the trainable gets; the point as one value, for its keys may hold dots."""
+        return {"trial": {"point": point, "seed": seed}}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Note a trial's outcome; tell the study when all seeds of its proposal have one."""
+        unit = self._running.pop(trial_id, None)
+        if unit is None:
+            return
+        record = self._read_final(unit.plan)
+        self._note(unit, record if record and not error else None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: see the class."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see the class."""
+
+    def _next(self) -> Unit | None:
+        """The first trial that can run at once; asks for more proposals where all are held."""
+        for _ in range(LOOKAHEAD + 1):
+            in_work = {
+                fingerprint(unit.plan.encoder)
+                for unit in self._running.values()
+                if isinstance(unit.plan.encoder, Train) and not self._store.has(unit.plan.encoder)
+            }
+            for unit in self._waiting:
+                encoder = unit.plan.encoder
+                if fingerprint(encoder) not in in_work:
+                    return unit
+            if self._ask() is None:
+                return None
+        return None
+
+    def _ask(self) -> Proposal | None:
+        """Make a proposal and queue what is left to do of it; its trials may all be done."""
+        proposal = self._proposals.ask()
+        if proposal is not None:
+            self._take(proposal)
+        return proposal
+
+    def _take(self, proposal: Proposal) -> None:
+        for seed in self._planner.sweep.seeds:
+            unit = Unit(proposal.config_id, self._planner.plan(proposal.point, seed))
+            record = self._read_final(unit.plan)
+            if record is None:
+                self._waiting.append(unit)
+            else:
+                self._note(unit, record)
+
+    def _note(self, unit: Unit, record: dict[str, Any] | None) -> None:
+        values = self._values.setdefault(unit.config_id, {})
+        values[unit.plan.seed] = record.get("objective") if record else None
+        if len(values) == len(self._planner.sweep.seeds):
+            known = [value for value in values.values() if value is not None]
+            is_whole = len(known) == len(values)
+            self._proposals.tell(unit.config_id, fmean(known) if is_whole else None)

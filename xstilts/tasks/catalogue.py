@@ -1,0 +1,33 @@
+"""The catalogue: every task by its name, with suggestions for names that are nearly right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from xstilts.tasks import intermediate, targets
+from xstilts.tasks.task import Task
+
+_TASKS = {task.name: task for task in (*intermediate.ENTRIES, *targets.ENTRIES)}
+
+
+def known_tasks() -> tuple[Task, ...]:
+    """Every task, intermediates first, in the order of their entries."""
+    return tuple(_TASKS.values())
+
+
+def lookup(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        KeyError: no task has that name; checks of user input happen before, in `config`.
+    """
+    return _TASKS[name]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The repair for an unknown name: the nearest known one, and all that are known."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    return f"{hint}known: {', '.join(names)}"

@@ -1,0 +1,124 @@
+"""MLflow as a tracker, by `MlflowClient` alone: no global state, no run that is merely "active"."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xstilts.errors import TrackingError
+from xstilts.tracking.tracker import TrackedRun
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A server that is down must cost seconds, not the minutes of MLflow's own patience.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+KEY = "xstilts.key"
+DIGEST = "xstilts.digest"
+STATES = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}
+METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
+
+
+class MlflowTracker:
+    """Runs of one experiment, found by their key, created where they are missing."""
+
+    def __init__(self, uri: str, experiment: str, artifacts: Path | None):
+        """`artifacts` is where artifacts go without a server; a server keeps its own."""
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        self._uri = uri
+        self._name = experiment
+        self._artifacts = artifacts
+        self._client: Any = None
+        self._experiment = ""
+        self._runs: dict[str, str] = {}
+
+    def write(self, run: TrackedRun) -> None:
+        """See `Tracker.write`."""
+        try:
+            self._connect()
+            self._write(run)
+        except Exception as error:
+            # MLflow's stores raise SQLAlchemy's, requests' and their own errors; none of them may
+            # stop a sweep. Nothing is remembered of a connection that failed.
+            self._client, self._runs = None, {}
+            reason = str(error).partition("\n")[0]
+            raise TrackingError(f"{_without_password(self._uri)}: {reason}") from error
+
+    def _connect(self) -> None:
+        if self._client is not None:
+            return
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=self._uri)
+        experiment = client.get_experiment_by_name(self._name)
+        if experiment is None:
+            location = None
+            if self._artifacts is not None and "://" in self._uri and self._is_file:
+                location = (self._artifacts / self._name).as_uri()
+            self._experiment = client.create_experiment(self._name, artifact_location=location)
+        else:
+            if experiment.lifecycle_stage == "deleted":
+                client.restore_experiment(experiment.experiment_id)
+            self._experiment = experiment.experiment_id
+        self._client = client
+
+    @property
+    def _is_file(self) -> bool:
+        return self._uri.startswith("sqlite:")
+
+    def _write(self, run: TrackedRun) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        run_id, digest = self._find_or_create(run)
+        if digest == run.digest:
+            return
+        metrics = [Metric(p.key, p.value, p.time_ms, p.step) for p in run.metrics]
+        params = [Param(key, value) for key, value in run.params.items()]
+        tags = [RunTag(key, value) for key, value in run.tags.items()]
+        self._client.log_batch(run_id, tags=tags)
+        for chunk in _chunks(params, PARAMS_PER_BATCH):
+            self._client.log_batch(run_id, params=chunk)
+        for chunk in _chunks(metrics, METRICS_PER_BATCH):
+            self._client.log_batch(run_id, metrics=chunk)
+        for name, path in run.artifacts.items():
+            folder = Path(name).parent.as_posix()
+            self._client.log_artifact(run_id, str(path), None if folder == "." else folder)
+        # The digest last: a run that was cut off in the middle is written again.
+        if run.state == "running":
+            self._client.update_run(run_id, status=STATES[run.state])
+        else:
+            self._client.set_terminated(run_id, STATES[run.state], run.ended_ms)
+        self._client.set_tag(run_id, DIGEST, run.digest)
+
+    def _find_or_create(self, run: TrackedRun) -> tuple[str, str]:
+        """The run's id and the digest of what it holds."""
+        if run.key not in self._runs:
+            found = self._client.search_runs(
+                [self._experiment], f"tags.`{KEY}` = '{run.key}'", max_results=1
+            )
+            if not found:
+                created = self._client.create_run(
+                    self._experiment,
+                    start_time=run.started_ms,
+                    run_name=run.name,
+                    tags={KEY: run.key},
+                )
+                self._runs[run.key] = created.info.run_id
+                return created.info.run_id, ""
+            self._runs[run.key] = found[0].info.run_id
+        run_id = self._runs[run.key]
+        return run_id, self._client.get_run(run_id).data.tags.get(DIGEST, "")
+
+
+def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def _without_password(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -1,0 +1,72 @@
+"""The port to an experiment tracker.
+
+A tracked run is described whole, and writing it twice changes nothing, so a tracker that was
+unreachable or lost its file is brought up to date by writing everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from xstilts.files import sha256_of, sha256_of_file
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a metric; `time_ms` since the epoch, fixed by the record it comes from."""
+
+    key: str
+    value: float
+    step: int
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRun:
+    """A run as it should stand in the tracker. `key` is unique in the experiment.
+
+    `state` is running, finished or failed. `artifacts` maps a path in the run to a local file.
+    """
+
+    key: str
+    name: str
+    state: str
+    started_ms: int
+    ended_ms: int | None
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Sequence[Point] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Identity of the content: a run whose digest the tracker has is not written again."""
+        content: dict[str, Any] = {
+            "state": self.state,
+            "params": dict(self.params),
+            "metrics": [[p.key, p.value, p.step, p.time_ms] for p in self.metrics],
+            "tags": dict(self.tags),
+            "artifacts": {name: sha256_of_file(path) for name, path in self.artifacts.items()},
+        }
+        return sha256_of(content)[:16]
+
+
+class Tracker(Protocol):
+    """What a tracker does."""
+
+    def write(self, run: TrackedRun) -> None:
+        """Create or complete a run; writing the same run again changes nothing.
+
+        Raises:
+            TrackingError: the tracker cannot be reached or refuses; trying again later may help.
+        """
+
+
+class NullTracker:
+    """A tracker that keeps nothing."""
+
+    def write(self, run: TrackedRun) -> None:
+        """Keep nothing."""

@@ -1,0 +1,1 @@
+"""Training core: model, loop, prediction. Imports torch, transformers, numpy, pyarrow only."""

@@ -1,0 +1,265 @@
+"""The training loop: one for intermediate and target stages, single tasks and mixtures.
+
+AdamW without decay on biases and LayerNorm, linear warm-up and decay, clipped gradients; checks
+at equal distances on a fixed sample of every dev set; the best check is kept. Nothing in a step
+reads from the device.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from xstilts import kinds
+from xstilts.config.recipe import StageRecipe
+from xstilts.data.batches import batches, example_order, generator, schedule
+from xstilts.errors import StageError
+from xstilts.files import derive_seed
+from xstilts.kinds.kind import Batch, Encoded, Vocabulary
+from xstilts.plan.stage import Part, Train
+from xstilts.tasks import Task, lookup
+from xstilts.training.model import Model
+from xstilts.training.predict import autocast, main_score, predict
+
+Progress = Callable[[float], None]
+"""Called now and then with the share of the stage that is done, 0-1."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartData:
+    """A part's encoded rows: training rows by language in the part's order, dev rows."""
+
+    train: Sequence[Encoded]
+    dev: Encoded | None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a stage reports besides its weights; times in seconds."""
+
+    dev: dict[str, dict[str, float]]
+    dev_rows: dict[str, int]
+    floor: dict[str, float]
+    curve: list[dict[str, float]]
+    best_step: int
+    steps: int
+    tokens: int
+    examples: dict[str, int]
+    model_s: float
+    total_s: float = 0.0
+    collapsed: list[str] = field(default_factory=list)
+
+
+class Feed:
+    """Serves one part's batches in their order."""
+
+    def __init__(self, part: Part, data: PartData, stage: Train, vocabulary: Vocabulary):
+        self.task: Task = lookup(part.train.task)
+        self.kind = kinds.get(self.task.kind)
+        self._vocabulary = vocabulary
+        self._features = pa.concat_tables([encoded.features for encoded in data.train])
+        self._windows = _windows(data.train)
+        order = example_order(part, stage.seed, stage.phase)
+        self._batches = batches(order, part.batch_size)
+        self._random = generator(stage.seed, stage.phase, "mask", self.task.name)
+
+    def next(self) -> tuple[Batch, int]:
+        """The next batch and its number of real tokens."""
+        rows = next(self._batches)
+        positions = np.concatenate([self._windows[row] for row in rows])
+        columns = self._features.take(positions).to_pydict()
+        batch = self.kind.collate(columns, self._vocabulary, self._random)
+        return batch, int(batch.inputs["attention_mask"].sum())
+
+
+def train(
+    model: Model,
+    stage: Train,
+    data: Sequence[PartData],
+    vocabulary: Vocabulary,
+    progress: Progress = lambda share: None,
+) -> Outcome:
+    """Train a model in place; at the end it holds the weights of its best check.
+
+    Raises:
+        StageError: the loss is not finite.
+    """
+    started = time.perf_counter()
+    device = next(model.parameters()).device
+    feeds = [
+        Feed(part, rows, stage, vocabulary) for part, rows in zip(stage.parts, data, strict=True)
+    ]
+    steps = schedule(stage)
+    optimizer = build_optimizer(model, stage.recipe)
+    rates = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, linear_schedule(len(steps), stage.recipe.warmup_ratio)
+    )
+    check_after = check_steps(len(steps), stage.recipe.checks)
+    torch.manual_seed(derive_seed(stage.seed, stage.phase, "dropout"))
+    best_value, best_step, best_state = -math.inf, 0, None
+    curve: list[dict[str, float]] = []
+    losses: list[Tensor] = []
+    tokens, model_s = 0, 0.0
+    model.train()
+    for step, index in enumerate(steps, start=1):
+        feed = feeds[index]
+        batch, num_tokens = feed.next()
+        begun = time.perf_counter()
+        batch = batch.to(device)
+        with autocast(device, stage.precision):
+            hidden = model.hidden(batch.inputs)
+            loss = feed.kind.loss(model.heads[feed.task.name], hidden, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), stage.recipe.clip_norm, foreach=True)
+        optimizer.step()
+        rates.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.detach())
+        tokens += num_tokens
+        model_s += time.perf_counter() - begun
+        if step in check_after:
+            value = _check(model, stage, data, vocabulary, losses, step, curve)
+            if value is None or value > best_value:
+                best_value = -math.inf if value is None else value
+                best_step, best_state = step, _snapshot(model)
+            losses = []
+            model.train()
+        if step % 10 == 0 or step == len(steps):
+            progress(step / len(steps))
+    if best_state is not None:
+        model.load_state_dict(best_state)
+    outcome = Outcome(
+        dev={},
+        dev_rows={},
+        floor={},
+        curve=curve,
+        best_step=best_step,
+        steps=len(steps),
+        tokens=tokens,
+        examples={part.train.task: part.examples for part in stage.parts},
+        model_s=model_s,
+    )
+    _score_dev(model, stage, data, vocabulary, outcome)
+    outcome.total_s = time.perf_counter() - started
+    return outcome
+
+
+def build_optimizer(model: nn.Module, recipe: StageRecipe) -> torch.optim.AdamW:
+    """AdamW; biases and normalisation weights do not decay."""
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        (decayed if parameter.dim() > 1 else others).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, eps=recipe.adam_epsilon, foreach=True)
+
+
+def linear_schedule(num_steps: int, warmup_ratio: float) -> Callable[[int], float]:
+    """The factor of the peak learning rate at a step counted from 0: up, then down to 0."""
+    warmup = round(num_steps * warmup_ratio)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return max(0.0, (num_steps - step) / max(1, num_steps - warmup))
+
+    return factor
+
+
+def check_steps(num_steps: int, checks: int) -> frozenset[int]:
+    """The steps, counted from 1, after which a stage is checked; the last is among them."""
+    return frozenset(math.ceil(num_steps * (i + 1) / checks) for i in range(checks))
+
+
+def dev_sample(part: Part, size: int, seed: int, phase: str) -> list[int]:
+    """The dev examples of the checks: the same at every check and in every trial of a seed."""
+    assert part.dev is not None
+    order = generator(seed, phase, "dev", part.dev.task).permutation(part.dev.num_rows)
+    return sorted(order[:size].tolist())
+
+
+def _check(
+    model: Model,
+    stage: Train,
+    data: Sequence[PartData],
+    vocabulary: Vocabulary,
+    losses: list[Tensor],
+    step: int,
+    curve: list[dict[str, float]],
+) -> float | None:
+    """Record the mean loss and the dev scores; the mean over tasks, None without a dev set."""
+    loss = float(torch.stack(losses).mean())
+    if not math.isfinite(loss):
+        raise StageError(f"{stage.label}: the loss is {loss} by step {step}")
+    point = {"step": float(step), "loss": loss}
+    values = []
+    for part, rows in zip(stage.parts, data, strict=True):
+        if part.dev is None or rows.dev is None:
+            continue
+        task = lookup(part.dev.task)
+        sample = dev_sample(part, stage.recipe.dev_examples, stage.seed, stage.phase)
+        predictions, chosen = predict(
+            model, rows.dev, task, vocabulary, precision=stage.precision, rows=sample
+        )
+        scores = kinds.get(task.kind).score(predictions, chosen.examples, task)
+        values.append(main_score(scores, task))
+        point[f"dev/{task.name}"] = values[-1]
+    curve.append(point)
+    return fmean(values) if values else None
+
+
+def _score_dev(
+    model: Model,
+    stage: Train,
+    data: Sequence[PartData],
+    vocabulary: Vocabulary,
+    outcome: Outcome,
+) -> None:
+    """Score the full dev set of every part once, and what a constant prediction would get."""
+    for part, rows in zip(stage.parts, data, strict=True):
+        if part.dev is None or rows.dev is None:
+            continue
+        task = lookup(part.dev.task)
+        kind = kinds.get(task.kind)
+        predictions, encoded = predict(model, rows.dev, task, vocabulary, precision=stage.precision)
+        scores = kind.score(predictions, encoded.examples, task)
+        constant = kind.constant(encoded.examples, task)
+        floor = main_score(kind.score(constant, encoded.examples, task), task)
+        outcome.dev[task.name] = scores
+        outcome.dev_rows[task.name] = encoded.examples.num_rows
+        outcome.floor[task.name] = floor
+        if main_score(scores, task) < floor + COLLAPSE_MARGIN:
+            outcome.collapsed.append(task.name)
+
+
+COLLAPSE_MARGIN = 10.0
+"""Points over the best constant prediction below which a stage has not learnt its task."""
+
+
+def _snapshot(model: nn.Module) -> Mapping[str, Any]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _windows(encoded: Sequence[Encoded]) -> list[np.ndarray]:
+    """The positions of every example's features in the joined tables."""
+    windows: list[np.ndarray] = []
+    offset = 0
+    for rows in encoded:
+        owners = rows.features["example"].to_numpy()
+        order = np.argsort(owners, kind="stable")
+        counts = np.bincount(owners, minlength=rows.examples.num_rows)
+        windows += np.split(offset + order, np.cumsum(counts)[:-1])
+        offset += rows.features.num_rows
+    return windows

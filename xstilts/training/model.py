@@ -1,0 +1,183 @@
+"""The model: any encoder that `AutoModel` loads, with one head a task.
+
+Encoders carry over from stage to stage; heads, the pooler among them, never do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from xstilts import kinds
+from xstilts.errors import StageError
+from xstilts.files import derive_seed
+from xstilts.tasks import Task
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+logger = logging.getLogger(__name__)
+
+HEADS_FILE = "heads.safetensors"
+
+
+class Model(nn.Module):
+    """An encoder and the heads of a stage's tasks, by task name."""
+
+    def __init__(self, encoder: nn.Module, heads: Mapping[str, nn.Module]):
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.ModuleDict(heads)
+
+    def hidden(self, inputs: Mapping[str, Tensor], layer: int | None = None) -> Tensor:
+        """Hidden states: (sequences, length, hidden size).
+
+        `layer` counts from 0, the embeddings; None is the last.
+        """
+        if layer is None:
+            last: Tensor = self.encoder(**inputs).last_hidden_state
+            return last
+        states: Tensor = self.encoder(**inputs, output_hidden_states=True).hidden_states[layer]
+        return states
+
+
+class LmHead(nn.Module):
+    """The language-modelling head of a checkpoint, whose output matrix is its embeddings.
+
+    Transformers gives a masked-LM model as a base and the modules that follow it; applied in order
+    they are the head. `load_encoder_with_lm_head` verifies that on the model at hand.
+    """
+
+    def __init__(self, modules: list[nn.Module]):
+        super().__init__()
+        self.modules_in_order = nn.ModuleList(modules)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., hidden size) to (..., vocabulary)."""
+        for module in self.modules_in_order:
+            hidden = module(hidden)
+        return hidden
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The fast tokenizer of a model folder.
+
+    Raises:
+        StageError: it cannot be loaded, or is not a fast one.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise StageError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+    if not tokenizer.is_fast:
+        raise StageError(f"{folder}: needs a fast tokenizer (tokenizer.json), for offsets")
+    return tokenizer
+
+
+def load_encoder(folder: Path, attention: str) -> nn.Module:
+    """The encoder of a folder in float32, without pooler where its class allows.
+
+    Raises:
+        StageError: the folder's files cannot be loaded.
+    """
+    options = {"dtype": torch.float32, "attn_implementation": attention}
+    try:
+        try:
+            encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
+        except TypeError:  # classes without a pooler do not know the argument
+            encoder = AutoModel.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise StageError(f"{folder}: its model cannot be loaded: {error}") from error
+    module: nn.Module = encoder
+    return module
+
+
+def load_encoder_with_lm_head(folder: Path, attention: str) -> tuple[nn.Module, LmHead]:
+    """The encoder and its pretrained LM head, tied to the embeddings as the checkpoint has it.
+
+    Raises:
+        StageError: the checkpoint has no trained LM head, or its form is not known.
+    """
+    try:
+        full, info = AutoModelForMaskedLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise StageError(f"{folder}: its LM head cannot be loaded: {error}") from error
+    base_name = full.base_model_prefix
+    untrained = sorted(key for key in info["missing_keys"] if not key.startswith(base_name + "."))
+    if untrained:
+        raise StageError(
+            f"{folder}: MLM needs a pretrained LM head; the weights lack {', '.join(untrained)}"
+        )
+    head = LmHead([child for name, child in full.named_children() if name != base_name])
+    encoder: nn.Module = full.base_model
+    full.eval()
+    probe = torch.tensor([[0, 1, 2, 3]])
+    with torch.no_grad():
+        mask = torch.ones_like(probe)
+        expected = full(input_ids=probe, attention_mask=mask).logits
+        got = head(encoder(input_ids=probe, attention_mask=mask).last_hidden_state)
+    if not torch.allclose(expected, got, atol=1e-4):
+        raise StageError(f"{folder}: the LM head of {type(full).__name__} has an unknown form")
+    return encoder, head
+
+
+def build_heads(
+    tasks: Mapping[str, Task], hidden_size: int, dropout: float, std: float, seed: int, phase: str
+) -> dict[str, nn.Module]:
+    """Fresh heads; each task's weights come from its own generator (normal, zero bias)."""
+    heads = {}
+    for name, task in tasks.items():
+        head = kinds.get(task.kind).build_head(hidden_size, task, dropout)
+        random = torch.Generator().manual_seed(derive_seed(seed, phase, "head", name))
+        with torch.no_grad():
+            for parameter in head.parameters():
+                if parameter.dim() > 1:
+                    parameter.normal_(0.0, std, generator=random)
+                else:
+                    parameter.zero_()
+        heads[name] = head
+    return heads
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write `encoder/` (a folder for `from_pretrained`) and the heads."""
+    model.encoder.save_pretrained(folder / "encoder")  # type: ignore[operator]
+    heads = {
+        name: tensor.contiguous()
+        for name, tensor in model.heads.state_dict().items()
+        if not isinstance(model.heads[name.partition(".")[0]], LmHead)
+    }
+    safetensors.torch.save_file(heads, folder / HEADS_FILE)
+
+
+def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dict[str, nn.Module]:
+    """The heads that `save` wrote, without dropout: for evaluation."""
+    state = safetensors.torch.load_file(folder / HEADS_FILE)
+    heads = {}
+    for name, task in tasks.items():
+        head = kinds.get(task.kind).build_head(hidden_size, task, 0.0)
+        prefix = f"{name}."
+        own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
+        head.load_state_dict(own)
+        heads[name] = head
+    return heads
+
+
+def settings(encoder: nn.Module) -> tuple[int, float, float]:
+    """Hidden size, dropout and initialiser range that the encoder's configuration names."""
+    config: Any = encoder.config
+    dropout = getattr(config, "hidden_dropout_prob", None)
+    return (
+        int(config.hidden_size),
+        0.1 if dropout is None else float(dropout),
+        float(getattr(config, "initializer_range", 0.02)),
+    )
