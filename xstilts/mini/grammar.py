@@ -1,7 +1,7 @@
 """Clauses without a language, and how each language says them.
 
-A `Clause` holds meanings only; `realize` gives its words in one language, with their parts of speech
-and the slot each word fills, so that translations, tags and answer spans all come from one place.
+A `Clause` holds meanings only; `realize` gives its words in one language, with their parts of
+speech and the slot each word fills: translations, tags and answer spans all come from here.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Word(NamedTuple):
 
 
 Sentence = tuple[Word, ...]
-# Chooses the language that lends the stem of a word: makes code-switched text.
+# Chooses the language of a content word: makes code-switched text.
 Lexis = Callable[[], Language]
 
 
 def realize(clause: Clause, language: Language, lexis: Lexis | None = None) -> Sentence:
-    """The words of a clause, without end mark. `lexis` lends stems."""
+    """The words of a clause, without end mark. `lexis` draws the language of each content word."""
     speaker = _Speaker(language, lexis)
     if language.code == "en":
         return tuple(_english(clause, speaker))
@@ -110,11 +110,10 @@ class _Speaker:
     lexis: Lexis | None
 
     def say(self, lexeme: str, *features: str, slot: str = "") -> list[Word]:
-        donor = None
+        language = self.language
         if self.lexis and lexeme not in lexicon.FUNCTION_WORDS:
-            donor = self.lexis()
-        text = self.language.inflect(lexeme, features, donor)
-        return [Word(text, lexicon.UPOS[lexeme], slot)]
+            language = self.lexis()
+        return [Word(language.inflect(lexeme, features), lexicon.UPOS[lexeme], slot)]
 
     def person(self, lexeme: str, *features: str, slot: str = "") -> list[Word]:
         has_article = self.language.profile.has_article and lexicon.UPOS[lexeme] == "NOUN"
@@ -141,20 +140,36 @@ class _Speaker:
         """The place phrase, empty without a place."""
         if not clause.place:
             return []
+        place = self.say(clause.place, clause.relation, slot="place")
         if self.language.profile.morphology == "agglutinating":
-            return self.say(clause.place, clause.relation, slot="place")
+            return place
         article = self.say("the") if self.language.profile.has_article else []
-        return [*self.say(clause.relation), *article, *self.say(clause.place, slot="place")]
+        return [*self.say(clause.relation), *article, *place]
 
     def when(self, clause: Clause) -> list[Word]:
         """The time phrase, empty without a time."""
         if not clause.time:
             return []
+        time = self.say(clause.time, "on", slot="time")
         if self.language.profile.morphology == "agglutinating":
-            return self.say(clause.time, "on", slot="time")
+            return time
         english_month = self.language.code == "en" and clause.time in lexicon.MONTHS
         marker = self.say("in" if english_month else "on")
-        return [*marker, *self.say(clause.time, slot="time")]
+        return [*marker, *time]
+
+
+# The features of words are the same for all languages; each language marks those it can.
+def _agent_case(clause: Clause) -> tuple[str, ...]:
+    return ("by",) if clause.passive else ()
+
+
+def _patient_case(clause: Clause) -> tuple[str, ...]:
+    return () if clause.passive else ("accusative",)
+
+
+def _verb_features(clause: Clause) -> tuple[str, ...]:
+    negation = ("not",) if clause.negated else ()
+    return ("past", *negation, "passive") if clause.passive else ("past", *negation)
 
 
 def _complement(clause: Clause, say: _Speaker) -> list[Word]:
@@ -167,12 +182,12 @@ def _adverb(clause: Clause, say: _Speaker) -> list[Word]:
 
 def _english(clause: Clause, say: _Speaker) -> list[Word]:
     negation = say.say("not") if clause.negated else []
-    subject = say.person(clause.subject, slot="subject")
+    subject = say.person(clause.subject, *_agent_case(clause), slot="subject")
     if clause.asks == "subject":
         subject = say.say("who")
     thing: list[Word] = []
     if clause.object and clause.asks != "object":
-        thing = say.thing(clause, questioned=clause.asks == "number")
+        thing = say.thing(clause, *_patient_case(clause), questioned=clause.asks == "number")
     place = [] if clause.asks == "place" else say.where(clause)
     time = [] if clause.asks == "time" else say.when(clause)
     tail = [*_adverb(clause, say), *place, *time]
@@ -185,7 +200,7 @@ def _english(clause: Clause, say: _Speaker) -> list[Word]:
         plural = clause.passive and clause.number
         auxiliary = [Word("were" if plural else "was", "AUX")]
         if clause.passive:
-            verb = say.say(clause.verb, "participle")
+            verb = say.say(clause.verb, *_verb_features(clause))
             agent = [*say.say("by"), *subject]
             words = [*thing, *auxiliary, *negation, *verb, *agent, *tail]
         elif inverts:
@@ -195,12 +210,13 @@ def _english(clause: Clause, say: _Speaker) -> list[Word]:
     elif inverts:
         lead = thing if clause.asks == "number" else asked
         thing = [] if clause.asks == "number" else thing
-        verb = say.say(clause.verb)
+        verb = say.say(clause.verb, "bare", *_verb_features(clause))
         words = [*lead, *say.say("did"), *subject, *negation, *verb, *thing, *tail]
     elif clause.negated:
-        words = [*subject, *say.say("did"), *negation, *say.say(clause.verb), *thing, *tail]
+        verb = say.say(clause.verb, "bare", *_verb_features(clause))
+        words = [*subject, *say.say("did"), *negation, *verb, *thing, *tail]
     else:
-        words = [*subject, *say.say(clause.verb, "past"), *thing, *tail]
+        words = [*subject, *say.say(clause.verb, *_verb_features(clause)), *thing, *tail]
     return [*time, *words] if clause.fronts_time and not clause.asks else words
 
 
@@ -212,13 +228,10 @@ def _question_word(clause: Clause, say: _Speaker) -> list[Word]:
 def _constructed(clause: Clause, say: _Speaker) -> list[Word]:
     profile = say.language.profile
     suffixed = profile.morphology == "agglutinating"
-    patient_case = () if clause.passive or not suffixed else ("accusative",)
-    agent_case = ("by",) if clause.passive and suffixed else ()
-
-    agent = say.person(clause.subject, *agent_case, slot="subject")
+    agent = say.person(clause.subject, *_agent_case(clause), slot="subject")
     patient: list[Word] = []
     if clause.object:
-        patient = say.thing(clause, *patient_case, questioned=clause.asks == "number")
+        patient = say.thing(clause, *_patient_case(clause), questioned=clause.asks == "number")
     phrases = {
         "subject": agent,
         "object": patient,
@@ -252,15 +265,10 @@ def _constructed(clause: Clause, say: _Speaker) -> list[Word]:
 
 
 def _predicate(clause: Clause, say: _Speaker, suffixed: bool) -> list[Word]:
-    features = ["past"]
-    if clause.negated:
-        features.append("not")
-    if clause.passive:
-        features.append("passive")
     complement = _complement(clause, say)
+    verb = say.say(clause.verb, *_verb_features(clause))
     if suffixed:
-        verb = say.say(clause.verb, *features)
         return [*complement, *verb] if say.language.profile.order == "SOV" else [*verb, *complement]
     particles = [*(say.say("not") if clause.negated else ())]
     particles += say.say("passive") if clause.passive else ()
-    return [*particles, *say.say(clause.verb), *complement]
+    return [*particles, *verb, *complement]

@@ -182,8 +182,8 @@ def write_dataset(folder: Path, configs: Configs, features: Features) -> None:
 
 
 _README = (
-    "Part of the miniature benchmark of xstilts: generated from a seed by `xstilts.mini.world`, in\n"
-    "English and six constructed languages. It measures nothing about natural languages."
+    "Part of the miniature benchmark of xstilts: generated from a seed by `xstilts.mini.world`,\n"
+    "in English and six constructed languages. It measures nothing about natural languages."
 )
 
 

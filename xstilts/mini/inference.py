@@ -41,16 +41,16 @@ class Style:
 
 
 TARGET = Style(
-    {"place": 3, "time": 3, "quality": 2, "verb": 2, "object": 2, "partner": 1, "state": 1.5},
-    passive_rate=0.15,
+    {"place": 4, "time": 4, "quality": 3, "verb": 1, "object": 0.5, "partner": 0.3, "state": 1},
+    passive_rate=0.1,
     fronting_rate=0.0,
-    negation_rate=0.1,
+    negation_rate=0.04,
 )
 INTERMEDIATE = Style(
-    {"place": 2, "time": 2, "quality": 2, "verb": 3, "object": 3, "state": 2},
+    {"place": 3, "time": 3, "quality": 2, "verb": 2, "object": 2, "state": 1},
     passive_rate=0.3,
     fronting_rate=0.4,
-    negation_rate=0.1,
+    negation_rate=0.06,
 )
 
 # What is in question -> the kinds of clause it can be asked of.
@@ -93,7 +93,7 @@ def _draw_claim(rng: random.Random, facts: Facts, focus: str) -> Clause:
     claim = facts.fill(rng, claim, *slots)
     # With a hypernym the claim needs another value that ties it to the facts of its split.
     is_tied = claim.object in lexicon.KIND_OF and (claim.place or claim.time)
-    if is_tied and focus != "verb" and rng.random() < 0.4:
+    if is_tied and focus != "verb" and rng.random() < 0.3:
         claim = claim.with_(object=lexicon.KIND_OF[claim.object])
     return claim
 
@@ -173,9 +173,7 @@ def _leave_open(
     if focus == "object":
         kind = lexicon.KIND_OF.get(claim.object, claim.object)
         others = [
-            thing
-            for thing in facts.values[person]["thing"]
-            if lexicon.KIND_OF[thing] != kind
+            thing for thing in facts.values[person]["thing"] if lexicon.KIND_OF[thing] != kind
         ]
         premise = premise.with_(object=rng.choice(others)) if others else premise.with_(object="")
         return premise.with_(negated=rng.random() < 0.3)

@@ -62,17 +62,14 @@ class Language:
     stems: dict[str, str] = field(repr=False)
     suffixes: dict[str, str] = field(repr=False)
 
-    def inflect(
-        self, lexeme: str, features: tuple[str, ...] = (), donor: Language | None = None
-    ) -> str:
-        """The form of a lexeme with the features that this language marks on the word itself.
-
-        With a donor the stem is borrowed from that language; English leaves borrowed stems bare.
-        """
-        if features and self.code == ENGLISH and (donor is None or donor is self):
+    def inflect(self, lexeme: str, features: tuple[str, ...] = ()) -> str:
+        """The form of a lexeme, with those of the features that this language marks on words."""
+        stem = self.stems[lexeme]
+        if not features:
+            return stem
+        if self.code == ENGLISH:
             return _inflect_english(lexeme, features)
-        stem = (donor or self).stems[lexeme]
-        if not features or not self.suffixes:
+        if not self.suffixes:
             return stem
         return stem + "".join(self.suffixes[name] for name in SUFFIXES if name in features)
 
@@ -83,9 +80,9 @@ def build_languages(seed: int) -> dict[str, Language]:
 
 
 def _inflect_english(lexeme: str, features: tuple[str, ...]) -> str:
-    if "participle" in features:
+    if "passive" in features:
         return lexicon.english_participle(lexeme)
-    if "past" in features:
+    if "past" in features and "bare" not in features:
         return lexicon.english_past(lexeme)
     if "plural" in features:
         return lexicon.english_plural(lexeme)
@@ -154,7 +151,7 @@ class _SoundLaws:
         vowels = "aeiou"
         shifted = vowels[1:] + vowels[:1] if rng.random() < 0.5 else vowels[2:] + vowels[:2]
         pairs = [("p", "b"), ("t", "d"), ("k", "g"), ("f", "v"), ("s", "z"), ("l", "r")]
-        changes = {a: b for a, b in zip(vowels, shifted, strict=True)}
+        changes = dict(zip(vowels, shifted, strict=True))
         for a, b in rng.sample(pairs, 4):
             changes[a], changes[b] = b, a
         self.table = str.maketrans(changes)

@@ -1,4 +1,4 @@
-"""Pretrains the tiny encoder of the miniature benchmark: masked words of the world's text, no labels.
+"""Pretrains the tiny encoder of the miniature benchmark on masked words, without labels.
 
 `python -m xstilts.mini.pretrain --out DIR` trains the tokenizer and the encoder that the package
 ships; steps are counted, not timed, so the seed decides the result on one kind of CPU. The product
@@ -14,26 +14,35 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Encoding,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from xstilts.mini import world as worlds
-from xstilts.mini.languages import CONSTRUCTED, ENGLISH, LANGUAGES, Language
+from xstilts.mini.languages import ENGLISH, LANGUAGES, Language
 from xstilts.mini.reading import Line
 
 log = logging.getLogger(__name__)
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0-3, and <mask> is the last one: as XLM-R
 MASK_TOKEN = "<mask>"
+SEAM = "\u2027"  # a mark of punctuation that no text has
 MAX_TOKENS = 128
 # The shares of the batches that hold plain, code-switched and paired text.
-STREAMS = {"plain": 0.3, "switched": 0.35, "paired": 0.35}
-NUM_PAIRED_DOCUMENTS = 6000
+STREAMS = {"plain": 0.4, "switched": 0.3, "paired": 0.3}
 SWITCH_RATE = 0.4
 
 
@@ -45,14 +54,14 @@ Row = tuple[list[int], list[int]]
 class Recipe:
     """How the encoder is pretrained."""
 
-    steps: int = 10000
-    batch_size: int = 48
+    steps: int = 8000
+    batch_size: int = 64
     learning_rate: float = 2e-3
     warmup_steps: int = 300
     mask_rate: float = 0.2
     restore_rate: float = 0.5  # of switched words, to be restored to the language of the text
     weight_decay: float = 0.01
-    vocab_size: int = 2600
+    num_merges: int = 5000
     hidden_size: int = 128
     num_layers: int = 2
     num_heads: int = 4
@@ -64,10 +73,18 @@ class Recipe:
 Text = tuple[str, str]
 
 
-def build_texts(world: worlds.World, languages: Sequence[str]) -> dict[str, list[Text]]:
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The pretraining text by stream, and the text that the tokenizer is made from."""
+
+    streams: dict[str, list[Text]]
+    tokenizer: list[str]
+
+
+def build_texts(world: worlds.World, languages: Sequence[str]) -> Texts:
     """All pretraining text by stream. Only facts of the pretraining split occur in it."""
     rng = random.Random(f"{world.seed}/pretrain/texts")
-    examples = worlds.draw_examples(world)  # claims the held-out sentences first
+    examples = worlds.draw_examples(world)
     plain: list[Text] = []
     switched: list[Text] = []
     for code in languages:
@@ -78,17 +95,25 @@ def build_texts(world: worlds.World, languages: Sequence[str]) -> dict[str, list
                 text = _switch(rng, document, language, world, languages)
                 switched.append((_write(document, language), text))
     paired: list[Text] = []
-    if ENGLISH in languages and len(languages) > 1:
-        others = [code for code in CONSTRUCTED if code in languages]
-        for code in others:
-            language = world.languages[code]
-            num = int(NUM_PAIRED_DOCUMENTS * language.profile.text_share)
-            for document in world.documents(num, f"paired/{code}"):
-                line = rng.choice(document)
-                one = line.write(world.languages[ENGLISH])
-                pair = (one, line.write(language))
-                paired.append(pair if rng.random() < 0.5 else pair[::-1])
-    return {"plain": plain, "switched": switched, "paired": paired}
+    for code in languages:
+        if code == ENGLISH or ENGLISH not in languages:
+            continue
+        for line in (line for document in examples.text[code] for line in document):
+            pair = (line.write(world.languages[ENGLISH]), line.write(world.languages[code]))
+            paired.append(pair if rng.random() < 0.5 else pair[::-1])
+    # The tokenizer reads every language equally often, so that none is spelled letter by letter.
+    shown = [
+        _write(document, _hyphenated(world.languages[code]))
+        for code in languages
+        for document in examples.text[code]
+        for _ in range(round(1 / world.languages[code].profile.text_share))
+    ]
+    return Texts({"plain": plain, "switched": switched, "paired": paired}, shown)
+
+
+def _hyphenated(language: Language) -> Language:
+    """The language with its suffixes set off, so that no piece spans a stem and a suffix."""
+    return replace(language, suffixes={k: SEAM + v for k, v in language.suffixes.items()})
 
 
 def _write(document: Sequence[Line], language: Language) -> str:
@@ -114,23 +139,34 @@ def _switch(
     return " ".join(line.write(language, lexis) for line in document)
 
 
-def train_tokenizer(texts: Sequence[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """A Unigram tokenizer in the manner of SentencePiece, with the special ids of XLM-R."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
+def train_tokenizer(texts: Sequence[str], num_merges: int) -> PreTrainedTokenizerFast:
+    """A Unigram tokenizer in the manner of SentencePiece, with the special ids of XLM-R.
+
+    The pieces come from merging pairs: the trainer of Unigram takes its candidates from a suffix
+    array, which misses words that nothing but the end of a word ever follows - most of ours.
+    The texts may hold `SEAM` where a word should come apart.
+    """
+    merged = Tokenizer(models.BPE())
+    _set_pipeline(merged)
+    alphabet = sorted({letter for text in texts for letter in text.lower()} - {" "})
+    trainer = trainers.BpeTrainer(
+        vocab_size=num_merges, initial_alphabet=alphabet, show_progress=False
     )
+    merged.train_from_iterator(texts, trainer)
+    counts = Counter(
+        token for encoding in merged.encode_batch(list(texts)) for token in encoding.tokens
+    )
+    total = sum(counts.values())
+    # Letters stay even if no text needs them alone, so that nothing is unknown.
+    known = set(merged.get_vocab()) - {SEAM}
+    pieces = [piece for piece in known if counts[piece] or len(piece) == 1]
+    scored = [(piece, math.log(max(counts[piece], 0.1) / total)) for piece in pieces]
+    scored.sort(key=lambda item: (-item[1], item[0]))
+    special = [(token, 0.0) for token in SPECIAL_TOKENS]
+    tokenizer = Tokenizer(models.Unigram(special + scored, unk_id=3))
+    _set_pipeline(tokenizer)
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocab_size - 1,
-        special_tokens=list(SPECIAL_TOKENS),
-        unk_token="<unk>",
-        max_piece_length=12,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_special_tokens([MASK_TOKEN])
+    tokenizer.add_special_tokens([*SPECIAL_TOKENS, MASK_TOKEN])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
@@ -147,6 +183,13 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> PreTrainedTokenize
         mask_token=MASK_TOKEN,
         model_max_length=MAX_TOKENS,
         model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _set_pipeline(tokenizer: Tokenizer) -> None:
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
     )
 
 
@@ -185,7 +228,6 @@ class Batches:
         self.rng = random.Random(f"{seed}/pretrain/batches")
         self.generator = torch.Generator().manual_seed(seed)
         self.mask_id = int(tokenizer.mask_token_id)
-        self.vocab_size = len(tokenizer)
         self.tokenizer = tokenizer.backend_tokenizer
         self.encoded = {
             stream: self._encode(stream, pairs) for stream, pairs in texts.items() if pairs
@@ -212,10 +254,11 @@ class Batches:
             yield self.mask(queues[stream].pop())
 
     def mask(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pad the rows and choose the tokens to predict: 80 % masked, 10 % random, 10 % kept.
+        """Pad the rows and choose the tokens to predict: 70 % masked, 20 % random, 10 % kept.
 
-        Words in another language than their text are chosen too, and stay as they are: the word
-        of the text's own language is to be predicted from them.
+        The random ones come from the batch: only what stands around them shows that they are
+        wrong. Words in another language than their text are chosen too, and stay as they are:
+        the word of the text's own language is to be predicted from them.
         """
         length = max(len(ids) for ids, _ in rows)
         ids = torch.tensor([[*row, *[1] * (length - len(row))] for row, _ in rows])
@@ -225,11 +268,10 @@ class Batches:
         restored = (ids != native) & (1 - chance < self.recipe.restore_rate)
         labels = native.masked_fill(~(chosen | restored), -100)
         fate = torch.rand(ids.shape, generator=self.generator)
-        noise = torch.randint(
-            len(SPECIAL_TOKENS), self.vocab_size - 1, ids.shape, generator=self.generator
-        )
-        masked = ids.masked_fill(chosen & (fate < 0.8), self.mask_id)
-        return torch.where(chosen & (fate >= 0.9), noise, masked), labels
+        words = ids[ids >= len(SPECIAL_TOKENS)]
+        noise = words[torch.randint(len(words), ids.shape, generator=self.generator)]
+        masked = ids.masked_fill(chosen & (fate < 0.7), self.mask_id)
+        return torch.where(chosen & (fate >= 0.8), noise, masked), labels
 
     def _shuffled_batches(self, rows: list[Row]) -> list[list[Row]]:
         size = self.recipe.batch_size
@@ -241,24 +283,27 @@ class Batches:
 
 
 def _align(native: Encoding, switched: Encoding) -> Row:
-    """The token ids of a switched text and of its original, where their words have as many tokens.
+    """The token ids of a switched text, and under them those of its original, word by word.
 
-    Other words are left in the language of the text.
+    Where a word has fewer tokens in the original than switched, the rest stands for itself.
     """
+    spoken = _tokens_by_word(native)
     ids: list[int] = []
-    by_word: dict[int | None, list[int]] = {}
-    for token, word in zip(switched.ids, switched.word_ids, strict=True):
-        by_word.setdefault(word, []).append(token)
-    words = [word for word in native.word_ids if word is not None]
-    lengths = Counter(words)
-    position: Counter[int] = Counter()
-    for token, word in zip(native.ids, native.word_ids, strict=True):
-        if word is not None and len(by_word.get(word, ())) == lengths[word]:
-            ids.append(by_word[word][position[word]])
-            position[word] += 1
-        else:
-            ids.append(token)
-    return ids[:MAX_TOKENS], native.ids[:MAX_TOKENS]
+    targets: list[int] = []
+    for word, tokens in _tokens_by_word(switched).items():
+        original = spoken[word]
+        ids += tokens
+        targets += [*original, *tokens[len(original) :]][: len(tokens)]
+    bos, eos = switched.ids[0], switched.ids[-1]
+    return [bos, *ids, eos][:MAX_TOKENS], [bos, *targets, eos][:MAX_TOKENS]
+
+
+def _tokens_by_word(encoding: Encoding) -> dict[int, list[int]]:
+    words: dict[int, list[int]] = {}
+    for token, word in zip(encoding.ids, encoding.word_ids, strict=True):
+        if word is not None:
+            words.setdefault(word, []).append(token)
+    return words
 
 
 def masked_loss(
@@ -293,7 +338,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * warm * (1 - progress)
         loss = masked_loss(model, input_ids, labels)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -321,11 +366,11 @@ def pretrain(
     torch.manual_seed(seed)
     world = worlds.World(seed)
     texts = build_texts(world, LANGUAGES)
-    tokenizer = train_tokenizer([text for text, _ in texts["plain"]], recipe.vocab_size)
+    tokenizer = train_tokenizer(texts.tokenizer, recipe.num_merges)
     if tuple(languages) != LANGUAGES:
         texts = build_texts(worlds.World(seed), languages)
     model = build_model(recipe, len(tokenizer))
-    batches = Batches(texts, tokenizer, recipe, seed)
+    batches = Batches(texts.streams, tokenizer, recipe, seed)
     loss = train(model, batches, recipe, seconds)
     log.info("final loss %.3f", loss)
     tokenizer.save_pretrained(out)
@@ -337,7 +382,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pretrain the tiny encoder.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--steps", type=int, default=Recipe().steps)
     parser.add_argument("--seconds", type=float, help="a time instead of steps; not reproducible")
     parser.add_argument("--languages", default=",".join(LANGUAGES))
     arguments = parser.parse_args()

@@ -19,10 +19,11 @@ from xstilts.mini.languages import CONSTRUCTED, ENGLISH, LANGUAGES, Language, bu
 from xstilts.mini.reading import Line, Passage
 
 # Number of examples by split of the facts; the pretraining text has documents.
-NUM_PAIRS = {"test": 300, "validation": 300, "train": 2000}
+NUM_PAIRS = {"test": 300, "validation": 300, "train": 6000}
 NUM_INTERMEDIATE = {"intermediate_validation": 300, "intermediate_train": 3000}
+NUM_INTERMEDIATE_PAIRS = {"intermediate_validation": 300, "intermediate_train": 6000}
 NUM_TAGGED = {"test": 200, "validation": 200, "train": 800}
-NUM_PASSAGES = {"test": 240, "validation": 240, "train": 1500}
+NUM_PASSAGES = {"test": 240, "validation": 240, "train": 3000}
 NUM_TRANSLATIONS = 300
 NUM_DOCUMENTS = 3000
 PASSAGE_LINES = 3
@@ -160,7 +161,15 @@ class Examples:
 
 
 def draw_examples(world: World) -> Examples:
-    """All examples of the benchmark. Held-out splits come first: they have the first choice."""
+    """All examples of the benchmark.
+
+    The pretraining text comes first, so that it, and with it the shipped encoder, does not change
+    with the tasks; a task never says a sentence that the text has.
+    """
+    text = {
+        code: world.documents(int(NUM_DOCUMENTS * language.profile.text_share), f"text/{code}")
+        for code, language in world.languages.items()
+    }
     pairs: dict[str, list[Pair]] = {}
     passages: dict[str, list[Passage]] = {}
     tagged: dict[str, list[Line]] = {}
@@ -171,13 +180,9 @@ def draw_examples(world: World) -> Examples:
         tagged[split] = world.lines(split, NUM_TAGGED[split], "tagging")
     choices: dict[str, list[Choice]] = {}
     for split, num in NUM_INTERMEDIATE.items():
-        pairs[split] = world.pairs(split, num, inference.INTERMEDIATE)
+        pairs[split] = world.pairs(split, NUM_INTERMEDIATE_PAIRS[split], inference.INTERMEDIATE)
         passages[split] = world.passages(split, num, fronting_rate=0.4)
         choices[split] = world.choices(split, num)
-    text = {
-        code: world.documents(int(NUM_DOCUMENTS * language.profile.text_share), f"text/{code}")
-        for code, language in world.languages.items()
-    }
     return Examples(pairs, choices, passages, tagged, translations, text)
 
 

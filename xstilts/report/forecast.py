@@ -40,6 +40,7 @@ def forecast(
     num_trials = num_configs * len(sweep.seeds)
     cells = sum(len(group.cells) for group in example[NONE].target_sets)
     encoders = _range_of_encoders(sweep, planner, num_configs)
+    least_targets = (encoders[0] + len(sweep.seeds)) * cells
     known = [plan for points in _known_points(sweep, places) for plan in _plans(planner, points)]
     known += _plans(planner, example[NONE].point)
     stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
@@ -52,8 +53,11 @@ def forecast(
         "trials": num_trials,
         "stages": {
             "intermediate": {"least": encoders[0], "most": encoders[1]},
-            "target": {"least": encoders[0] * cells, "most": num_trials * cells},
-            "evaluation": {"least": 0, "most": num_trials * len(sweep.targets)},
+            "target": {"least": min(least_targets, num_trials * cells), "most": num_trials * cells},
+            "evaluation": {
+                "least": (encoders[0] + len(sweep.seeds)) * len(sweep.targets),
+                "most": num_trials * len(sweep.targets),
+            },
             "done": sum(store.has(stage) for stage in stages.values()),
         },
         "tasks": list(_task_rows(example)),
@@ -63,8 +67,8 @@ def forecast(
 
 def forecast_tables(summary: dict[str, Any]) -> Group:
     """The forecast for a terminal."""
-    stages = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    stages.title = (
+    stages = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    title = (
         f"{summary['sweep']}: {summary['configurations']} configurations x {summary['seeds']} "
         f"seeds = {summary['trials']} trials"
     )
@@ -80,6 +84,7 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
         tasks.add_row(*(str(row[name]) for name in row))
     done = summary["stages"]["done"]
     return Group(
+        title,
         stages,
         f"{done} training stages of known trials are done already; "
         f"disk: at most {summary['disk_gb']:g} GB of weights",

@@ -43,6 +43,7 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    "RAY_AIR_NEW_OUTPUT": "0",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -121,6 +122,7 @@ def run_trials(launch: Launch, address: str | None = None) -> None:
     import ray
     from ray import tune
 
+    from xstilts.search.nodes import NodeWatch
     from xstilts.search.searcher import StageSearcher
     from xstilts.search.trial import train_trial
 
@@ -139,7 +141,7 @@ def run_trials(launch: Launch, address: str | None = None) -> None:
         ray.init(address=address, **quiet)
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        check_resources(launch.sweep, nodes)
+        check_resources(launch.sweep, [*nodes, *_node_types()])
         folder = launch.places.sweep / "tune"
         shutil.rmtree(folder, ignore_errors=True)
         per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
@@ -163,11 +165,20 @@ def run_trials(launch: Launch, address: str | None = None) -> None:
                 storage_path=str(launch.places.sweep),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                callbacks=[NodeWatch()],
             ),
         )
         tuner.fit()
     finally:
         ray.shutdown()
+
+
+def _node_types() -> list[dict[str, float]]:
+    """Resources of the node types that the cluster's autoscaler may start, up or not."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    return [dict(group.resources) for group in config.node_group_configs] if config else []
 
 
 def _dirname(trial: Any) -> str:

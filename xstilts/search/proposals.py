@@ -8,6 +8,7 @@ made twice.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from xstilts.tasks import lookup
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# `group` and the journal are what we want; that they are marked experimental is no news to users.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 POINT = "point"
 """User attribute of a study's trial: the point, without which a trial is no proposal."""

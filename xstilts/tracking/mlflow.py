@@ -28,8 +28,6 @@ class MlflowTracker:
 
     def __init__(self, uri: str, experiment: str, artifacts: Path | None):
         """`artifacts` is where artifacts go without a server; a server keeps its own."""
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._uri = uri
         self._name = experiment
         self._artifacts = artifacts
@@ -47,13 +45,17 @@ class MlflowTracker:
             # stop a sweep. Nothing is remembered of a connection that failed.
             self._client, self._runs = None, {}
             reason = str(error).partition("\n")[0]
-            raise TrackingError(f"{_without_password(self._uri)}: {reason}") from error
+            text = f"{self._uri}: {reason}".replace(self._uri, _without_password(self._uri))
+            raise TrackingError(text) from error
 
     def _connect(self) -> None:
         if self._client is not None:
             return
         from mlflow import MlflowClient
 
+        # MLflow sets its loggers up when it is imported, so they are quietened after.
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         client = MlflowClient(tracking_uri=self._uri)
         experiment = client.get_experiment_by_name(self._name)
         if experiment is None:

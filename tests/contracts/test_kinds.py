@@ -1,0 +1,334 @@
+"""What every kind keeps: rows become bounded sequences, and sequences the rows' predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from xstilts import kinds
+from xstilts.kinds.kind import Batch, Encoded, Kind, Vocabulary
+from xstilts.tasks import Source, Task
+from xstilts.tasks.task import KINDS
+from xstilts.training import predict as prediction
+from xstilts.training.model import (
+    Model,
+    build_heads,
+    load_encoder,
+    load_encoder_with_lm_head,
+    load_tokenizer,
+    settings,
+)
+
+Texts = Mapping[str, Sequence[str]]
+
+MAX_LENGTH = 96
+LABELS = {"pair": ("yes", "no", "maybe"), "tagging": ("O", "B-PER", "I-PER", "B-LOC")}
+METRICS = {"tagging": ("f1",), "span": ("exact_match", "f1"), "mlm": ()}
+WORDS = (
+    ["My", "brother", "bought", "three", "red", "apples", "."],
+    ["ولدت", "في", "برلين", "عام", "1968", "."],
+    ["แมว", "นอน", "อยู่", "บน", "เก้าอี้", "เก่า"],
+    ["猫", "睡", "在", "旧", "椅子", "上", "。"],
+    ["ကြောင်က", "ကုလားထိုင်အဟောင်းပေါ်မှာ", "အိပ်နေတယ်", "။"],
+)
+
+
+def rows_of(name: str, texts: Texts) -> dict[str, list[Any]]:
+    """Rows of a kind in all scripts; no label of a kind is as frequent as all others."""
+    lines = [line for code in texts for line in texts[code]]
+    english = [line for _ in texts for line in texts["en"]]
+    count = len(lines)
+    if name == "pair":
+        labels = [LABELS["pair"][i % 5 % 3] for i in range(count)]
+        return {"premise": lines, "hypothesis": english, "label": labels}
+    if name == "choice":
+        choices = [[lines[(i + j) % count] for j in range(3)] for i in range(count)]
+        return {"prompt": english, "choices": choices, "label": [i % 3 for i in range(count)]}
+    if name == "tagging":
+        tags = [
+            [LABELS["tagging"][(i + j) % 4] for j in range(len(w))] for i, w in enumerate(WORDS)
+        ]
+        return {"tokens": [list(words) for words in WORDS], "tags": tags}
+    if name == "span":
+        contexts = [" ".join(texts[code]) for code in texts]
+        starts = [
+            context.index(lines[3]) for context, lines in zip(contexts, texts.values(), strict=True)
+        ]
+        answers = [
+            {"text": [context[start:].split()[0]], "answer_start": [start]}
+            for context, start in zip(contexts, starts, strict=True)
+        ]
+        questions = [texts["en"][5]] * len(contexts)
+        ids = [f"q-{code}" for code in texts]
+        return {"id": ids, "context": contexts, "question": questions, "answers": answers}
+    if name == "retrieval":
+        return {"source_sentence": lines, "target_sentence": english}
+    return {"text": lines}
+
+
+def gold_of(name: str, encoded: Encoded) -> list[Any]:
+    """The gold predictions, read off the examples."""
+    if name == "retrieval":
+        return list(range(encoded.examples.num_rows))
+    if name == "span":
+        return [texts[0] for texts in encoded.examples["answers"].to_pylist()]
+    return encoded.examples["tags" if name == "tagging" else "label"].to_pylist()
+
+
+def perfect_outputs(name: str, encoded: Encoded) -> list[Any]:
+    """What a perfect model would hand to `decode`, read off the features."""
+    if name == "retrieval":
+        return list(np.eye(encoded.examples.num_rows)[encoded.features["example"].to_pylist()])
+    if name != "span":
+        return encoded.features["labels" if name == "tagging" else "label"].to_pylist()
+    outputs = []
+    for feature in encoded.features.to_pylist():
+        scores = np.zeros((len(feature["input_ids"]), 2))
+        scores[feature["start"], 0] = scores[feature["end"], 1] = 9.0
+        outputs.append(scores)
+    return outputs
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind with rows that a tiny model reads."""
+
+    name: str
+    kind: Kind
+    task: Task
+    encoded: Encoded
+    vocabulary: Vocabulary
+    model: Model
+    tokenizer: Any
+    rows: dict[str, list[Any]]
+
+    @property
+    def head(self) -> Any:
+        return dict(self.model.heads.items()).get(self.task.name)
+
+    def collate(self, positions: Sequence[int], random: np.random.Generator) -> Batch:
+        columns = self.encoded.features.take(list(positions)).to_pydict()
+        return self.kind.collate(columns, self.vocabulary, random)
+
+    def outputs(self, batch: Batch) -> list[Any]:
+        with torch.inference_mode():
+            return self.kind.outputs(self.head, self.model.hidden(batch.inputs), batch)
+
+
+@cache
+def tokenizer_of(folder: Path) -> Any:
+    return load_tokenizer(folder)
+
+
+@cache
+def build_case(
+    name: str, folder: Path, frozen_texts: tuple[tuple[str, tuple[str, ...]], ...]
+) -> Case:
+    task = Task(
+        name=f"toy_{name}",
+        kind=name,
+        source=Source("toy/toy"),
+        languages=("en",),
+        splits={},
+        metrics=METRICS.get(name, ("accuracy",)),
+        labels=LABELS.get(name, ()),
+    )
+    kind, tokenizer = kinds.get(name), tokenizer_of(folder)
+    heads: dict[str, torch.nn.Module] = {}
+    if name == "mlm":
+        encoder, heads[task.name] = load_encoder_with_lm_head(folder, "sdpa")
+    else:
+        encoder = load_encoder(folder, "sdpa")
+    if name not in ("mlm", "retrieval"):
+        # Weights larger than usual, so that untrained predictions differ between rows.
+        size, _, _ = settings(encoder)
+        heads = build_heads({task.name: task}, size, 0.0, 1.0, 0, "target")
+    rows = rows_of(name, dict(frozen_texts))
+    encoded = kind.encode(rows, task, tokenizer, MAX_LENGTH)
+    model = Model(encoder, heads).eval()
+    if name == "pair":
+        centre(model, kind, task, encoded, Vocabulary.of(tokenizer))
+    return Case(name, kind, task, encoded, Vocabulary.of(tokenizer), model, tokenizer, rows)
+
+
+def centre(model: Model, kind: Kind, task: Task, encoded: Encoded, vocabulary: Vocabulary) -> None:
+    """Shift a head's scores so that an untrained model does not say one label to all rows."""
+    head: Any = model.heads[task.name]
+    columns = encoded.features.to_pydict()
+    batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
+    with torch.no_grad():
+        head.output.bias -= head(model.hidden(batch.inputs)).mean(0)
+
+
+@pytest.fixture(params=sorted(KINDS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["tiny_model", "tiny_bert"])
+def case(request: pytest.FixtureRequest, name: str, texts: dict[str, tuple[str, ...]]) -> Case:
+    return build_case(name, request.getfixturevalue(request.param), tuple(texts.items()))
+
+
+def sequences(ids: list[Any]) -> list[list[int]]:
+    """A feature's sequences: one, or one a choice."""
+    return ids if isinstance(ids[0], list) else [ids]
+
+
+@pytest.mark.parametrize("max_length", [40, MAX_LENGTH])
+def test_sequences_are_bounded_and_belong_to_examples(case: Case, max_length: int) -> None:
+    encoded = case.kind.encode(case.rows, case.task, case.tokenizer, max_length)
+    lengths = [
+        len(ids) for group in encoded.features["input_ids"].to_pylist() for ids in sequences(group)
+    ]
+    assert 0 < max(lengths) <= max_length
+    count = len(next(iter(case.rows.values())))
+    assert encoded.examples.num_rows == count
+    assert set(encoded.features["example"].to_pylist()) == set(range(count))
+
+
+def test_encoding_is_a_function_of_the_rows(case: Case) -> None:
+    again = case.kind.encode(case.rows, case.task, case.tokenizer, MAX_LENGTH)
+    assert again.features.equals(case.encoded.features)
+    assert again.examples.equals(case.encoded.examples)
+
+
+def test_token_types_come_along_where_the_model_has_them(case: Case) -> None:
+    if "token_type_ids" not in case.tokenizer.model_input_names:
+        assert "token_type_ids" not in case.encoded.features.column_names
+    elif case.name in ("pair", "choice", "span"):
+        batch = case.collate([0, 1], np.random.default_rng(0))
+        assert batch.inputs["token_type_ids"].shape == batch.inputs["input_ids"].shape
+        assert set(batch.inputs["token_type_ids"].unique().tolist()) == {0, 1}
+
+
+def test_equal_generators_give_equal_batches(case: Case) -> None:
+    first, second = (case.collate(range(4), np.random.default_rng(7)) for _ in range(2))
+    for tensors, others in ((first.inputs, second.inputs), (first.targets, second.targets)):
+        assert tensors.keys() == others.keys()
+        assert all(tensors[key].equal(others[key]) for key in tensors)
+
+
+def test_loss_teaches_encoder_and_head(case: Case) -> None:
+    if case.name == "retrieval":
+        with pytest.raises(TypeError):
+            case.kind.build_head(32, case.task, 0.0)
+        return
+    batch = case.collate(range(4), np.random.default_rng(0))
+    hidden = case.model.hidden(batch.inputs).detach().requires_grad_()
+    loss = case.kind.loss(case.head, hidden, batch)
+    matrices = [parameter for parameter in case.head.parameters() if parameter.ndim > 1]
+    gradients = torch.autograd.grad(loss, [hidden, *matrices])
+    assert loss.ndim == 0 and loss.item() > 0
+    assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
+
+
+def test_padding_changes_nothing(case: Case) -> None:
+    """A sequence alone, and beside longer ones."""
+    count = min(12, case.encoded.features.num_rows)
+    together, alone = np.random.default_rng(3), np.random.default_rng(3)
+    batch = case.collate(range(count), together)
+    singles = [case.collate([i], alone) for i in range(count)]
+    per_row = len(batch.inputs["input_ids"]) // count
+    assert not batch.inputs["attention_mask"].all(), "the batch needs padding to be a test"
+    with torch.inference_mode():
+        hidden = case.model.hidden(batch.inputs)
+        for i, single in enumerate(singles):
+            rows = slice(i * per_row, (i + 1) * per_row)
+            real = single.inputs["attention_mask"].bool()
+            width = real.shape[1]
+            expected = case.model.hidden(single.inputs)
+            assert torch.allclose(hidden[rows, :width][real], expected[real], atol=1e-5)
+            assert not batch.inputs["attention_mask"][rows, width:].any()
+    padded = case.outputs(batch)
+    unpadded = [output for single in singles for output in case.outputs(single)]
+    assert len(padded) == len(unpadded) == count
+    if case.name == "mlm":  # sums over the batch
+        assert np.allclose(np.sum(padded, axis=0), np.sum(unpadded, axis=0), atol=1e-4)
+    else:
+        for one, other in zip(padded, unpadded, strict=True):
+            assert np.allclose(one, other, atol=1e-5)
+
+
+def test_predictions_are_the_examples_in_their_order(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`predict` sorts by length, in batches of any size; nobody can tell from what it returns."""
+    random = np.random.default_rng(0)
+    count = case.encoded.features.num_rows
+    if case.name == "mlm":
+        predictions, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
+        assert len(predictions) == case.encoded.examples.num_rows
+        return
+    plain = [output for i in range(count) for output in case.outputs(case.collate([i], random))]
+    expected = case.kind.decode(plain, case.encoded, case.task)
+    assert len(expected) == case.encoded.examples.num_rows
+    for max_tokens in (1, 200, 10**6):
+        monkeypatch.setattr(prediction, "MAX_TOKENS", max_tokens)
+        got, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
+        assert got == expected
+    assert json.loads(json.dumps(got)) == got
+    distinct = {json.dumps(item) for item in expected}
+    assert len(distinct) > 1, "equal predictions would hide a wrong order"
+
+
+@pytest.mark.parametrize("chosen", [[0, 2, 4], [4, 0, 2]], ids=["ascending", "any order"])
+def test_some_examples_get_their_own_predictions(case: Case, chosen: list[int]) -> None:
+    selected = prediction.select(case.encoded, chosen)
+    assert selected.examples.equals(case.encoded.examples.take(chosen))
+    if case.name in ("mlm", "retrieval"):  # what they predict depends on the other examples
+        assert set(selected.features["example"].to_pylist()) == {0, 1, 2}
+        return
+    predictions, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
+    some, encoded = prediction.predict(
+        case.model, case.encoded, case.task, case.vocabulary, rows=chosen
+    )
+    assert some == [predictions[i] for i in chosen]
+    assert encoded.examples.equals(selected.examples)
+
+
+def test_retrieval_of_some_examples(texts: dict[str, tuple[str, ...]], tiny_model: Path) -> None:
+    case = build_case("retrieval", tiny_model, tuple(texts.items()))
+    encoded = prediction.select(case.encoded, [4, 1, 5])
+    ids = case.encoded.features["input_ids"].to_pylist()
+    count = case.encoded.examples.num_rows
+    expected = [ids[i] for i in (4, 1, 5, count + 4, count + 1, count + 5)]
+    assert encoded.features["input_ids"].to_pylist() == expected
+
+
+def test_gold_scores_100_and_a_constant_less(case: Case) -> None:
+    if case.name == "mlm":
+        assert case.kind.score([[0.0, 3.0], [6.0, 1.0]], case.encoded.examples, case.task) == {
+            "loss": 1.5
+        }
+        return
+    examples = case.encoded.examples
+    scores = case.kind.score(gold_of(case.name, case.encoded), examples, case.task)
+    assert set(case.task.metrics) <= set(scores)
+    assert all(value == pytest.approx(100) for value in scores.values())
+    constant = case.kind.constant(examples, case.task)
+    assert len(constant) == examples.num_rows
+    assert all(0 <= value < 90 for value in case.kind.score(constant, examples, case.task).values())
+
+
+def test_perfect_outputs_decode_to_the_gold(case: Case) -> None:
+    if case.name == "mlm":
+        return
+    outputs = perfect_outputs(case.name, case.encoded)
+    predictions = case.kind.decode(outputs, case.encoded, case.task)
+    assert predictions == gold_of(case.name, case.encoded)
+
+
+def test_every_declared_kind_exists(name: str) -> None:
+    assert isinstance(KINDS[name], int)
+    kind = kinds.get(name)
+    methods = ("encode", "collate", "build_head", "loss", "outputs", "decode", "score", "constant")
+    assert all(callable(getattr(kind, method)) for method in methods)

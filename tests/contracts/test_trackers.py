@@ -1,0 +1,178 @@
+"""The contract of trackers, and what MLflow adds: a real SQLite store and a real server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts.errors import TrackingError
+from xstilts.tracking.mlflow import MlflowTracker
+from xstilts.tracking.tracker import NullTracker, Point, TrackedRun
+
+
+def make_run(folder: Path, **changes: Any) -> TrackedRun:
+    table = folder / "scores.json"
+    table.write_text("[]")
+    run = TrackedRun(
+        key="nli-1-s0",
+        name="nli-1-s0",
+        state="finished",
+        started_ms=1000,
+        ended_ms=5000,
+        params={"rate/mini_nli": "1", "intermediate": "nli"},
+        metrics=[Point("dev/avg", 50.0, 0, 5000), Point("train/x/loss", 1.5, 7, 1000)],
+        tags={"config_id": "abc"},
+        artifacts={"predictions/mini_xnli/test-qaa.tsv": table},
+    )
+    return replace(run, **changes)
+
+
+def runs_of(uri: str) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("sweep")
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables; making them takes seconds, copying them none."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_store: Path) -> str:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture(params=["null", "sqlite"])
+def tracker(request: pytest.FixtureRequest, uri: str, tmp_path: Path) -> Any:
+    return NullTracker() if request.param == "null" else MlflowTracker(uri, "sweep", tmp_path)
+
+
+def test_writing_twice_is_writing_once(tracker: Any, uri: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    tracker.write(replace(run, state="running", ended_ms=None, metrics=[]))
+    for _ in range(2):
+        tracker.write(run)
+    if isinstance(tracker, NullTracker):
+        assert runs_of(uri) == []
+        return
+    (stored,) = runs_of(uri)
+    assert stored.info.status == "FINISHED"
+    assert (stored.info.start_time, stored.info.end_time) == (1000, 5000)
+    assert stored.data.metrics == {"dev/avg": 50.0, "train/x/loss": 1.5}
+    assert stored.data.params == dict(run.params)
+    assert stored.data.tags["config_id"] == "abc"
+
+
+def test_another_process_continues_the_same_run(uri: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    MlflowTracker(uri, "sweep", tmp_path).write(replace(run, state="running", ended_ms=None))
+    assert [stored.info.status for stored in runs_of(uri)] == ["RUNNING"]
+    MlflowTracker(uri, "sweep", tmp_path).write(run)
+    MlflowTracker(uri, "sweep", tmp_path).write(replace(run, key="other", state="failed"))
+    assert sorted(stored.info.status for stored in runs_of(uri)) == ["FAILED", "FINISHED"]
+
+
+def test_a_metric_is_stored_once_however_often_it_is_written(uri: str, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    run = make_run(tmp_path)
+    MlflowTracker(uri, "sweep", tmp_path).write(run)
+    # A later version of the run holds the old points and a new one.
+    points = [*run.metrics, Point("gain/mini_xnli", 2.0, 0, 6000)]
+    MlflowTracker(uri, "sweep", tmp_path).write(replace(run, metrics=points))
+    (stored,) = runs_of(uri)
+    history = MlflowClient(tracking_uri=uri).get_metric_history(stored.info.run_id, "dev/avg")
+    assert [point.value for point in history] == [50.0]
+    assert stored.data.metrics["gain/mini_xnli"] == 2.0
+
+
+def test_artifacts_lie_beside_the_storage(uri: str, tmp_path: Path) -> None:
+    MlflowTracker(uri, "sweep", tmp_path / "artifacts").write(make_run(tmp_path))
+    found = list((tmp_path / "artifacts").rglob("predictions/mini_xnli/scores.json"))
+    assert len(found) == 1
+    assert not Path("mlruns").exists()
+
+
+def test_a_password_does_not_reach_the_message(tmp_path: Path) -> None:
+    tracker = MlflowTracker("http://user:secret@127.0.0.1:9", "sweep", None)
+    with pytest.raises(TrackingError) as caught:
+        tracker.write(make_run(tmp_path))
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1:9" in str(caught.value)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[None]:
+    """A real MLflow server on loopback, gone with its children at the end."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **quiet},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id=0"
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(address, timeout=2).read()
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            pytest.fail("the MLflow server did not start within a minute")
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_server_that_went_down_is_brought_up_to_date(tmp_path: Path) -> None:
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    tracker = MlflowTracker(uri, "sweep", tmp_path / "unused")
+    with mlflow_server(tmp_path, port):
+        tracker.write(make_run(tmp_path))
+    with pytest.raises(TrackingError, match=str(port)):
+        tracker.write(make_run(tmp_path, key="while-down"))
+    with mlflow_server(tmp_path, port):
+        for key in ("nli-1-s0", "while-down"):
+            tracker.write(make_run(tmp_path, key=key))
+        stored = runs_of(uri)
+    assert sorted(run.info.run_name for run in stored) == ["nli-1-s0", "nli-1-s0"]
+    assert sorted(run.data.tags["xstilts.key"] for run in stored) == ["nli-1-s0", "while-down"]
+    assert list((tmp_path / "artifacts").rglob("scores.json"))
+    assert not (tmp_path / "unused").exists()

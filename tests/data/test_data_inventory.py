@@ -1,0 +1,230 @@
+"""The inventory on disk: identity by content, hashes remembered, incomplete folders refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts.data import inventory
+from xstilts.data.inventory import Hashes, count_rows, data_identity, model_facts
+from xstilts.errors import ConfigError, DataError
+from xstilts.tasks import Source, Task
+
+WriteDataset = Callable[..., Path]
+
+TASK = Task(
+    name="toy",
+    kind="pair",
+    source=Source("toy/pairs", config="{language}"),
+    languages=("en", "th"),
+    splits={"train": "train", "test": "test"},
+    metrics=("accuracy",),
+    labels=("no",),
+)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are really hashed, in their order."""
+    hashed: list[Path] = []
+    original = inventory.sha256_of_file
+
+    def count(path: Path) -> str:
+        hashed.append(path)
+        return original(path)
+
+    monkeypatch.setattr(inventory, "sha256_of_file", count)
+    return hashed
+
+
+def test_hashes_are_remembered_by_size_and_time(tmp_path: Path, counted: list[Path]) -> None:
+    path, memory = tmp_path / "file", tmp_path / "deep" / "hashes.json"
+    path.write_text("one")
+    hashes = Hashes(memory)
+    first = hashes.of(path)
+    assert hashes.of(path) == first and counted == [path]
+    hashes.save()
+    assert Hashes(memory).of(path) == first and counted == [path]
+
+    stat = path.stat()
+    path.write_text("two")  # equal size, later time
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    second = Hashes(memory).of(path)
+    assert second != first and len(counted) == 2
+
+    path.write_text("three")  # other size, equal time
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert Hashes(memory).of(path) not in (first, second)
+
+
+def test_identity_is_content_not_place(tmp_path: Path) -> None:
+    hashes = Hashes(tmp_path / "hashes.json")
+    for place in ("one", "two"):
+        (tmp_path / place / "toy/pairs/en").mkdir(parents=True)
+        (tmp_path / place / "toy/pairs/README.md").write_text("readme")
+        (tmp_path / place / "toy/pairs/en/train.parquet").write_text("rows")
+    one, two = (data_identity(tmp_path / p, "toy/pairs", hashes) for p in ("one", "two"))
+    assert one == two
+    # A file's content, a file's name, a new file: each is another data set.
+    seen = {one}
+    folder = tmp_path / "two/toy/pairs"
+    (folder / "en/train.parquet").write_text("other rows")
+    seen.add(data_identity(tmp_path / "two", "toy/pairs", hashes))
+    (folder / "en/train.parquet").rename(folder / "en/test.parquet")
+    seen.add(data_identity(tmp_path / "two", "toy/pairs", hashes))
+    (folder / "more.parquet").write_text("rows")
+    seen.add(data_identity(tmp_path / "two", "toy/pairs", hashes))
+    assert len(seen) == 4
+    with pytest.raises(DataError, match="toy/none"):
+        data_identity(tmp_path / "two", "toy/none", hashes)
+
+
+def test_facts_of_a_model(tiny_model: Path, tmp_path: Path) -> None:
+    hashes = Hashes(tmp_path / "hashes.json")
+    facts = model_facts(tiny_model, "models.x.path", hashes)
+    assert facts.num_layers == 2 and facts.path == str(tiny_model)
+    assert facts.num_bytes == (tiny_model / "model.safetensors").stat().st_size
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    copied = model_facts(copy, "models.x.path", hashes)
+    assert (copied.weights, copied.tokenizer) == (facts.weights, facts.tokenizer)
+    (copy / "README.md").write_text("not part of the model")
+    assert model_facts(copy, "models.x.path", hashes) == copied
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("model.safetensors", "weights"),
+        ("config.json", "weights"),
+        ("tokenizer.json", "tokenizer"),
+        ("tokenizer_config.json", "tokenizer"),
+    ],
+)
+def test_identity_follows_content(
+    tiny_model: Path, tmp_path: Path, name: str, changed: str
+) -> None:
+    hashes = Hashes(tmp_path / "hashes.json")
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    before = model_facts(copy, "models.x.path", hashes)
+    with (copy / name).open("ab") as stream:
+        stream.write(b" ")
+    after = model_facts(copy, "models.x.path", hashes)
+    same = "tokenizer" if changed == "weights" else "weights"
+    assert getattr(after, changed) != getattr(before, changed)
+    assert getattr(after, same) == getattr(before, same)
+
+
+@pytest.mark.parametrize(
+    ("remove", "rule"),
+    [
+        ("model.safetensors", "has no weights"),
+        ("tokenizer.json", "has no tokenizer"),
+        ("config.json", "has no config.json"),
+        (".", "no such folder"),
+    ],
+)
+def test_an_incomplete_model_is_refused(
+    tiny_model: Path, tmp_path: Path, remove: str, rule: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    if remove == ".":
+        shutil.rmtree(copy)
+    else:
+        (copy / remove).unlink()
+    with pytest.raises(ConfigError) as caught:
+        model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
+    (problem,) = caught.value.problems
+    assert problem.where == "models.x.path"
+    assert rule in problem.rule and str(copy) in problem.got and problem.repair
+
+
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json"])
+def test_settings_alone_are_no_tokenizer(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    (copy / "tokenizer.json").rename(copy / name)
+    with pytest.raises(ConfigError, match="no tokenizer"):
+        model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"num_hidden_layers": "many"}', "\xff"])
+def test_a_config_without_layers_is_refused(tiny_model: Path, tmp_path: Path, text: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    (copy / "config.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ConfigError, match="does not name num_hidden_layers"):
+        model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
+
+
+def pairs(count: int) -> dict[str, list[Any]]:
+    return {"premise": ["a"] * count, "hypothesis": ["b"] * count, "label": ["no"] * count}
+
+
+def test_rows_are_counted_from_the_footers(tmp_path: Path, write_dataset: WriteDataset) -> None:
+    configs = {"en": {"train": pairs(7), "test": pairs(3)}, "th": {"test": pairs(2)}}
+    folder = write_dataset(tmp_path, "toy/pairs", configs)
+    assert count_rows(tmp_path, TASK, "train", "en") == 7
+    assert count_rows(tmp_path, TASK, "test", "en") == 3
+    assert count_rows(tmp_path, TASK, "test", "th") == 2
+    with pytest.raises(DataError, match=r"toy: toy/pairs\|th\|train is not declared"):
+        count_rows(tmp_path, TASK, "train", "th")
+    (folder / "th/test-00000-of-00001.parquet").unlink()
+    assert count_rows(tmp_path, TASK, "test", "th") == 0
+
+
+def test_rows_of_several_files_are_added(tmp_path: Path, write_dataset: WriteDataset) -> None:
+    folder = write_dataset(tmp_path, "toy/pairs", {"en": {"train": pairs(7)}})
+    file = folder / "en/train-00000-of-00001.parquet"
+    shutil.copy(file, folder / "en/train-00001-of-00002.parquet")
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text().replace("train-00000-of-00001", "train-*"))
+    assert count_rows(tmp_path, TASK, "train", "en") == 14
+
+
+def test_a_readme_may_list_its_files(tmp_path: Path, write_dataset: WriteDataset) -> None:
+    folder = write_dataset(tmp_path, "toy/pairs", {"en": {"train": pairs(7), "test": pairs(3)}})
+    header = """---
+configs:
+- config_name: en
+  data_files:
+  - split: train
+    path: [en/train-00000-of-00001.parquet, en/test-00000-of-00001.parquet]
+---
+"""
+    (folder / "README.md").write_text(header)
+    assert count_rows(tmp_path, TASK, "train", "en") == 10
+
+
+def test_a_damaged_data_set_is_a_data_error(tmp_path: Path, write_dataset: WriteDataset) -> None:
+    folder = write_dataset(tmp_path, "toy/pairs", {"en": {"train": pairs(1)}})
+    (folder / "en/train-00000-of-00001.parquet").write_bytes(b"no parquet")
+    with pytest.raises(DataError, match="train-00000"):
+        count_rows(tmp_path, TASK, "train", "en")
+
+
+@pytest.mark.parametrize("text", [None, "no header", "---\nconfigs: 3\n---\n", "---\n[\n---\n"])
+def test_a_readme_must_declare_its_files(tmp_path: Path, text: str | None) -> None:
+    (tmp_path / "toy/pairs").mkdir(parents=True)
+    if text is not None:
+        (tmp_path / "toy/pairs/README.md").write_text(text)
+    with pytest.raises(DataError, match="README"):
+        count_rows(tmp_path, TASK, "train", "en")
+
+
+def test_the_memory_is_json_that_lasts(tmp_path: Path) -> None:
+    path, memory = tmp_path / "file", tmp_path / "hashes.json"
+    path.write_text("one")
+    hashes = Hashes(memory)
+    digest = hashes.of(path)
+    hashes.save()
+    stat = path.stat()
+    assert json.loads(memory.read_text()) == {str(path): [stat.st_size, stat.st_mtime_ns, digest]}

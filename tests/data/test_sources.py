@@ -1,0 +1,189 @@
+"""Reading: one way, under the kinds' names, and never the rows of another mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, List, Value
+
+from xstilts.data.inventory import Hashes, data_identity
+from xstilts.data.sources import dataset_files, load_rows, rename
+from xstilts.errors import DataError
+from xstilts.tasks import Source, Task
+
+WriteDataset = Callable[..., Path]
+
+FEATURES = {
+    "premise": Value("string"),
+    "hypothesis": Value("string"),
+    "label": ClassLabel(names=["yes", "no"]),
+}
+
+
+def pair_task(**changes: Any) -> Task:
+    values: dict[str, Any] = {
+        "name": "toy",
+        "kind": "pair",
+        "source": Source("toy/pairs", config="{language}"),
+        "languages": ("en", "th"),
+        "splits": {"train": "train", "test": "test"},
+        "metrics": ("accuracy",),
+        "labels": ("no", "yes"),
+    }
+    return Task(**{**values, **changes})
+
+
+def pairs(*premises: str) -> dict[str, list[Any]]:
+    count = len(premises)
+    return {
+        "premise": list(premises),
+        "hypothesis": ["tea"] * count,
+        "label": [i % 2 for i in range(count)],
+    }
+
+
+def content_of(root: Path, memory: Path, hub_id: str = "toy/pairs") -> str:
+    return data_identity(root, hub_id, Hashes(memory))
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_dataset: WriteDataset) -> Path:
+    configs = {
+        "en": {"train": pairs("a", "b", "c"), "test": pairs("d")},
+        "th": {"test": pairs("ชา")},
+    }
+    write_dataset(tmp_path / "mirror", "toy/pairs", configs, FEATURES)
+    return tmp_path / "mirror"
+
+
+def test_class_numbers_come_as_names(root: Path, tmp_path: Path) -> None:
+    rows = load_rows(root, pair_task(), "train", "en", "0" * 64, tmp_path / "cache")
+    assert rows == {
+        "premise": ["a", "b", "c"],
+        "hypothesis": ["tea"] * 3,
+        "label": ["yes", "no", "yes"],
+    }
+    assert load_rows(root, pair_task(), "test", "th", "0" * 64, tmp_path / "cache")["premise"] == [
+        "ชา"
+    ]
+
+
+def test_class_numbers_in_lists_come_as_names(tmp_path: Path, write_dataset: WriteDataset) -> None:
+    features = {
+        "tokens": List(Value("string")),
+        "pos_tags": List(ClassLabel(names=["NOUN", "VERB"])),
+    }
+    columns = {"tokens": [["tea", "boils"], []], "pos_tags": [[0, 1], []]}
+    write_dataset(tmp_path, "toy/tags", {"default": {"train": columns}}, features)
+    source = Source("toy/tags", columns={"tags": "pos_tags"})
+    task = pair_task(kind="tagging", source=source, labels=("VERB", "NOUN"))
+    rows = load_rows(tmp_path, task, "train", "en", "1" * 64, tmp_path / "cache")
+    assert rows["tags"] == [["NOUN", "VERB"], []]
+
+
+def test_a_class_that_is_blank_gets_no_name(tmp_path: Path, write_dataset: WriteDataset) -> None:
+    """-1 stands for a withheld label; in a list it must not become the last name."""
+    features = {
+        "label": ClassLabel(names=["yes", "no"]),
+        "pos_tags": List(ClassLabel(names=["NOUN", "VERB"])),
+    }
+    columns = {"label": [-1, 1], "pos_tags": [[-1, 0], [1]]}
+    write_dataset(tmp_path, "toy/blank", {"default": {"train": columns}}, features)
+    task = pair_task(source=Source("toy/blank"))
+    rows = load_rows(tmp_path, task, "train", "en", "2" * 64, tmp_path / "cache")
+    assert rows == {"label": ["", "no"], "pos_tags": [["", "NOUN"], ["VERB"]]}
+
+
+def test_columns_are_renamed_and_templates_filled() -> None:
+    columns = {
+        "ctx_a": ["Water {is} hot.", "Tea."],
+        "ctx_b": ["She", ""],
+        "endings": [["drinks", "sleeps"], ["is", "was", "leaves"]],
+        "answer": ["0", "2"],
+    }
+    source = Source(
+        "toy/choice",
+        columns={
+            "prompt": "{ctx_a}",
+            "choices": "{ctx_b} {endings}",
+            "label": "answer",
+            "both": "{ctx_a} / {ctx_b}",
+        },
+    )
+    renamed = rename(columns, pair_task(kind="choice", source=source))
+    assert renamed["prompt"] == ["Water {is} hot.", "Tea."]
+    assert renamed["choices"] == [["She drinks", "She sleeps"], ["is", "was", "leaves"]]
+    assert renamed["label"] == ["0", "2"]
+    assert renamed["both"] == ["Water {is} hot. / She", "Tea. /"]
+
+
+@pytest.mark.parametrize("declared", ["gold", "{premise} {gold}"])
+def test_a_missing_column_is_named(root: Path, tmp_path: Path, declared: str) -> None:
+    source = Source("toy/pairs", config="{language}", columns={"label": declared})
+    with pytest.raises(DataError, match=r"toy: toy/pairs has no column 'gold'; it has .*premise"):
+        load_rows(root, pair_task(source=source), "train", "en", "0" * 64, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("task", "use", "language", "named"),
+    [
+        (pair_task(), "train", "de", "configuration de"),
+        (pair_task(), "train", "th", "split train"),
+        (pair_task(splits={"train": "gold"}), "train", "en", "split gold"),
+        (pair_task(source=Source("toy/none")), "train", "en", "toy/none"),
+    ],
+)
+def test_what_is_missing_is_named(
+    root: Path, tmp_path: Path, task: Task, use: str, language: str, named: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        load_rows(root, task, use, language, "0" * 64, tmp_path / "cache")
+    assert named in str(caught.value) and str(caught.value).startswith("toy: ")
+
+
+def test_a_damaged_file_is_a_data_error(root: Path, tmp_path: Path) -> None:
+    (root / "toy/pairs/en/train-00000-of-00001.parquet").write_bytes(b"PAR1 but no more")
+    with pytest.raises(DataError, match="toy/pairs"):
+        load_rows(root, pair_task(), "train", "en", "3" * 64, tmp_path / "cache")
+
+
+def test_a_rewritten_mirror_gives_its_new_rows(
+    root: Path, tmp_path: Path, write_dataset: WriteDataset
+) -> None:
+    """`datasets` would return the old rows: its cache knows a folder by name alone."""
+    task, cache, memory = pair_task(), tmp_path / "cache", tmp_path / "hashes.json"
+    before = content_of(root, memory)
+    assert load_rows(root, task, "train", "en", before, cache)["premise"] == ["a", "b", "c"]
+    write_dataset(root, "toy/pairs", {"en": {"train": pairs("x", "y", "z")}}, FEATURES)
+    after = content_of(root, memory)
+    assert after != before
+    assert load_rows(root, task, "train", "en", after, cache)["premise"] == ["x", "y", "z"]
+
+
+def test_mirrors_of_one_folder_name_keep_their_rows(
+    tmp_path: Path, write_dataset: WriteDataset
+) -> None:
+    task, cache, memory = pair_task(), tmp_path / "cache", tmp_path / "hashes.json"
+    expected = {}
+    for place in ("one", "two"):
+        root = tmp_path / place / "mirror"
+        write_dataset(root, "toy/pairs", {"en": {"train": pairs(place)}}, FEATURES)
+        expected[root] = [place]
+    for _ in range(2):
+        for root, premises in expected.items():
+            content = content_of(root, memory)
+            assert load_rows(root, task, "train", "en", content, cache)["premise"] == premises
+
+
+def test_files_of_a_data_set(root: Path) -> None:
+    names = [path.relative_to(root).as_posix() for path in dataset_files(root, "toy/pairs")]
+    assert names == [
+        "toy/pairs/README.md",
+        *(f"toy/pairs/en/{split}-00000-of-00001.parquet" for split in ("test", "train")),
+        "toy/pairs/th/test-00000-of-00001.parquet",
+    ]
+    with pytest.raises(DataError, match="toy/none: no such data set under"):
+        list(dataset_files(root, "toy/none"))

@@ -1,0 +1,175 @@
+"""Span QA: answers by offsets into the original text, over windows, of bounded length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from xstilts import kinds
+from xstilts.kinds.kind import Encoded, Vocabulary
+from xstilts.kinds.span import MAX_ANSWER_TOKENS, MAX_QUERY_TOKENS
+from xstilts.tasks import Source, Task
+
+SPAN = kinds.get("span")
+TASK = Task("toy", "span", Source("toy/toy"), ("en",), {}, ("exact_match", "f1"))
+
+FILLER = {
+    "en": "The train to the city leaves at noon . ",
+    "th": "รถไฟเข้าเมือง ออกตอนเที่ยง ",
+    "zh": "进城的火车中午出发 。 ",
+    "ar": "يغادر القطار إلى المدينة ظهرا . ",
+    "my": "မြို့သွားရထားက နေ့လယ်မှာ ထွက်တယ် ။ ",
+}
+ANSWERS = {"en": "Berlin 1968", "th": "เบอร์ลิน", "zh": "柏林 1968", "ar": "برلين", "my": "ဘာလင်မြို့မှာ"}
+
+
+@pytest.fixture(params=["tiny_tokenizer", "tiny_bert_tokenizer"])
+def tokenizer(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+def asked(*pairs: tuple[str, str], question: str = "tea?") -> dict[str, list[Any]]:
+    """Rows of (context, answer); the answer is where it first occurs."""
+    return {
+        "id": [str(i) for i in range(len(pairs))],
+        "context": [context for context, _ in pairs],
+        "question": [question] * len(pairs),
+        "answers": [{"text": [a], "answer_start": [context.index(a)]} for context, a in pairs],
+    }
+
+
+def gold_scores(encoded: Encoded) -> list[np.ndarray]:
+    """Scores that point at every window's answer, and mildly elsewhere where there is none."""
+    outputs = []
+    for feature in encoded.features.to_pylist():
+        scores = np.zeros((len(feature["input_ids"]), 2), dtype=np.float32)
+        if feature["end"] > 0:
+            scores[feature["start"], 0] = scores[feature["end"], 1] = 5.0
+        outputs.append(scores)
+    return outputs
+
+
+@pytest.mark.parametrize("code", FILLER)
+@pytest.mark.parametrize("spaces", ["", "   ", "\n\t ", "　"])
+def test_answers_stand_at_their_offsets(tokenizer: Any, code: str, spaces: str) -> None:
+    answer, filler = ANSWERS[code], FILLER[code]
+    rows = asked(
+        (f"{spaces}{filler} {answer} {filler}", answer),
+        (f"{spaces}{answer} {filler}", answer),
+        (f"{spaces}{filler}{spaces} {answer}", answer),
+    )
+    encoded = SPAN.encode(rows, TASK, tokenizer, 128)
+    assert encoded.features.num_rows == 3
+    assert all(end > 0 for end in encoded.features["end"].to_pylist())
+    assert SPAN.decode(gold_scores(encoded), encoded, TASK) == [answer] * 3
+
+
+@pytest.mark.parametrize("max_length", [48, 64, 96])
+@pytest.mark.parametrize("code", FILLER)
+def test_the_answer_is_found_over_several_windows(
+    tokenizer: Any, code: str, max_length: int
+) -> None:
+    answer, filler = ANSWERS[code], FILLER[code]
+    context = filler * 9 + answer + " " + filler * 10
+    rows = asked((context, answer), (answer + " " + filler * 19, answer), ("tea", "tea"))
+    encoded = SPAN.encode(rows, TASK, tokenizer, max_length)
+    features = encoded.features.to_pylist()
+    assert all(len(feature["input_ids"]) <= max_length for feature in features)
+    for i, row in enumerate(rows["context"][:2]):
+        windows = [feature for feature in features if feature["example"] == i]
+        assert len(windows) > 2
+        start = row.index(answer)
+        for window in windows:
+            inside = [j for j, begin in enumerate(window["begins"]) if begin >= 0]
+            covers = window["begins"][inside[0]] <= start and (
+                window["ends"][inside[-1]] >= start + len(answer)
+            )
+            if covers:
+                begin, end = window["begins"][window["start"]], window["ends"][window["end"]]
+                assert row[begin:end].strip() == answer
+            else:
+                assert (window["start"], window["end"]) == (0, 0)
+        assert any(window["end"] for window in windows)
+        assert not all(window["end"] for window in windows)
+        # Together the windows show the whole context.
+        shown = {
+            position
+            for window in windows
+            for begin, end in zip(window["begins"], window["ends"], strict=True)
+            if begin >= 0
+            for position in range(begin, end)
+        }
+        assert {j for j, letter in enumerate(row) if not letter.isspace()} <= shown
+    assert SPAN.decode(gold_scores(encoded), encoded, TASK) == [answer, answer, "tea"]
+
+
+def test_answers_are_short_and_inside_the_context(tiny_tokenizer: Any) -> None:
+    rows = asked(("a b c d e f g h i j " * 5, "b"), question="Berlin Berlin")
+    encoded = SPAN.encode(rows, TASK, tiny_tokenizer, 128)
+    (feature,) = encoded.features.to_pylist()
+    length = len(feature["input_ids"])
+    inside = [i for i, begin in enumerate(feature["begins"]) if begin >= 0]
+    scores = np.zeros((length, 2))
+    scores[0] = 100.0  # the first token, which stands for no answer
+    scores[inside[0] - 4, 0] = 90.0  # the question
+    scores[inside[2], 0] = scores[inside[-1], 1] = 50.0  # too far apart
+    scores[inside[40], 0] = scores[inside[35], 1] = 40.0  # the end before the start
+    scores[inside[2] + MAX_ANSWER_TOKENS - 1, 1] = 9.0
+    (text,) = SPAN.decode([scores], encoded, TASK)
+    first, last = inside[2], inside[2] + MAX_ANSWER_TOKENS - 1
+    context = rows["context"][0]
+    # Of 59, the longest allowed answer, and 50, the last token alone.
+    assert text == context[feature["begins"][first] : feature["ends"][last]].strip()
+
+
+def test_a_question_is_cut(tokenizer: Any) -> None:
+    rows = asked((FILLER["en"] + "Berlin", "Berlin"), question="tea " * 200)
+    encoded = SPAN.encode(rows, TASK, tokenizer, 128)
+    feature = encoded.features.to_pylist()[0]
+    inside = [i for i, begin in enumerate(feature["begins"]) if begin >= 0]
+    assert MAX_QUERY_TOKENS - 2 <= inside[0] <= MAX_QUERY_TOKENS + 4
+    assert SPAN.decode(gold_scores(encoded), encoded, TASK) == ["Berlin"]
+
+
+@pytest.mark.parametrize("max_length", [16, 48, 66])
+def test_a_long_question_fits_into_a_short_limit(tiny_tokenizer: Any, max_length: int) -> None:
+    rows = asked((FILLER["en"] + "tea", "tea"), question="Berlin " * 60)
+    encoded = SPAN.encode(rows, TASK, tiny_tokenizer, max_length)
+    lengths = [len(ids) for ids in encoded.features["input_ids"].to_pylist()]
+    assert max(lengths) <= max_length
+    assert SPAN.decode(gold_scores(encoded), encoded, TASK) == ["tea"]
+
+
+def test_a_row_without_answers_points_to_the_first_token(tiny_tokenizer: Any) -> None:
+    rows = asked((FILLER["en"], "noon"))
+    rows["answers"] = [{"text": [], "answer_start": []}]
+    encoded = SPAN.encode(rows, TASK, tiny_tokenizer, 64)
+    assert encoded.features.select(["start", "end"]).to_pylist()[0] == {"start": 0, "end": 0}
+
+
+def test_the_best_gold_answer_counts(tiny_tokenizer: Any) -> None:
+    rows = asked((FILLER["en"], "noon"))
+    rows["answers"][0]["text"].append("the city")
+    examples = SPAN.encode(rows, TASK, tiny_tokenizer, 64).examples
+    assert SPAN.score(["City"], examples, TASK) == {"exact_match": 100.0, "f1": 100.0}
+    half = SPAN.score(["city at"], examples, TASK)
+    assert half == {"exact_match": 0.0, "f1": pytest.approx(200 / 3)}
+
+
+def test_padding_never_wins(tiny_tokenizer: Any) -> None:
+    rows = asked(("tea", "tea"), (FILLER["en"] * 2, "noon"))
+    encoded = SPAN.encode(rows, TASK, tiny_tokenizer, 64)
+    columns = encoded.features.to_pydict()
+    batch = SPAN.collate(columns, Vocabulary.of(tiny_tokenizer), np.random.default_rng(0))
+    head = SPAN.build_head(4, TASK, 0.0)
+    hidden = torch.randn(*batch.inputs["input_ids"].shape, 4)
+    padded = batch.inputs["attention_mask"] == 0
+    expected = SPAN.loss(head, hidden, batch)
+    hidden[padded] = 1e4
+    assert torch.equal(SPAN.loss(head, hidden, batch), expected)
+    lengths = [len(ids) for ids in columns["input_ids"]]
+    with torch.no_grad():
+        assert [len(scores) for scores in SPAN.outputs(head, hidden, batch)] == lengths

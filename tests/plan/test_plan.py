@@ -1,0 +1,270 @@
+"""Plans: which stages a trial has, and which trials share them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from xstilts.config.load import parse_sweep
+from xstilts.config.schema import Sweep
+from xstilts.config.space import Point
+from xstilts.errors import ConfigError
+from xstilts.plan.inventory import Inventory, ModelFacts, row_key
+from xstilts.plan.plan import Planner, TrialPlan, check_rows, retrieval_layer, target_key
+from xstilts.plan.stage import Pretrained, Train, fingerprint
+from xstilts.tasks import known_tasks, lookup
+
+TARGETS = ("mini_xnli", "mini_udpos", "mini_tatoeba")
+NUM_ROWS = {"train": 640, "dev": 100, "validation": 100, "test": 200}
+MIXTURE = {"tasks": ["mini_nli", "mini_qa"], "budget": {"examples": 96}}
+FACTS = ModelFacts("/models/mini", "weights", "tokenizer", num_layers=12, num_bytes=1000)
+
+INVENTORY = Inventory(
+    models={"mini": FACTS},
+    data_root="/mirror",
+    data={task.source.hub_id: f"sha of {task.name}" for task in known_tasks()},
+    rows={
+        row_key(task, use, language): NUM_ROWS[use]
+        for task in known_tasks()
+        for use in task.splits
+        for language in task.languages
+    },
+)
+
+
+def sweep_with(**sections: Any) -> Sweep:
+    head = {
+        "name": "small",
+        "benchmark": "custom",
+        "recipe": "mini",
+        "models": {"mini": {"path": "builtin:mini"}},
+        "data": {"root": "builtin:mini"},
+        "targets": list(TARGETS),
+        "intermediates": {
+            "nli": {"tasks": ["mini_nli"]},
+            "even": {**MIXTURE, "rates": {"mini_nli": 1, "mini_qa": 1}},
+            "half": {**MIXTURE, "rates": {"mini_nli": 0.5, "mini_qa": 0.5}},
+            "only_nli": {**MIXTURE, "rates": {"mini_nli": 1, "mini_qa": 0}},
+            "small_nli": {"tasks": ["mini_nli"], "budget": {"examples": 96}},
+            "searched": {**MIXTURE, "rates": "search"},
+            "text": {"tasks": ["mini_mlm"], "mlm": {"languages": ["qaa", "qab"], "alpha": 0.5}},
+        },
+        "search": {"encoder": {"space": {"intermediate.rates": {"simplex": True}}}},
+    }
+    return parse_sweep({**head, **sections}, "here")
+
+
+def plan(
+    intermediate: str = "none",
+    seed: int = 0,
+    sweep: Sweep | None = None,
+    inventory: Inventory = INVENTORY,
+    cells: tuple[Point, ...] = ({"learning_rate": 1e-3}, {"learning_rate": 2e-3}),
+    **point: Any,
+) -> TrialPlan:
+    points = {target_key(name, seed): cells for name in TARGETS for seed in (0, 1)}
+    planner = Planner(sweep or sweep_with(), inventory, points)
+    return planner.plan({"model": "mini", "intermediate": intermediate, **point}, seed)
+
+
+def stages_of(trial: TrialPlan) -> list[str]:
+    """Fingerprints of the training stages, in order: the intermediate, then every cell."""
+    return [fingerprint(stage) for stage in trial.training_stages]
+
+
+def test_baseline_has_no_intermediate_stage() -> None:
+    trial = plan("none")
+    assert isinstance(trial.encoder, Pretrained)
+    assert trial.encoder is trial.pretrained and trial.rates == {}
+    assert [stage.phase for stage in trial.training_stages] == ["target"] * 4
+    assert all(stage.parent is trial.pretrained for stage in trial.training_stages)
+
+
+def test_cells_hang_on_the_intermediate_stage() -> None:
+    trial = plan("nli")
+    assert isinstance(trial.encoder, Train)
+    assert trial.encoder.parent is trial.pretrained and trial.rates == {"mini_nli": 1.0}
+    assert trial.training_stages[0] is trial.encoder
+    assert [stage.phase for stage in trial.training_stages] == ["intermediate"] + ["target"] * 4
+    assert all(stage.parent is trial.encoder for stage in trial.training_stages[1:])
+
+
+def test_cells_are_the_points_of_the_inner_search() -> None:
+    trial = plan("nli")
+    assert [group.name for group in trial.target_sets] == list(TARGETS)
+    for group in trial.target_sets[:2]:
+        assert [cell.stage.recipe.learning_rate for cell in group.cells] == [1e-3, 2e-3]
+        assert [cell.point for cell in group.cells] == [
+            {"learning_rate": 1e-3},
+            {"learning_rate": 2e-3},
+        ]
+        (part,) = group.cells[0].stage.parts
+        assert (part.train.task, part.train.rows) == (group.name, (("en", 640),))
+        assert part.dev is not None and part.dev.rows == (("en", 100),)
+        assert part.examples == 2 * 640, "epochs of the recipe"
+
+
+def test_retrieval_target_has_no_cells_and_is_evaluated_on_the_encoder() -> None:
+    trial = plan("nli")
+    retrieval = trial.target_sets[-1]
+    assert (retrieval.targets, retrieval.cells) == (("mini_tatoeba",), ())
+    planner = Planner(sweep_with(), INVENTORY, {})
+    evaluation = planner.evaluation(trial.encoder, "mini_tatoeba", "mini")
+    assert evaluation.parent is trial.encoder and evaluation.layer == 8
+    assert [language for language, _ in evaluation.rows.rows] == list(
+        lookup("mini_tatoeba").languages
+    )
+    assert planner.evaluation(trial.encoder, "mini_xnli", "mini").layer is None
+
+
+@pytest.mark.parametrize(("depth", "layer"), [(12, 8), (24, 14), (2, 1), (1, 1), (6, 4)])
+def test_retrieval_layer_by_depth(depth: int, layer: int) -> None:
+    assert retrieval_layer(depth) == layer
+
+
+def test_evaluation_reads_the_split_and_languages_of_the_sweep() -> None:
+    sweep = sweep_with(evaluation={"split": "validation"}, languages=["qab", "en"])
+    evaluation = Planner(sweep, INVENTORY, {}).evaluation(plan().pretrained, "mini_xnli", "mini")
+    assert evaluation.rows.rows == (("en", 100), ("qab", 100))
+    assert evaluation.split == evaluation.rows.use == "validation"
+    test = Planner(sweep_with(), INVENTORY, {}).evaluation(plan().pretrained, "mini_xnli", "mini")
+    assert fingerprint(test) != fingerprint(evaluation)
+
+
+def test_equal_mixtures_under_two_names_share_their_stages() -> None:
+    even, half = plan("even"), plan("half")
+    assert stages_of(even) == stages_of(half)
+    assert (even.trial_id, even.config_id) != (half.trial_id, half.config_id)
+
+
+def test_searched_rates_share_the_stage_of_written_ones() -> None:
+    searched = plan("searched", **{"intermediate.rates": {"mini_nli": 0.5, "mini_qa": 0.5}})
+    assert stages_of(searched) == stages_of(plan("even"))
+    assert searched.rates == {"mini_nli": 0.5, "mini_qa": 0.5}
+
+
+def test_task_with_rate_0_takes_no_part() -> None:
+    only, small = plan("only_nli"), plan("small_nli")
+    assert isinstance(only.encoder, Train)
+    assert [(part.train.task, part.examples) for part in only.encoder.parts] == [("mini_nli", 96)]
+    assert only.rates == {"mini_nli": 1.0}
+    assert stages_of(only) == stages_of(small)
+
+
+def test_mixture_divides_its_budget_by_rates() -> None:
+    rates = {"mini_nli": 0.875, "mini_qa": 0.125}
+    encoder = plan("searched", **{"intermediate.rates": rates}).encoder
+    assert isinstance(encoder, Train)
+    assert [(part.train.task, part.examples) for part in encoder.parts] == [
+        ("mini_nli", 84),
+        ("mini_qa", 12),
+    ]
+
+
+def test_mlm_takes_its_languages_with_smoothed_shares() -> None:
+    qab = row_key(lookup("mini_mlm"), "train", "qab")
+    inventory = replace(INVENTORY, rows={**INVENTORY.rows, qab: 160})
+    encoder = plan("text", inventory=inventory).encoder
+    assert isinstance(encoder, Train)
+    (part,) = encoder.parts
+    assert part.train.rows == (("qaa", 640), ("qab", 160)) and part.dev is None
+    assert part.shares == pytest.approx((2 / 3, 1 / 3)), "rows ** 0.5 is 2 to 1"
+    assert part.examples == 2 * 800
+
+
+@pytest.mark.parametrize("intermediate", ["none", "nli"])
+def test_seeds_share_nothing_that_is_trained(intermediate: str) -> None:
+    first, second = plan(intermediate, seed=0), plan(intermediate, seed=1)
+    assert not set(stages_of(first)) & set(stages_of(second))
+    assert fingerprint(first.pretrained) == fingerprint(second.pretrained)
+    assert first.config_id == second.config_id
+    assert first.trial_id != second.trial_id
+
+
+def test_intermediate_learning_rate_changes_the_encoder_and_what_hangs_on_it() -> None:
+    low, high = (plan("nli", **{"intermediate.learning_rate": rate}) for rate in (1e-4, 2e-4))
+    assert not set(stages_of(low)) & set(stages_of(high))
+    assert fingerprint(low.pretrained) == fingerprint(high.pretrained)
+    assert isinstance(low.encoder, Train) and isinstance(high.encoder, Train)
+    assert low.encoder == replace(
+        high.encoder, recipe=replace(high.encoder.recipe, learning_rate=1e-4)
+    )
+    for one, other in zip(low.training_stages[1:], high.training_stages[1:], strict=True):
+        assert replace(one, parent=other.parent) == other
+
+
+def test_target_learning_rate_changes_its_cell_alone() -> None:
+    one = plan("nli", cells=({"learning_rate": 1e-3}, {"learning_rate": 2e-3}))
+    other = plan("nli", cells=({"learning_rate": 1e-3}, {"learning_rate": 3e-3}))
+    same = [a == b for a, b in zip(stages_of(one), stages_of(other), strict=True)]
+    assert same == [True, True, False, True, False]
+    assert one.config_id == other.config_id, "the inner search is no configuration"
+
+
+def test_parameter_of_the_outer_search_reaches_every_cell_and_not_the_encoder() -> None:
+    one, other = plan("nli"), plan("nli", **{"target.weight_decay": 0.5})
+    assert stages_of(one)[0] == stages_of(other)[0]
+    assert not set(stages_of(one)[1:]) & set(stages_of(other)[1:])
+
+
+def test_cell_of_a_target_does_not_hang_on_the_other_targets() -> None:
+    alone = plan("nli", sweep=sweep_with(targets=["mini_udpos"]))
+    assert set(stages_of(alone)) < set(stages_of(plan("nli")))
+
+
+def test_place_and_names_of_the_inputs_do_not_count_but_their_content_does() -> None:
+    moved = replace(INVENTORY, data_root="/elsewhere", models={"mini": replace(FACTS, path="/x")})
+    assert stages_of(plan("nli", inventory=moved)) == stages_of(plan("nli"))
+    for models, data in (
+        ({"mini": replace(FACTS, weights="other")}, INVENTORY.data),
+        ({"mini": replace(FACTS, tokenizer="other")}, INVENTORY.data),
+        (INVENTORY.models, {**INVENTORY.data, "xstilts/mini_nli": "other"}),
+    ):
+        changed = plan("nli", inventory=replace(INVENTORY, models=models, data=data))
+        assert not set(stages_of(changed)) & set(stages_of(plan("nli")))
+    other_target = {**INVENTORY.data, "xstilts/mini_xnli": "other"}
+    changed = plan("nli", inventory=replace(INVENTORY, data=other_target))
+    same = [a == b for a, b in zip(stages_of(changed), stages_of(plan("nli")), strict=True)]
+    assert same == [True, False, False, True, True]
+
+
+def test_gpu_trains_in_half_precision_and_shares_nothing_with_cpu() -> None:
+    gpu = plan("nli", sweep=sweep_with(resources={"gpus_per_trial": 0.5}))
+    assert {stage.precision for stage in gpu.training_stages} == {"bf16"}
+    assert not set(stages_of(gpu)) & set(stages_of(plan("nli")))
+
+
+def test_trial_id_names_intermediate_configuration_and_seed() -> None:
+    trial = plan("nli", seed=1)
+    assert trial.trial_id == f"nli-{trial.config_id[:8]}-s1"
+    assert trial.config_id == plan("nli").config_id != plan("even").config_id
+
+
+def test_inventory_survives_json() -> None:
+    assert Inventory.from_json(json.loads(json.dumps(INVENTORY.to_json()))) == INVENTORY
+
+
+def test_missing_rows_are_named_all_at_once() -> None:
+    check_rows(sweep_with(), INVENTORY)
+    empty = {
+        row_key(lookup("mini_qa"), "dev", "en"): 0,
+        row_key(lookup("mini_xnli"), "test", "qaf"): 0,
+        row_key(lookup("mini_mlm"), "train", "qab"): 0,
+        row_key(lookup("mini_choice"), "train", "en"): 0,  # takes no part
+        row_key(lookup("mini_xnli"), "validation", "qaf"): 0,  # is not evaluated
+    }
+    with pytest.raises(ConfigError) as caught:
+        check_rows(sweep_with(), replace(INVENTORY, rows={**INVENTORY.rows, **empty}))
+    assert {str(problem) for problem in caught.value.problems} == {
+        "data.root: mini_qa: has no rows for dev in en",
+        "data.root: mini_xnli: has no rows for test in qaf",
+        "data.root: mini_mlm: has no rows for train in qab",
+    }
+
+
+def test_text_of_languages_that_take_no_part_may_be_missing() -> None:
+    qac = row_key(lookup("mini_mlm"), "train", "qac")
+    check_rows(sweep_with(), replace(INVENTORY, rows={**INVENTORY.rows, qac: 0}))

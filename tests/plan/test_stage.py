@@ -1,0 +1,147 @@
+"""Stages: the fingerprint holds every input of the result and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+
+from xstilts.config.recipe import StageRecipe
+from xstilts.plan import stage as stages
+from xstilts.plan.stage import (
+    Evaluate,
+    Part,
+    Pretrained,
+    Rows,
+    Stage,
+    Train,
+    fingerprint,
+    stage_name,
+)
+
+RECIPE = StageRecipe(learning_rate=1e-3, batch_size=32, epochs=2, max_length=96)
+TRAIN_ROWS = Rows("mini_nli", "train", "sha", (("en", 90), ("qaa", 10)), 1, 1, ("yes", "no"), 96)
+PART = Part(TRAIN_ROWS, replace(TRAIN_ROWS, use="dev"), 65, 32, (0.9, 0.1))
+PRETRAINED = Pretrained("xlmr", "/models/xlmr", "weights-sha", "tokenizer-sha")
+INTERMEDIATE = Train(PRETRAINED, "intermediate", "nli", (PART,), RECIPE, seed=3)
+TARGET = Train(INTERMEDIATE, "target", "mini_xnli", (PART, PART), RECIPE, seed=3)
+EVALUATE = Evaluate(TARGET, TRAIN_ROWS, "test", 8)
+
+NOT_IN_THE_RESULT = {
+    "model",
+    "path",
+    "label",
+    # The parts hold their own.
+    "recipe.batch_size",
+    "recipe.max_length",
+    "recipe.epochs",
+    # Nor is it in the parent's.
+    "parent.model",
+    "parent.path",
+    "parent.label",
+    "parent.recipe.batch_size",
+    "parent.recipe.max_length",
+    "parent.recipe.epochs",
+    "parent.parent.model",
+    "parent.parent.path",
+    "parent.parent.label",
+    "parent.parent.recipe.batch_size",
+    "parent.parent.recipe.max_length",
+    "parent.parent.recipe.epochs",
+    "parent.parent.parent.model",
+    "parent.parent.parent.path",
+}
+
+
+def changes_of(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every way to change one leaf of a value, with the leaf's place."""
+    if is_dataclass(value):
+        for field in fields(value):
+            here = f"{place}.{field.name}" if place else field.name
+            for where, changed in changes_of(getattr(value, field.name), here):
+                yield where, replace(value, **{field.name: changed})  # type: ignore[type-var]
+    elif isinstance(value, tuple):
+        yield f"{place}[]", value[:-1]
+        for i, item in enumerate(value):
+            for where, changed in changes_of(item, f"{place}[{i}]"):
+                yield where, (*value[:i], changed, *value[i + 1 :])
+    elif isinstance(value, str):
+        yield place, f"{value}x"
+    elif isinstance(value, float):
+        yield place, value / 2
+    elif isinstance(value, int):
+        yield place, value + 1
+    else:
+        raise AssertionError(f"{place}: no change known for {value!r}")
+
+
+@pytest.mark.parametrize("stage", [PRETRAINED, INTERMEDIATE, TARGET, EVALUATE])
+def test_fingerprint_changes_with_every_input_of_the_result_alone(stage: Stage) -> None:
+    """Generic over the fields, so that a field that is added later is tested too."""
+    changed = list(changes_of(stage))
+    assert {place.partition(".")[0].partition("[")[0] for place, _ in changed} == {
+        field.name for field in fields(stage)
+    }
+    same = {place for place, other in changed if fingerprint(other) == fingerprint(stage)}
+    assert same == {place for place, _ in changed} & NOT_IN_THE_RESULT
+    prints = [fingerprint(other) for place, other in changed if place not in same]
+    assert len(set(prints)) == len(prints), "two different stages share a fingerprint"
+
+
+@pytest.mark.parametrize(
+    ("stage", "other"),
+    [
+        (PART, replace(PART, dev=None)),
+        (EVALUATE, replace(EVALUATE, layer=None)),
+        (PART, replace(PART, train=replace(TRAIN_ROWS, rows=TRAIN_ROWS.rows[::-1]))),
+    ],
+)
+def test_what_is_absent_or_in_another_order_counts(stage: Any, other: Any) -> None:
+    if isinstance(stage, Part):
+        stage, other = (replace(INTERMEDIATE, parts=(part,)) for part in (stage, other))
+    assert fingerprint(stage) != fingerprint(other)
+
+
+def test_version_is_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    uncached = fingerprint.__wrapped__
+    before = uncached(PRETRAINED)
+    monkeypatch.setattr(stages, "VERSION", stages.VERSION + 1)
+    assert uncached(PRETRAINED) != before
+
+
+def test_whole_number_where_a_fraction_may_stand_is_the_same_stage() -> None:
+    """`choice: [0, 0.1]` gives the int 0; `fingerprint` is cached by ==, so 0 and 0.0 must agree
+    or a process's fingerprints depend on what it saw first."""
+    whole, fraction = (
+        replace(INTERMEDIATE, recipe=replace(RECIPE, warmup_ratio=zero)) for zero in (0, 0.0)
+    )
+    assert whole == fraction
+    assert fingerprint.__wrapped__(whole) == fingerprint.__wrapped__(fraction)
+
+
+def test_names_are_readable_unique_and_short() -> None:
+    long = replace(TRAIN_ROWS, task="a_task_with_quite_a_long_name")
+    for stage in (
+        PRETRAINED,
+        replace(PRETRAINED, model="m" * 60),
+        INTERMEDIATE,
+        replace(INTERMEDIATE, parts=(replace(PART, train=long),) * 9),
+        EVALUATE,
+        replace(EVALUATE, rows=long),
+    ):
+        name = stage_name(stage)
+        assert len(name) <= 60
+        assert name.endswith(f"-{fingerprint(stage)[:12]}")
+    assert stage_name(INTERMEDIATE).startswith("intermediate-mini_nli-")
+    assert stage_name(TARGET).startswith("target-mini_nli-mini_nli-")
+    assert stage_name(EVALUATE).startswith("evaluate-mini_nli-")
+    assert stage_name(PRETRAINED).startswith("pretrained-xlmr-")
+
+
+def test_steps_count_the_last_small_batch() -> None:
+    assert PART.num_steps == 3
+    assert replace(PART, examples=64).num_steps == 2
+    assert TARGET.num_steps == 6
+    assert PART.epochs == 0.65

@@ -1,0 +1,238 @@
+"""Reports from records: best by dev, the baseline beside it, pictures, all four forms."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+import pytest
+
+from xstilts.config.load import parse_sweep
+from xstilts.errors import ConfigError, TrackingError
+from xstilts.files import write_atomically, write_json
+from xstilts.report.live import TrialView, time_left, trial_views
+from xstilts.report.mirror import Mirror
+from xstilts.report.publish import publish_sweep, try_publish, write_report
+from xstilts.report.results import Results, load_results
+from xstilts.report.tables import as_json, as_markdown, best_table, grid_table
+from xstilts.run.places import Places
+from xstilts.tracking.tracker import TrackedRun
+
+PNG = b"\x89PNG"
+
+
+def make_record(
+    trial: str, intermediate: str, config: str, seed: int, dev: float, score: float, **changes: Any
+) -> dict[str, Any]:
+    metrics = {"dev/mini_xnli": dev, "dev/avg": dev, "cost/hours": 0.1}
+    for target in ("mini_xnli", "mini_tatoeba"):
+        metrics[f"{target}/avg"] = score
+        metrics |= {f"{target}/{language}": score for language in ("en", "qaa")}
+    row = {
+        "trial": trial, "config": config, "cell": "", "intermediate": intermediate, "model": "m",
+        "target": "mini_xnli", "language": "qaa", "split": "test", "metric": "accuracy",
+        "value": score, "n": 300, "seed": seed, "is_chosen": True,
+    }  # fmt: skip
+    return {
+        "trial": trial, "config": config, "sweep": "s", "state": "finished", "error": "",
+        "point": {"intermediate": intermediate}, "seed": seed, "model": "m",
+        "intermediate": intermediate, "rates": {}, "learning_rate": None, "metrics": metrics,
+        "chosen": {"mini_xnli": {"learning_rate": 1e-3, "stage": "x"}}, "missing": [],
+        "collapsed": [], "objective": dev, "scores": [row], "stages": [], "curves": {},
+        "environment": {"torch": "2"}, "started": 1000.0 + seed, "ended": 1100.0 + seed, **changes,
+    }  # fmt: skip
+
+
+RECORDS = [
+    make_record("none-a-s0", "none", "a", 0, 50, 40),
+    make_record("none-a-s1", "none", "a", 1, 52, 44),
+    make_record("nli-b-s0", "nli", "b", 0, 60, 41),
+    make_record("nli-b-s1", "nli", "b", 1, 62, 43),
+    make_record("nli-c-s0", "nli", "c", 0, 55, 90),  # a better score, a worse dev
+    make_record("nli-c-s1", "nli", "c", 1, 55, 90),
+    make_record("nli-d-s0", "nli", "d", 0, 99, 99),  # one seed is missing: no candidate
+]
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    places = Places(tmp_path, "s")
+    sweep = parse_sweep(
+        {
+            "name": "s", "benchmark": "mini", "recipe": "mini", "seeds": [0, 1],
+            "models": {"m": {"path": "builtin:mini"}}, "data": {"root": "builtin:mini"},
+            "intermediates": {"nli": {"tasks": ["mini_nli"]}},
+            "targets": ["mini_xnli", "mini_tatoeba"], "languages": ["en", "qaa"],
+        },
+        "test",
+    )  # fmt: skip
+    resolved = sweep.model_dump(mode="json", by_alias=True)
+    write_json(places.sweep / "sweep.json", resolved)
+    write_atomically(places.sweep / "sweep.yaml", json.dumps(resolved))
+    for record in RECORDS:
+        add(places, record)
+    return places
+
+
+def add(places: Places, record: dict[str, Any]) -> None:
+    folder = places.trials / record["trial"]
+    status = {"stage": "x", "done": 1, "started": record["started"], "updated": record["ended"]}
+    write_json(folder / "status.json", status)
+    write_json(folder / "record.json", record)
+
+
+class Kept:
+    """A tracker that keeps runs, or is down."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, TrackedRun] = {}
+        self.is_down = False
+
+    def write(self, run: TrackedRun) -> None:
+        if self.is_down:
+            raise TrackingError("down")
+        self.runs[run.key] = run
+
+
+def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:
+    best = load_results(places).best()[0]
+    assert (best.best.config, best.best.score, best.best.seeds) == ("b", 42, 2)
+    assert best.baseline is not None
+    assert (best.baseline.score, best.gain) == (42, 0)
+    assert (best.candidates, best.baseline_candidates) == (3, 1)
+    row = best_table(load_results(places)).rows[0]
+    assert row == [
+        "mini_xnli",
+        "nli",
+        "42.0 ±1.4",
+        "42.0 ±2.8",
+        "+0.0",
+        "61.0",
+        "dev/mini_xnli",
+        "3/1",
+    ]
+
+
+def test_a_target_without_dev_is_chosen_by_the_mean(places: Places) -> None:
+    assert load_results(places).best()[1].selected_on == "dev/avg"
+
+
+def test_a_collapsed_trial_is_left_out_and_named(places: Places) -> None:
+    add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, collapsed=["mini_xnli"]))
+    results = load_results(places)
+    assert results.best()[0].best.config == "c"
+    assert any("nli-b-s0" in line and "majority class" in line for line in results.warnings())
+
+
+def test_the_grid_holds_the_best_by_dev_of_every_intermediate(places: Places) -> None:
+    results = load_results(places)
+    assert results.grid()["mini_xnli"] == {"none": 42, "nli": 42}
+    assert grid_table(results).header == ("target", "none", "nli")
+    assert results.languages()["mini_xnli"] == {"en": 42, "qaa": 42}
+
+
+def test_all_forms_say_the_same(places: Places) -> None:
+    results = load_results(places)
+    rows = list(csv.reader(io.StringIO(best_table(results).csv())))
+    assert rows[1][:2] == ["mini_xnli", "nli"]
+    assert "| mini_xnli | nli | 42.0 ±1.4 |" in as_markdown(results)
+    assert as_json(results)["best"][0]["best"]["score"] == 42
+    assert as_json(results)["best"][0]["status"] == "search"
+
+
+def test_report_files_and_pictures(places: Places) -> None:
+    pictures = write_report(load_results(places))
+    assert [path.name for path in pictures] == ["intermediates.png", "languages.png"]
+    assert all(path.read_bytes().startswith(PNG) for path in pictures)
+    assert parquet.read_table(places.report / "scores.parquet").num_rows == len(RECORDS)
+    assert json.loads((places.report / "report.json").read_text())["sweep"] == "s"
+
+
+def test_publishing_writes_every_trial_and_one_summary(places: Places) -> None:
+    results, tracker = load_results(places), Kept()
+    write_report(results)
+    publish_sweep(tracker, results)
+    assert set(tracker.runs) == {record["trial"] for record in RECORDS} | {"summary"}
+    summary = {point.key: point.value for point in tracker.runs["summary"].metrics}
+    assert summary["best/mini_xnli"] == 42
+    assert summary["best/avg"] == 42
+    assert "intermediates.png" in tracker.runs["summary"].artifacts
+    run = tracker.runs["nli-c-s0"]
+    metrics = {point.key: point.value for point in run.metrics}
+    assert metrics["gain/mini_xnli"] == 48
+    assert (run.params["rate/mini_nli"], run.params["intermediate"]) == ("0", "nli")
+    assert run.params["log10_lr/target/mini_xnli"] == "-3"
+    assert run.tags["xstilts.role"] == "search"
+    assert tracker.runs["none-a-s0"].tags["xstilts.role"] == "baseline"
+    assert run.artifacts["languages.png"].read_bytes().startswith(PNG)
+    again = Kept()
+    publish_sweep(again, load_results(places))
+    assert {key: run.digest for key, run in again.runs.items()} == {
+        key: run.digest for key, run in tracker.runs.items()
+    }
+
+
+def test_a_tracker_that_is_down_is_a_warning(places: Places) -> None:
+    tracker = Kept()
+    tracker.is_down = True
+    assert try_publish(tracker, load_results(places)) == "down"
+
+
+def test_the_mirror_follows_and_forgives(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Kept()
+    mirror = Mirror(tracker, load_results(places))
+    now = time.time()
+    status = {"stage": "nli", "done": 0.2, "started": now, "updated": now}
+    write_json(places.trials / "new-s0" / "status.json", status)
+    mirror.step()
+    assert tracker.runs["new-s0"].state == "running"
+    assert tracker.runs["nli-b-s0"].state == "finished"
+    tracker.is_down = True
+    add(places, make_record("new-s0", "nli", "e", 0, 1, 1, started=now, ended=now + 1))
+    mirror.step()
+    assert mirror.trouble == "down"
+    tracker.is_down = False
+    mirror.step()  # not yet: it waits before it tries again
+    assert tracker.runs["new-s0"].state == "running"
+    monkeypatch.setattr(mirror, "_not_before", 0.0)
+    mirror.step()
+    assert tracker.runs["new-s0"].state == "finished"
+
+
+def test_an_unknown_sweep_is_named_with_those_that_are_there(
+    tmp_path: Path, places: Places
+) -> None:
+    with pytest.raises(ConfigError, match=r'no sweep of that name.*did you mean "s"'):
+        load_results(Places(tmp_path, "ss"))
+
+
+def test_the_view_tells_running_silent_and_ended(places: Places) -> None:
+    now = time.time()
+    for name, updated in (("live", now), ("quiet", now - 1000)):
+        status = {"stage": "qa", "done": 0.5, "started": now - 1000, "updated": updated}
+        write_json(places.trials / name / "status.json", status)
+    views = {view.trial: view for view in trial_views(places, now)}
+    assert (views["live"].state, views["quiet"].state) == ("running", "silent")
+    assert views["nli-b-s0"].objective == 60
+    assert views["live"].elapsed_s == pytest.approx(1000)
+
+
+def test_time_left_is_the_pace_so_far() -> None:
+    views = [
+        TrialView("a", "finished", "", 1.0, 1.0, 100),
+        TrialView("b", "running", "x", 0.5, None, 50),
+        TrialView("c", "running", "x", 0.5, None, 50),
+    ]
+    # 2 trials' worth in 200 s of work; 4 left, two at a time
+    assert time_left(views, 6) == pytest.approx(200)
+    assert time_left([], 6) is None
+
+
+def test_results_are_sorted_and_complete(places: Places) -> None:
+    results: Results = load_results(places)
+    assert [record["trial"] for record in results.records] == sorted(r["trial"] for r in RECORDS)

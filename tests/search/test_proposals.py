@@ -1,0 +1,137 @@
+"""Proposals: distinct, remembered, the same after an interruption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from xstilts.config.load import parse_sweep
+from xstilts.config.schema import Sweep
+from xstilts.search.proposals import Proposals, target_points
+
+INTERMEDIATES = {
+    "nli": {"tasks": ["mini_nli"]},
+    "mix": {
+        "tasks": ["mini_nli", "mini_qa"],
+        "rates": "search",
+        "budget": {"examples": 100},
+    },
+}
+SPACE = {
+    "intermediate.learning_rate": {"float": [1e-4, 1e-2], "log": True, "levels": 3},
+    "intermediate.rates": {"simplex": True, "step": 0.25},
+}
+
+
+def make_sweep(trials: int, sampler: str = "tpe", **encoder: Any) -> Sweep:
+    return parse_sweep(
+        {
+            "name": "s",
+            "benchmark": "custom",
+            "recipe": "mini",
+            "models": {"m": {"path": "builtin:mini"}},
+            "data": {"root": "builtin:mini"},
+            "intermediates": INTERMEDIATES,
+            "targets": ["mini_xnli", "mini_tatoeba"],
+            "seeds": [0, 1],
+            "search": {
+                "encoder": {
+                    "trials": trials,
+                    "sampler": {"name": sampler, "seed": 3},
+                    "space": SPACE,
+                    **encoder,
+                },
+                "target": {
+                    "trials": 2,
+                    "space": {"learning_rate": {"float": [1e-4, 1e-2], "log": True, "levels": 5}},
+                },
+            },
+        },
+        "test",
+    )
+
+
+def ask_all(proposals: Proposals) -> list[dict[str, Any]]:
+    points = []
+    while (proposal := proposals.ask()) is not None:
+        points.append(proposal.point)
+    return points
+
+
+def test_every_candidate_is_tried_first_and_the_baseline_before_all(tmp_path: Path) -> None:
+    points = ask_all(Proposals(make_sweep(5), tmp_path / "j"))
+    assert [point["intermediate"] for point in points[:3]] == ["none", "nli", "mix"]
+    assert len(points) == 5
+    assert set(points[0]) == {"intermediate", "model"}
+    assert sum(points[2]["intermediate.rates"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_a_finite_space_is_exhausted_without_repeats(tmp_path: Path, sampler: str) -> None:
+    # none, 3 learning rates of nli, 3 x 5 points of the mixture
+    proposals = Proposals(make_sweep(50, sampler), tmp_path / "j")
+    points = ask_all(proposals)
+    assert len(points) == 1 + 3 + 3 * 5
+    assert len({str(sorted(point.items(), key=str)) for point in points}) == len(points)
+    assert proposals.is_exhausted
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_an_interrupted_search_makes_the_same_proposals(tmp_path: Path, sampler: str) -> None:
+    whole = Proposals(make_sweep(8, sampler), tmp_path / "whole")
+    undisturbed = []
+    for value in range(8):
+        proposal = whole.ask()
+        assert proposal is not None
+        undisturbed.append(proposal)
+        whole.tell(proposal.config_id, float(value))
+    resumed = []
+    for value in range(8):
+        # A new object for every proposal: the process died after each.
+        proposals = Proposals(make_sweep(8, sampler), tmp_path / "parts")
+        proposal = proposals.ask()
+        assert proposal is not None
+        resumed.append(proposal)
+        proposals.tell(proposal.config_id, float(value))
+    assert resumed == undisturbed
+
+
+def test_open_proposals_are_reissued_and_half_made_ones_tried_again(tmp_path: Path) -> None:
+    first = Proposals(make_sweep(4), tmp_path / "j")
+    one = first.ask()
+    assert one is not None
+    # Killed between the study's draw and its acceptance: the next candidate was `nli`.
+    assert first._study.ask().suggest_categorical("intermediate", ["none", "nli", "mix"]) == "nli"
+    second = Proposals(make_sweep(4), tmp_path / "j")
+    assert list(second.made) == [one.config_id]
+    points = ask_all(second)
+    assert len(points) == 3
+    assert {point["intermediate"] for point in points} >= {"nli", "mix"}
+    second.tell(one.config_id, 1.0)
+    second.tell(one.config_id, 2.0)  # a later outcome changes nothing
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "j"))
+    )
+    study = optuna.load_study(study_name="s", storage=storage)
+    assert [t.value for t in study.trials if t.state.name == "COMPLETE"] == [1.0]
+
+
+def test_a_failed_configuration_is_told_as_failed(tmp_path: Path) -> None:
+    proposals = Proposals(make_sweep(1), tmp_path / "j")
+    proposal = proposals.ask()
+    assert proposal is not None
+    proposals.tell(proposal.config_id, None)
+    assert proposals._study.trials[proposal.number].state.name == "FAIL"
+    assert proposals.ask() is None
+
+
+def test_the_inner_points_are_paired_over_encoders_and_differ_by_seed() -> None:
+    points = target_points(make_sweep(3))
+    assert set(points) == {"mini_xnli|0", "mini_xnli|1"}
+    assert points == target_points(make_sweep(3))
+    for drawn in points.values():
+        assert len(drawn) == 2
+        assert drawn[0] != drawn[1]

@@ -1,0 +1,138 @@
+"""The searcher: hands out nothing that would wait, and tells the study once all seeds are in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from xstilts.config.load import parse_sweep
+from xstilts.plan.inventory import Inventory, ModelFacts, row_key
+from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.run.store import Store
+from xstilts.search.proposals import Proposals, target_points
+from xstilts.search.searcher import StageSearcher
+from xstilts.tasks import lookup
+
+TASKS = ("mini_nli", "mini_qa", "mini_tatoeba")
+
+
+def make_planner(space: dict[str, Any], trials: int, seeds: list[int]) -> Planner:
+    sweep = parse_sweep(
+        {
+            "name": "s",
+            "benchmark": "custom",
+            "recipe": "mini",
+            "models": {"m": {"path": "builtin:mini"}},
+            "data": {"root": "builtin:mini"},
+            "intermediates": {"nli": {"tasks": ["mini_nli"]}, "qa": {"tasks": ["mini_qa"]}},
+            "targets": ["mini_tatoeba", "mini_xnli"],
+            "seeds": seeds,
+            "search": {"encoder": {"trials": trials, "space": space, "sampler": {"name": "grid"}}},
+        },
+        "test",
+    )
+    rows, data = {}, {}
+    for name in (*TASKS, "mini_xnli"):
+        task = lookup(name)
+        data[task.source.hub_id] = name
+        for use in task.splits:
+            for language in task.languages_of(use):
+                rows[row_key(task, use, language)] = 10
+    inventory = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, "/d", data, rows)
+    return Planner(sweep, inventory, target_points(sweep))
+
+
+class Records:
+    """Records of finished trials, as a store of results would give them."""
+
+    def __init__(self) -> None:
+        self.finished: dict[str, dict[str, Any]] = {}
+
+    def read(self, plan: TrialPlan) -> dict[str, Any] | None:
+        return self.finished.get(plan.trial_id)
+
+
+def make_searcher(
+    tmp_path: Path, planner: Planner, records: Records
+) -> tuple[StageSearcher, Proposals]:
+    proposals = Proposals(planner.sweep, tmp_path / "journal")
+    return StageSearcher(proposals, planner, Store(tmp_path), records.read), proposals
+
+
+def trial_of(planner: Planner, config: Any) -> TrialPlan:
+    return planner.plan(config["trial"]["point"], config["trial"]["seed"])
+
+
+def test_a_trial_whose_stage_is_in_work_is_held_back(tmp_path: Path) -> None:
+    # Two configurations of nli share their intermediate stage; qa has its own.
+    space = {
+        "intermediate": {"choice": ["nli", "qa", "none"]},
+        "target.epochs": {"choice": [1, 2]},
+    }
+    planner, records = make_planner(space, 6, [0]), Records()
+    searcher, _ = make_searcher(tmp_path, planner, records)
+    first, second = (trial_of(planner, searcher.suggest(f"t{i}")) for i in range(2))
+    assert (first.intermediate, second.intermediate) == ("nli", "qa")
+    third = trial_of(planner, searcher.suggest("t2"))
+    fourth = trial_of(planner, searcher.suggest("t3"))
+    assert (third.intermediate, fourth.intermediate) == ("none", "none")
+    # What is left needs stages that t0 and t1 train: not now.
+    assert searcher.suggest("t4") is None
+    Store(tmp_path).get(first.encoder, lambda folder: {})
+    held_back = trial_of(planner, searcher.suggest("t4"))
+    assert held_back.intermediate == "nli"
+    assert held_back.encoder == first.encoder
+
+
+def test_all_seeds_run_and_the_study_learns_their_mean(tmp_path: Path) -> None:
+    planner, records = make_planner({}, 2, [0, 1]), Records()
+    searcher, proposals = make_searcher(tmp_path, planner, records)
+    plans = {}
+    for i in range(4):
+        config = searcher.suggest(f"t{i}")
+        plans[f"t{i}"] = trial_of(planner, config)
+    assert searcher.suggest("t4") is None
+    assert sorted(plan.seed for plan in plans.values()) == [0, 0, 1, 1]
+    for i, (trial, plan) in enumerate(plans.items()):
+        records.finished[plan.trial_id] = {"objective": float(i)}
+        searcher.on_trial_complete(trial, {})
+    values = [trial.value for trial in proposals._study.trials]
+    assert values == [0.5, 2.5]
+    assert searcher.suggest("t5") == Searcher.FINISHED
+
+
+def test_finished_trials_are_not_handed_out_again(tmp_path: Path) -> None:
+    planner, records = make_planner({}, 2, [0, 1]), Records()
+    searcher, _ = make_searcher(tmp_path, planner, records)
+    done = trial_of(planner, searcher.suggest("t0"))
+    open_ = trial_of(planner, searcher.suggest("t1"))
+    records.finished[done.trial_id] = {"objective": 1.0}
+    # The process dies here; the next one reads journal and records.
+    resumed, _ = make_searcher(tmp_path, planner, records)
+    again = []
+    while isinstance(config := resumed.suggest(f"u{len(again)}"), dict):
+        again.append(trial_of(planner, config).trial_id)
+    assert done.trial_id not in again
+    assert again[0] == open_.trial_id
+    assert len(again) == 3
+
+
+def test_a_failed_trial_fails_its_proposal_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    planner, records = make_planner({}, 2, [0]), Records()
+    searcher, proposals = make_searcher(tmp_path, planner, records)
+    searcher.suggest("t0")
+    second = trial_of(planner, searcher.suggest("t1"))
+    searcher.on_trial_complete("t0", {"objective": None})
+    records.finished[second.trial_id] = {"objective": 4.0}
+    searcher.on_trial_complete("t1", {}, error=False)
+    assert [trial.state.name for trial in proposals._study.trials] == ["FAIL", "COMPLETE"]
+    assert searcher.suggest("t2") == Searcher.FINISHED
+
+
+def test_the_trainable_is_importable_by_name() -> None:
+    from xstilts.search.trial import train_trial
+
+    assert getattr(sys.modules[train_trial.__module__], train_trial.__name__) is train_trial

@@ -1,0 +1,158 @@
+"""A small sweep through the real command line: real Ray, Optuna, MLflow, encoder and data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts import mini
+
+SWEEP = """
+name: small
+benchmark: mini
+recipe: mini
+models: {mini: {path: "builtin:mini"}}
+data: {root: %s}
+intermediates:
+  nli: {tasks: [mini_nli]}
+  mix: {tasks: [mini_nli, mini_choice], rates: search, budget: {examples: 320}}
+targets: [mini_xnli, mini_tatoeba]
+languages: [en, qaa]
+search:
+  encoder:
+    trials: 3
+    space:
+      intermediate.learning_rate: {float: [3.0e-4, 3.0e-3], log: true, levels: 3}
+      intermediate.rates: {simplex: true, step: 0.25}
+      intermediate.epochs: {choice: [0.1]}
+      target.epochs: {choice: [0.1]}
+  target:
+    trials: 2
+    space: {learning_rate: {float: [5.0e-4, 2.0e-3], log: true, levels: 3}}
+"""
+
+
+@pytest.fixture(scope="session")
+def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The miniature benchmark's data, written once for all stories."""
+    root = tmp_path_factory.mktemp("mini")
+    mini.write_benchmark(root)
+    return root
+
+
+@dataclass
+class Bench:
+    """A folder with a sweep file, and the command run in it."""
+
+    folder: Path
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / "runs"
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `xstilts ...` in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "xstilts.cli", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "COLUMNS": "80"},
+        )
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Run `xstilts ...` to its end; its output."""
+        process = self.start(*arguments)
+        text, _ = process.communicate(timeout=400)
+        assert process.returncode == status, text
+        return text
+
+    def sweep(self, status: int = 0) -> str:
+        return self.run("sweep", "sweep.yaml", status=status)
+
+    @staticmethod
+    def kill(process: subprocess.Popen[str]) -> None:
+        """SIGKILL a driver and every process of its Ray."""
+        for pid in (process.pid, *_descendants(process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 120) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, "nothing happened"
+            time.sleep(0.05)
+
+    def stages(self) -> dict[str, int]:
+        """Finished stages with the time of their DONE, in nanoseconds."""
+        done = self.storage.glob("stages/*/DONE")
+        return {path.parent.name: path.stat().st_mtime_ns for path in done}
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        paths = self.storage.glob("sweeps/small/trials/*/record.json")
+        return {path.parent.name: json.loads(path.read_text()) for path in paths}
+
+    def scores(self) -> dict[str, Any]:
+        """Every trial's score rows, to the last bit."""
+        return {name: record["scores"] for name, record in self.records().items()}
+
+    def mlflow(self) -> dict[str, tuple[str, dict[str, float]]]:
+        """State and metrics of every run by its key, straight from the database."""
+        runs: dict[str, tuple[str, dict[str, float]]] = {}
+        with sqlite3.connect(self.storage / "mlflow.db") as db:
+            query = "select run_uuid, value from tags where key = 'xstilts.key'"
+            for run, key in db.execute(query).fetchall():
+                assert key not in runs, f"{key} has two runs"
+                (state,) = db.execute(
+                    "select status from runs where run_uuid = ?", (run,)
+                ).fetchone()
+                metrics = db.execute(
+                    "select key, value from latest_metrics where run_uuid = ?", (run,)
+                ).fetchall()
+                runs[key] = (state, dict(metrics))
+        return runs
+
+
+@pytest.fixture
+def bench(tmp_path: Path, mini_root: Path) -> Bench:
+    (tmp_path / "sweep.yaml").write_text(SWEEP % mini_root)
+    return Bench(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, mini_root: Path) -> Bench:
+    """The same sweep, run without disturbance: what all others are compared with."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "sweep.yaml").write_text(SWEEP % mini_root)
+    bench = Bench(folder)
+    bench.sweep()
+    return bench
+
+
+def _descendants(pid: int) -> list[int]:
+    """All processes below one, by the parents that /proc names."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [pid]
+    for known in found:
+        found += [child for child, parent in parents.items() if parent == known]
+    return found[1:]

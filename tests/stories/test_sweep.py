@@ -1,0 +1,175 @@
+"""What users live through: a sweep, the same again, things lost, everything killed."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+
+def table_of(text: str) -> list[str]:
+    """The lines of the table of best intermediates."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Best intermediate"))
+    return [line.rstrip() for line in lines[start : start + 6]]
+
+
+def test_a_sweep_ends_with_scores_runs_tables_and_pictures(undisturbed: Any) -> None:
+    records = undisturbed.records()
+    assert sorted(record["intermediate"] for record in records.values()) == ["mix", "nli", "none"]
+    assert {record["state"] for record in records.values()} == {"finished"}
+    runs = undisturbed.mlflow()
+    assert set(runs) == {*records, "summary"}
+    assert {state for state, _ in runs.values()} == {"FINISHED"}
+    for trial, record in records.items():
+        assert runs[trial][1]["dev/avg"] == record["objective"]
+        assert "mini_xnli/qaa" in runs[trial][1]
+        assert "custom/avg" in runs[trial][1]
+    report = undisturbed.storage / "sweeps/small/report"
+    assert (report / "intermediates.png").stat().st_size > 5000
+    assert (report / "languages.png").stat().st_size > 5000
+    # Both learning rates of every cell were trained; the better one was evaluated.
+    chosen = {row["cell"]: row["is_chosen"] for row in records_rows(records, "dev")}
+    assert len(chosen) == 6
+    assert sum(chosen.values()) == 3
+
+
+def records_rows(records: dict[str, Any], split: str) -> list[dict[str, Any]]:
+    return [row for record in records.values() for row in record["scores"] if row["split"] == split]
+
+
+def test_the_same_command_again_computes_nothing(undisturbed: Any) -> None:
+    stages, runs = undisturbed.stages(), undisturbed.mlflow()
+    first = undisturbed.run("report", "small")
+    text = undisturbed.sweep()
+    assert "everything is done already" in text
+    assert table_of(text) == table_of(first)
+    assert undisturbed.stages() == stages
+    assert undisturbed.mlflow() == runs
+
+
+def test_a_lost_mlflow_file_is_rebuilt(undisturbed: Any) -> None:
+    runs, text = undisturbed.mlflow(), undisturbed.run("report", "small")
+    (undisturbed.storage / "mlflow.db").unlink()
+    assert table_of(undisturbed.sweep()) == table_of(text)
+    assert undisturbed.mlflow() == runs
+
+
+@pytest.mark.parametrize("phase", ["intermediate-mini_nli-", "target", "evaluate-mini_xnli"])
+def test_a_lost_stage_is_recomputed_alone(undisturbed: Any, phase: str) -> None:
+    stages, scores = undisturbed.stages(), undisturbed.scores()
+    lost = next(name for name in sorted(stages) if name.startswith(phase))
+    shutil.rmtree(undisturbed.storage / "stages" / lost)
+    undisturbed.sweep()
+    after = undisturbed.stages()
+    assert set(after) == set(stages)
+    assert [name for name in after if after[name] != stages[name]] == [lost]
+    assert undisturbed.scores() == scores
+
+
+def check_resumed(bench: Any, undisturbed: Any, before: dict[str, int]) -> None:
+    """Nothing lost, nothing twice, the same bits."""
+    after = bench.stages()
+    assert {name: after[name] for name in before} == before
+    assert set(after) == set(undisturbed.stages())
+    assert bench.scores() == undisturbed.scores()
+    runs = bench.mlflow()
+    assert set(runs) == {*bench.records(), "summary"}
+    assert {state for state, _ in runs.values()} == {"FINISHED"}
+    ours = {key: values for key, (_, values) in runs.items()}
+    theirs = {key: values for key, (_, values) in undisturbed.mlflow().items()}
+    for key in theirs:
+        same = {name for name in theirs[key] if not name.startswith("cost/")}
+        assert {name: ours[key][name] for name in same} == {
+            name: theirs[key][name] for name in same
+        }
+
+
+@pytest.mark.parametrize("finished_stages", [1, 5])
+def test_kill_9_of_everything_then_the_same_command(
+    bench: Any, undisturbed: Any, finished_stages: int
+) -> None:
+    process = bench.start("sweep", "sweep.yaml")
+    bench.wait_for(lambda: len(bench.stages()) >= finished_stages)
+    bench.kill(process)
+    before = bench.stages()
+    assert len(before) < len(undisturbed.stages())
+    bench.sweep()
+    check_resumed(bench, undisturbed, before)
+
+
+def test_ctrl_c_then_the_same_command(bench: Any, undisturbed: Any) -> None:
+    process = bench.start("sweep", "sweep.yaml")
+    bench.wait_for(lambda: len(bench.stages()) >= 2)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, text
+    assert "the same command goes on where it stopped" in text
+    assert "Traceback" not in text
+    before = bench.stages()
+    assert len(before) < len(undisturbed.stages())
+    bench.sweep()
+    check_resumed(bench, undisturbed, before)
+
+
+def test_a_killed_worker_is_replaced(bench: Any, undisturbed: Any) -> None:
+    process = bench.start("sweep", "sweep.yaml")
+    bench.wait_for(lambda: len(bench.stages()) >= 1)
+    before = bench.stages()
+    worker = str(raylet_of(process.pid))
+    subprocess.run(["pkill", "-9", "-P", worker, "-f", "ray::ImplicitFunc"], check=True)
+    text, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, text
+    check_resumed(bench, undisturbed, before)
+
+
+def raylet_of(driver: int) -> int:
+    """The process id of the driver's raylet."""
+    listed = subprocess.run(
+        ["pgrep", "-P", str(driver), "-f", "raylet/raylet"], capture_output=True, text=True
+    )
+    return int(listed.stdout.split()[0])
+
+
+def test_a_sweep_with_another_file_is_refused_with_the_difference(undisturbed: Any) -> None:
+    file = undisturbed.folder / "other.yaml"
+    text = (undisturbed.folder / "sweep.yaml").read_text()
+    file.write_text(text.replace("examples: 320", "examples: 640"))
+    stages = undisturbed.stages()
+    output = undisturbed.run("sweep", "other.yaml", status=2)
+    assert "examples: 320" in output
+    assert "examples: 640" in output
+    assert "another name" in output
+    assert undisturbed.stages() == stages
+
+
+def test_two_drivers_of_one_sweep_are_refused(bench: Any) -> None:
+    process = bench.start("sweep", "sweep.yaml")
+    bench.wait_for(lambda: (bench.storage / "sweeps/small/driver.lease").exists())
+    try:
+        output = bench.run("sweep", "sweep.yaml", status=2)
+        assert f"process {process.pid}" in output
+    finally:
+        bench.kill(process)
+
+
+def test_status_shows_a_sweep_from_outside(undisturbed: Any) -> None:
+    text = undisturbed.run("status", "small")
+    assert "3 of 3 trials" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_other_sweeps_share_the_stages(undisturbed: Any) -> None:
+    text = (undisturbed.folder / "sweep.yaml").read_text()
+    (undisturbed.folder / "twin.yaml").write_text(text.replace("name: small", "name: twin"))
+    stages = undisturbed.stages()
+    undisturbed.run("sweep", "twin.yaml")
+    assert undisturbed.stages() == stages
+    path: Path = next(undisturbed.storage.glob("sweeps/twin/trials/nli-*/record.json"))
+    assert '"cost/hours": 0' in path.read_text()

@@ -1,0 +1,337 @@
+"""The training loop: it learns, repeats bit for bit, keeps the best check, fails loudly."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from xstilts.errors import StageError
+from xstilts.kinds.kind import Batch, Encoded
+from xstilts.training import loop
+from xstilts.training.loop import (
+    Feed,
+    PartData,
+    build_optimizer,
+    check_steps,
+    dev_sample,
+    linear_schedule,
+    train,
+)
+
+Toy = Any  # of conftest.py, which tests cannot import
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Batch]]:
+    """The batches that the loop trains, in their order."""
+    batches: list[tuple[str, Batch]] = []
+    original = Feed.next
+
+    def record(feed: Feed) -> tuple[Batch, int]:
+        batch, tokens = original(feed)
+        batches.append((feed.task.name, batch))
+        return batch, tokens
+
+    monkeypatch.setattr(Feed, "next", record)
+    return batches
+
+
+def test_a_separable_task_is_learnt(toy: Toy) -> None:
+    toy.task("toy_a")
+    shares: list[float] = []
+    stage = toy.stage("toy_a", examples=800)
+    model = toy.model(stage)
+    outcome = train(model, stage, toy.data(stage), toy.vocabulary, shares.append)
+    losses = [point["loss"] for point in outcome.curve]
+    assert len(losses) == 4 and losses[-1] < 0.3 * losses[0]
+    assert outcome.dev["toy_a"]["accuracy"] > 95
+    assert outcome.dev_rows == {"toy_a": 60}
+    assert 30 < outcome.floor["toy_a"] < 60 and outcome.collapsed == []
+    assert outcome.steps == 50 and outcome.examples == {"toy_a": 800}
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+def test_a_run_repeats_bit_for_bit(toy: Toy) -> None:
+    toy.task("toy_a")
+    stage = toy.stage("toy_a")
+    first, one = toy.train(stage)
+    torch.manual_seed(99)  # what happened before in the process does not matter
+    second, other = toy.train(stage)
+    assert same(weights(first), weights(second))
+    times = {"model_s": 0.0, "total_s": 0.0}
+    assert asdict(replace(one, **times)) == asdict(replace(other, **times))
+    third, _ = toy.train(replace(stage, seed=1))
+    assert not same(weights(first), weights(third))
+
+
+def test_another_learning_rate_sees_the_same_draws(toy: Toy, seen: list[tuple[str, Batch]]) -> None:
+    toy.task("toy_a")
+    toy.task("toy_m", "mlm")
+    runs = []
+    for rate in (1e-4, 1e-2):
+        seen.clear()
+        stage = toy.stage("toy_a", "toy_m", examples=64, learning_rate=rate)
+        model = toy.model(stage)
+        before = weights(model)
+        toy.train(stage, model)
+        runs.append((before, list(seen), weights(model)))
+    (before, batches, after), (before_too, batches_too, after_too) = runs
+    assert same(before, before_too)
+    assert len(batches) == len(batches_too) == 8
+    for (task, batch), (task_too, batch_too) in zip(batches, batches_too, strict=True):
+        assert task == task_too
+        assert same(batch.inputs, batch_too.inputs) and same(batch.targets, batch_too.targets)
+    assert not same(after, after_too)
+
+
+def test_a_mixture_trains_each_task_with_exactly_its_examples(
+    toy: Toy, seen: list[tuple[str, Batch]]
+) -> None:
+    for name, kind in (("toy_a", "pair"), ("toy_t", "tagging"), ("toy_m", "mlm")):
+        toy.task(name, kind)
+    stage = toy.stage("toy_a", "toy_t", "toy_m", checks=1)
+    parts = [
+        replace(part, examples=examples)
+        for part, examples in zip(stage.parts, (50, 33, 16), strict=True)
+    ]
+    stage = replace(stage, parts=tuple(parts))
+    model = toy.model(stage)
+    before = weights(model)
+    _, outcome = toy.train(stage, model)
+    drawn: dict[str, list[int]] = {}
+    for name, batch in seen:
+        drawn.setdefault(name, []).append(len(batch.inputs["input_ids"]))
+    assert drawn == {"toy_a": [16, 16, 16, 2], "toy_t": [16, 16, 1], "toy_m": [16]}
+    assert outcome.examples == {"toy_a": 50, "toy_t": 33, "toy_m": 16}
+    assert outcome.tokens == sum(int(batch.inputs["attention_mask"].sum()) for _, batch in seen)
+    assert set(outcome.dev) == {"toy_a", "toy_t"}
+    after = weights(model)
+    for name in ("toy_a", "toy_t", "toy_m"):
+        own = [key for key in before if key.startswith(f"heads.{name}.") and "weight" in key]
+        assert own and not all(before[key].equal(after[key]) for key in own)
+
+
+def test_the_best_check_is_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The earlier one of equals; its weights come back, not only its number."""
+    toy.task("toy_a")
+    stage = toy.stage("toy_a", examples=320)
+    script = iter([10.0, 50.0, 50.0, 20.0])
+    states = []
+    original = loop.predict
+
+    def record(model: Any, *arguments: Any, **options: Any) -> Any:
+        states.append(weights(model))
+        return original(model, *arguments, **options)
+
+    monkeypatch.setattr(loop, "predict", record)
+    monkeypatch.setattr(loop, "main_score", lambda scores, task: next(script, 0.0))
+    model, outcome = toy.train(stage)
+    assert outcome.best_step == 10
+    assert len(states) == 5, "four checks and the full dev set"
+    assert not same(states[1], states[2])
+    assert same(weights(model), states[1]) and same(states[4], states[1])
+
+
+def test_a_late_divergence_does_not_cost_what_was_learnt(toy: Toy) -> None:
+    toy.task("toy_a")
+    stage = toy.stage("toy_a", examples=800, checks=10)
+    rates = [3e-3] * 30 + [10.0] * 20
+
+    class Diverging(torch.optim.lr_scheduler.LambdaLR):
+        def __init__(self, optimizer: torch.optim.Optimizer, factor: Any) -> None:
+            super().__init__(optimizer, lambda step: rates[min(step, 49)] / 3e-3)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.lr_scheduler, "LambdaLR", Diverging)
+        _, outcome = toy.train(stage)
+    scores = [point["dev/toy_a"] for point in outcome.curve]
+    assert scores[-1] < 70 < 95 < max(scores)
+    assert outcome.best_step <= 30
+    assert outcome.dev["toy_a"]["accuracy"] > 90
+
+
+@pytest.mark.parametrize("checks", [1, 4])
+def test_without_dev_the_last_step_is_kept(toy: Toy, checks: int) -> None:
+    """And the number of checks changes nothing."""
+    toy.task("toy_a")
+    model, outcome = toy.train(toy.stage("toy_a", dev_rows=0, checks=1))
+    again, other = toy.train(toy.stage("toy_a", dev_rows=0, checks=checks))
+    assert same(weights(model), weights(again))
+    assert other.best_step == 16 and other.dev == {} and outcome.collapsed == []
+
+
+def test_checks_leave_the_training_alone(toy: Toy) -> None:
+    """Neither dropout nor the order feels that a dev set is scored between steps."""
+    toy.task("toy_a")
+    final = []
+    for checks in (1, 8):
+        stage = toy.stage("toy_a", checks=checks)
+        _, outcome = toy.train(stage)
+        means = [point["loss"] for point in outcome.curve]
+        final.append(sum(means) / len(means))
+    assert final[0] == pytest.approx(final[1], rel=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage(toy: Toy) -> None:
+    toy.task("toy_a")
+    stage = toy.stage("toy_a")
+    model = toy.model(stage)
+    with torch.no_grad():
+        model.encoder.embeddings.word_embeddings.weight[11] = float("nan")
+    with pytest.raises(StageError, match="toy: the loss is nan by step 4"):
+        toy.train(stage, model)
+
+
+def test_a_constant_predictor_is_flagged(toy: Toy) -> None:
+    toy.task("toy_a")
+    _, outcome = toy.train(toy.stage("toy_a", learning_rate=1e-12))
+    assert outcome.collapsed == ["toy_a"]
+    assert outcome.dev["toy_a"]["accuracy"] < outcome.floor["toy_a"] + loop.COLLAPSE_MARGIN
+
+
+def test_linear_schedule() -> None:
+    factor = linear_schedule(10, 0.2)
+    assert [factor(step) for step in range(11)] == pytest.approx(
+        [0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0]
+    )
+    assert [linear_schedule(4, 0.0)(step) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert linear_schedule(1, 0.1)(0) == 1.0
+
+
+def test_steps_run_at_the_schedules_rates_with_clipped_gradients(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.task("toy_a")
+    rates, norms = [], []
+
+    def build(model: torch.nn.Module, recipe: Any) -> torch.optim.AdamW:
+        optimizer = build_optimizer(model, recipe)
+
+        def record(*_: Any) -> None:
+            rates.append([group["lr"] for group in optimizer.param_groups])
+            gradients = [p.grad for p in model.parameters() if p.grad is not None]
+            norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+        optimizer.register_step_pre_hook(record)
+        return optimizer
+
+    monkeypatch.setattr(loop, "build_optimizer", build)
+    toy.train(
+        toy.stage("toy_a", examples=160, warmup_ratio=0.2, learning_rate=1e-3, clip_norm=0.05)
+    )
+    expected = [1e-3 * linear_schedule(10, 0.2)(step) for step in range(10)]
+    assert rates == [pytest.approx([rate, rate]) for rate in expected]
+    assert max(norms) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_biases_and_norms_do_not_decay(toy: Toy) -> None:
+    toy.task("toy_a")
+    toy.task("toy_m", "mlm")
+    stage = toy.stage("toy_a", "toy_m", weight_decay=0.3)
+    model = toy.model(stage)
+    optimizer = build_optimizer(model, stage.recipe)
+    decays = {
+        id(parameter): group["weight_decay"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    named = dict(model.named_parameters())
+    assert len(decays) == len(named) == sum(len(g["params"]) for g in optimizer.param_groups)
+    for name, parameter in named.items():
+        is_free = name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
+        assert decays[id(parameter)] == (0.0 if is_free else 0.3), name
+    assert {group["eps"] for group in optimizer.param_groups} == {stage.recipe.adam_epsilon}
+
+
+def test_checks_are_at_equal_distances_and_end_with_the_last_step() -> None:
+    assert sorted(check_steps(100, 4)) == [25, 50, 75, 100]
+    assert sorted(check_steps(7, 3)) == [3, 5, 7]
+    assert sorted(check_steps(3, 10)) == [1, 2, 3]
+
+
+def test_checks_score_a_fixed_sample_and_the_end_all(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.task("toy_a")
+    sampled: list[Any] = []
+    original = loop.predict
+
+    def record(*arguments: Any, **options: Any) -> Any:
+        sampled.append(options.get("rows"))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(loop, "predict", record)
+    for rate in (1e-3, 1e-4):
+        toy.train(toy.stage("toy_a", examples=64, dev_examples=20, learning_rate=rate))
+    sample = sampled[0]
+    assert sampled == [sample, sample, sample, sample, None] * 2
+    assert len(set(sample)) == 20 and sample == sorted(sample) and max(sample) < 60
+    part = toy.stage("toy_a").parts[0]
+    assert dev_sample(part, 20, 0, "target") == sample != dev_sample(part, 20, 1, "target")
+    assert dev_sample(part, 500, 0, "target") == list(range(60))
+
+
+def test_all_windows_of_an_example_come_together(toy: Toy) -> None:
+    """Over the tables of two languages, and whatever order the features stand in."""
+    toy.task("toy_t", "tagging")
+
+    def rows(owners: list[int], first: int) -> Encoded:
+        count = len(owners)
+        ids = [[0, first + i, 2] for i in range(count)]
+        features = {
+            "example": owners,
+            "input_ids": ids,
+            "positions": [[1]] * count,
+            "labels": [[0]] * count,
+        }
+        return Encoded(pa.table(features), pa.table({"id": [str(i) for i in sorted({*owners})]}))
+
+    stage = toy.stage("toy_t", examples=5, batch_size=5)
+    train_rows = replace(stage.parts[0].train, rows=(("en", 3), ("th", 2)))
+    part = replace(stage.parts[0], train=train_rows, shares=(0.6, 0.4))
+    data = PartData([rows([0, 2, 0, 1, 2], 50), rows([1, 1, 0], 70)], None)
+    feed = Feed(part, data, stage, toy.vocabulary)
+    batch, tokens = feed.next()
+    order = loop.example_order(part, stage.seed, stage.phase)
+    windows = {0: [50, 52], 1: [53], 2: [51, 54], 3: [72], 4: [70, 71]}
+    expected = [token for row in order for token in windows[row]]
+    assert sorted(order) == [0, 1, 2, 3, 4]
+    assert batch.inputs["input_ids"][:, 1].tolist() == expected
+    assert tokens == 3 * 8
+
+
+def test_dropout_is_on_in_training_and_off_after(toy: Toy) -> None:
+    toy.task("toy_a")
+    stage = toy.stage("toy_a", examples=64)
+    model, _ = toy.train(stage)
+    assert not model.training
+    calm = toy.model(stage)
+    for module in calm.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    toy.train(stage, calm)
+    assert not same(weights(model), weights(calm))
+
+
+def test_rows_of_a_batch_keep_input_and_label_together(
+    toy: Toy, seen: list[tuple[str, Batch]]
+) -> None:
+    toy.task("toy_a")
+    toy.train(toy.stage("toy_a", examples=128, checks=1))
+    for _, batch in seen:
+        markers = batch.inputs["input_ids"][:, 1].numpy()
+        assert np.array_equal(markers - 10, batch.targets["label"].numpy())
+    assert sum(len(batch.targets["label"]) for _, batch in seen) == 128
