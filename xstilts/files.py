@@ -6,6 +6,7 @@ two processes must not do at once goes through `Lease`.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -116,10 +117,11 @@ class Lease:
     )
 
     def acquire(self) -> bool:
-        """Take the lease if it is free or stale; never waits."""
+        """Take the lease if it is free or stale; never waits for its holder."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.is_stale():
-            self._bury((self.holder() or {}).get("token"))
+        return self._take_over() if self.is_stale() else self._create()
+
+    def _create(self) -> bool:
         try:
             descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
@@ -128,18 +130,18 @@ class Lease:
             stream.write(canonical_json(self.owner))
         return True
 
-    def _bury(self, stale_token: str | None) -> None:
-        """Remove the lease of a dead holder; of several that try, one renames it away."""
-        grave = self.path.with_name(f"{self.path.name}.stale-{self.owner['token'][:8]}")
-        with suppress(FileNotFoundError):
-            self.path.rename(grave)
-            if (Lease(grave).holder() or {}).get("token") == stale_token:
+    def _take_over(self) -> bool:
+        """Replace the lease of a dead holder; of several that try, one at a time looks again."""
+        guard = self.path.with_name(f"{self.path.name}.takeover")
+        with guard.open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if self.is_stale():
                 logger.warning("took over the lease of a dead process: %s", self.path.name)
-            else:
-                # Somebody else took it over between our look and our rename: put theirs back.
-                with suppress(FileExistsError):
-                    os.link(grave, self.path)
-        grave.unlink(missing_ok=True)
+                self.path.unlink(missing_ok=True)
+            is_ours = self._create()
+            # Whoever still waits for this guard, or opens a new one, finds a fresh lease.
+            guard.unlink(missing_ok=True)
+        return is_ours
 
     def holder(self) -> dict[str, Any] | None:
         """Who holds the lease, as far as the file says; None if nobody does."""
@@ -176,8 +178,10 @@ class Lease:
 
         def beat() -> None:
             while not done.wait(self.heartbeat_s):
-                with suppress(OSError):
-                    os.utime(self.path)
+                # A holder that was suspended may have lost the lease: it is not ours to keep alive.
+                if (self.holder() or {}).get("token") == self.owner["token"]:
+                    with suppress(OSError):
+                        os.utime(self.path)
 
         thread = threading.Thread(target=beat, name=f"lease-{self.path.name}", daemon=True)
         thread.start()

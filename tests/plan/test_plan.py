@@ -112,12 +112,21 @@ def test_retrieval_target_has_no_cells_and_is_evaluated_on_the_encoder() -> None
     retrieval = trial.target_sets[-1]
     assert (retrieval.targets, retrieval.cells) == (("mini_tatoeba",), ())
     planner = Planner(sweep_with(), INVENTORY, {})
-    evaluation = planner.evaluation(trial.encoder, "mini_tatoeba", "mini")
+    evaluation = planner.evaluation(trial, "mini_tatoeba", None)
     assert evaluation.parent is trial.encoder and evaluation.layer == 8
     assert [language for language, _ in evaluation.rows.rows] == list(
         lookup("mini_tatoeba").languages
     )
-    assert planner.evaluation(trial.encoder, "mini_xnli", "mini").layer is None
+    assert planner.evaluation(trial, "mini_xnli", trial.target_sets[0].cells[0]).layer is None
+
+
+def test_a_target_is_evaluated_at_the_length_it_was_trained_at() -> None:
+    trial = plan("nli")
+    cell = trial.target_sets[0].cells[0]
+    planner = Planner(sweep_with(), INVENTORY, {})
+    longer = replace(cell, point={**cell.point, "max_length": 48})
+    assert planner.evaluation(trial, "mini_xnli", longer).rows.max_length == 48
+    assert planner.evaluation(trial, "mini_xnli", cell).rows.max_length != 48
 
 
 @pytest.mark.parametrize(("depth", "layer"), [(12, 8), (24, 14), (2, 1), (1, 1), (6, 4)])
@@ -127,10 +136,10 @@ def test_retrieval_layer_by_depth(depth: int, layer: int) -> None:
 
 def test_evaluation_reads_the_split_and_languages_of_the_sweep() -> None:
     sweep = sweep_with(evaluation={"split": "validation"}, languages=["qab", "en"])
-    evaluation = Planner(sweep, INVENTORY, {}).evaluation(plan().pretrained, "mini_xnli", "mini")
+    evaluation = Planner(sweep, INVENTORY, {}).evaluation(plan(), "mini_xnli", None)
     assert evaluation.rows.rows == (("en", 100), ("qab", 100))
     assert evaluation.split == evaluation.rows.use == "validation"
-    test = Planner(sweep_with(), INVENTORY, {}).evaluation(plan().pretrained, "mini_xnli", "mini")
+    test = Planner(sweep_with(), INVENTORY, {}).evaluation(plan(), "mini_xnli", None)
     assert fingerprint(test) != fingerprint(evaluation)
 
 

@@ -232,6 +232,8 @@ def _check_encoder_space(sweep: Sweep) -> Iterator[Problem]:
 
 
 def _check_order_and_grid(sweep: Sweep, where: str) -> Iterator[Problem]:
+    if any(name in spec.when for name, spec in sweep.search.encoder.space.items()):
+        return  # a circle of one, which `_check_when` names
     try:
         space = encoder_space(sweep)
     except ValueError as error:
@@ -307,6 +309,21 @@ def _check_when(
     sweep: Sweep,
 ) -> Iterator[Problem]:
     values = {"intermediate": candidates(sweep), "model": tuple(sweep.models)}
+    if spec.when and name in values:
+        yield Problem(f"{where}.when", f"every trial has {name}", repair="drop it")
+        return
+    if spec.when and name == "intermediate.rates":
+        searched = [x for x, mixture in sweep.intermediates.items() if mixture.rates == "search"]
+        allowed = spec.when.get("intermediate", searched)
+        allowed = allowed if isinstance(allowed, list) else [allowed]
+        if set(spec.when) - {"intermediate"} or not set(searched) <= set(map(str, allowed)):
+            yield Problem(
+                f"{where}.when",
+                "every intermediate with searched rates has them",
+                f"{spec.when}",
+                "drop it",
+            )
+            return
     for parent, wanted in spec.when.items():
         here = f"{where}.when.{parent}"
         if parent not in declared and parent not in values:

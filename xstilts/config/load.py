@@ -78,10 +78,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = suggest(path.name, [p.name for p in path.parent.glob("*.y*ml")])
-        raise ConfigError(
-            [Problem(str(path), "no such file", repair=f"sweep files there: {near}")]
-        ) from None
+        there = [other.name for other in path.parent.glob("*.y*ml")]
+        near = suggest(path.name, there) if there else "there are no sweep files in that folder"
+        raise ConfigError([Problem(str(path), "no such file", repair=near)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(str(path), "cannot be read", str(error))]) from error
     try:
@@ -104,10 +103,16 @@ def _override(data: dict[str, Any], text: str) -> list[Problem]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         return [Problem("--set", "is written a.b=value", f'"{text}"')]
-    *parents, last = key.split(".")
     here: Any = data
-    for parent in parents:
-        here = here.setdefault(parent, {}) if isinstance(here, dict) else None
+    rest = key.split(".")
+    while isinstance(here, dict):
+        # A key of the file may hold dots itself, as `target.learning_rate` does.
+        fits = (n for n in range(len(rest), 0, -1) if ".".join(rest[:n]) in here)
+        n = next(fits, 1)
+        last, rest = ".".join(rest[:n]), rest[n:]
+        if not rest:
+            break
+        here = here.setdefault(last, {})
     if not isinstance(here, dict):
         return [Problem("--set", "names no place in the file", f'"{key}"')]
     try:
@@ -117,88 +122,119 @@ def _override(data: dict[str, Any], text: str) -> list[Problem]:
     return []
 
 
-_STAND_INS = {
-    "name": "stand-in",
-    "benchmark": "custom",
-    "recipe": "mini",
-    "models": {"stand-in": {"path": "builtin:mini"}},
-    "data": {"root": "builtin:mini"},
+Place = tuple[int | str, ...]
+
+_STAND_INS: dict[Place, Any] = {
+    ("name",): "stand-in",
+    ("benchmark",): "custom",
+    ("recipe",): "mini",
+    ("models",): {"stand-in": {"path": "builtin:mini"}},
+    ("models", "*"): {"path": "builtin:mini"},
+    ("data",): {"root": "builtin:mini"},
+    ("intermediates", "*"): {"tasks": ["mini_nli"]},
+    ("search", "encoder", "space", "intermediate.rates"): {"simplex": True},
+    ("search", "encoder", "space", "*"): {"int": [8, 8]},
+    ("search", "target", "space", "*"): {"int": [8, 8]},
 }
-"""Values for required keys that are wrong or absent, so that the rest can be checked."""
+"""Values for what is wrong or absent, by place, so that what refers to it can be checked."""
 
 
 def _build(data: dict[str, Any], where: str) -> tuple[Sweep | None, list[Problem]]:
     """The sweep if it can be had, and all problems.
 
-    A wrong key must not hide what is wrong elsewhere, so wrong places are cut out and the rest is
-    checked again: first the structure, then what spans several keys.
+    A wrong key must not hide what is wrong elsewhere, so wrong places are repaired by stand-ins
+    and the rest is checked: first the structure, then what spans several keys. What is then said
+    of a repaired place, of its parts and of what holds it, is left out.
     """
     rest = copy.deepcopy(data)
     problems: list[Problem] = []
+    repaired: list[Place] = []
     while True:
         try:
             sweep = Sweep.model_validate_json(json.dumps(rest, default=str))
         except ValidationError as error:
-            # After a cut only rules that span keys can say something new.
-            first = not problems
+            errors = _one_per_mistake(rest, error.errors())
             problems += [
                 _problem(details, where)
-                for details in error.errors()
-                if (first or details["type"] == "value_error")
-                and not _follows(details, error.errors())
+                for place, details in errors
+                if not any(touch[: len(place)] == place for touch in repaired)
             ]
-            # From the last to the first: a cut in a list moves what stands behind it.
-            repaired = [_repair(rest, details) for details in reversed(error.errors())]
-            if not any(repaired):
+            places = [place for place, _ in errors if place not in repaired]
+            if not places:
                 return None, list(dict.fromkeys(problems))
+            for place, details in errors:
+                _repair(rest, place, is_name=details["loc"][-1] == "[key]")
+            repaired += places
         else:
-            return sweep, list(dict.fromkeys(problems + check(sweep, where)))
+            touched = [f"{where}: {_text(place)}" for place in repaired]
+            found = [
+                problem
+                for problem in check(sweep, where)
+                if not any(
+                    problem.where.startswith(place) or place.startswith(problem.where)
+                    for place in touched
+                )
+            ]
+            return sweep, list(dict.fromkeys(problems + found))
 
 
-def _follows(details: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
-    """Whether "too short" only says that the items of a list, reported already, are wrong."""
-    place = tuple(details["loc"])
-    return details["type"] == "too_short" and any(
-        len(other["loc"]) > len(place) and tuple(other["loc"][: len(place)]) == place
-        for other in others
-    )
+def _one_per_mistake(data: Any, errors: Sequence[ErrorDetails]) -> list[tuple[Place, ErrorDetails]]:
+    """Errors with their places in `data`; of a union's branches the one that came furthest."""
+    placed = [(*_place_of(data, details), details) for details in errors]
+    kept: list[tuple[Place, ErrorDetails]] = []
+    for place, union, details in placed:
+        depths = [len(other) for other, its, _ in placed if its == union]
+        is_rival = len(place) < max(depths) or any(place == other for other, _ in kept)
+        if union is None or not is_rival:
+            kept.append((place, details))
+    return kept
 
 
-def _repair(data: dict[str, Any], details: ErrorDetails) -> bool:
-    """Take what is wrong out of `data`, so that the rest can be checked; False if in vain."""
-    place = tuple(details["loc"])
-    if details["type"] == "missing":
-        if len(place) == 1:
-            data.update({key: _STAND_INS[key] for key in place if key in _STAND_INS})
-            return str(place[0]) in _STAND_INS
-        place = place[:-1]
-    return _cut(data, place)
-
-
-def _cut(data: Any, place: tuple[int | str, ...]) -> bool:
-    """Remove the innermost part of `data` that `place` names; False if there is none."""
-    here: Any = data
-    path: list[tuple[Any, int | str]] = []
-    for step in place:
-        in_mapping = isinstance(here, dict) and step in here
-        if in_mapping or (isinstance(here, list) and isinstance(step, int) and step < len(here)):
-            path.append((here, step))
+def _place_of(data: Any, details: ErrorDetails) -> tuple[Place, Place | None]:
+    """The keys that lead to what is wrong, and to the union, if it stands in one."""
+    place: list[int | str] = []
+    union: Place | None = None
+    here, steps = data, details["loc"]
+    for step in steps:
+        is_key = isinstance(here, dict) and step in here
+        if is_key or (isinstance(here, list) and isinstance(step, int) and step < len(here)):
+            place.append(step)
             here = here[step]
-        elif step not in ("float", "int", "[key]"):  # pydantic's steps for aliases and keys
-            break
-    if not path:
-        return False
-    parent, key = path[-1]
-    del parent[key]
-    return True
+        elif _is_union_branch(step):
+            union = union or tuple(place)
+        elif details["type"] == "missing" and len(steps) == 1:
+            place.append(step)
+    if place[:1] == ["search"] and place[2:3] == ["space"]:
+        place = place[:4]  # a parameter is wrong as a whole: its keys mean something together
+    return tuple(place), union
+
+
+def _repair(data: dict[str, Any], place: Place, is_name: bool) -> None:
+    """Put a stand-in at a place of `data`, or take away what has a default."""
+    here: Any = data
+    for step in place[:-1]:
+        if isinstance(here, dict) and step not in here:
+            return  # went with what held it
+        here = here[step]
+    last = place[-1]
+    pattern = place if place in _STAND_INS else (*place[:-1], "*")
+    if isinstance(here, list) and isinstance(last, int):
+        here[last] = 2**40 + last if place[0] == "seeds" else ""
+    elif pattern in _STAND_INS and not is_name:
+        here[last] = copy.deepcopy(_STAND_INS[pattern])
+    elif len(place) == 2 and place[0] == "data":
+        data["data"] = _STAND_INS["data",]
+    else:
+        here.pop(last, None)
 
 
 def _problem(details: ErrorDetails, where: str) -> Problem:
     """One of pydantic's errors in our words: rule, got, repair."""
-    steps = [step for step in details["loc"] if not _is_union_branch(step)]
-    place = ""
-    for step in steps:
-        place += f"[{step}]" if isinstance(step, int) else f".{step}" if place else str(step)
+    *parents, last = details["loc"]
+    steps = [step for step in parents if not _is_union_branch(step)]
+    if details["type"] == "extra_forbidden" or not _is_union_branch(last):
+        steps.append(last)  # a user's own key may be called `int`
+    place = _text(steps)
     got = repr(details["input"])
     got = got if len(got) <= 60 else f"{got[:57]}..."
     kind, message = details["type"], details["msg"]
@@ -216,6 +252,14 @@ def _problem(details: ErrorDetails, where: str) -> Problem:
     if kind == "value_error":
         return Problem(here, message.removeprefix("Value error, "))
     return Problem(here, message[0].lower() + message[1:], got)
+
+
+def _text(steps: Sequence[int | str]) -> str:
+    """A place as users write it: `a.b[0]`."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
 
 
 def _is_union_branch(step: int | str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from xstilts.config.space import Choice, Float, Int
 
@@ -183,13 +183,12 @@ class ResourcesSpec(Model):
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     cpus_per_trial: PositiveInt = 1
 
-    @model_validator(mode="after")
-    def _whole_or_fraction(self) -> ResourcesSpec:
-        if self.gpus_per_trial > 1:
-            raise ValueError(
-                f"gpus_per_trial is 0, a fraction of one GPU, or 1; got {self.gpus_per_trial:g}"
-            )
-        return self
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _whole_or_fraction(cls, gpus: float) -> float:
+        if gpus > 1:
+            raise ValueError(f"is 0, a fraction of one GPU, or 1; got {gpus:g}")
+        return gpus
 
 
 class TrackingSpec(Model):

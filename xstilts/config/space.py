@@ -61,7 +61,9 @@ class Float:
     def level(self, index: int) -> float:
         """The value of one level, rounded to six digits so that equal levels are equal numbers."""
         assert self.levels is not None
-        share = index / (self.levels - 1) if self.levels > 1 else 0.0
+        if index == 0 or index == self.levels - 1:
+            return self.low if index == 0 else self.high
+        share = index / (self.levels - 1)
         if self.log:
             value = math.exp((1 - share) * math.log(self.low) + share * math.log(self.high))
         else:

@@ -41,10 +41,10 @@ class Style:
 
 
 TARGET = Style(
-    {"place": 4, "time": 4, "quality": 3, "verb": 1, "object": 0.5, "partner": 0.3, "state": 1},
+    {"place": 4, "time": 4, "quality": 2, "verb": 0.6, "object": 0.3, "partner": 0.2, "state": 1},
     passive_rate=0.1,
     fronting_rate=0.0,
-    negation_rate=0.04,
+    negation_rate=0.03,
 )
 INTERMEDIATE = Style(
     {"place": 3, "time": 3, "quality": 2, "verb": 2, "object": 2, "state": 1},

@@ -33,11 +33,11 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     "en": Profile("near", "isolating", "SVO", "Latin", has_article=True),
     "qaa": Profile("near", "isolating", "SVO", "Latin", has_article=True, adjective_first=False),
-    "qab": Profile("near", "agglutinating", "SOV", "Latin", fronts_question_word=False),
-    "qac": Profile("far", "isolating", "SVO", "Cyrillic"),
-    "qad": Profile("far", "agglutinating", "SOV", "Greek", fronts_question_word=False),
+    "qab": Profile("near", "agglutinating", "SVO", "Latin"),
+    "qac": Profile("far", "isolating", "SOV", "Cyrillic", fronts_question_word=False),
+    "qad": Profile("far", "agglutinating", "SVO", "Greek"),
     "qae": Profile("far", "isolating", "VSO", "Latin", adjective_first=False),
-    "qaf": Profile("far", "agglutinating", "SVO", "Latin", text_share=0.1),
+    "qaf": Profile("far", "isolating", "SVO", "Latin", text_share=0.1),
 }
 
 # Suffixes of agglutinating languages, in the order in which they are attached.

@@ -54,7 +54,7 @@ Row = tuple[list[int], list[int]]
 class Recipe:
     """How the encoder is pretrained."""
 
-    steps: int = 8000
+    steps: int = 10000
     batch_size: int = 64
     learning_rate: float = 2e-3
     warmup_steps: int = 300
@@ -68,8 +68,8 @@ class Recipe:
     intermediate_size: int = 256
 
 
-# plain: (text, ""); paired: a sentence and its translation; switched: a text, and the same text
-# with some stems of other languages.
+# plain: a text whole or in two parts; paired: a sentence and its translation; switched: a text,
+# and the same text with some words of other languages. The second may be empty.
 Text = tuple[str, str]
 
 
@@ -90,10 +90,9 @@ def build_texts(world: worlds.World, languages: Sequence[str]) -> Texts:
     for code in languages:
         language = world.languages[code]
         for document in examples.text[code]:
-            plain.append((_write(document, language), ""))
+            plain.append(_halve(rng, document, language))
             if len(languages) > 1:
-                text = _switch(rng, document, language, world, languages)
-                switched.append((_write(document, language), text))
+                switched.append(_switch(rng, document, language, world, languages))
     paired: list[Text] = []
     for code in languages:
         if code == ENGLISH or ENGLISH not in languages:
@@ -120,23 +119,41 @@ def _write(document: Sequence[Line], language: Language) -> str:
     return " ".join(line.write(language) for line in document)
 
 
+def _halve(rng: random.Random, document: Sequence[Line], language: Language) -> Text:
+    """The document as one text, or as a pair of its last sentence and what stands before it."""
+    if len(document) == 1 or rng.random() < 0.4:
+        return _write(document, language), ""
+    halves = _write(document[:-1], language), _write(document[-1:], language)
+    return halves if rng.random() < 0.5 else halves[::-1]
+
+
 def _switch(
     rng: random.Random,
     document: Sequence[Line],
     language: Language,
     world: worlds.World,
     languages: Sequence[str],
-) -> str:
-    """The document with some content words in other languages, rarely in a low-resource one."""
-    codes = list(languages)
-    weights = [world.languages[code].profile.text_share for code in codes]
+) -> Text:
+    """The document, some of its sentences in other languages, and with some words switched too.
 
-    def lexis() -> Language:
-        if rng.random() >= SWITCH_RATE:
-            return language
-        return world.languages[rng.choices(codes, weights)[0]]
+    Languages of little text are rarely switched to.
+    """
+    weights = [world.languages[code].profile.text_share for code in languages]
+    native: list[str] = []
+    switched: list[str] = []
+    for line in document:
+        speaker = language
+        if rng.random() < SWITCH_RATE:
+            speaker = world.languages[rng.choices(languages, weights)[0]]
 
-    return " ".join(line.write(language, lexis) for line in document)
+        def lexis(speaker: Language = speaker) -> Language:
+            if rng.random() >= SWITCH_RATE:
+                return speaker
+            return world.languages[rng.choices(languages, weights)[0]]
+
+        native.append(line.write(speaker))
+        switched.append(line.write(speaker, lexis))
+    return " ".join(native), " ".join(switched)
 
 
 def train_tokenizer(texts: Sequence[str], num_merges: int) -> PreTrainedTokenizerFast:
@@ -254,7 +271,7 @@ class Batches:
             yield self.mask(queues[stream].pop())
 
     def mask(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pad the rows and choose the tokens to predict: 70 % masked, 20 % random, 10 % kept.
+        """Pad the rows and choose the tokens to predict: 60 % masked, 20 % random, 20 % kept.
 
         The random ones come from the batch: only what stands around them shows that they are
         wrong. Words in another language than their text are chosen too, and stay as they are:
@@ -270,7 +287,7 @@ class Batches:
         fate = torch.rand(ids.shape, generator=self.generator)
         words = ids[ids >= len(SPECIAL_TOKENS)]
         noise = words[torch.randint(len(words), ids.shape, generator=self.generator)]
-        masked = ids.masked_fill(chosen & (fate < 0.7), self.mask_id)
+        masked = ids.masked_fill(chosen & (fate < 0.6), self.mask_id)
         return torch.where(chosen & (fate >= 0.8), noise, masked), labels
 
     def _shuffled_batches(self, rows: list[Row]) -> list[list[Row]]:

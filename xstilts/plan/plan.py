@@ -113,15 +113,20 @@ class Planner:
             ),
         )
 
-    def evaluation(self, parent: Pretrained | Train, target: str, model: str) -> Evaluate:
-        """The evaluation of a target on the stage that was chosen for it."""
+    def evaluation(self, plan: TrialPlan, target: str, cell: Cell | None) -> Evaluate:
+        """The evaluation of a target on the cell that was chosen for it, or on the encoder.
+
+        Sequences are cut where training cut them.
+        """
         task = lookup(target)
+        parent = cell.stage if cell else plan.encoder
         split = self.sweep.evaluation.split
         languages = languages_of(self.sweep, task)
-        max_length = self._recipe("target", target, {}).max_length
+        overrides = {**_overrides(plan.point, "target"), **(cell.point if cell else {})}
+        max_length = self._recipe("target", target, overrides).max_length
         layer = None
         if task.kind == "retrieval":
-            layer = retrieval_layer(self.inventory.models[model].num_layers)
+            layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
         rows = self._rows(task, split, languages, max_length)
         return Evaluate(parent, rows, split, layer, self.precision)
 
@@ -228,20 +233,21 @@ def check_rows(sweep: Sweep, inventory: Inventory) -> None:
     Raises:
         ConfigError: a task that takes part has no rows for a use.
     """
-    problems = []
-    names = [name for spec in sweep.intermediates.values() for name in spec.tasks]
-    for name in dict.fromkeys((*names, *sweep.targets)):
-        task = lookup(name)
+    wanted: list[tuple[Task, str, str]] = []
+    for spec in sweep.intermediates.values():
+        for task in map(lookup, spec.tasks):
+            wanted += [(task, "train", language) for language in _train_languages(task, spec)]
+            wanted += [(task, "dev", x) for x in task.languages_of("dev") if "dev" in task.splits]
+    for task in map(lookup, sweep.targets):
         uses = [use for use in ("train", "dev") if use in task.splits]
-        wanted = [(use, language) for use in uses for language in task.languages_of(use)]
-        if name in sweep.targets:
-            split = sweep.evaluation.split
-            wanted += [(split, language) for language in languages_of(sweep, task)]
-        problems += [
-            Problem(f"data.root: {name}", f"has no rows for {use} in {language}")
-            for use, language in wanted
-            if not inventory.rows_of(task, use, language)
-        ]
+        wanted += [(task, use, language) for use in uses for language in task.languages_of(use)]
+        split = sweep.evaluation.split
+        wanted += [(task, split, language) for language in languages_of(sweep, task)]
+    problems = [
+        Problem(f"data.root: {name}", f"has no rows for {use} in {language}")
+        for name, use, language in dict.fromkeys((task.name, *rest) for task, *rest in wanted)
+        if not inventory.rows_of(lookup(name), use, language)
+    ]
     if problems:
         raise ConfigError(problems)
 

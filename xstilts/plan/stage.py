@@ -148,7 +148,15 @@ def _value(value: Any) -> Any:
     if isinstance(value, (Pretrained, Train, Evaluate)):
         return fingerprint(value)
     if is_dataclass(value):
-        return {field.name: _value(getattr(value, field.name)) for field in fields(value)}
+        # A file may say 0 where a fraction stands: as equal as 0.0, so equal in JSON too.
+        return {
+            field.name: _value(
+                float(getattr(value, field.name))
+                if field.type == "float"
+                else getattr(value, field.name)
+            )
+            for field in fields(value)
+        }
     if isinstance(value, tuple):
         return [_value(item) for item in value]
     return value

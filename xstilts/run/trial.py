@@ -17,7 +17,7 @@ from xstilts.config.derive import languages_of
 from xstilts.errors import XstiltsError
 from xstilts.files import read_json, write_json
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan
-from xstilts.plan.stage import Evaluate, Pretrained, Train, fingerprint, stage_name
+from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.run.store import Found, Store
 from xstilts.scores.aggregate import averages
@@ -78,13 +78,9 @@ class TrialRun:
             self.curves["intermediate"] = outcome["curve"]
             self.collapsed += [f"intermediate/{task}" for task in outcome["collapsed"]]
         for group in self.plan.target_sets:
-            parent: Pretrained | Train = self.plan.encoder
-            cell = None
-            if group.cells:
-                cell = self._best_cell(group)
-                parent = cell.stage
+            cell = self._best_cell(group) if group.cells else None
             for target in group.targets:
-                self._evaluate(target, parent, cell)
+                self._evaluate(target, cell)
         return self.record("finished")
 
     def _stage(self, stage: Train | Evaluate, name: str) -> Found:
@@ -134,8 +130,8 @@ class TrialRun:
         }
         return best
 
-    def _evaluate(self, target: str, parent: Pretrained | Train, cell: Cell | None) -> None:
-        stage = self.planner.evaluation(parent, target, self.plan.model)
+    def _evaluate(self, target: str, cell: Cell | None) -> None:
+        stage = self.planner.evaluation(self.plan, target, cell)
         found = self._stage(stage, f"{target} evaluation")
         for language, scores in found.manifest["scores"].items():
             count = found.manifest["rows"][language]

@@ -83,7 +83,7 @@ def entries_for(
             by_config.setdefault(trial.config, []).append(trial)
     entries = []
     for config, members in by_config.items():
-        if len(members) < num_seeds:
+        if len({member.seed for member in members}) < num_seeds:
             continue
         scores = [member.metrics[f"{target}/avg"] for member in members]
         entries.append(

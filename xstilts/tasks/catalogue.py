@@ -25,9 +25,9 @@ def lookup(name: str) -> Task:
     return _TASKS[name]
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[object]) -> str:
     """The repair for an unknown name: the nearest known one, and all that are known."""
-    names = sorted(known)
+    names = sorted(str(x) for x in known)  # what a file lists may be no text
     near = difflib.get_close_matches(name, names, n=1)
     hint = f'did you mean "{near[0]}"? ' if near else ""
     return f"{hint}known: {', '.join(names)}"

@@ -1,0 +1,188 @@
+"""The command line as users meet it: help, wrong input, machine-readable output, one trial."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from xstilts.cli import app
+
+ROOT = Path(__file__).parents[1]
+QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
+COMMANDS = ("quickstart", "validate", "plan", "sweep", "run", "status", "report", "ui")
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), terminal_width=80)
+
+
+def sweep_file(folder: Path, **changes: Any) -> str:
+    data = yaml.safe_load(QUICKSTART.read_text())
+    data.update({"storage": str(folder / "runs"), **changes})
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return str(path)
+
+
+def stderr_of(result: Result) -> str:
+    return result.output
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "data list"])
+def test_every_command_has_help_with_an_example_in_80_columns(command: str) -> None:
+    result = call(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert f"Example: xstilts {command}" in result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
+def test_unbuilt_commands_do_not_exist() -> None:
+    for command in ("prepare", "gc", "score", "export", "bench"):
+        assert call(command).exit_code == 2
+
+
+def test_validate_answers_without_heavy_imports() -> None:
+    script = (
+        "import sys; from xstilts.cli import app; app(['validate', sys.argv[1]], "
+        "standalone_mode=False); heavy = {'torch', 'ray', 'mlflow', 'optuna', 'transformers', "
+        "'datasets'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script, str(QUICKSTART)], check=True, timeout=60)
+
+
+def test_validate_tells_all_files_and_json(tmp_path: Path) -> None:
+    bad = sweep_file(tmp_path, targets=["mini_xnly"], seeds=[0, 0])
+    result = call("validate", str(QUICKSTART), bad)
+    assert result.exit_code == 2
+    assert f"{QUICKSTART}: valid" in result.output
+    assert 'did you mean "mini_xnli"?' in result.output
+    assert "seeds: a seed stands once" in result.output
+    document = json.loads(call("validate", str(QUICKSTART), bad, "--json").stdout)
+    assert document[str(QUICKSTART)] == []
+    assert len(document[bad]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": {"m": {"path": "not/there"}}}, "models.m.path: no such folder"),
+        ({"data": {"root": "not/there"}}, "data.root: xstilts/mini_nli: no such data set"),
+        ({"storage": "/proc/nowhere"}, "storage: must be a folder that can be written"),
+        ({"name": "../x"}, "name: is a plain name"),
+        ({"nmae": "x"}, 'nmae: unknown key; did you mean "name"?'),
+        ({"languages": ["en", "xx"]}, "languages[1]: no target has this language"),
+        ({"objective": {"metric": "mini/avg"}}, "objective.metric: no target of this sweep"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "sweep", "run"])
+def test_wrong_input_is_one_line_and_status_2(
+    tmp_path: Path, command: str, changes: dict[str, Any], message: str
+) -> None:
+    result = call(command, sweep_file(tmp_path, **changes))
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "runs" / "stages").exists()
+
+
+def test_a_trial_that_fits_on_no_node_is_refused_before_ray_starts(tmp_path: Path) -> None:
+    result = call("sweep", sweep_file(tmp_path, resources={"gpus_per_trial": 1}))
+    assert result.exit_code == 2
+    assert "resources: a trial must fit on one node" in result.output
+    assert "1 GPUs a trial; nodes: " in result.output
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_model_folder_that_lacks_a_part_is_named(tmp_path: Path, missing: str) -> None:
+    from xstilts import mini
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in mini.encoder_path().iterdir():
+        if path.name != missing:
+            (folder / path.name).symlink_to(path)
+    result = call("plan", sweep_file(tmp_path, models={"m": {"path": str(folder)}}))
+    assert result.exit_code == 2
+    what = {"model.safetensors": "weights", "tokenizer.json": "tokenizer"}
+    assert f"the folder has no {what.get(missing, missing)}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["status", "nobody"], "no sweep of that name"),
+        (["report", "../x"], "is a plain name"),
+        (["ui", "nobody"], "no sweep of that name"),
+        (["sweep", "gone.yaml"], "no such file"),
+        (["run", str(QUICKSTART), "--point", "{intermediate: nly}"], "is not in the search space"),
+        (["run", str(QUICKSTART), "--point", "[1]"], "--point: is a mapping"),
+        (["run", str(QUICKSTART), "--seed", "7"], "--seed: is one of the file's seeds"),
+        (["run", str(QUICKSTART), "--trial", "x"], "has no such trial"),
+        (["plan", str(QUICKSTART), "--set", "seeds"], "--set: is written a.b=value"),
+    ],
+)
+def test_wrong_arguments(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shared_mini: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "run":
+        arguments = [*arguments, "--set", f"data.root={shared_mini}"]
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+
+
+def test_plan_counts_trials_stages_and_steps(tmp_path: Path, shared_mini: Path) -> None:
+    file = sweep_file(tmp_path, data={"root": str(shared_mini)})
+    document = json.loads(call("plan", file, "--json").stdout)
+    assert document["trials"] == document["configurations"] * document["seeds"]
+    assert document["stages"]["intermediate"]["most"] > 0
+    assert document["stages"]["done"] == 0
+    rows = {(row["stage"], row["task"]): row for row in document["tasks"]}
+    assert rows["mix", "mini_qa"]["examples"] > 0
+    assert {name for name, _ in rows} >= {"nli", "choice", "qa", "mix", "target mini_xnli"}
+    assert max(map(len, call("plan", file).output.splitlines())) <= 80
+
+
+def test_one_trial_runs_and_is_rebuilt_from_its_record(tmp_path: Path, shared_mini: Path) -> None:
+    short = {
+        "targets": ["mini_xnli", "mini_tatoeba"],
+        "languages": ["en", "qab"],
+        "data": {"root": str(shared_mini)},
+        "search": {
+            "encoder": {
+                "space": {
+                    "intermediate": {"choice": ["none", "nli"]},
+                    "intermediate.epochs": {"choice": [0.05]},
+                    "target.epochs": {"choice": [0.05]},
+                }
+            }
+        },
+    }
+    file = sweep_file(tmp_path, **short)
+    first = json.loads(call("run", file, "--point", "{intermediate: nli}", "--json").stdout)
+    assert first["state"] == "finished"
+    assert first["metrics"]["custom/avg"] > 0
+    assert {row["language"] for row in first["scores"]} == {"en", "qab"}
+    for stage in (tmp_path / "runs" / "stages").iterdir():
+        (stage / "DONE").unlink()
+    again = json.loads(call("run", file, "--trial", first["trial"], "--json").stdout)
+    assert again["scores"] == first["scores"]
+    assert again["stages"][0]["fingerprint"] == first["stages"][0]["fingerprint"]
+
+
+def test_data_list_names_every_task() -> None:
+    rows = json.loads(call("data", "list", "--json").stdout)
+    assert {row["name"] for row in rows} >= {"mini_nli", "mini_mlm", "mini_tatoeba"}
+    assert max(map(len, call("data", "list").output.splitlines())) <= 80
