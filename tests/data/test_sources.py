@@ -49,13 +49,16 @@ def content_of(root: Path, memory: Path, hub_id: str = "toy/pairs") -> str:
     return data_identity(root, hub_id, Hashes(memory))
 
 
-@pytest.fixture
-def root(tmp_path: Path, write_dataset: WriteDataset) -> Path:
-    configs = {
-        "en": {"train": pairs("a", "b", "c"), "test": pairs("d")},
+def configs_with(*premises: str) -> dict[str, dict[str, dict[str, list[Any]]]]:
+    return {
+        "en": {"train": pairs(*premises), "test": pairs("d")},
         "th": {"test": pairs("ชา")},
     }
-    write_dataset(tmp_path / "mirror", "toy/pairs", configs, FEATURES)
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_dataset: WriteDataset) -> Path:
+    write_dataset(tmp_path / "mirror", "toy/pairs", configs_with("a", "b", "c"), FEATURES)
     return tmp_path / "mirror"
 
 
@@ -157,7 +160,7 @@ def test_a_rewritten_mirror_gives_its_new_rows(
     task, cache, memory = pair_task(), tmp_path / "cache", tmp_path / "hashes.json"
     before = content_of(root, memory)
     assert load_rows(root, task, "train", "en", before, cache)["premise"] == ["a", "b", "c"]
-    write_dataset(root, "toy/pairs", {"en": {"train": pairs("x", "y", "z")}}, FEATURES)
+    write_dataset(root, "toy/pairs", configs_with("x", "y", "z"), FEATURES)
     after = content_of(root, memory)
     assert after != before
     assert load_rows(root, task, "train", "en", after, cache)["premise"] == ["x", "y", "z"]

@@ -118,6 +118,7 @@ def test_answers_are_short_and_inside_the_context(tiny_tokenizer: Any) -> None:
     scores[inside[2], 0] = scores[inside[-1], 1] = 50.0  # too far apart
     scores[inside[40], 0] = scores[inside[35], 1] = 40.0  # the end before the start
     scores[inside[2] + MAX_ANSWER_TOKENS - 1, 1] = 9.0
+    scores[inside[2] + MAX_ANSWER_TOKENS, 1] = 20.0  # one too far
     (text,) = SPAN.decode([scores], encoded, TASK)
     first, last = inside[2], inside[2] + MAX_ANSWER_TOKENS - 1
     context = rows["context"][0]

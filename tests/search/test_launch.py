@@ -1,0 +1,120 @@
+"""Launching: what may change between two launches of a sweep, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts.config.load import parse_sweep
+from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError
+from xstilts.files import Lease, read_json
+from xstilts.plan.inventory import Inventory, ModelFacts
+from xstilts.run.places import Places
+from xstilts.search.launch import _concurrency, is_complete, prepared
+from xstilts.search.preflight import check_resources, check_storage
+
+INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, "/d", {"xstilts/a": "sha"}, {})
+
+
+def make_sweep(trials: int = 1, **changes: Any) -> Sweep:
+    data = {
+        "name": "s",
+        "benchmark": "custom",
+        "recipe": "mini",
+        "models": {"m": {"path": "builtin:mini"}},
+        "data": {"root": "builtin:mini"},
+        "targets": ["mini_xnli"],
+        "search": {"encoder": {"trials": trials}},
+        **changes,
+    }
+    return parse_sweep(data, "test")
+
+
+def test_trials_storage_and_tracking_may_change(tmp_path: Path) -> None:
+    places = Places(tmp_path, "s")
+    with prepared(make_sweep(1), places, INVENTORY):
+        pass
+    later = make_sweep(5, storage="elsewhere", tracking={"uri": "http://127.0.0.1:5000"})
+    with prepared(later, places, INVENTORY) as launch:
+        assert not is_complete(launch)
+    assert read_json(places.sweep / "sweep.json")["search"]["encoder"]["trials"] == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"seeds": [0, 1]}, "+- 1"),
+        ({"targets": ["mini_xnli", "mini_tatoeba"]}, "+- mini_tatoeba"),
+        ({"resources": {"cpus_per_trial": 2}}, "+  cpus_per_trial: 2"),
+    ],
+)
+def test_another_configuration_is_refused_with_the_difference(
+    tmp_path: Path, changes: dict[str, Any], line: str
+) -> None:
+    places = Places(tmp_path, "s")
+    with prepared(make_sweep(), places, INVENTORY):
+        pass
+    before = read_json(places.sweep / "sweep.json")
+    with (
+        pytest.raises(ConfigError, match="another name") as caught,
+        prepared(make_sweep(**changes), places, INVENTORY),
+    ):
+        pass
+    assert line in str(caught.value)
+    assert read_json(places.sweep / "sweep.json") == before
+
+
+def test_changed_inputs_are_refused(tmp_path: Path) -> None:
+    places = Places(tmp_path, "s")
+    with prepared(make_sweep(), places, INVENTORY):
+        pass
+    weights = replace(INVENTORY, models={"m": replace(INVENTORY.models["m"], weights="other")})
+    rows = replace(INVENTORY, data={"xstilts/a": "other"})
+    for changed, name in ((weights, "changed: m;"), (rows, "changed: xstilts/a;")):
+        with (
+            pytest.raises(ConfigError, match=name),
+            prepared(make_sweep(), places, changed),
+        ):
+            pass
+    moved = replace(INVENTORY, data_root="/moved")
+    with prepared(make_sweep(), places, moved):
+        pass
+
+
+def test_one_driver_at_a_time_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    places = Places(tmp_path, "s")
+    with (
+        prepared(make_sweep(), places, INVENTORY),
+        pytest.raises(ConfigError, match="one process at a time"),
+        prepared(make_sweep(), places, INVENTORY),
+    ):
+        pass
+    dead = Lease(places.sweep / "driver.lease", owner={"host": "h", "pid": 2**22 + 1, "token": "x"})
+    dead.owner["host"] = Lease(tmp_path / "x").owner["host"]
+    assert dead.acquire()
+    (places.sweep / "study.journal.lock").touch()
+    with prepared(make_sweep(), places, INVENTORY):
+        assert not (places.sweep / "study.journal.lock").exists()
+
+
+def test_a_trial_must_fit_on_one_node() -> None:
+    sweep = make_sweep(resources={"gpus_per_trial": 1, "cpus_per_trial": 4})
+    check_resources(sweep, [{"CPU": 8, "GPU": 1}])
+    with pytest.raises(ConfigError, match=r"2 CPUs, 4 GPUs \| 8 CPUs, 0 GPUs"):
+        check_resources(sweep, [{"CPU": 8}, {"CPU": 2, "GPU": 4}])
+
+
+def test_concurrency_is_what_fits_on_the_nodes() -> None:
+    half = make_sweep(resources={"gpus_per_trial": 0.5, "cpus_per_trial": 2})
+    assert _concurrency(half, [{"CPU": 16, "GPU": 2}, {"CPU": 3, "GPU": 1}]) == 4 + 1
+    assert _concurrency(make_sweep(), [{"CPU": 2}]) == 2
+
+
+def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="storage: must be a folder that can be written"):
+        check_storage(Places(tmp_path / "file", "s"))
