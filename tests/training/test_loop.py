@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from xstilts import kinds
 from xstilts.errors import StageError
 from xstilts.kinds.kind import Batch, Encoded
 from xstilts.training import loop
@@ -313,17 +314,36 @@ def test_all_windows_of_an_example_come_together(toy: Toy) -> None:
     assert tokens == 3 * 8
 
 
+def without_dropout(model: Any) -> Any:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
 def test_dropout_is_on_in_training_and_off_after(toy: Toy) -> None:
     toy.task("toy_a")
     stage = toy.stage("toy_a", examples=64)
     model, _ = toy.train(stage)
     assert not model.training
-    calm = toy.model(stage)
-    for module in calm.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    toy.train(stage, calm)
+    calm, _ = toy.train(stage, without_dropout(toy.model(stage)))
     assert not same(weights(model), weights(calm))
+
+
+def test_steps_are_those_of_a_plain_loop(toy: Toy, seen: list[tuple[str, Batch]]) -> None:
+    toy.task("toy_a")
+    stage = toy.stage("toy_a", examples=64, dev_rows=0, checks=1, weight_decay=0.0, clip_norm=1e9)
+    model, _ = toy.train(stage, without_dropout(toy.model(stage)))
+    plain = without_dropout(toy.model(stage)).train()
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=stage.recipe.learning_rate, weight_decay=0)
+    for step, (_, batch) in enumerate(seen):
+        optimizer.param_groups[0]["lr"] = 3e-3 * linear_schedule(4, 0.1)(step)
+        loss = kinds.get("pair").loss(plain.heads["toy_a"], plain.hidden(batch.inputs), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    after, expected = weights(model), weights(plain)
+    assert all(torch.allclose(after[name], expected[name], atol=1e-5) for name in expected)
 
 
 def test_rows_of_a_batch_keep_input_and_label_together(

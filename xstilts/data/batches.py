@@ -1,7 +1,7 @@
 """Which examples a stage sees, in which order: deterministic from the seed, by task.
 
-The order of a task's examples depends on the seed, the phase and the task alone - not on the rate
-of the task, the other tasks or the learning rate - so that trials see paired draws.
+The order of a language's examples depends on the seed, the phase, the task and the language alone -
+not on the rate of the task, the other tasks or the learning rate - so that trials see paired draws.
 """
 
 from __future__ import annotations

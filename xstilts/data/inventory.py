@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import yaml
 
@@ -23,6 +24,9 @@ TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"),
 )
+
+SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""Files of a tokenizer that hold no vocabulary."""
 
 
 class Hashes:
@@ -75,12 +79,12 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
         raise refuse("the folder has no weights", "it must hold model.safetensors (or its index)")
     tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not any(path.name not in ("tokenizer_config.json",) for path in tokenizer):
+    if all(path.name in SETTINGS_FILES for path in tokenizer):
         raise refuse("the folder has no tokenizer", "it must hold tokenizer.json or its sources")
     try:
         settings = json.loads(config.read_text(encoding="utf-8"))
         num_layers = int(settings.get("num_hidden_layers") or settings["n_layers"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise refuse(
             f"its config.json does not name num_hidden_layers ({error!r})", "repair the file"
         ) from error
@@ -110,16 +114,20 @@ def count_rows(root: Path, task: Task, use: str, language: str) -> int:
     """
     folder = root / task.source.hub_id
     config, split = task.source.config_of(language), task.splits[use]
-    pattern = declared_files(folder).get((config, split))
-    if pattern is None:
+    patterns = declared_files(folder).get((config, split))
+    if patterns is None:
         raise DataError(
             f"{task.name}: {row_key(task, use, language)} is not declared in the README of {folder}"
         )
-    paths = sorted(folder.glob(pattern))
-    return sum(parquet.read_metadata(path).num_rows for path in paths)
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    try:
+        return sum(parquet.read_metadata(path).num_rows for path in paths)
+    except (OSError, pa.ArrowInvalid) as error:
+        names = ", ".join(map(str, paths))
+        raise DataError(f"{task.name}: one of {names} is no Parquet file: {error}") from error
 
 
-def declared_files(folder: Path) -> dict[tuple[str, str], str]:
+def declared_files(folder: Path) -> dict[tuple[str, str], list[str]]:
     """The file patterns that a data set's README declares, by configuration and split.
 
     Raises:
@@ -129,9 +137,15 @@ def declared_files(folder: Path) -> dict[tuple[str, str], str]:
         text = (folder / "README.md").read_text(encoding="utf-8")
         header = yaml.safe_load(text.split("---")[1])
         return {
-            (str(config["config_name"]), str(entry["split"])): str(entry["path"])
+            (str(config["config_name"]), str(entry["split"])): [
+                str(path) for path in _listed(entry["path"])
+            ]
             for config in header["configs"]
             for entry in config["data_files"]
         }
     except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{folder}: README.md does not declare its data files ({error})") from error
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]

@@ -47,7 +47,25 @@ def load_rows(
             f"under {root}: {error}"
         ) from error
     columns = {name: _plain(loaded, name) for name in loaded.column_names}
-    return rename(columns, task)
+    renamed = rename(columns, task)
+    _check_labels(renamed, task)
+    return renamed
+
+
+def _check_labels(columns: dict[str, list[Any]], task: Task) -> None:
+    """Refuse a label that the task does not declare, naming its row."""
+    if not task.labels:
+        return
+    known = set(task.labels)
+    column = "tags" if task.kind == "tagging" else "label"
+    for i, value in enumerate(columns.get(column, [])):
+        for label in value if isinstance(value, list) else [value]:
+            # A blank label is what published test sets have; it is never trained on or scored.
+            if label != "" and label not in known:
+                raise DataError(
+                    f"{task.name}: row {i} of {task.source.hub_id} has the label {label!r}; "
+                    f"the task declares {', '.join(task.labels)}"
+                )
 
 
 def rename(columns: dict[str, list[Any]], task: Task) -> dict[str, list[Any]]:
@@ -96,7 +114,7 @@ def _plain(loaded: Any, name: str) -> list[Any]:
     if hasattr(feature, "int2str"):
         return [feature.names[value] if value >= 0 else "" for value in values]
     if hasattr(inner, "int2str"):
-        return [[inner.names[value] for value in row] for row in values]
+        return [[inner.names[v] if v >= 0 else "" for v in row] for row in values]
     return values
 
 
@@ -109,4 +127,10 @@ def dataset_files(root: Path, hub_id: str) -> Iterator[Path]:
     folder = root / hub_id
     if not folder.is_dir():
         raise DataError(f"{hub_id}: no such data set under {root}")
-    yield from sorted(path for path in folder.rglob("*") if path.is_file())
+    yield from sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        # Download tools leave folders such as `.cache` behind; they are no content.
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

@@ -17,7 +17,9 @@ from xstilts.kinds.kind import (
     Rows,
     SequenceHead,
     Vocabulary,
+    cut,
     most_frequent,
+    num_special,
     pad_inputs,
     sequence_columns,
 )
@@ -33,6 +35,8 @@ class Choice:
         count, width = len(rows["prompt"]), len(rows["choices"][0])
         prompts = [prompt for prompt in rows["prompt"] for _ in range(width)]
         choices = [choice for group in rows["choices"] for choice in group]
+        # At least one token of the prompt stays; a choice has the rest.
+        choices = cut(choices, tokenizer, max_length - num_special(tokenizer) - 1)
         side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
         try:
             encoding = tokenizer(prompts, choices, truncation="only_first", max_length=max_length)

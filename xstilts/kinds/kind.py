@@ -132,10 +132,26 @@ def sequence_columns(encoding: Mapping[str, Any]) -> dict[str, list[list[int]]]:
     return {name: list(encoding[name]) for name in names if name in encoding}
 
 
+def num_special(tokenizer: Any) -> int:
+    """Special tokens of a pair of texts."""
+    return int(tokenizer.num_special_tokens_to_add(pair=True))
+
+
+def cut(texts: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
+    """Texts of at most `limit` tokens."""
+    encoding = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    shorter = [
+        text[: offsets[limit - 1][1]] if len(offsets) > limit else text
+        for text, offsets in zip(texts, encoding["offset_mapping"], strict=True)
+    ]
+    # The rest of a word that was cut may become more tokens than the word had there.
+    return shorter if shorter == list(texts) else cut(shorter, tokenizer, limit)
+
+
 def label_ids(rows: Rows, task: Task) -> list[int]:
     """Labels by their name, as positions in `task.labels`."""
     positions = {label: i for i, label in enumerate(task.labels)}
-    return [positions[label] for label in rows["label"]]
+    return [positions.get(label, IGNORED) for label in rows["label"]]
 
 
 class SequenceHead(nn.Module):

@@ -60,7 +60,10 @@ class Mlm:
         """Cross-entropy over the vocabulary at masked positions."""
         labels = batch.targets["label"]
         chosen = labels != IGNORED
-        return functional.cross_entropy(head(hidden[chosen]).float(), labels[chosen])
+        scores = head(hidden[chosen]).float()
+        # The sum over none is 0 where the mean is not a number.
+        total = functional.cross_entropy(scores, labels[chosen], reduction="sum")
+        return total / chosen.sum().clamp(min=1)
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The number of masked tokens and their summed loss."""

@@ -22,6 +22,8 @@ from xstilts.kinds.kind import (
     Rows,
     TokenHead,
     Vocabulary,
+    cut,
+    num_special,
     pad_inputs,
     sequence_columns,
 )
@@ -39,13 +41,16 @@ class Span:
 
     def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
         """A feature for every window, with the characters that its tokens cover."""
-        questions = _cut_questions(rows["question"], tokenizer)
+        room = max_length - num_special(tokenizer)
+        questions = cut(rows["question"], tokenizer, min(MAX_QUERY_TOKENS, room // 2))
+        lengths = map(len, tokenizer(questions, add_special_tokens=False)["input_ids"])
+        longest = max(lengths, default=0)
         encoding = tokenizer(
             questions,
             list(rows["context"]),
             truncation="only_second",
             max_length=max_length,
-            stride=min(STRIDE, max(1, (max_length - MAX_QUERY_TOKENS) // 2 - 4)),
+            stride=min(STRIDE, max(0, room - longest) // 2),
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
@@ -116,16 +121,6 @@ class Span:
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The whole context: the best that knows nothing of the question."""
         return list(examples["context"].to_pylist())
-
-
-def _cut_questions(questions: Sequence[str], tokenizer: Any) -> list[str]:
-    """Questions of at most `MAX_QUERY_TOKENS` tokens."""
-    encoding = tokenizer(list(questions), add_special_tokens=False, return_offsets_mapping=True)
-    cut = []
-    for question, offsets in zip(questions, encoding["offset_mapping"], strict=True):
-        too_long = len(offsets) > MAX_QUERY_TOKENS
-        cut.append(question[: offsets[MAX_QUERY_TOKENS - 1][1]] if too_long else question)
-    return cut
 
 
 def _answer_tokens(

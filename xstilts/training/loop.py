@@ -240,7 +240,8 @@ def _score_dev(
         outcome.dev[task.name] = scores
         outcome.dev_rows[task.name] = encoded.examples.num_rows
         outcome.floor[task.name] = floor
-        if main_score(scores, task) < floor + COLLAPSE_MARGIN:
+        # Where a constant is nearly right, the margin is half of what is left.
+        if main_score(scores, task) < floor + min(COLLAPSE_MARGIN, (100 - floor) / 2):
             outcome.collapsed.append(task.name)
 
 

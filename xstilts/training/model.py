@@ -25,6 +25,8 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 logger = logging.getLogger(__name__)
 
+LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError)
+
 HEADS_FILE = "heads.safetensors"
 
 
@@ -87,14 +89,21 @@ def load_encoder(folder: Path, attention: str) -> nn.Module:
     Raises:
         StageError: the folder's files cannot be loaded.
     """
-    options = {"dtype": torch.float32, "attn_implementation": attention}
+    options = {
+        "dtype": torch.float32,
+        "attn_implementation": attention,
+        "output_loading_info": True,
+    }
     try:
         try:
-            encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
+            encoder, info = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
         except TypeError:  # classes without a pooler do not know the argument
-            encoder = AutoModel.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+            encoder, info = AutoModel.from_pretrained(folder, **options)
+    except LOADING_ERRORS as error:
         raise StageError(f"{folder}: its model cannot be loaded: {error}") from error
+    absent = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+    if absent:
+        raise StageError(f"{folder}: its weights lack {', '.join(absent)}")
     module: nn.Module = encoder
     return module
 
@@ -109,13 +118,13 @@ def load_encoder_with_lm_head(folder: Path, attention: str) -> tuple[nn.Module, 
         full, info = AutoModelForMaskedLM.from_pretrained(
             folder, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except LOADING_ERRORS as error:
         raise StageError(f"{folder}: its LM head cannot be loaded: {error}") from error
     base_name = full.base_model_prefix
-    untrained = sorted(key for key in info["missing_keys"] if not key.startswith(base_name + "."))
-    if untrained:
+    absent = sorted(info["missing_keys"])
+    if absent:
         raise StageError(
-            f"{folder}: MLM needs a pretrained LM head; the weights lack {', '.join(untrained)}"
+            f"{folder}: MLM needs a pretrained LM head; the weights lack {', '.join(absent)}"
         )
     head = LmHead([child for name, child in full.named_children() if name != base_name])
     encoder: nn.Module = full.base_model

@@ -71,7 +71,15 @@ def select(encoded: Encoded, rows: Sequence[int]) -> Encoded:
     """Some of the examples, in the given order, with their features."""
     positions = {row: i for i, row in enumerate(rows)}
     owners = encoded.features["example"].to_pylist()
-    chosen = [i for i, row in enumerate(owners) if row in positions]
+    # An example's n-th feature keeps its place among the n-th ones: retrieval has all sources
+    # before all targets, windows of one example may stand one after the other.
+    seen: dict[int, int] = {}
+    ranked = []
+    for i, row in enumerate(owners):
+        if row in positions:
+            ranked.append((seen.get(row, 0), positions[row], i))
+            seen[row] = seen.get(row, 0) + 1
+    chosen = [i for _, _, i in sorted(ranked)]
     features = encoded.features.take(chosen)
     new = [positions[owners[i]] for i in chosen]
     index = features.schema.get_field_index("example")
