@@ -215,3 +215,13 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[[Task], Task]:
         return task
 
     return put
+
+
+@pytest.fixture(scope="session")
+def shared_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The miniature benchmark's data, written once for all tests that only read it."""
+    from xstilts import mini
+
+    root = tmp_path_factory.mktemp("mini")
+    mini.write_benchmark(root)
+    return root

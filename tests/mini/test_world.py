@@ -266,3 +266,17 @@ def test_words_follow_the_declared_properties() -> None:
         assert all(pattern.fullmatch(stem.lower()) for stem in language.stems.values())
         assert len(set(language.stems.values())) == len(lexicon.LEXEMES)
         assert bool(language.suffixes) == (language.profile.morphology == "agglutinating")
+
+
+@pytest.mark.parametrize("config", LANGUAGES)
+def test_lengths_do_not_tell_the_label_of_a_pair(root: Path, config: str) -> None:
+    # A rule on lengths would transfer to every language without any understanding.
+    rows = rows_of(root, "mini_xnli", config, "test")
+    shapes = [(len(r["premise"].split()), len(r["hypothesis"].split())) for r in rows]
+    half = len(rows) // 2
+    counts: dict[tuple[int, int], Counter[int]] = {}
+    for shape, row in zip(shapes[:half], rows[:half], strict=True):
+        counts.setdefault(shape, Counter())[row["label"]] += 1
+    guesses = [counts[s].most_common(1)[0][0] if s in counts else 0 for s in shapes[half:]]
+    right = sum(g == row["label"] for g, row in zip(guesses, rows[half:], strict=True))
+    assert right / (len(rows) - half) < 0.46

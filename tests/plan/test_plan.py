@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from xstilts.config.load import parse_sweep
+from xstilts.config.recipe import RECIPES
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError
@@ -104,7 +105,8 @@ def test_cells_are_the_points_of_the_inner_search() -> None:
         (part,) = group.cells[0].stage.parts
         assert (part.train.task, part.train.rows) == (group.name, (("en", 640),))
         assert part.dev is not None and part.dev.rows == (("en", 100),)
-        assert part.examples == 2 * 640, "epochs of the recipe"
+        epochs = RECIPES["mini"].for_task("target", group.name, {}).epochs
+        assert part.examples == round(epochs * 640), "epochs of the recipe"
 
 
 def test_retrieval_target_has_no_cells_and_is_evaluated_on_the_encoder() -> None:
@@ -181,7 +183,7 @@ def test_mlm_takes_its_languages_with_smoothed_shares() -> None:
     (part,) = encoder.parts
     assert part.train.rows == (("qaa", 640), ("qab", 160)) and part.dev is None
     assert part.shares == pytest.approx((2 / 3, 1 / 3)), "rows ** 0.5 is 2 to 1"
-    assert part.examples == 2 * 800
+    assert part.examples == round(RECIPES["mini"].intermediate.epochs * 800)
 
 
 @pytest.mark.parametrize("intermediate", ["none", "nli"])

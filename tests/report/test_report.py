@@ -113,7 +113,6 @@ def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:
         "42.0 ±2.8",
         "+0.0",
         "61.0",
-        "dev/mini_xnli",
         "3/1",
     ]
 

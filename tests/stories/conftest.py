@@ -17,8 +17,6 @@ from typing import Any
 
 import pytest
 
-from xstilts import mini
-
 SWEEP = """
 name: small
 benchmark: mini
@@ -42,14 +40,6 @@ search:
     trials: 2
     space: {learning_rate: {float: [5.0e-4, 2.0e-3], log: true, levels: 3}}
 """
-
-
-@pytest.fixture(scope="session")
-def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The miniature benchmark's data, written once for all stories."""
-    root = tmp_path_factory.mktemp("mini")
-    mini.write_benchmark(root)
-    return root
 
 
 @dataclass
@@ -129,16 +119,16 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, mini_root: Path) -> Bench:
-    (tmp_path / "sweep.yaml").write_text(SWEEP % mini_root)
+def bench(tmp_path: Path, shared_mini: Path) -> Bench:
+    (tmp_path / "sweep.yaml").write_text(SWEEP % shared_mini)
     return Bench(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, mini_root: Path) -> Bench:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, shared_mini: Path) -> Bench:
     """The same sweep, run without disturbance: what all others are compared with."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "sweep.yaml").write_text(SWEEP % mini_root)
+    (folder / "sweep.yaml").write_text(SWEEP % shared_mini)
     bench = Bench(folder)
     bench.sweep()
     return bench

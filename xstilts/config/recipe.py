@@ -77,6 +77,10 @@ class Recipe:
         return replace(base, **{**self.per_task.get(task, {}), **overrides})
 
 
+_MINI = StageRecipe(
+    learning_rate=1e-3, batch_size=32, epochs=1, max_length=64, checks=5, dev_examples=150
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -86,13 +90,14 @@ RECIPES = {
                 "chosen on the English dev sets of the miniature benchmark so that a stage takes "
                 "a few seconds on one core"
             ),
-            intermediate=StageRecipe(
-                learning_rate=1e-3, batch_size=32, epochs=2, max_length=96, dev_examples=200
-            ),
-            target=StageRecipe(
-                learning_rate=1e-3, batch_size=32, epochs=2, max_length=96, dev_examples=200
-            ),
-            per_task={},
+            intermediate=_MINI,
+            target=_MINI,
+            per_task={
+                "mini_nli": {"epochs": 0.65},
+                "mini_choice": {"epochs": 0.5},
+                "mini_udpos": {"epochs": 2},
+                "mini_xquad": {"epochs": 0.75},
+            },
         ),
     )
 }

@@ -38,16 +38,20 @@ class Style:
     passive_rate: float
     fronting_rate: float
     negation_rate: float
+    claim_extra_rate: float = 0.3
+    premise_extras: tuple[int, ...] = (1, 1, 2)
 
 
 TARGET = Style(
-    {"place": 4, "time": 4, "quality": 2, "verb": 0.6, "object": 0.3, "partner": 0.2, "state": 1},
-    passive_rate=0.1,
+    {"quality": 1},
+    passive_rate=0.0,
     fronting_rate=0.0,
-    negation_rate=0.03,
+    negation_rate=0.0,
+    claim_extra_rate=0.1,
+    premise_extras=(0, 1),
 )
 INTERMEDIATE = Style(
-    {"place": 3, "time": 3, "quality": 2, "verb": 2, "object": 2, "state": 1},
+    {"state": 3, "quality": 3, "verb": 2, "place": 1, "time": 1, "object": 1},
     passive_rate=0.3,
     fronting_rate=0.4,
     negation_rate=0.06,
@@ -59,6 +63,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "time": ("deed", "deed", "dealing", "activity", "state", "place"),
     "quality": ("deed",),
     "verb": ("deed", "activity"),
+    "deed": ("deed",),
     "object": ("deed",),
     "partner": ("dealing",),
     "state": ("state",),
@@ -68,12 +73,12 @@ _KINDS: dict[str, tuple[str, ...]] = {
 def draw_pair(rng: random.Random, facts: Facts, label: str, style: Style) -> tuple[Clause, Clause]:
     """A premise and a hypothesis that stand in the relation `label`."""
     focus = rng.choices(tuple(style.focuses), tuple(style.focuses.values()))[0]
-    claim = _draw_claim(rng, facts, focus)
+    claim = _draw_claim(rng, facts, focus, style.claim_extra_rate)
     negated = rng.random() < style.negation_rate
     relation = label
     if negated and label != "neutral":
         relation = "contradiction" if label == "entailment" else "entailment"
-    premise = _draw_premise(rng, facts, claim, focus, relation)
+    premise = _draw_premise(rng, facts, claim, focus, relation, style.premise_extras)
     claim = claim.with_(negated=negated)
     if claim.object and rng.random() < style.passive_rate:
         claim = claim.with_(passive=True)
@@ -83,23 +88,28 @@ def draw_pair(rng: random.Random, facts: Facts, label: str, style: Style) -> tup
     return premise.with_(fronts_time=fronts_time), claim
 
 
-def _draw_claim(rng: random.Random, facts: Facts, focus: str) -> Clause:
+def _draw_claim(rng: random.Random, facts: Facts, focus: str, extra_rate: float) -> Clause:
     claim = facts.clause(rng, rng.choice(_KINDS[focus]))
     slots = {"place": ["place"], "time": ["time"], "quality": ["adjective"]}.get(focus, [])
-    if rng.random() < 0.3:
+    if rng.random() < extra_rate:
         slots = [*slots, rng.choice([slot for slot in ("place", "time") if slot not in slots])]
     if rng.random() < 0.15:
         slots = [*slots, "number"]
     claim = facts.fill(rng, claim, *slots)
     # With a hypernym the claim needs another value that ties it to the facts of its split.
     is_tied = claim.object in lexicon.KIND_OF and (claim.place or claim.time)
-    if is_tied and focus != "verb" and rng.random() < 0.3:
+    if is_tied and focus not in ("verb", "deed") and rng.random() < 0.3:
         claim = claim.with_(object=lexicon.KIND_OF[claim.object])
     return claim
 
 
 def _draw_premise(
-    rng: random.Random, facts: Facts, claim: Clause, focus: str, relation: str
+    rng: random.Random,
+    facts: Facts,
+    claim: Clause,
+    focus: str,
+    relation: str,
+    extras: tuple[int, ...],
 ) -> Clause:
     """A clause that entails, contradicts or leaves open the claim, which is not negated."""
     premise = _vary(rng, facts, claim)
@@ -110,8 +120,8 @@ def _draw_premise(
     slots = ["place", "time", "adverb", *(["adjective"] if premise.object else [])]
     focus_slot = "adjective" if focus == "quality" else focus
     free = [slot for slot in slots if slot != focus_slot and not getattr(premise, slot)]
-    dropped = relation == "neutral" and focus in ("place", "time", "quality")
-    wanted = rng.choice((1, 1, 2)) + dropped
+    dropped = relation == "neutral" and focus in ("place", "time")
+    wanted = rng.choice(extras) + dropped
     return facts.fill(rng, premise, *rng.sample(free, min(wanted, len(free))))
 
 
@@ -142,7 +152,7 @@ def _contradict(
         return premise.with_(time=facts.draw(rng, person, "time", other_than=claim.time))
     if focus == "quality":
         return premise.with_(adjective=_other_quality(rng, claim.adjective))
-    if focus == "verb":
+    if focus in ("verb", "deed"):
         return premise.with_(verb=rng.choice(_OPPOSITES[claim.verb]))
     if focus == "state" and rng.random() < 0.7:
         return premise.with_(state=rng.choice(_OPPOSITES[claim.state]))
@@ -161,8 +171,8 @@ def _leave_open(
     if focus == "time":
         return premise.with_(time="")
     if focus == "quality":
-        return premise.with_(adjective="")
-    if focus == "verb" and claim.object:
+        return premise.with_(adjective=_unrelated_quality(rng, claim.adjective))
+    if focus in ("verb", "deed") and claim.object:
         known = (*_SYNONYMS[claim.verb], *_OPPOSITES[claim.verb])
         others = [verb for verb in lexicon.flatten(lexicon.DEEDS) if verb not in known]
         return premise.with_(verb=rng.choice(others))
@@ -182,17 +192,20 @@ def _leave_open(
         while verb in _SYNONYMS[claim.verb]:
             verb = rng.choice(rng.choice(lexicon.DEALINGS))
         return premise.with_(verb=verb, negated=rng.random() < 0.15)
-    others = [group[0][0] for group in lexicon.STATES if claim.state not in group[0] + group[1]]
-    known_states = [state for state in facts.values[person]["state"] if state in others]
-    negated = rng.random() < 0.15
-    if known_states:
-        return premise.with_(state=rng.choice(known_states), negated=negated)
-    # No second state of this person belongs to the split: say something else of it.
-    return facts.clause(rng, "activity", person).with_(place=claim.place, time=claim.time)
+    related = (claim.state, *_SYNONYMS.get(claim.state, ()), *_OPPOSITES[claim.state])
+    others = [state for state in lexicon.flatten(lexicon.STATES) if state not in related]
+    return premise.with_(state=rng.choice(others))
 
 
 def _synonym(rng: random.Random, word: str) -> str:
     return rng.choice(_SYNONYMS[word]) if word in _SYNONYMS else word
+
+
+def _unrelated_quality(rng: random.Random, quality: str) -> str:
+    """A quality that says nothing of another: big things may be old or new."""
+    related = (quality, *_SYNONYMS.get(quality, ()), *_OPPOSITES.get(quality, ()))
+    others = [word for word in lexicon.flatten(lexicon.QUALITIES) if word not in related]
+    return rng.choice(others if quality in lexicon.COLOURS else [*others, *lexicon.COLOURS])
 
 
 def _other_quality(rng: random.Random, quality: str) -> str:

@@ -143,7 +143,9 @@ class Planner:
             for task in spec.tasks
         }
         shares = shares_of(spec, sizes, point.get("intermediate.rates"))
-        common = self._recipe("intermediate", "", overrides)
+        # One task keeps its own learning rate and epochs; a mixture takes the phase's.
+        alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
+        common = self._recipe("intermediate", alone, overrides)
         total = num_examples(spec, sizes, common.epochs)
         counts = allocate(total, list(shares.values()))
         parts = []
@@ -152,10 +154,8 @@ class Planner:
                 alpha = spec.mlm.alpha if spec.mlm else 0.3
                 part = self._part(task, recipes[task], languages[task], examples, alpha)
                 parts.append(part)
-        # One task keeps its own learning rate; a mixture takes the phase's.
-        recipe = recipes[parts[0].train.task] if len(parts) == 1 else common
         stage = Train(
-            parent, "intermediate", name, tuple(parts), recipe, seed, precision=self.precision
+            parent, "intermediate", name, tuple(parts), common, seed, precision=self.precision
         )
         return stage, shares
 

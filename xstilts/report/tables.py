@@ -62,20 +62,20 @@ def best_table(results: Results) -> Table:
                 _spread(entry.score, entry.spread),
                 "-" if baseline is None else _spread(baseline.score, baseline.spread),
                 "-" if best.gain is None else f"{best.gain:+.1f}",
-                f"{entry.dev:.1f}",
-                best.selected_on,
+                f"{entry.dev:.1f}" + ("" if best.selected_on == f"dev/{best.target}" else "*"),
                 f"{best.candidates}/{best.baseline_candidates}",
             ]
         )
     seeds = len(results.sweep.seeds)
-    header = ("target", "best", "score", "none", "gain", "dev", "chosen by", "configs")
+    header = ("target", "best", "score", "none", "gain", "dev", "configs")
     return Table(
         "Best intermediate per target (search)",
         header,
         rows,
         f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
-        "intermediate choice, from which each was chosen. Not confirmed with fresh seeds.",
+        "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
+        "dev set). Not confirmed with fresh seeds.",
     )
 
 
