@@ -155,10 +155,13 @@ def run(
 ) -> None:
     """Run one trial in this process, without Ray."""
     from xstilts.config.load import load_sweep
+    from xstilts.run.places import Places
     from xstilts.run.single import run_single
+    from xstilts.search.preflight import check_storage
     from xstilts.search.proposals import target_points
 
     sweep = load_sweep(file, overrides or [])
+    check_storage(Places.of(sweep))
     record = run_single(sweep, target_points(sweep), trial, point, seed, err.print)
     if as_json:
         _print_json(record)
