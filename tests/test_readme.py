@@ -38,14 +38,14 @@ class Sizes(dict):  # type: ignore[type-arg]
 
 
 def plan_baseline_and_all(path: Path) -> None:
-    from xstilts.report.forecast import _example_plans
+    from xstilts.report.forecast import example_plans
     from xstilts.search.proposals import target_points
 
     sweep = load_sweep(path)
     facts = ModelFacts("/m", "w", "t", 12, 1)
     data = {task.source.hub_id: "sha" for task in known_tasks()}
     inventory = Inventory(dict.fromkeys(sweep.models, facts), "/d", data, Sizes())
-    plans = _example_plans(sweep, Planner(sweep, inventory, target_points(sweep)))
+    plans = example_plans(sweep, Planner(sweep, inventory, target_points(sweep)))
     assert "none" in plans
     assert any(isinstance(plan.encoder, Train) for plan in plans.values())
 

@@ -18,7 +18,7 @@ from xstilts.kinds.kind import (
     SequenceHead,
     Vocabulary,
     cut,
-    most_frequent,
+    majority,
     num_special,
     pad_inputs,
     sequence_columns,
@@ -86,5 +86,4 @@ class Choice:
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent position everywhere."""
-        labels = examples["label"].to_pylist()
-        return [most_frequent(labels)] * len(labels)
+        return majority(examples["label"].to_pylist())

@@ -184,6 +184,11 @@ class TokenHead(nn.Module):
         return scores
 
 
+def majority(values: Sequence[Any]) -> list[Any]:
+    """The most frequent value, as often as there are values."""
+    return [most_frequent(values)] * len(values)
+
+
 def most_frequent(values: Sequence[Any]) -> Any:
     """The value that occurs most often; ties go to the one that occurs first."""
     counts: dict[Any, int] = {}

@@ -18,7 +18,7 @@ from xstilts.kinds.kind import (
     SequenceHead,
     Vocabulary,
     label_ids,
-    most_frequent,
+    majority,
     pad_inputs,
     sequence_columns,
 )
@@ -74,5 +74,4 @@ class Pair:
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent label everywhere."""
-        labels = examples["label"].to_pylist()
-        return [most_frequent(labels)] * len(labels)
+        return majority(examples["label"].to_pylist())

@@ -17,7 +17,7 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train, fingerprint
 from xstilts.run.places import Places
-from xstilts.run.single import FirstSuggest
+from xstilts.run.single import point_of
 from xstilts.run.store import Store
 from xstilts.run.trial import read_record
 
@@ -35,7 +35,7 @@ def forecast(
     that differ only in `target.*` parameters share their intermediate stage.
     """
     planner = Planner(sweep, inventory, target_points)
-    example = _example_plans(sweep, planner)
+    example = example_plans(sweep, planner)
     num_configs = _num_configurations(sweep)
     num_trials = num_configs * len(sweep.seeds)
     cells = sum(len(group.cells) for group in example[NONE].target_sets)
@@ -111,10 +111,10 @@ def _task_rows(example: Mapping[str, TrialPlan]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _example_plans(sweep: Sweep, planner: Planner) -> dict[str, TrialPlan]:
+def example_plans(sweep: Sweep, planner: Planner) -> dict[str, TrialPlan]:
     """One plan for every candidate, at the first values of its other parameters."""
     return {
-        name: planner.plan(FirstSuggest({"intermediate": name}).draw(sweep), sweep.seeds[0])
+        name: planner.plan(point_of(sweep, {"intermediate": name}), sweep.seeds[0])
         for name in candidates(sweep)
     }
 

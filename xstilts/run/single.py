@@ -19,37 +19,31 @@ from xstilts.run.trial import read_record, run_trial
 from xstilts.tasks import suggest
 
 
-class FirstSuggest:
-    """Suggests given values where there are some, else the first or lowest that is possible."""
+def point_of(sweep: Sweep, given: Mapping[str, Any]) -> Point:
+    """A point with the given values; what is active and not given takes its first value.
 
-    def __init__(self, given: Mapping[str, Any]):
-        self._given = given
-
-    def draw(self, sweep: Sweep) -> Point:
-        """The point with the given values.
-
-        Raises:
-            ConfigError: a value is not in the space, or belongs to no active parameter.
-        """
-        point: Point = {}
-        problems = []
-        space = encoder_space(sweep)
-        for parameter in space.parameters:
-            if parameter.is_active(point):
-                value = self._given.get(parameter.name, _first(parameter.dimension))
-                if not _holds(parameter.dimension, value):
-                    rule = "is not in the search space"
-                    problems.append(Problem(f"--point: {parameter.name}", rule, repr(value)))
-                point[parameter.name] = value
-        known = {parameter.name for parameter in space.parameters}
-        problems += [
-            Problem(f"--point: {name}", "no active parameter", repr(name), suggest(name, known))
-            for name in self._given
-            if name not in point
-        ]
-        if problems:
-            raise ConfigError(problems)
-        return point
+    Raises:
+        ConfigError: a value is not in the space, or belongs to no active parameter.
+    """
+    point: Point = {}
+    problems = []
+    space = encoder_space(sweep)
+    for parameter in space.parameters:
+        if parameter.is_active(point):
+            value = given.get(parameter.name, _first(parameter.dimension))
+            if not _holds(parameter.dimension, value):
+                rule = "is not in the search space"
+                problems.append(Problem(f"--point: {parameter.name}", rule, repr(value)))
+            point[parameter.name] = value
+    known = {parameter.name for parameter in space.parameters}
+    problems += [
+        Problem(f"--point: {name}", "no active parameter", repr(name), suggest(name, known))
+        for name in given
+        if name not in point
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return point
 
 
 def run_single(
@@ -76,7 +70,7 @@ def run_single(
         if not isinstance(given, dict):
             rule = "is a mapping of parameters"
             raise ConfigError([Problem("--point", rule, f'"{point_text}"', "{intermediate: none}")])
-        point = FirstSuggest(given).draw(sweep)
+        point = point_of(sweep, given)
         seed = sweep.seeds[0] if seed is None else seed
     plan = planner.plan(point, seed) if seed in sweep.seeds else None
     if plan is None:
