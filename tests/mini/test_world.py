@@ -91,11 +91,11 @@ def test_datasets_load_from_the_folder(root: Path, tmp_path: Path) -> None:
         "mini_nli": {"train": 6000, "validation": 300},
         "mini_choice": {"train": 3000, "validation": 300},
         "mini_qa": {"train": 3000, "validation": 300},
-        "mini_xnli": {"validation": 300, "test": 300},
-        "mini_udpos": {"validation": 200, "test": 200},
-        "mini_xquad": {"validation": 240, "test": 240},
-        "mini_tatoeba": {"validation": 300},
-        "mini_text": {"train": 3000},
+        "mini_xnli": {"validation": 240, "test": 240},
+        "mini_udpos": {"validation": 160, "test": 160},
+        "mini_xquad": {"validation": 160, "test": 160},
+        "mini_tatoeba": {"validation": 200},
+        "mini_text": {"train": 6000},
     }
     for name, sizes in expected.items():
         config = "default" if name in INTERMEDIATES else "qab"
@@ -215,7 +215,7 @@ def test_labels_are_balanced_and_parallel(root: Path) -> None:
         code: [row["label"] for row in rows_of(root, "mini_xnli", code, "test")]
         for code in LANGUAGES
     }
-    assert Counter(labels["en"]) == {0: 100, 1: 100, 2: 100}
+    assert Counter(labels["en"]) == {0: 80, 1: 80, 2: 80}
     assert all(column == labels["en"] for column in labels.values())
     choices = Counter(row["label"] for row in rows_of(root, "mini_choice", "default", "train"))
     assert set(choices) == set("0123") and min(choices.values()) > 600
@@ -244,10 +244,10 @@ def test_labels_do_not_show_in_the_hypothesis(root: Path) -> None:
 def test_translations_are_parallel_and_distinct(root: Path) -> None:
     columns = {code: rows_of(root, "mini_tatoeba", code, "validation") for code in CONSTRUCTED}
     english = [row["target_sentence"] for row in columns["qaa"]]
-    assert len(set(english)) == 300
+    assert len(set(english)) == 200
     for code, rows in columns.items():
         assert [row["target_sentence"] for row in rows] == english
-        assert len({row["source_sentence"] for row in rows}) == 300
+        assert len({row["source_sentence"] for row in rows}) == 200
         assert {(row["source_lang"], row["target_lang"]) for row in rows} == {(code, "en")}
 
 

@@ -205,8 +205,10 @@ def test_only_the_encoder_carries_over(
     write_dataset(tmp_path, "toy/pairs", {"default": {"train": columns, "dev": columns}})
     hashes = Hashes(tmp_path / "hashes.json")
     facts = model_facts(tiny_model, "models.tiny.path", hashes)
-    content = data_identity(tmp_path, "toy/pairs", hashes)
-    inventory = Inventory({"tiny": facts}, str(tmp_path), {"toy/pairs": content}, {})
+    content = data_identity(tmp_path / "toy/pairs", hashes)
+    inventory = Inventory(
+        {"tiny": facts}, {"toy/pairs": str(tmp_path / "toy/pairs")}, {"toy/pairs": content}, {}
+    )
     workshop = Workshop(tmp_path, Store(tmp_path), inventory, threads=1, uses_gpu=False)
 
     def rows(use: str) -> Rows:

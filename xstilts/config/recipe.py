@@ -78,7 +78,7 @@ class Recipe:
 
 
 _MINI = StageRecipe(
-    learning_rate=1e-3, batch_size=32, epochs=1, max_length=64, checks=5, dev_examples=150
+    learning_rate=7e-4, batch_size=16, epochs=1, max_length=64, checks=4, dev_examples=100
 )
 
 RECIPES = {
@@ -93,10 +93,11 @@ RECIPES = {
             intermediate=_MINI,
             target=_MINI,
             per_task={
-                "mini_nli": {"epochs": 0.65},
-                "mini_choice": {"epochs": 0.5},
-                "mini_udpos": {"epochs": 2},
-                "mini_xquad": {"epochs": 0.75},
+                "mini_choice": {"epochs": 0.2},
+                "mini_qa": {"epochs": 0.3},
+                "mini_xnli": {"epochs": 0.35},
+                "mini_udpos": {"epochs": 0.75},
+                "mini_xquad": {"epochs": 0.25},
             },
         ),
     )

@@ -1,19 +1,11 @@
-"""Rows of the miniature benchmark under the column names of the real data sets, and their files.
-
-One folder per data set: a README with the `configs` that `datasets.load_dataset` reads, and parquet
-files that carry their features. Equal rows give equal bytes.
-"""
+"""Rows of the miniature benchmark under the column names of the real data sets."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from xstilts.data.mirror import ANSWERS, INT32, STRING, STRINGS, Features, class_label, class_labels
 from xstilts.mini.grammar import answer_span, write
 from xstilts.mini.inference import LABELS
 from xstilts.mini.languages import Language
@@ -23,50 +15,32 @@ if TYPE_CHECKING:
     from xstilts.mini.world import Choice, Pair
 
 Rows = list[dict[str, Any]]
-Configs = dict[str, dict[str, Rows]]  # config -> split -> rows
-Features = dict[str, Any]  # column -> feature, as `datasets` writes it into parquet files
 
 UPOS_TAGS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN",
     "PUNCT", "SCONJ", "SYM", "VERB", "X",
 )  # fmt: skip
 
-_STRING = {"dtype": "string", "_type": "Value"}
-_STRINGS = {"feature": _STRING, "_type": "List"}
 PAIR_FEATURES: Features = {
-    "premise": _STRING,
-    "hypothesis": _STRING,
-    "label": {"names": list(LABELS), "_type": "ClassLabel"},
+    "premise": STRING,
+    "hypothesis": STRING,
+    "label": class_label(LABELS),
 }
 CHOICE_FEATURES: Features = {
-    "ind": {"dtype": "int32", "_type": "Value"},
-    "ctx_a": _STRING,
-    "ctx_b": _STRING,
-    "ctx": _STRING,
-    "endings": _STRINGS,
-    "label": _STRING,
+    "ind": INT32,
+    **dict.fromkeys(("ctx_a", "ctx_b", "ctx"), STRING),
+    "endings": STRINGS,
+    "label": STRING,
 }
 PASSAGE_FEATURES: Features = {
-    "id": _STRING,
-    "title": _STRING,
-    "context": _STRING,
-    "question": _STRING,
-    "answers": {
-        "text": _STRINGS,
-        "answer_start": {"feature": {"dtype": "int32", "_type": "Value"}, "_type": "List"},
-    },
+    **dict.fromkeys(("id", "title", "context", "question"), STRING),
+    "answers": ANSWERS,
 }
-TAGGED_FEATURES: Features = {
-    "tokens": _STRINGS,
-    "pos_tags": {
-        "feature": {"names": list(UPOS_TAGS), "_type": "ClassLabel"},
-        "_type": "List",
-    },
-}
+TAGGED_FEATURES: Features = {"tokens": STRINGS, "pos_tags": class_labels(UPOS_TAGS)}
 TRANSLATION_FEATURES: Features = dict.fromkeys(
-    ("source_sentence", "target_sentence", "source_lang", "target_lang"), _STRING
+    ("source_sentence", "target_sentence", "source_lang", "target_lang"), STRING
 )
-TEXT_FEATURES: Features = dict.fromkeys(("id", "url", "title", "text"), _STRING)
+TEXT_FEATURES: Features = dict.fromkeys(("id", "url", "title", "text"), STRING)
 
 
 def pair_rows(pairs: Sequence[Pair], language: Language) -> Rows:
@@ -165,40 +139,7 @@ def text_rows(documents: Sequence[Sequence[Line]], language: Language) -> Rows:
     ]
 
 
-def write_dataset(folder: Path, configs: Configs, features: Features) -> None:
-    """Write a data set as the Hub would hold it: README and one parquet file per split."""
-    header = ["---", "configs:"]
-    for config, splits in configs.items():
-        header += [f"- config_name: {config}", "  data_files:"]
-        for split, rows in splits.items():
-            name = f"{config}/{split}-00000-of-00001.parquet"
-            header += [f"  - split: {split}", f"    path: {name}"]
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            table = pa.Table.from_pylist(rows, schema=_schema(features))
-            pq.write_table(table, path, compression="snappy", version="2.6")
-    header += ["---", "", f"# {folder.name}", "", _README, ""]
-    (folder / "README.md").write_text("\n".join(header), encoding="utf-8", newline="\n")
-
-
-_README = (
+README = (
     "Part of the miniature benchmark of xstilts: generated from a seed by `xstilts.mini.world`,\n"
     "in English and six constructed languages. It measures nothing about natural languages."
 )
-
-
-def _schema(features: Features) -> pa.Schema:
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    fields = [pa.field(name, _arrow_type(feature)) for name, feature in features.items()]
-    return pa.schema(fields, metadata=metadata)
-
-
-def _arrow_type(feature: dict[str, Any]) -> pa.DataType:
-    kind = feature.get("_type")
-    if kind == "Value":
-        return {"string": pa.string(), "int32": pa.int32()}[feature["dtype"]]
-    if kind == "ClassLabel":
-        return pa.int64()
-    if kind == "List":
-        return pa.list_(_arrow_type(feature["feature"]))
-    return pa.struct([(name, _arrow_type(part)) for name, part in feature.items()])

@@ -37,25 +37,15 @@ class Style:
     focuses: dict[str, float]
     passive_rate: float
     fronting_rate: float
-    negation_rate: float
-    claim_extra_rate: float = 0.3
-    premise_extras: tuple[int, ...] = (1, 1, 2)
+    negation_rate: float = 0.0
+    claim_extra_rate: float = 0.1
+    premise_extras: tuple[int, ...] = (0, 1)
 
 
-TARGET = Style(
-    {"quality": 1},
-    passive_rate=0.0,
-    fronting_rate=0.0,
-    negation_rate=0.0,
-    claim_extra_rate=0.1,
-    premise_extras=(0, 1),
-)
-INTERMEDIATE = Style(
-    {"state": 3, "quality": 3, "verb": 2, "place": 1, "time": 1, "object": 1},
-    passive_rate=0.3,
-    fronting_rate=0.4,
-    negation_rate=0.06,
-)
+# One kind of question, said in many forms: where the words stand must not matter, for in another
+# language they stand elsewhere.
+TARGET = Style({"quality": 1}, passive_rate=0.4, fronting_rate=0.4)
+INTERMEDIATE = Style({"quality": 1}, passive_rate=0.4, fronting_rate=0.4, negation_rate=0.03)
 
 # What is in question -> the kinds of clause it can be asked of.
 _KINDS: dict[str, tuple[str, ...]] = {

@@ -12,35 +12,22 @@ import logging
 import math
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from tokenizers import (
-    Encoding,
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
+from tokenizers import Encoding
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from xstilts.mini import world as worlds
 from xstilts.mini.languages import ENGLISH, LANGUAGES, Language
 from xstilts.mini.reading import Line
+from xstilts.mini.tokenizer import MAX_TOKENS, SEAM, SPECIAL_TOKENS, train_tokenizer
 
 log = logging.getLogger(__name__)
 
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0-3, and <mask> is the last one: as XLM-R
-MASK_TOKEN = "<mask>"
-SEAM = "\u2027"  # a mark of punctuation that no text has
-MAX_TOKENS = 128
 # The shares of the batches that hold plain, code-switched and paired text.
 STREAMS = {"plain": 0.4, "switched": 0.3, "paired": 0.3}
 SWITCH_RATE = 0.4
@@ -63,7 +50,7 @@ class Recipe:
     weight_decay: float = 0.01
     num_merges: int = 5000
     hidden_size: int = 128
-    num_layers: int = 2
+    num_layers: int = 4
     num_heads: int = 4
     intermediate_size: int = 256
 
@@ -154,60 +141,6 @@ def _switch(
         native.append(line.write(speaker))
         switched.append(line.write(speaker, lexis))
     return " ".join(native), " ".join(switched)
-
-
-def train_tokenizer(texts: Sequence[str], num_merges: int) -> PreTrainedTokenizerFast:
-    """A Unigram tokenizer in the manner of SentencePiece, with the special ids of XLM-R.
-
-    The pieces come from merging pairs: the trainer of Unigram takes its candidates from a suffix
-    array, which misses words that nothing but the end of a word ever follows - most of ours.
-    The texts may hold `SEAM` where a word should come apart.
-    """
-    merged = Tokenizer(models.BPE())
-    _set_pipeline(merged)
-    alphabet = sorted({letter for text in texts for letter in text.lower()} - {" "})
-    trainer = trainers.BpeTrainer(
-        vocab_size=num_merges, initial_alphabet=alphabet, show_progress=False
-    )
-    merged.train_from_iterator(texts, trainer)
-    counts = Counter(
-        token for encoding in merged.encode_batch(list(texts)) for token in encoding.tokens
-    )
-    total = sum(counts.values())
-    # Letters stay even if no text needs them alone, so that nothing is unknown.
-    known = set(merged.get_vocab()) - {SEAM}
-    pieces = [piece for piece in known if counts[piece] or len(piece) == 1]
-    scored = [(piece, math.log(max(counts[piece], 0.1) / total)) for piece in pieces]
-    scored.sort(key=lambda item: (-item[1], item[0]))
-    special = [(token, 0.0) for token in SPECIAL_TOKENS]
-    tokenizer = Tokenizer(models.Unigram(special + scored, unk_id=3))
-    _set_pipeline(tokenizer)
-    tokenizer.decoder = decoders.Metaspace()
-    tokenizer.add_special_tokens([*SPECIAL_TOKENS, MASK_TOKEN])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[("<s>", 0), ("</s>", 2)],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        cls_token="<s>",
-        sep_token="</s>",
-        unk_token="<unk>",
-        pad_token="<pad>",
-        mask_token=MASK_TOKEN,
-        model_max_length=MAX_TOKENS,
-        model_input_names=["input_ids", "attention_mask"],
-    )
-
-
-def _set_pipeline(tokenizer: Tokenizer) -> None:
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
-    )
 
 
 def build_model(recipe: Recipe, vocab_size: int) -> XLMRobertaForMaskedLM:
@@ -348,7 +281,7 @@ def train(
     model.train()
     for step, (input_ids, labels) in enumerate(batches):
         elapsed = time.monotonic() - started
-        progress = elapsed / seconds if seconds else step / recipe.steps
+        progress = elapsed / seconds if seconds else step / recipe.steps if recipe.steps else 1.0
         if progress >= 1:
             break
         warm = min(1.0, (step + 1) / recipe.warmup_steps)

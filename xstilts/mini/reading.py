@@ -115,17 +115,26 @@ def _vary_form(rng: random.Random, clause: Clause) -> Clause:
 # What a document of the pretraining text does, with weights. No labels, only ordinary prose: it
 # tells, says things again in other words, denies the opposite, asks and answers, explains words.
 _DOCUMENTS: dict[str, float] = {
-    "tell": 3.0,
-    "restate": 2.5,
-    "contrast": 2.0,
+    "tell": 2.5,
+    "restate": 3.0,
+    "contrast": 3.5,
     "ask": 3.0,
     "explain": 0.5,
 }
-_STYLE = inference.Style(
-    {"place": 1, "time": 1, "quality": 1, "verb": 2, "object": 2, "partner": 0.5, "state": 1},
+_RESTATED = inference.Style(
+    {"quality": 4, "verb": 2, "state": 2, "object": 1, "place": 0.5, "time": 0.5, "partner": 0.5},
     passive_rate=0.2,
     fronting_rate=0.2,
-    negation_rate=0.0,
+    claim_extra_rate=0.3,
+    premise_extras=(1, 1, 2),
+)
+# Only what has a real opposite: nothing foretells which place somebody has not been to.
+_CONTRASTED = inference.Style(
+    {"quality": 4, "verb": 2, "state": 2},
+    passive_rate=0.2,
+    fronting_rate=0.2,
+    claim_extra_rate=0.3,
+    premise_extras=(1, 1, 2),
 )
 
 
@@ -135,13 +144,13 @@ def draw_document(rng: random.Random, facts: Facts) -> tuple[Line, ...]:
     if purpose == "tell":
         return tuple(draw_line(rng, facts) for _ in range(rng.choice((1, 2))))
     if purpose == "restate":
-        premise, claim = inference.draw_pair(rng, facts, "entailment", _STYLE)
+        premise, claim = inference.draw_pair(rng, facts, "entailment", _RESTATED)
         lines = [Line((premise,)), Line((claim,), opening="yes" if rng.random() < 0.3 else "")]
         if rng.random() < 0.5:
             lines.insert(rng.choice((0, 1)), draw_line(rng, facts))
         return tuple(lines)
     if purpose == "contrast":
-        premise, claim = inference.draw_pair(rng, facts, "contradiction", _STYLE)
+        premise, claim = inference.draw_pair(rng, facts, "contradiction", _CONTRASTED)
         claim = claim.with_(negated=not premise.negated)
         return _shuffled_pair(rng, Line((premise.with_(negated=False),)), Line((claim,)))
     if purpose == "ask":

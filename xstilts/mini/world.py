@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xstilts.data.mirror import Features, Split, write_dataset
 from xstilts.mini import hub, inference, reading
 from xstilts.mini.facts import Facts, split_facts
 from xstilts.mini.grammar import Clause
@@ -19,13 +20,13 @@ from xstilts.mini.languages import CONSTRUCTED, ENGLISH, LANGUAGES, Language, bu
 from xstilts.mini.reading import Line, Passage
 
 # Number of examples by split of the facts; the pretraining text has documents.
-NUM_PAIRS = {"test": 300, "validation": 300, "train": 6000}
+NUM_PAIRS = {"test": 240, "validation": 240, "train": 6000}
 NUM_INTERMEDIATE = {"intermediate_validation": 300, "intermediate_train": 3000}
 NUM_INTERMEDIATE_PAIRS = {"intermediate_validation": 300, "intermediate_train": 6000}
-NUM_TAGGED = {"test": 200, "validation": 200, "train": 800}
-NUM_PASSAGES = {"test": 240, "validation": 240, "train": 3000}
-NUM_TRANSLATIONS = 300
-NUM_DOCUMENTS = 3000
+NUM_TAGGED = {"test": 160, "validation": 160, "train": 800}
+NUM_PASSAGES = {"test": 160, "validation": 160, "train": 3000}
+NUM_TRANSLATIONS = 200
+NUM_DOCUMENTS = 6000
 PASSAGE_LINES = 3
 
 
@@ -191,41 +192,35 @@ def write_benchmark(root: Path, seed: int = 0) -> None:
     world = World(seed)
     examples = draw_examples(world)
     english = world.languages[ENGLISH]
-    base = root / "xstilts"
     inner = {"train": "intermediate_train", "validation": "intermediate_validation"}
+    tables: dict[str, list[Split]] = {}
 
-    nli = {split: hub.pair_rows(examples.pairs[name], english) for split, name in inner.items()}
-    hub.write_dataset(base / "mini_nli", {"default": nli}, hub.PAIR_FEATURES)
-    choice = {
-        split: hub.choice_rows(examples.choices[name], english) for split, name in inner.items()
-    }
-    hub.write_dataset(base / "mini_choice", {"default": choice}, hub.CHOICE_FEATURES)
-    qa = {
-        split: hub.passage_rows(examples.passages[name], english, split)
-        for split, name in inner.items()
-    }
-    hub.write_dataset(base / "mini_qa", {"default": qa}, hub.PASSAGE_FEATURES)
+    def put(name: str, config: str, split: str, features: Features, rows: hub.Rows) -> None:
+        tables.setdefault(name, []).append(Split(config, split, features, rows))
 
-    xnli: hub.Configs = {}
-    udpos: hub.Configs = {}
-    xquad: hub.Configs = {}
-    tatoeba: hub.Configs = {}
-    text: hub.Configs = {}
+    for split, source in inner.items():
+        pairs = hub.pair_rows(examples.pairs[source], english)
+        put("mini_nli", "default", split, hub.PAIR_FEATURES, pairs)
+        choices = hub.choice_rows(examples.choices[source], english)
+        put("mini_choice", "default", split, hub.CHOICE_FEATURES, choices)
+        passages = hub.passage_rows(examples.passages[source], english, split)
+        put("mini_qa", "default", split, hub.PASSAGE_FEATURES, passages)
     for code in LANGUAGES:
         language = world.languages[code]
-        splits = _target_splits(code)
-        xnli[code] = {s: hub.pair_rows(examples.pairs[s], language) for s in splits}
-        udpos[code] = {s: hub.tagged_rows(examples.tagged[s], language) for s in splits}
-        xquad[code] = {s: hub.passage_rows(examples.passages[s], language, s) for s in splits}
-        text[code] = {"train": hub.text_rows(examples.text[code], language)}
+        for split in _target_splits(code):
+            pairs = hub.pair_rows(examples.pairs[split], language)
+            put("mini_xnli", code, split, hub.PAIR_FEATURES, pairs)
+            tagged = hub.tagged_rows(examples.tagged[split], language)
+            put("mini_udpos", code, split, hub.TAGGED_FEATURES, tagged)
+            passages = hub.passage_rows(examples.passages[split], language, split)
+            put("mini_xquad", code, split, hub.PASSAGE_FEATURES, passages)
+        text = hub.text_rows(examples.text[code], language)
+        put("mini_text", code, "train", hub.TEXT_FEATURES, text)
         if code in CONSTRUCTED:
-            rows = hub.translation_rows(examples.translations, language, english)
-            tatoeba[code] = {"validation": rows}
-    hub.write_dataset(base / "mini_xnli", xnli, hub.PAIR_FEATURES)
-    hub.write_dataset(base / "mini_udpos", udpos, hub.TAGGED_FEATURES)
-    hub.write_dataset(base / "mini_xquad", xquad, hub.PASSAGE_FEATURES)
-    hub.write_dataset(base / "mini_tatoeba", tatoeba, hub.TRANSLATION_FEATURES)
-    hub.write_dataset(base / "mini_text", text, hub.TEXT_FEATURES)
+            translations = hub.translation_rows(examples.translations, language, english)
+            put("mini_tatoeba", code, "validation", hub.TRANSLATION_FEATURES, translations)
+    for name, splits in tables.items():
+        write_dataset(root / "xstilts" / name, splits, hub.README)
 
 
 def _target_splits(code: str) -> Sequence[str]:

@@ -163,7 +163,7 @@ def build_optimizer(model: nn.Module, recipe: StageRecipe) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, eps=recipe.adam_epsilon, foreach=True)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, eps=recipe.adam_epsilon, fused=True)
 
 
 def linear_schedule(num_steps: int, warmup_ratio: float) -> Callable[[int], float]:

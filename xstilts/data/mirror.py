@@ -1,0 +1,118 @@
+"""Write data sets in the layout of the Hub: a README that declares files, Parquet with features.
+
+What `datasets.load_dataset` reads from the Hub it reads from such a folder. Equal rows give equal
+bytes. A split that is written again replaces the one of that name; the others stay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from xstilts.errors import DataError
+from xstilts.files import write_atomically
+
+Row = dict[str, Any]
+# Column -> feature, as `datasets` writes it into Parquet files.
+Features = dict[str, Any]
+
+STRING: Features = {"dtype": "string", "_type": "Value"}
+INT32: Features = {"dtype": "int32", "_type": "Value"}
+STRINGS: Features = {"feature": STRING, "_type": "List"}
+ANSWERS: Features = {"text": STRINGS, "answer_start": {"feature": INT32, "_type": "List"}}
+"""The answers of SQuAD: texts, and where each begins in the context, in characters."""
+
+
+def class_label(names: Sequence[str]) -> Features:
+    """A feature of class numbers with their names; -1 is a label that was not published."""
+    return {"names": list(names), "_type": "ClassLabel"}
+
+
+def class_labels(names: Sequence[str]) -> Features:
+    """A feature of lists of class numbers, one for each word."""
+    return {"feature": class_label(names), "_type": "List"}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The rows of one split of one configuration of a data set."""
+
+    config: str
+    name: str
+    features: Features
+    rows: Sequence[Row]
+
+
+def write_dataset(folder: Path, splits: Iterable[Split], note: str) -> None:
+    """Write splits of a data set: one Parquet file each, and the README that declares all.
+
+    Raises:
+        DataError: the folder has a README that declares no data files.
+    """
+    declared = declared_files(folder) if (folder / "README.md").exists() else {}
+    for split in splits:
+        name = f"{split.config}/{split.name}-00000-of-00001.parquet"
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist(list(split.rows), schema=_schema(split.features))
+        temporary = path.with_name(f".{path.name}.tmp")
+        pq.write_table(table, temporary, compression="snappy", version="2.6")
+        temporary.replace(path)
+        declared[split.config, split.name] = [name]
+    header = ["---", "configs:"]
+    for config in dict.fromkeys(config for config, _ in declared):
+        header += [f"- config_name: {config}", "  data_files:"]
+        for (owner, split_name), paths in declared.items():
+            if owner == config:
+                listed = paths[0] if len(paths) == 1 else json.dumps(paths)
+                header += [f"  - split: {split_name}", f"    path: {listed}"]
+    lines = [*header, "---", "", f"# {folder.name}", "", note, ""]
+    write_atomically(folder / "README.md", "\n".join(lines))
+
+
+def declared_files(folder: Path) -> dict[tuple[str, str], list[str]]:
+    """The file patterns that a data set's README declares, by configuration and split.
+
+    Raises:
+        DataError: there is no README, or its header does not parse.
+    """
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        header = yaml.safe_load(text.split("---")[1])
+        return {
+            (str(config["config_name"]), str(entry["split"])): [
+                str(path) for path in _listed(entry["path"])
+            ]
+            for config in header["configs"]
+            for entry in config["data_files"]
+        }
+    except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise DataError(f"{folder}: README.md does not declare its data files ({error})") from error
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _schema(features: Features) -> pa.Schema:
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    fields = [pa.field(name, _arrow_type(feature)) for name, feature in features.items()]
+    return pa.schema(fields, metadata=metadata)
+
+
+def _arrow_type(feature: Features) -> pa.DataType:
+    kind = feature.get("_type")
+    if kind == "Value":
+        return {"string": pa.string(), "int32": pa.int32()}[feature["dtype"]]
+    if kind == "ClassLabel":
+        return pa.int64()
+    if kind == "List":
+        return pa.list_(_arrow_type(feature["feature"]))
+    return pa.struct([(name, _arrow_type(part)) for name, part in feature.items()])
