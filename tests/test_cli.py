@@ -13,10 +13,12 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from xstilts.cli import app
+from xstilts.data.mirror import Split, write_dataset
+from xstilts.mini import hub
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
-COMMANDS = ("quickstart", "validate", "plan", "sweep", "run", "status", "report", "ui")
+COMMANDS = ("quickstart", "validate", "plan", "sweep", "run", "status", "report", "ui", "prepare")
 
 
 def call(*arguments: str) -> Result:
@@ -35,7 +37,7 @@ def stderr_of(result: Result) -> str:
     return result.output
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "data list"])
+@pytest.mark.parametrize("command", [*COMMANDS, "data list", "data import", "data check"])
 def test_every_command_has_help_with_an_example_in_80_columns(command: str) -> None:
     result = call(*command.split(), "--help")
     assert result.exit_code == 0
@@ -186,3 +188,60 @@ def test_data_list_names_every_task() -> None:
     rows = json.loads(call("data", "list", "--json").stdout)
     assert {row["name"] for row in rows} >= {"mini_nli", "mini_mlm", "mini_tatoeba"}
     assert max(map(len, call("data", "list").output.splitlines())) <= 80
+
+
+def test_original_files_become_a_mirror_that_can_be_checked(tmp_path: Path) -> None:
+    folder = tmp_path / "download" / "xnli"
+    folder.mkdir(parents=True)
+    (folder / "dev-de.tsv").write_text("Eins.\tZwei.\tneutral\r\n", newline="")
+    (folder / "notes.txt").write_text("nothing")
+    root = str(tmp_path / "mirror")
+    result = call("data", "import", str(folder.parent), "--root", root)
+    assert result.exit_code == 0, result.output
+    assert "facebook/xnli" in result.output and "1 files of no known format" in result.output
+    checked = call("data", "check", "--root", root, "--json")
+    rows = json.loads(checked.stdout)
+    assert [(row["task"], row["use"], row["num_rows"]) for row in rows] == [
+        ("xnli", "validation", 1)
+    ]
+    (folder / "dev-de.tsv").write_text("Eins.\tZwei.\tperhaps\r\n", newline="")
+    broken = call("data", "import", str(folder.parent), "--root", root)
+    assert broken.exit_code == 1 and "dev-de.tsv:1" in broken.output
+    nothing = call("data", "check", "--root", str(tmp_path / "download"))
+    assert nothing.exit_code == 2 and "--root: is no mirror" in nothing.output
+
+
+def test_prepare_encodes_once_and_trials_read_what_it_wrote(tmp_path: Path) -> None:
+    root = tmp_path / "mirror"
+    columns = {"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [0, 1]}
+    features = hub.PAIR_FEATURES
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    splits = [Split("en", split, features, rows) for split in ("train", "validation", "test")]
+    write_dataset(root / "xstilts/mini_xnli", splits, "toy")
+    file = sweep_file(
+        tmp_path,
+        data={"root": str(root)},
+        intermediates={},
+        targets=["mini_xnli"],
+        languages=["en"],
+        search={"target": {"space": {"max_length": {"choice": [16, 32]}}}},
+    )
+    missing = call("prepare", file, "--check", "--json")
+    assert missing.exit_code == 1
+    # Three uses in each of two lengths.
+    assert json.loads(missing.stdout)["rows"] == 12
+    first = call("prepare", file, "--json")
+    assert first.exit_code == 0, first.output
+    assert {(row["task"], row["use"], row["rows"]) for row in json.loads(first.stdout)} == {
+        ("mini_xnli", use, 2) for use in ("train", "dev", "test")
+    }
+    encoded = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs/encoded").iterdir()}
+    again = call("prepare", file)
+    assert again.exit_code == 0 and "0 of 6 parts were missing" in again.output
+    assert call("prepare", file, "--check").exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in encoded} == encoded
+    assert call("run", file, "--seed", "0").exit_code == 0
+    # The trial found all that it read.
+    assert set((tmp_path / "runs/encoded").iterdir()) == set(encoded)

@@ -1,71 +1,29 @@
-"""The command line: arguments in, tables out, and the wiring of the packages below.
-
-Exit status 0: done; 1: it ran and failed; 2: the input is wrong and nothing was started.
-"""
+"""The commands about sweeps: arguments in, tables out, and the wiring of the packages below."""
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from xstilts import __version__
+from xstilts.cli.app import (
+    File,
+    Json,
+    Name,
+    Overrides,
+    Storage,
+    command,
+    err,
+    out,
+    print_json,
+)
 from xstilts.errors import ConfigError, Problem, XstiltsError
 
-app = typer.Typer(
-    help="Sweeps over intermediate tasks (STILTs) for zero-shot cross-lingual transfer.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-data_app = typer.Typer(help="The catalogue of tasks.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(data_app, name="data")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-File = Annotated[Path, typer.Argument(help="A sweep file.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
-Storage = Annotated[
-    Path, typer.Option(help="The folder that the sweep file names under `storage`.")
-]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace a value of the file.")
-]
-P = ParamSpec("P")
-
-
-def _command(
-    example: str, registry: typer.Typer = app, name: str | None = None
-) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Register a command whose users' errors are one clear line each, and show its examples."""
-
-    def register(function: Callable[P, None]) -> Callable[P, None]:
-        @wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                function(*args, **kwargs)
-            except XstiltsError as error:
-                err.print(str(error), style="red", markup=False, soft_wrap=True)
-                raise typer.Exit(error.exit_status) from None
-
-        registry.command(name=name, epilog=f"Example: {example}")(guarded)
-        return function
-
-    return register
-
-
-@_command("xstilts quickstart --dir trial")
+@command("xstilts quickstart --dir trial")
 def quickstart(
     directory: Annotated[
         Path, typer.Option("--dir", help="Where to run it; made if it is not there.")
@@ -81,7 +39,7 @@ def quickstart(
     _sweep(file, base=directory.resolve(), address=None)
 
 
-@_command("xstilts validate sweeps/*.yaml")
+@command("xstilts validate sweeps/*.yaml")
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)],
     as_json: Json = False,
@@ -97,7 +55,7 @@ def validate(
         except ConfigError as error:
             problems[str(file)] = [str(problem) for problem in error.problems]
     if as_json:
-        _print_json(problems)
+        print_json(problems)
     else:
         for file_name, lines in problems.items():
             for line in lines or [f"{file_name}: valid"]:
@@ -105,7 +63,7 @@ def validate(
     raise typer.Exit(2 if any(problems.values()) else 0)
 
 
-@_command("xstilts plan sweeps/quickstart.yaml")
+@command("xstilts plan sweeps/quickstart.yaml")
 def plan(file: File, overrides: Overrides = None, as_json: Json = False) -> None:
     """Show what a sweep will do: trials, stages, what exists, examples, steps, disk."""
     from xstilts.config.load import load_sweep
@@ -122,12 +80,12 @@ def plan(file: File, overrides: Overrides = None, as_json: Json = False) -> None
         sweep, take_inventory(sweep, places), target_points(sweep), Store(places.storage), places
     )
     if as_json:
-        _print_json(summary)
+        print_json(summary)
     else:
         out.print(forecast_tables(summary))
 
 
-@_command("xstilts sweep sweeps/quickstart.yaml")
+@command("xstilts sweep sweeps/quickstart.yaml")
 def sweep(
     file: File,
     address: Annotated[
@@ -140,7 +98,7 @@ def sweep(
     _sweep(file, base=Path.cwd(), address=address, overrides=overrides or [])
 
 
-@_command("xstilts run sweeps/quickstart.yaml --point '{intermediate: nli}'")
+@command("xstilts run sweeps/quickstart.yaml --point '{intermediate: nli}'")
 def run(
     file: File,
     overrides: Overrides = None,
@@ -164,7 +122,7 @@ def run(
     check_storage(Places.of(sweep))
     record = run_single(sweep, target_points(sweep), trial, point, seed, err.print)
     if as_json:
-        _print_json(record)
+        print_json(record)
     else:
         metrics = record["metrics"].items()
         for key, value in metrics:
@@ -175,7 +133,7 @@ def run(
         raise typer.Exit(1)
 
 
-@_command("xstilts status quickstart")
+@command("xstilts status quickstart")
 def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -> None:
     """Show where a sweep stands, running or not."""
     import time
@@ -186,7 +144,7 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
     results = load_results(_places(storage, name))
     views = trial_views(results.places, time.time())
     if as_json:
-        _print_json([{key: getattr(view, key) for key in view.__slots__} for view in views])
+        print_json([{key: getattr(view, key) for key in view.__slots__} for view in views])
         return
     started = min((time.time() - view.elapsed_s for view in views), default=time.time())
     wanted = results.sweep.search.encoder.trials * len(results.sweep.seeds)
@@ -194,7 +152,7 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
     _print_lines(results.warnings())
 
 
-@_command("xstilts report quickstart --format markdown")
+@command("xstilts report quickstart --format markdown")
 def report(
     name: Name,
     storage: Storage = Path("runs"),
@@ -226,7 +184,7 @@ def report(
         raise XstiltsError(f"MLflow was not brought up to date: {trouble}")
 
 
-@_command("xstilts ui quickstart --port 5000")
+@command("xstilts ui quickstart --port 5000")
 def ui(
     name: Annotated[str | None, typer.Argument(help="The sweep's name.")] = None,
     storage: Storage = Path("runs"),
@@ -257,50 +215,23 @@ def ui(
         raise typer.Exit(0) from None
 
 
-@_command("xstilts data list --json", data_app, "list")
-def data_list(as_json: Json = False) -> None:
-    """List the tasks that sweep files may name."""
-    from rich import box
-    from rich.table import Table
-
-    from xstilts.tasks import known_tasks
-
-    header = ("name", "role", "kind", "languages", "metric", "source")
-    rows = [
-        (
-            task.name,
-            "target" if task.is_target else "intermediate",
-            task.kind,
-            " ".join(task.languages),
-            ", ".join(task.metrics) or "-",
-            task.source.hub_id,
-        )
-        for task in known_tasks()
-    ]
-    if as_json:
-        _print_json([dict(zip(header, row, strict=True)) for row in rows])
-        return
-    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
-
-
 def _quickstart_file() -> Path:
     """The sweep file of the quickstart: in a wheel beside the benchmark, in a checkout at its
     place among the sweep files."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     packed = package / "mini" / "quickstart.yaml"
     return packed if packed.exists() else package.parent / "sweeps" / "quickstart.yaml"
 
 
 def _sweep(file: Path, base: Path, address: str | None, overrides: list[str] | None = None) -> None:
+    from xstilts.cli.preparing import prepare_all
     from xstilts.config.load import load_sweep
     from xstilts.report.live import watching
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
     from xstilts.report.results import load_results
     from xstilts.run.places import Places, take_inventory
+    from xstilts.run.preparation import PARALLEL_ROWS, jobs_of, missing_jobs
     from xstilts.search import launch
     from xstilts.search.preflight import check_storage
 
@@ -316,6 +247,10 @@ def _sweep(file: Path, base: Path, address: str | None, overrides: list[str] | N
             out.print(f"{sweep.name}: everything is done already")
         else:
             mirror = Mirror(tracker, results)
+            jobs = jobs_of(ready.planner)
+            missing = missing_jobs(jobs, places.storage, inventory)
+            if sum(job.num_rows for job in missing) > PARALLEL_ROWS:
+                prepare_all(missing, places.storage, inventory)
             try:
                 with watching(out, sweep, places, mirror.step):
                     launch.run_trials(ready, address)
@@ -373,34 +308,3 @@ def _print_results(results: Any, pictures: list[Path]) -> None:
 def _print_lines(lines: list[str]) -> None:
     for line in lines:
         out.print(line, style="yellow", markup=False)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def _version(is_wanted: bool) -> None:
-    if is_wanted:
-        out.print(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Options of every command."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(name)s: %(message)s")
-
-
-def main() -> None:
-    """The `xstilts` command."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,84 @@
+"""What all commands share: the application, its consoles, its options, and how errors show."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+
+from xstilts import __version__
+from xstilts.errors import XstiltsError
+
+app = typer.Typer(
+    help="Sweeps over intermediate tasks (STILTs) for zero-shot cross-lingual transfer.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="The catalogue of tasks.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+File = Annotated[Path, typer.Argument(help="A sweep file.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
+Storage = Annotated[
+    Path, typer.Option(help="The folder that the sweep file names under `storage`.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace a value of the file.")
+]
+P = ParamSpec("P")
+
+
+def command(
+    example: str, registry: typer.Typer = app, name: str | None = None
+) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a command whose users' errors are one clear line each, and show its examples."""
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        @wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                function(*args, **kwargs)
+            except XstiltsError as error:
+                err.print(str(error), style="red", markup=False, soft_wrap=True)
+                raise typer.Exit(error.exit_status) from None
+
+        registry.command(name=name, epilog=f"Example: {example}")(guarded)
+        return function
+
+    return register
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(name)s: %(message)s")

@@ -1,0 +1,115 @@
+"""The commands about data: the catalogue, original files into a mirror, what is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xstilts.cli.app import Json, command, data_app, err, out, print_json
+
+Root = Annotated[
+    Path, typer.Option(help="The mirror: a folder in the layout of the Hub.", show_default=False)
+]
+
+
+@command("xstilts data list --json", data_app, "list")
+def data_list(as_json: Json = False) -> None:
+    """List the tasks that sweep files may name."""
+    from xstilts.tasks import known_tasks
+
+    header = ("name", "role", "kind", "languages", "metric", "source")
+    rows = [
+        (
+            task.name,
+            "target" if task.is_target else "intermediate",
+            task.kind,
+            " ".join(task.languages),
+            ", ".join(task.metrics) or "-",
+            task.source.hub_id,
+        )
+        for task in known_tasks()
+    ]
+    if as_json:
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
+    else:
+        _print_table(header, rows)
+
+
+@command("xstilts data import download --root mirror", data_app, "import")
+def data_import(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A folder of original files, such as XTREME's `download`."),
+    ],
+    root: Root,
+    as_json: Json = False,
+) -> None:
+    """Write original files of data sets into a mirror that sweeps read under `data.root`."""
+    from xstilts.data.importers import import_folder
+
+    with err.status("reading") as status:
+        report = import_folder(
+            source,
+            root,
+            lambda name, number, total: status.update(f"{number} of {total} files: {name}"),
+        )
+    if as_json:
+        print_json(
+            {
+                "seconds": report.seconds,
+                "taken": [
+                    {name: getattr(taken, name) for name in taken.__slots__}
+                    for taken in report.taken
+                ],
+                "left_out": report.left_out,
+                "unknown": report.unknown,
+            }
+        )
+        return
+    rows = Counter[str]()
+    splits = Counter[str]()
+    for taken in report.taken:
+        rows[taken.hub_id] += taken.num_rows
+        splits[taken.hub_id] += 1
+    body = [(name, str(splits[name]), f"{rows[name]:,}") for name in rows]
+    _print_table(("data set", "splits", "rows"), body)
+    rate = report.num_rows / max(report.seconds, 1e-9)
+    out.print(f"{report.num_rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} a second): {root}")
+    _name("not taken, for another file has more of the same split", list(report.left_out))
+    _name("of no known format", report.unknown)
+
+
+@command("xstilts data check --root mirror", data_app, "check")
+def data_check(root: Root, as_json: Json = False) -> None:
+    """Show which tasks a mirror has rows for, by use, and what is missing."""
+    from xstilts.data.check import check_mirror
+
+    found = check_mirror(root)
+    if as_json:
+        print_json([{name: getattr(row, name) for name in row.__slots__} for row in found])
+        return
+    body = [
+        (row.task, row.use, f"{row.num_rows:,}", f"{row.num_languages}/{row.of}", row.remark)
+        for row in found
+    ]
+    _print_table(("task", "use", "rows", "languages", "remark"), body)
+
+
+def _print_table(header: tuple[str, ...], rows: list[Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _name(what: str, files: list[str]) -> None:
+    """Name a few of the files that were not imported; all of them are in the JSON."""
+    if files:
+        shown = ", ".join(files[:3]) + (" ..." if len(files) > 3 else "")
+        out.print(f"{len(files)} files {what}: {shown}", style="yellow", markup=False)

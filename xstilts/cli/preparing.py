@@ -1,0 +1,112 @@
+"""The command `prepare`, its progress bar, and the table of what it told."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.progress import Progress
+from rich.table import Table
+
+from xstilts.cli.app import File, Json, Overrides, command, err, out, print_json
+
+if TYPE_CHECKING:
+    from xstilts.plan.inventory import Inventory
+    from xstilts.run.preparation import Job, Prepared
+
+
+@command("xstilts prepare sweeps/quickstart.yaml")
+def prepare(
+    file: File,
+    overrides: Overrides = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what is missing; exit status 1 if any.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch and tokenise all that a sweep reads, once, in parallel; a second call does nothing."""
+    from xstilts.config.load import load_sweep
+    from xstilts.plan.plan import Planner
+    from xstilts.run.places import Places, take_inventory
+    from xstilts.run.preparation import jobs_of, missing_jobs
+    from xstilts.search.preflight import check_storage
+
+    sweep = load_sweep(file, overrides or [])
+    places = Places.of(sweep)
+    check_storage(places)
+    inventory = take_inventory(sweep, places)
+    jobs = jobs_of(Planner(sweep, inventory, {}))
+    missing = missing_jobs(jobs, places.storage, inventory)
+    rows = sum(job.num_rows for job in missing)
+    if check:
+        state = {
+            "rows": rows,
+            "missing": [f"{j.rows.task} {j.rows.use} {j.language}" for j in missing],
+        }
+        if as_json:
+            print_json(state)
+        else:
+            out.print(f"{len(missing)} of {len(jobs)} parts are missing, {rows:,} rows")
+        raise typer.Exit(1 if missing else 0)
+    done, seconds = prepare_all(jobs, places.storage, inventory)
+    if as_json:
+        print_json(
+            [
+                {
+                    "task": d.job.rows.task,
+                    "use": d.job.rows.use,
+                    "language": d.job.language,
+                    **d.statistics,
+                }
+                for d in done
+            ]
+        )
+        return
+    out.print(statistics_table(done))
+    rate = f", {rows / max(seconds, 1e-9):,.0f} rows a second" if missing else ""
+    out.print(
+        f"{len(missing)} of {len(jobs)} parts were missing: {rows:,} rows in {seconds:.1f} s{rate}"
+    )
+
+
+def prepare_all(
+    jobs: list[Job], storage: Path, inventory: Inventory
+) -> tuple[list[Prepared], float]:
+    """Prepare the jobs on all CPUs of this machine; also the seconds that it took."""
+    from xstilts.run.preparation import prepare as encode
+
+    started = time.monotonic()
+    with Progress(console=err, transient=True) as progress:
+        bar = progress.add_task("tokenising", total=sum(job.num_rows for job in jobs))
+        done = encode(
+            jobs,
+            storage,
+            inventory,
+            len(os.sched_getaffinity(0)),
+            lambda prepared: progress.advance(bar, prepared.job.num_rows),
+        )
+    return done, time.monotonic() - started
+
+
+def statistics_table(done: list[Prepared]) -> Table:
+    """A row for every task, use and language."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("task", "use", "lang"):
+        table.add_column(name)
+    for name in ("rows", "tokens/word", "unknown %", "cut %"):
+        table.add_column(name, justify="right")
+    for prepared in done:
+        rows, figures = prepared.job.rows, prepared.statistics
+        table.add_row(
+            *(rows.task, rows.use, prepared.job.language, f"{figures['rows']:,}"),
+            *(f"{figures[name]:.2f}" for name in ("fertility", "unknown", "cut")),
+        )
+    return table
+
+
+def _names(job: Job) -> dict[str, str]:
+    return {"task": job.rows.task, "use": job.rows.use, "language": job.language}
