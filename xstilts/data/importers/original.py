@@ -1,0 +1,132 @@
+"""What an importer is: file names that it knows, and a reader that gives the splits they hold.
+
+The readers of text formats are here too, with the line numbers that errors need. An importer
+changes no text: what its authors published is what stands in the mirror.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xstilts.data.mirror import Split
+from xstilts.errors import DataError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One split that an original file holds, and the data set it belongs to in the mirror."""
+
+    hub_id: str
+    split: Split
+
+
+Reader = Callable[[Path, re.Match[str]], Iterable[Imported]]
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """Reads one published format.
+
+    `pattern` must match the end of a file's path below the folder that is imported, with `/`
+    between its parts; the match, with its groups, goes to `read`.
+    """
+
+    name: str
+    pattern: str
+    read: Reader
+
+    def match(self, path: str) -> re.Match[str] | None:
+        """Whether the importer knows the file of that name."""
+        return re.search(rf"(?:^|/){self.pattern}$", path)
+
+
+def refuse(path: Path, row: int, rule: str, got: object, repair: str = "") -> DataError:
+    """The error for one broken row; `row` counts lines, or records of a JSON file, from 1."""
+    return DataError(str(Problem(f"{path}:{row}", rule, repr(got)[:80], repair)))
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines without their ends, numbered from 1; only LF and CR LF end a line.
+
+    Raises:
+        DataError: the file is not UTF-8.
+    """
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                yield number, line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError as error:
+                raise refuse(path, number, "the file must be UTF-8", str(error)) from error
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON-lines file, numbered by line; blank lines are skipped.
+
+    Raises:
+        DataError: a line is no JSON object.
+    """
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise refuse(path, number, "the line must be JSON", line) from error
+        if not isinstance(record, dict):
+            raise refuse(path, number, "the line must be a JSON object", line)
+        yield number, record
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        DataError: it holds none.
+    """
+    try:
+        record = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path}: the file must be JSON; got {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path}: the file must hold a JSON object; got {type(record).__name__}")
+    return record
+
+
+def read_table(path: Path, *, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a delimited file, numbered by their last line.
+
+    Args:
+        quoted: whether `"` wraps fields, as Python's csv writer does; else it is a letter.
+
+    Raises:
+        DataError: the file is not UTF-8 or a quoted field does not end.
+    """
+    if not quoted:
+        for number, line in read_lines(path):
+            yield number, line.split(delimiter)
+        return
+    # Quoted fields may hold line ends, so the csv module must see them as they are.
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream, delimiter=delimiter, strict=True)
+        try:
+            for row in rows:
+                yield rows.line_num, row
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise refuse(path, rows.line_num, "the row must be readable", str(error)) from error
+
+
+def field(path: Path, row: int, record: dict[str, Any], name: str) -> Any:
+    """One field of a record.
+
+    Raises:
+        DataError: the record lacks it.
+    """
+    if name not in record:
+        raise refuse(path, row, f"the record must have {name!r}", sorted(record))
+    return record[name]

@@ -1,0 +1,148 @@
+"""Tagging: UDPOS and PAN-X as XTREME leaves them, the original PAN-X, Universal Dependencies.
+
+A file is sentences with a blank line between them and a word on every line. Tests without tags
+come with -1 for every word. Treebanks of one language are not joined here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from xstilts.data.importers.conllu import Block, Word, blocks, surface_words
+from xstilts.data.importers.original import Imported, Importer, read_lines, refuse
+from xstilts.data.mirror import STRINGS, Features, Row, Split, class_labels
+from xstilts.tasks.targets import UPOS
+
+SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+NER_TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+"""In the order of the Hub's copy."""
+
+_UNKNOWN = -1
+
+_LANGUAGE = r"(?P<lang>[a-z]{2,3}(?:-[a-z]+)*)"
+_SPLIT = r"(?P<split>train|dev|test)"
+
+# What gives the words of a block; the match is that of the file's name.
+_Parse = Callable[[Path, Block, re.Match[str]], list[Word]]
+
+
+@dataclass(frozen=True, slots=True)
+class _DataSet:
+    """Where the rows go and what they look like; `config` is filled from the file's name."""
+
+    hub_id: str
+    config: str
+    tag_column: str
+    tags: tuple[str, ...]
+    has_langs: bool = False
+
+    @property
+    def features(self) -> Features:
+        tagged = {"tokens": STRINGS, self.tag_column: class_labels(self.tags)}
+        return {**tagged, "langs": STRINGS} if self.has_langs else tagged
+
+
+_UDPOS = _DataSet("xtreme/udpos", "{lang}", "pos_tags", UPOS)
+_PANX = _DataSet("google/xtreme", "PAN-X.{lang}", "ner_tags", NER_TAGS, has_langs=True)
+_UD = _DataSet("universal-dependencies/universal_dependencies", "{config}", "pos_tags", UPOS)
+
+
+def _read(
+    path: Path, match: re.Match[str], *, data_set: _DataSet, parse: _Parse
+) -> Iterator[Imported]:
+    groups = match.groupdict()
+    may_lack_tags = groups["split"] == "test"
+    tagged: bool | None = None
+    rows: list[Row] = []
+    for block in blocks(read_lines(path)):
+        words = parse(path, block, match)
+        for word in words:
+            if tagged is None:
+                tagged = word.tag is not None or not may_lack_tags
+            if tagged != (word.tag is not None):
+                # One word without its tag is a damaged file; a test without any is a blank one.
+                rule = "a word must have a tab and a tag" if tagged else "no word above has a tag"
+                raise refuse(path, word.row, rule, word.form)
+        if words:
+            rows.append(_row(path, words, data_set, groups["lang"]))
+    name = SPLITS[groups["split"]]
+    split = Split(data_set.config.format(**groups), name, data_set.features, rows)
+    yield Imported(data_set.hub_id, split)
+
+
+def _row(path: Path, words: list[Word], data_set: _DataSet, language: str) -> Row:
+    tags = [_number(path, word, data_set.tags) for word in words]
+    row = {"tokens": [word.form for word in words], data_set.tag_column: tags}
+    return {**row, "langs": [language] * len(words)} if data_set.has_langs else row
+
+
+def _number(path: Path, word: Word, tags: tuple[str, ...]) -> int:
+    if word.tag is None:
+        return _UNKNOWN
+    if word.tag not in tags:
+        raise refuse(path, word.row, f"the tag must be one of {', '.join(tags)}", word.tag)
+    return tags.index(word.tag)
+
+
+def _plain(path: Path, block: Block, match: re.Match[str]) -> list[Word]:
+    """`word`, or `word TAB tag`."""
+    words = []
+    for row, line in block:
+        form, tab, tag = line.partition("\t")
+        words.append(Word(row, form, tag if tab else None))
+    return words
+
+
+def _prefixed(path: Path, block: Block, match: re.Match[str]) -> list[Word]:
+    """`language:word TAB tag`; the word may hold colons of its own."""
+    words = []
+    for row, line in block:
+        prefixed, tab, tag = line.partition("\t")
+        _, colon, form = prefixed.partition(":")
+        if not colon or not tab:
+            raise refuse(path, row, "a word must be `language:word`, a tab and a tag", line)
+        words.append(Word(row, form, tag))
+    return words
+
+
+def _indexed(path: Path, block: Block, match: re.Match[str]) -> list[Word]:
+    """`index TAB word TAB tag`, the index from 0."""
+    words = []
+    for i, (row, line) in enumerate(block):
+        columns = line.split("\t")
+        if len(columns) != 3 or columns[0] != str(i):
+            raise refuse(path, row, f"a word must be its index {i}, the word and a tag", line)
+        words.append(Word(row, columns[1], columns[2]))
+    return words
+
+
+def _conllu(path: Path, block: Block, match: re.Match[str]) -> list[Word]:
+    return surface_words(path, block, match["lang"])
+
+
+def _importer(name: str, pattern: str, data_set: _DataSet, parse: _Parse) -> Importer:
+    return Importer(name, pattern, partial(_read, data_set=data_set, parse=parse))
+
+
+IMPORTERS: tuple[Importer, ...] = (
+    _importer("UDPOS of XTREME", rf"udpos/{_SPLIT}-{_LANGUAGE}\.tsv", _UDPOS, _plain),
+    _importer("PAN-X of XTREME", rf"panx/{_SPLIT}-{_LANGUAGE}\.tsv", _PANX, _plain),
+    # XTREME's download renames `de/train` to `de-train`.
+    _importer("PAN-X", rf"(?:PAN-X|panx_dataset)/{_LANGUAGE}[/-]{_SPLIT}", _PANX, _prefixed),
+    _importer(
+        "WikiANN tests with labels",
+        rf"wikiann_labelled_test/{_LANGUAGE}/(?P<split>test)\.conllu",
+        _PANX,
+        _indexed,
+    ),
+    _importer(
+        "Universal Dependencies",
+        rf"UD_[^/]+/(?P<config>(?P<lang>[a-z]+)_[a-z0-9]+)-ud-{_SPLIT}\.conllu",
+        _UD,
+        _conllu,
+    ),
+)
