@@ -43,8 +43,8 @@ def plan_baseline_and_all(path: Path) -> None:
 
     sweep = load_sweep(path)
     facts = ModelFacts("/m", "w", "t", 12, 1)
-    data = {task.source.hub_id: "sha" for task in known_tasks()}
-    inventory = Inventory(dict.fromkeys(sweep.models, facts), "/d", data, Sizes())
+    data = {source.hub_id: "sha" for task in known_tasks() for source in task.sources}
+    inventory = Inventory(dict.fromkeys(sweep.models, facts), {}, data, Sizes())
     plans = example_plans(sweep, Planner(sweep, inventory, target_points(sweep)))
     assert "none" in plans
     assert any(isinstance(plan.encoder, Train) for plan in plans.values())
@@ -82,7 +82,9 @@ def test_the_page_on_adding_a_task_is_short_and_its_entry_works(tmp_path: Path) 
     parquet.write_table(
         pa.table({**rows, "label": ["same", "different", "different"]}), folder / "t.parquet"
     )
-    columns = load_rows(tmp_path, task, "test", "qaa", "0" * 64, tmp_path / "cache")
+    columns = load_rows(
+        {"me/paraphrase": folder}, task, "test", "qaa", "0" * 64, tmp_path / "cache"
+    )
     kind = kinds.get(task.kind)
     tokenizer = AutoTokenizer.from_pretrained(mini.encoder_path())
     encoded = kind.encode(columns, task, tokenizer, 32)
@@ -93,15 +95,14 @@ def test_the_page_on_adding_a_task_is_short_and_its_entry_works(tmp_path: Path) 
 def test_the_tree_names_every_module() -> None:
     tree = README.split("## The house")[1].split("```")[1]
     listed: set[str] = set()
-    package = ""
+    folders: list[str] = []
     for line in tree.splitlines():
         name = line.split()[0] if line.split() else ""
-        if line.startswith("  ") and not line.startswith("    ") and name.endswith("/"):
-            package = name
-        elif line.startswith("    ") and name.endswith(".py"):
-            listed.add(package + name)
-        elif line.startswith("  ") and name.endswith(".py"):
-            listed.add(name)
+        depth = (len(line) - len(line.lstrip())) // 2
+        if name.endswith("/"):
+            folders[depth:] = [name]
+        elif name.endswith(".py") and depth:
+            listed.add("".join(folders[1:depth]) + name)
     modules = {
         path.relative_to(ROOT / "xstilts").as_posix() for path in ROOT.glob("xstilts/**/*.py")
     }

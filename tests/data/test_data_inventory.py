@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from xstilts.data import inventory
-from xstilts.data.inventory import Hashes, count_rows, data_identity, model_facts
+from xstilts.data.inventory import Hashes, data_identity, model_facts
+from xstilts.data.sources import count_rows
 from xstilts.errors import ConfigError, DataError
 from xstilts.tasks import Source, Task
 
@@ -69,20 +70,20 @@ def test_identity_is_content_not_place(tmp_path: Path) -> None:
         (tmp_path / place / "toy/pairs/en").mkdir(parents=True)
         (tmp_path / place / "toy/pairs/README.md").write_text("readme")
         (tmp_path / place / "toy/pairs/en/train.parquet").write_text("rows")
-    one, two = (data_identity(tmp_path / p, "toy/pairs", hashes) for p in ("one", "two"))
+    one, two = (data_identity(tmp_path / p / "toy/pairs", hashes) for p in ("one", "two"))
     assert one == two
     # A file's content, a file's name, a new file: each is another data set.
     seen = {one}
     folder = tmp_path / "two/toy/pairs"
     (folder / "en/train.parquet").write_text("other rows")
-    seen.add(data_identity(tmp_path / "two", "toy/pairs", hashes))
+    seen.add(data_identity(tmp_path / "two" / "toy/pairs", hashes))
     (folder / "en/train.parquet").rename(folder / "en/test.parquet")
-    seen.add(data_identity(tmp_path / "two", "toy/pairs", hashes))
+    seen.add(data_identity(tmp_path / "two" / "toy/pairs", hashes))
     (folder / "more.parquet").write_text("rows")
-    seen.add(data_identity(tmp_path / "two", "toy/pairs", hashes))
+    seen.add(data_identity(tmp_path / "two" / "toy/pairs", hashes))
     assert len(seen) == 4
     with pytest.raises(DataError, match="toy/none"):
-        data_identity(tmp_path / "two", "toy/none", hashes)
+        data_identity(tmp_path / "two" / "toy/none", hashes)
 
 
 def test_facts_of_a_model(tiny_model: Path, tmp_path: Path) -> None:
@@ -169,16 +170,20 @@ def pairs(count: int) -> dict[str, list[Any]]:
     return {"premise": ["a"] * count, "hypothesis": ["b"] * count, "label": ["no"] * count}
 
 
+def count(root: Path, use: str, language: str) -> int:
+    return count_rows({"toy/pairs": root / "toy/pairs"}, TASK, use, language)
+
+
 def test_rows_are_counted_from_the_footers(tmp_path: Path, write_dataset: WriteDataset) -> None:
     configs = {"en": {"train": pairs(7), "test": pairs(3)}, "th": {"test": pairs(2)}}
     folder = write_dataset(tmp_path, "toy/pairs", configs)
-    assert count_rows(tmp_path, TASK, "train", "en") == 7
-    assert count_rows(tmp_path, TASK, "test", "en") == 3
-    assert count_rows(tmp_path, TASK, "test", "th") == 2
-    with pytest.raises(DataError, match=r"toy: toy/pairs\|th\|train is not declared"):
-        count_rows(tmp_path, TASK, "train", "th")
+    assert count(tmp_path, "train", "en") == 7
+    assert count(tmp_path, "test", "en") == 3
+    assert count(tmp_path, "test", "th") == 2
+    with pytest.raises(DataError, match=r"declares no split 'train' of a configuration 'th'"):
+        count(tmp_path, "train", "th")
     (folder / "th/test-00000-of-00001.parquet").unlink()
-    assert count_rows(tmp_path, TASK, "test", "th") == 0
+    assert count(tmp_path, "test", "th") == 0
 
 
 def test_rows_of_several_files_are_added(tmp_path: Path, write_dataset: WriteDataset) -> None:
@@ -187,7 +192,7 @@ def test_rows_of_several_files_are_added(tmp_path: Path, write_dataset: WriteDat
     shutil.copy(file, folder / "en/train-00001-of-00002.parquet")
     readme = folder / "README.md"
     readme.write_text(readme.read_text().replace("train-00000-of-00001", "train-*"))
-    assert count_rows(tmp_path, TASK, "train", "en") == 14
+    assert count(tmp_path, "train", "en") == 14
 
 
 def test_a_readme_may_list_its_files(tmp_path: Path, write_dataset: WriteDataset) -> None:
@@ -201,14 +206,14 @@ configs:
 ---
 """
     (folder / "README.md").write_text(header)
-    assert count_rows(tmp_path, TASK, "train", "en") == 10
+    assert count(tmp_path, "train", "en") == 10
 
 
 def test_a_damaged_data_set_is_a_data_error(tmp_path: Path, write_dataset: WriteDataset) -> None:
     folder = write_dataset(tmp_path, "toy/pairs", {"en": {"train": pairs(1)}})
     (folder / "en/train-00000-of-00001.parquet").write_bytes(b"no parquet")
     with pytest.raises(DataError, match="train-00000"):
-        count_rows(tmp_path, TASK, "train", "en")
+        count(tmp_path, "train", "en")
 
 
 @pytest.mark.parametrize("text", [None, "no header", "---\nconfigs: 3\n---\n", "---\n[\n---\n"])
@@ -217,7 +222,7 @@ def test_a_readme_must_declare_its_files(tmp_path: Path, text: str | None) -> No
     if text is not None:
         (tmp_path / "toy/pairs/README.md").write_text(text)
     with pytest.raises(DataError, match="README"):
-        count_rows(tmp_path, TASK, "train", "en")
+        count(tmp_path, "train", "en")
 
 
 def test_the_memory_is_json_that_lasts(tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ ROWS = Rows(
 )
 
 
+def encoder_at(storage: Path, root: Path, tokenizer: Any, sha: str) -> Encoder:
+    return Encoder(storage, {"toy/pairs": root / "toy/pairs"}, tokenizer, sha)
+
+
 @pytest.fixture
 def root(tmp_path: Path, write_dataset: WriteDataset, declare: Callable[[Task], Task]) -> Path:
     task = Task(
@@ -49,14 +53,14 @@ def root(tmp_path: Path, write_dataset: WriteDataset, declare: Callable[[Task], 
 
 
 def test_the_second_read_needs_no_source(root: Path, tmp_path: Path, tiny_tokenizer: Any) -> None:
-    first = Encoder(tmp_path, root, tiny_tokenizer, "t" * 64)
+    first = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64)
     english, thai = first.encoded(ROWS, "en"), first.encoded(ROWS, "th")
     assert english.examples["label"].to_pylist() == ["no", "yes"]
     assert english.features["label"].to_pylist() == [1, 0]
     assert english.features.num_rows == 2 and thai.features.num_rows == 1
     shutil.rmtree(root)
     shutil.rmtree(tmp_path / "cache")
-    again = Encoder(tmp_path, root, tiny_tokenizer, "t" * 64)
+    again = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64)
     for language, expected in (("en", english), ("th", thai)):
         read = again.encoded(ROWS, language)
         assert read.features.equals(expected.features)
@@ -83,7 +87,7 @@ def test_the_second_read_needs_no_source(root: Path, tmp_path: Path, tiny_tokeni
 def test_the_key_holds_what_shapes_the_rows(
     root: Path, tmp_path: Path, tiny_tokenizer: Any, changes: dict[str, Any]
 ) -> None:
-    encoder = Encoder(tmp_path, root, tiny_tokenizer, "t" * 64)
+    encoder = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64)
     encoder.encoded(ROWS, "en")
     before = set((tmp_path / "encoded").iterdir())
     encoder.encoded(replace(ROWS, **changes), "en")
@@ -93,8 +97,10 @@ def test_the_key_holds_what_shapes_the_rows(
 def test_another_tokenizer_encodes_anew(
     root: Path, tmp_path: Path, tiny_tokenizer: Any, tiny_bert_tokenizer: Any
 ) -> None:
-    one = Encoder(tmp_path, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
-    other = Encoder(tmp_path, root, tiny_bert_tokenizer, "b" * 64).encoded(ROWS, "en")
+    one = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    other = Encoder(
+        tmp_path, {"toy/pairs": root / "toy/pairs"}, tiny_bert_tokenizer, "b" * 64
+    ).encoded(ROWS, "en")
     assert not one.features["input_ids"].equals(other.features["input_ids"])
 
 
@@ -102,7 +108,7 @@ def test_other_row_counts_read_the_same_files(
     root: Path, tmp_path: Path, tiny_tokenizer: Any
 ) -> None:
     """Languages that a sweep adds leave the encoded rows of the others alone."""
-    encoder = Encoder(tmp_path, root, tiny_tokenizer, "t" * 64)
+    encoder = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64)
     encoder.encoded(ROWS, "en")
     before = set((tmp_path / "encoded").iterdir())
     encoder.encoded(replace(ROWS, rows=(("en", 2),)), "en")
@@ -112,8 +118,10 @@ def test_other_row_counts_read_the_same_files(
 def test_half_written_rows_are_encoded_again(
     root: Path, tmp_path: Path, tiny_tokenizer: Any
 ) -> None:
-    expected = Encoder(tmp_path, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    expected = Encoder(
+        tmp_path, {"toy/pairs": root / "toy/pairs"}, tiny_tokenizer, "t" * 64
+    ).encoded(ROWS, "en")
     (examples,) = (tmp_path / "encoded").glob("*.examples.arrow")
     examples.unlink()
-    again = Encoder(tmp_path, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    again = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
     assert again.examples.equals(expected.examples) and examples.exists()

@@ -23,6 +23,12 @@ FEATURES = {
 }
 
 
+def under(root: Path) -> dict[str, Path]:
+    """The folders of all toy data sets of a mirror."""
+    names = ("toy/pairs", "toy/tags", "toy/blank", "toy/none")
+    return {name: root / name for name in names}
+
+
 def pair_task(**changes: Any) -> Task:
     values: dict[str, Any] = {
         "name": "toy",
@@ -46,7 +52,7 @@ def pairs(*premises: str) -> dict[str, list[Any]]:
 
 
 def content_of(root: Path, memory: Path, hub_id: str = "toy/pairs") -> str:
-    return data_identity(root, hub_id, Hashes(memory))
+    return data_identity(root / hub_id, Hashes(memory))
 
 
 def configs_with(*premises: str) -> dict[str, dict[str, dict[str, list[Any]]]]:
@@ -63,15 +69,15 @@ def root(tmp_path: Path, write_dataset: WriteDataset) -> Path:
 
 
 def test_class_numbers_come_as_names(root: Path, tmp_path: Path) -> None:
-    rows = load_rows(root, pair_task(), "train", "en", "0" * 64, tmp_path / "cache")
+    rows = load_rows(under(root), pair_task(), "train", "en", "0" * 64, tmp_path / "cache")
     assert rows == {
         "premise": ["a", "b", "c"],
         "hypothesis": ["tea"] * 3,
         "label": ["yes", "no", "yes"],
     }
-    assert load_rows(root, pair_task(), "test", "th", "0" * 64, tmp_path / "cache")["premise"] == [
-        "ชา"
-    ]
+    assert load_rows(under(root), pair_task(), "test", "th", "0" * 64, tmp_path / "cache")[
+        "premise"
+    ] == ["ชา"]
 
 
 def test_class_numbers_in_lists_come_as_names(tmp_path: Path, write_dataset: WriteDataset) -> None:
@@ -83,7 +89,7 @@ def test_class_numbers_in_lists_come_as_names(tmp_path: Path, write_dataset: Wri
     write_dataset(tmp_path, "toy/tags", {"default": {"train": columns}}, features)
     source = Source("toy/tags", columns={"tags": "pos_tags"})
     task = pair_task(kind="tagging", source=source, labels=("VERB", "NOUN"))
-    rows = load_rows(tmp_path, task, "train", "en", "1" * 64, tmp_path / "cache")
+    rows = load_rows(under(tmp_path), task, "train", "en", "1" * 64, tmp_path / "cache")
     assert rows["tags"] == [["NOUN", "VERB"], []]
 
 
@@ -96,7 +102,7 @@ def test_a_class_that_is_blank_gets_no_name(tmp_path: Path, write_dataset: Write
     columns = {"label": [-1, 1], "pos_tags": [[-1, 0], [1]]}
     write_dataset(tmp_path, "toy/blank", {"default": {"train": columns}}, features)
     task = pair_task(source=Source("toy/blank"))
-    rows = load_rows(tmp_path, task, "train", "en", "2" * 64, tmp_path / "cache")
+    rows = load_rows(under(tmp_path), task, "train", "en", "2" * 64, tmp_path / "cache")
     assert rows == {"label": ["", "no"], "pos_tags": [["", "NOUN"], ["VERB"]]}
 
 
@@ -127,7 +133,9 @@ def test_columns_are_renamed_and_templates_filled() -> None:
 def test_a_missing_column_is_named(root: Path, tmp_path: Path, declared: str) -> None:
     source = Source("toy/pairs", config="{language}", columns={"label": declared})
     with pytest.raises(DataError, match=r"toy: toy/pairs has no column 'gold'; it has .*premise"):
-        load_rows(root, pair_task(source=source), "train", "en", "0" * 64, tmp_path / "cache")
+        load_rows(
+            under(root), pair_task(source=source), "train", "en", "0" * 64, tmp_path / "cache"
+        )
 
 
 @pytest.mark.parametrize(
@@ -143,14 +151,14 @@ def test_what_is_missing_is_named(
     root: Path, tmp_path: Path, task: Task, use: str, language: str, named: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        load_rows(root, task, use, language, "0" * 64, tmp_path / "cache")
+        load_rows(under(root), task, use, language, "0" * 64, tmp_path / "cache")
     assert named in str(caught.value) and str(caught.value).startswith("toy: ")
 
 
 def test_a_damaged_file_is_a_data_error(root: Path, tmp_path: Path) -> None:
     (root / "toy/pairs/en/train-00000-of-00001.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(DataError, match="toy/pairs"):
-        load_rows(root, pair_task(), "train", "en", "3" * 64, tmp_path / "cache")
+        load_rows(under(root), pair_task(), "train", "en", "3" * 64, tmp_path / "cache")
 
 
 def test_a_rewritten_mirror_gives_its_new_rows(
@@ -159,11 +167,11 @@ def test_a_rewritten_mirror_gives_its_new_rows(
     """`datasets` would return the old rows: its cache knows a folder by name alone."""
     task, cache, memory = pair_task(), tmp_path / "cache", tmp_path / "hashes.json"
     before = content_of(root, memory)
-    assert load_rows(root, task, "train", "en", before, cache)["premise"] == ["a", "b", "c"]
+    assert load_rows(under(root), task, "train", "en", before, cache)["premise"] == ["a", "b", "c"]
     write_dataset(root, "toy/pairs", configs_with("x", "y", "z"), FEATURES)
     after = content_of(root, memory)
     assert after != before
-    assert load_rows(root, task, "train", "en", after, cache)["premise"] == ["x", "y", "z"]
+    assert load_rows(under(root), task, "train", "en", after, cache)["premise"] == ["x", "y", "z"]
 
 
 def test_mirrors_of_one_folder_name_keep_their_rows(
@@ -178,15 +186,17 @@ def test_mirrors_of_one_folder_name_keep_their_rows(
     for _ in range(2):
         for root, premises in expected.items():
             content = content_of(root, memory)
-            assert load_rows(root, task, "train", "en", content, cache)["premise"] == premises
+            assert (
+                load_rows(under(root), task, "train", "en", content, cache)["premise"] == premises
+            )
 
 
 def test_files_of_a_data_set(root: Path) -> None:
-    names = [path.relative_to(root).as_posix() for path in dataset_files(root, "toy/pairs")]
+    names = [path.relative_to(root).as_posix() for path in dataset_files(root / "toy/pairs")]
     assert names == [
         "toy/pairs/README.md",
         *(f"toy/pairs/en/{split}-00000-of-00001.parquet" for split in ("test", "train")),
         "toy/pairs/th/test-00000-of-00001.parquet",
     ]
-    with pytest.raises(DataError, match="toy/none: no such data set under"):
-        list(dataset_files(root, "toy/none"))
+    with pytest.raises(DataError, match=r"toy/none: no such data set under"):
+        list(dataset_files(root / "toy/none"))

@@ -25,8 +25,12 @@ FACTS = ModelFacts("/models/mini", "weights", "tokenizer", num_layers=12, num_by
 
 INVENTORY = Inventory(
     models={"mini": FACTS},
-    data_root="/mirror",
-    data={task.source.hub_id: f"sha of {task.name}" for task in known_tasks()},
+    folders={},
+    data={
+        source.hub_id: f"sha of {source.hub_id}"
+        for task in known_tasks()
+        for source in task.sources
+    },
     rows={
         row_key(task, use, language): NUM_ROWS[use]
         for task in known_tasks()
@@ -227,7 +231,11 @@ def test_cell_of_a_target_does_not_hang_on_the_other_targets() -> None:
 
 
 def test_place_and_names_of_the_inputs_do_not_count_but_their_content_does() -> None:
-    moved = replace(INVENTORY, data_root="/elsewhere", models={"mini": replace(FACTS, path="/x")})
+    moved = replace(
+        INVENTORY,
+        folders={"xstilts/mini_nli": "/elsewhere"},
+        models={"mini": replace(FACTS, path="/x")},
+    )
     assert stages_of(plan("nli", inventory=moved)) == stages_of(plan("nli"))
     for models, data in (
         ({"mini": replace(FACTS, weights="other")}, INVENTORY.data),

@@ -73,6 +73,8 @@ def changes_of(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, value / 2
     elif isinstance(value, int):
         yield place, value + 1
+    elif value is None:
+        yield place, 1
     else:
         raise AssertionError(f"{place}: no change known for {value!r}")
 

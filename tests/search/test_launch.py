@@ -17,7 +17,7 @@ from xstilts.run.places import Places
 from xstilts.search.launch import _concurrency, is_complete, prepared
 from xstilts.search.preflight import check_resources, check_storage
 
-INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, "/d", {"xstilts/a": "sha"}, {})
+INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, {"xstilts/a": "sha"}, {})
 
 
 def make_sweep(trials: int = 1, **changes: Any) -> Sweep:
@@ -80,7 +80,7 @@ def test_changed_inputs_are_refused(tmp_path: Path) -> None:
             prepared(make_sweep(), places, changed),
         ):
             pass
-    moved = replace(INVENTORY, data_root="/moved")
+    moved = replace(INVENTORY, folders={"xstilts/a": "/moved"})
     with prepared(make_sweep(), places, moved):
         pass
 

@@ -41,7 +41,7 @@ def make_planner(space: dict[str, Any], trials: int, seeds: list[int]) -> Planne
         for use in task.splits:
             for language in task.languages_of(use):
                 rows[row_key(task, use, language)] = 10
-    inventory = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, "/d", data, rows)
+    inventory = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, data, rows)
     return Planner(sweep, inventory, target_points(sweep))
 
 

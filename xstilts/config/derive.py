@@ -68,9 +68,10 @@ def selected_targets(sweep: Sweep) -> tuple[Task, ...]:
 
 def languages_of(sweep: Sweep, target: Task) -> tuple[str, ...]:
     """The languages in which a sweep evaluates a target."""
+    languages = target.languages_of(sweep.evaluation.split)
     if sweep.languages == "all":
-        return target.languages
-    return tuple(language for language in target.languages if language in sweep.languages)
+        return languages
+    return tuple(language for language in languages if language in sweep.languages)
 
 
 def _parameter(

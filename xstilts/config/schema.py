@@ -24,15 +24,17 @@ class Model(BaseModel):
 
 
 class ModelSpec(Model):
-    """A pretrained encoder: a folder that `from_pretrained` reads, or `builtin:mini`."""
+    """A pretrained encoder: a folder that `from_pretrained` reads, an id of the Hub, or
+    `builtin:mini`. A revision is resolved to its commit once."""
 
     path: Annotated[str, Field(min_length=1)]
+    revision: Annotated[str, Field(min_length=1)] = "main"
 
 
 class DataSpec(Model):
-    """Where the data sets are: a folder in the layout of the Hub, or `builtin:mini`."""
+    """Where the data sets are: the Hub (null), a folder in its layout, or `builtin:mini`."""
 
-    root: Annotated[str, Field(min_length=1)]
+    root: Annotated[str, Field(min_length=1)] | None = None
 
 
 class BudgetSpec(Model):
@@ -125,6 +127,13 @@ class ParameterSpec(Model):
         """The step of the rates."""
         return float(self.step or 0.125)
 
+    def values(self) -> list[Any]:
+        """All values of a choice or of an int."""
+        if self.choice is not None:
+            return list(self.choice)
+        assert self.int_ is not None, "a float has no list of values"
+        return list(range(self.int_[0], self.int_[1] + 1, int(self.step or 1)))
+
     def dimension(self) -> Choice | Float | Int:
         """The dimension that this declares; a simplex needs its tasks and is built by `check`."""
         if self.choice is not None:
@@ -165,9 +174,13 @@ class SearchSpec(Model):
 
 
 class EvaluationSpec(Model):
-    """Which labels score the trials: the test sets, or the dev sets of every language."""
+    """Which labels score the trials: the test sets, or the dev sets of every language.
+
+    `examples` caps the rows of each language; what is scored so is no official figure.
+    """
 
     split: Literal["test", "validation"] = "test"
+    examples: PositiveInt | None = None
 
 
 class ObjectiveSpec(Model):
@@ -204,7 +217,7 @@ class Sweep(Model):
     benchmark: Literal["mini", "custom"]
     recipe: str
     models: Annotated[dict[PlainName, ModelSpec], Field(min_length=1)]
-    data: DataSpec
+    data: DataSpec = DataSpec()
     intermediates: dict[PlainName, IntermediateSpec] = {}
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
     languages: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all"

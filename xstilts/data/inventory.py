@@ -1,4 +1,4 @@
-"""Take the inventory: hash weights, tokenizers and data sets, count rows. Imports no torch.
+"""Identities of inputs: weights, tokenizers, data sets, by the sha256 of files. Imports no torch.
 
 Hashes are remembered by path, size and time of change, so that a second launch reads nothing.
 """
@@ -9,15 +9,10 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
-import yaml
-
 from xstilts.data.sources import dataset_files
-from xstilts.errors import ConfigError, DataError, Problem
+from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json, sha256_of, sha256_of_file, write_json
-from xstilts.plan.inventory import ModelFacts, row_key
-from xstilts.tasks import Task
+from xstilts.plan.inventory import ModelFacts
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 TOKENIZER_FILES = (
@@ -97,55 +92,10 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
     )
 
 
-def data_identity(root: Path, hub_id: str, hashes: Hashes) -> str:
+def data_identity(folder: Path, hashes: Hashes) -> str:
     """Identity of one data set: all its files, by name and content.
 
     Raises:
         DataError: there is no such data set.
     """
-    return hashes.of_files(root, dataset_files(root, hub_id))
-
-
-def count_rows(root: Path, task: Task, use: str, language: str) -> int:
-    """Rows of one use in one language, from the Parquet footers; 0 where a file is absent.
-
-    Raises:
-        DataError: the data set's README does not declare the configuration or the split.
-    """
-    folder = root / task.source.hub_id
-    config, split = task.source.config_of(language), task.splits[use]
-    patterns = declared_files(folder).get((config, split))
-    if patterns is None:
-        raise DataError(
-            f"{task.name}: {row_key(task, use, language)} is not declared in the README of {folder}"
-        )
-    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
-    try:
-        return sum(parquet.read_metadata(path).num_rows for path in paths)
-    except (OSError, pa.ArrowInvalid) as error:
-        names = ", ".join(map(str, paths))
-        raise DataError(f"{task.name}: one of {names} is no Parquet file: {error}") from error
-
-
-def declared_files(folder: Path) -> dict[tuple[str, str], list[str]]:
-    """The file patterns that a data set's README declares, by configuration and split.
-
-    Raises:
-        DataError: there is no README, or its header does not parse.
-    """
-    try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
-        header = yaml.safe_load(text.split("---")[1])
-        return {
-            (str(config["config_name"]), str(entry["split"])): [
-                str(path) for path in _listed(entry["path"])
-            ]
-            for config in header["configs"]
-            for entry in config["data_files"]
-        }
-    except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise DataError(f"{folder}: README.md does not declare its data files ({error})") from error
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
+    return hashes.of_files(folder, dataset_files(folder))

@@ -7,52 +7,142 @@ a cache folder of its own; the content's sha256 is the caller's to know.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from xstilts.data.mirror import declared_files
 from xstilts.errors import DataError
-from xstilts.tasks import Task
+from xstilts.tasks import Slice, Source, Task
 
 _FORMATTER = string.Formatter()
 
+Folders = Mapping[str, Path]
+"""Where each data set lies, by its Hub id."""
+
 
 def load_rows(
-    root: Path, task: Task, use: str, language: str, content: str, cache: Path
+    folders: Folders,
+    task: Task,
+    use: str,
+    language: str,
+    content: str,
+    cache: Path,
+    limit: int | None = None,
 ) -> dict[str, list[Any]]:
     """The columns of one use of a task in one language, under the names that its kind reads.
 
     Labels that a data set stores as class numbers come as their names.
 
     Args:
-        root: the folder that holds `<hub id>/`.
-        content: sha256 of the data set's files; names the cache folder.
+        content: identity of the data set; names the cache folder.
         cache: where caches may be written.
+        limit: how many rows to take at most: a sample, the same in every language of parallel data.
 
     Raises:
         DataError: the data set, the configuration or the split is not there or cannot be read.
     """
     import datasets  # imported late: its import takes a second that most processes need not pay
 
-    source, split = task.source, task.splits[use]
+    wanted = task.slice_of(use)
+    source = wanted.source or task.source
     config = source.config_of(language)
+    folder = folders[source.hub_id]
     datasets.disable_progress_bars()
     try:
         loaded = datasets.load_dataset(
-            str(root / source.hub_id), config, split=split, cache_dir=str(cache / content[:16])
+            str(folder), config, split=wanted.split, cache_dir=str(cache / content[:16])
         )
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
-            f"{task.name}: cannot read {source.hub_id}, configuration {config}, split {split}, "
-            f"under {root}: {error}"
+            f"{task.name}: cannot read {source.hub_id}, configuration {config}, split "
+            f"{wanted.split}, in {folder}: {error}"
         ) from error
+    if wanted.filter:
+        column = _filtered_by(wanted)
+        loaded = loaded.select(_kept(folders, wanted, list(loaded[column])))
+    loaded = loaded.select(sample(len(loaded), limit))
     columns = {name: _plain(loaded, name) for name in loaded.column_names}
-    renamed = rename(columns, task)
-    _check_labels(renamed, task)
+    renamed = rename(columns, task, source)
+    _check_labels(renamed, task, source)
     return renamed
 
 
-def _check_labels(columns: dict[str, list[Any]], task: Task) -> None:
+def sample(num_rows: int, limit: int | None) -> list[int]:
+    """Positions of at most `limit` rows, in their order: those with the lowest sha256."""
+    if limit is None or limit >= num_rows:
+        return list(range(num_rows))
+    ranked = sorted(range(num_rows), key=lambda i: sha256(str(i).encode()).digest())
+    return sorted(ranked[:limit])
+
+
+def count_rows(folders: Folders, task: Task, use: str, language: str) -> int:
+    """Rows of one use in one language, from the Parquet footers where no row is left out.
+
+    Raises:
+        DataError: the data set's README does not declare the configuration or the split.
+    """
+    wanted = task.slice_of(use)
+    source = wanted.source or task.source
+    config = source.config_of(language)
+    if wanted.filter:
+        values = _column(folders, source, config, wanted.split, _filtered_by(wanted))
+        return len(_kept(folders, wanted, values))
+    paths = _parquet_files(folders, source, config, wanted.split)
+    try:
+        return sum(parquet.read_metadata(path).num_rows for path in paths)
+    except (OSError, pa.ArrowInvalid) as error:
+        names = ", ".join(map(str, paths))
+        raise DataError(f"{task.name}: one of {names} is no Parquet file: {error}") from error
+
+
+def _filtered_by(wanted: Slice) -> str:
+    held_out = wanted.only or wanted.without
+    if held_out:
+        return held_out.column
+    assert wanted.unlike
+    return wanted.unlike[2]
+
+
+def _kept(folders: Folders, wanted: Slice, values: Sequence[str]) -> list[int]:
+    """Positions of the rows that a slice keeps, by their values in the column that decides."""
+    if wanted.only:
+        return [i for i, value in enumerate(values) if wanted.only.holds(value)]
+    if wanted.without:
+        return [i for i, value in enumerate(values) if not wanted.without.holds(value)]
+    assert wanted.unlike
+    source, split, column = wanted.unlike
+    others = set(_column(folders, source, source.config, split, column))
+    return [i for i, value in enumerate(values) if value not in others]
+
+
+def _column(folders: Folders, source: Source, config: str, split: str, column: str) -> list[str]:
+    paths = _parquet_files(folders, source, config, split)
+    try:
+        tables = [parquet.read_table(path, columns=[column]) for path in paths]
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise DataError(f"{source.hub_id}: cannot read its column {column!r}: {error}") from error
+    return [value for table in tables for value in table[column].to_pylist()]
+
+
+def _parquet_files(folders: Folders, source: Source, config: str, split: str) -> list[Path]:
+    folder = folders[source.hub_id]
+    declared = declared_files(folder)
+    if (config, split) not in declared:
+        known = sorted({known for known, _ in declared})
+        raise DataError(
+            f"{source.hub_id}: {folder} declares no split {split!r} of a configuration "
+            f"{config!r}; it has {', '.join(known[:20])}"
+        )
+    patterns = declared[config, split]
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
+
+
+def _check_labels(columns: dict[str, list[Any]], task: Task, source: Source) -> None:
     """Refuse a label that the task does not declare, naming its row."""
     if not task.labels:
         return
@@ -63,13 +153,15 @@ def _check_labels(columns: dict[str, list[Any]], task: Task) -> None:
             # A blank label is what published test sets have; it is never trained on or scored.
             if label != "" and label not in known:
                 raise DataError(
-                    f"{task.name}: row {i} of {task.source.hub_id} has the label {label!r}; "
+                    f"{task.name}: row {i} of {source.hub_id} has the label {label!r}; "
                     f"the task declares {', '.join(task.labels)}"
                 )
 
 
-def rename(columns: dict[str, list[Any]], task: Task) -> dict[str, list[Any]]:
-    """Columns under the names that the kind reads, as the task's source declares.
+def rename(
+    columns: dict[str, list[Any]], task: Task, source: Source | None = None
+) -> dict[str, list[Any]]:
+    """Columns under the names that the kind reads, as the source (the task's) declares.
 
     A declaration is a column's name, or a template such as `{ctx_b} {endings}`; a template over a
     list gives a list.
@@ -77,13 +169,14 @@ def rename(columns: dict[str, list[Any]], task: Task) -> dict[str, list[Any]]:
     Raises:
         DataError: a declared column is missing.
     """
+    source = source or task.source
     renamed = dict(columns)
-    for name, declared in task.source.columns.items():
+    for name, declared in source.columns.items():
         fields = [field for _, field, _, _ in _FORMATTER.parse(declared) if field]
         absent = [field for field in fields or [declared] if field not in columns]
         if absent:
             raise DataError(
-                f"{task.name}: {task.source.hub_id} has no column {absent[0]!r}; "
+                f"{task.name}: {source.hub_id} has no column {absent[0]!r}; "
                 f"it has {', '.join(sorted(columns))}"
             )
         if fields:
@@ -118,15 +211,15 @@ def _plain(loaded: Any, name: str) -> list[Any]:
     return values
 
 
-def dataset_files(root: Path, hub_id: str) -> Iterator[Path]:
-    """The files of one data set in a folder, sorted.
+def dataset_files(folder: Path) -> Iterator[Path]:
+    """The files of one data set, sorted.
 
     Raises:
-        DataError: there is no such data set.
+        DataError: there is no such folder.
     """
-    folder = root / hub_id
     if not folder.is_dir():
-        raise DataError(f"{hub_id}: no such data set under {root}")
+        name = f"{folder.parent.name}/{folder.name}"
+        raise DataError(f"{name}: no such data set under {folder.parents[1]}")
     yield from sorted(
         path
         for path in folder.rglob("*")

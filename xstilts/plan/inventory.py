@@ -26,10 +26,11 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Models by their name in the sweep; data sets by Hub id; rows by `hub_id|config|split`."""
+    """Models by their name in the sweep; folders and identities of data sets by Hub id; rows by
+    `row_key`."""
 
     models: Mapping[str, ModelFacts]
-    data_root: str
+    folders: Mapping[str, str]
     data: Mapping[str, str]
     rows: Mapping[str, int]
 
@@ -45,7 +46,7 @@ class Inventory:
         }
         return {
             "models": models,
-            "data_root": self.data_root,
+            "folders": dict(self.folders),
             "data": dict(self.data),
             "rows": dict(self.rows),
         }
@@ -54,10 +55,12 @@ class Inventory:
     def from_json(cls, value: Mapping[str, Any]) -> Inventory:
         """The inventory that `to_json` wrote."""
         models = {name: ModelFacts(**facts) for name, facts in value["models"].items()}
-        return cls(models, value["data_root"], value["data"], value["rows"])
+        return cls(models, value["folders"], value["data"], value["rows"])
 
 
 def row_key(task: Task, use: str, language: str) -> str:
     """The key of `Inventory.rows`."""
-    source = task.source
-    return f"{source.hub_id}|{source.config_of(language)}|{task.splits[use]}"
+    wanted = task.slice_of(use)
+    source = wanted.source or task.source
+    key = f"{source.hub_id}|{source.config_of(language)}|{wanted.split}"
+    return f"{key}|{wanted.filter}" if wanted.filter else key

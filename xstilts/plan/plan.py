@@ -19,7 +19,7 @@ from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.mixture import allocate, num_examples, shares_of
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
-from xstilts.tasks import Task, lookup
+from xstilts.tasks import Slice, Task, lookup
 from xstilts.tasks.task import KINDS
 
 RETRIEVAL_LAYERS = {12: 8, 24: 14}
@@ -127,8 +127,36 @@ class Planner:
         layer = None
         if task.kind == "retrieval":
             layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
-        rows = self._rows(task, split, languages, max_length)
+        rows = self._rows(task, split, languages, max_length, self.sweep.evaluation.examples)
         return Evaluate(parent, rows, split, layer, self.precision)
+
+    def rows_needed(self) -> list[Rows]:
+        """All rows that trials of the sweep may read, whatever is proposed."""
+        needed: dict[Rows, None] = {}
+        for spec in self.sweep.intermediates.values():
+            for task in map(lookup, spec.tasks):
+                for length in self._lengths("intermediate", task.name):
+                    needed[self._rows(task, "train", _train_languages(task, spec), length)] = None
+                    if "dev" in task.splits:
+                        needed[self._rows(task, "dev", (task.train_language,), length)] = None
+        split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
+        for target in map(lookup, self.sweep.targets):
+            for length in self._lengths("target", target.name):
+                for use in ("train", "dev"):
+                    if use in target.splits:
+                        needed[self._rows(target, use, (target.train_language,), length)] = None
+                languages = languages_of(self.sweep, target)
+                needed[self._rows(target, split, languages, length, limit)] = None
+        return list(needed)
+
+    def _lengths(self, phase: str, task: str) -> list[int]:
+        """The values of `max_length` that a task's stages may have."""
+        search = self.sweep.search
+        declared = [search.encoder.space.get(f"{phase}.max_length")]
+        if phase == "target":
+            declared.append(search.target.space.get("max_length"))
+        searched = [value for spec in declared if spec for value in spec.values()]
+        return searched or [self._recipe(phase, task, {}).max_length]
 
     def _intermediate(
         self, parent: Pretrained, name: str, point: Point, seed: int
@@ -192,18 +220,36 @@ class Planner:
         shares = tuple(weight / sum(weights) for weight in weights)
         return Part(train, dev, examples, recipe.batch_size, shares)
 
-    def _rows(self, task: Task, use: str, languages: tuple[str, ...], max_length: int) -> Rows:
-        counts = tuple((x, self.inventory.rows_of(task, use, x)) for x in languages)
+    def _rows(
+        self,
+        task: Task,
+        use: str,
+        languages: tuple[str, ...],
+        max_length: int,
+        limit: int | None = None,
+    ) -> Rows:
+        sizes = ((x, self.inventory.rows_of(task, use, x)) for x in languages)
+        counts = tuple((x, size if limit is None else min(size, limit)) for x, size in sizes)
         return Rows(
             task=task.name,
             use=use,
-            source=self.inventory.data[task.source.hub_id],
+            source=self._identity(task.slice_of(use)),
             rows=counts,
             task_version=task.version,
             encoding_version=KINDS[task.kind],
             labels=task.labels,
             max_length=max_length,
+            limit=limit,
         )
+
+    def _identity(self, wanted: Slice) -> str:
+        """Identity of the data that a slice is cut from, and of the cut."""
+        assert wanted.source is not None
+        own = self.inventory.data[wanted.source.hub_id]
+        if not wanted.filter:
+            return own
+        others = [self.inventory.data[wanted.unlike[0].hub_id]] if wanted.unlike else []
+        return sha256_of([own, wanted.filter, *others])
 
     def _recipe(self, phase: str, task: str, overrides: Mapping[str, Any]) -> StageRecipe:
         return self.recipe.for_task(phase, task, overrides)

@@ -14,7 +14,7 @@ from typing import Any
 from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
 
-VERSION = 1
+VERSION = 2
 """Version of what stages compute; raise it when equal inputs give other results."""
 
 RUNTIME_ONLY = frozenset({"path", "label", "model"})
@@ -22,7 +22,10 @@ RUNTIME_ONLY = frozenset({"path", "label", "model"})
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one use of a task: which data set by content, which languages, how many of each."""
+    """Rows of one use of a task: which data set by content, which languages, how many of each.
+
+    `limit` is the cap of rows a language, None for all of them.
+    """
 
     task: str
     use: str
@@ -32,6 +35,7 @@ class Rows:
     encoding_version: int
     labels: tuple[str, ...]
     max_length: int
+    limit: int | None = None
 
     @property
     def num_rows(self) -> int:

@@ -3,25 +3,32 @@
 <storage>/stages/            the store, shared by all sweeps
 <storage>/sweeps/<name>/     sweep.json, inventory.json, study.journal, trials/, report/
 <storage>/mlflow.db          runs of all sweeps, where no server is named
+<storage>/hub/               what was fetched from the Hub, at resolved commits
 <storage>/cache, encoded     rows as `datasets` and the tokenizers left them
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from xstilts import mini
-from xstilts.config.schema import Sweep
-from xstilts.data.inventory import Hashes, count_rows, data_identity, model_facts
+from xstilts.config.derive import languages_of
+from xstilts.config.schema import ModelSpec, Sweep
+from xstilts.data.hub import Hub
+from xstilts.data.inventory import Hashes, data_identity, model_facts
+from xstilts.data.sources import count_rows
 from xstilts.errors import ConfigError, DataError, Problem
+from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory, row_key
 from xstilts.plan.plan import check_rows
-from xstilts.tasks import Task, lookup
+from xstilts.tasks import Source, Task, lookup
 
 BUILTIN = "builtin:mini"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 SWEEP, INVENTORY, TARGET_POINTS = "sweep.json", "inventory.json", "target_points.json"
 """What defines a launched sweep, in its folder."""
 
@@ -59,41 +66,96 @@ class Places:
 
 
 def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> Inventory:
-    """Identity and size of every input; builds the miniature benchmark where a sweep names it.
+    """Identity and size of every input; builds the miniature benchmark where a sweep names it,
+    and fetches from the Hub what is not there yet.
 
     Raises:
-        ConfigError: a folder that the sweep names is missing or incomplete, or has no rows.
+        ConfigError: an input that the sweep names is missing or incomplete, or has no rows.
     """
     base = base or Path.cwd()
     hashes = Hashes(places.storage / "cache" / "hashes.json")
+    hub = Hub(places.storage / "hub")
     models = {}
     problems: list[Problem] = []
     for name, spec in sweep.models.items():
-        folder = mini.encoder_path() if spec.path == BUILTIN else (base / spec.path).resolve()
+        where = f"models.{name}.path"
         try:
-            models[name] = model_facts(folder, f"models.{name}.path", hashes)
+            models[name] = model_facts(_model_folder(spec, base, hub), where, hashes)
         except ConfigError as error:
             problems += error.problems
-    root = build_mini(places.storage) if sweep.data.root == BUILTIN else base / sweep.data.root
-    root = root.resolve()
+        except DataError as error:
+            problems.append(Problem(where, f"no such folder here; {error}"))
+    folders: dict[str, Path] = {}
     data: dict[str, str] = {}
+    for source, wanted in _wanted(sweep):
+        try:
+            if sweep.data.root is None:
+                fetched = hub.dataset(source.hub_id, source.revision, wanted, source.instead)
+                folders[source.hub_id] = fetched.folder
+                data[source.hub_id] = sha256_of([source.hub_id, fetched.commit])
+            else:
+                folder = _root(sweep.data.root, places, base) / source.hub_id
+                data[source.hub_id] = data_identity(folder, hashes)
+                folders[source.hub_id] = folder
+        except DataError as error:
+            problems.append(Problem("data.root", str(error), repair=source.instead))
     rows: dict[str, int] = {}
     for task in _tasks(sweep):
-        try:
-            if task.source.hub_id not in data:
-                data[task.source.hub_id] = data_identity(root, task.source.hub_id, hashes)
-            for use in task.splits:
-                for language in task.languages_of(use):
-                    key = row_key(task, use, language)
-                    rows[key] = count_rows(root, task, use, language)
-        except DataError as error:
-            problems.append(Problem("data.root", str(error)))
+        if any(source.hub_id not in folders for source in task.sources):
+            continue  # said above
+        for use, language in _uses(sweep, task):
+            try:
+                rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
+            except DataError as error:
+                problems.append(Problem("data.root", str(error)))
     hashes.save()
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
-    inventory = Inventory(models, str(root), data, rows)
+    names = {hub_id: str(folder) for hub_id, folder in folders.items()}
+    inventory = Inventory(models, names, data, rows)
     check_rows(sweep, inventory)
     return inventory
+
+
+def _model_folder(spec: ModelSpec, base: Path, hub: Hub) -> Path:
+    """The folder of a model: the package's own, one that is there, or one fetched from the Hub."""
+    if spec.path == BUILTIN:
+        return mini.encoder_path()
+    folder = (base / spec.path).expanduser().resolve()
+    if not folder.is_dir() and _HUB_ID.fullmatch(spec.path):
+        return hub.model(spec.path, spec.revision).folder
+    return folder
+
+
+def _root(root: str, places: Places, base: Path) -> Path:
+    return build_mini(places.storage) if root == BUILTIN else (base / root).expanduser().resolve()
+
+
+def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:
+    """The configurations and splits that a sweep reads, by the data set that has them."""
+    wanted: dict[str, tuple[Source, dict[tuple[str, str], None]]] = {}
+
+    def need(source: Source, config: str, split: str) -> None:
+        wanted.setdefault(source.hub_id, (source, {}))[1][config, split] = None
+
+    for task in _tasks(sweep):
+        for use, language in _uses(sweep, task):
+            rows = task.slice_of(use)
+            source = rows.source or task.source
+            need(source, source.config_of(language), rows.split)
+            if rows.unlike:
+                need(rows.unlike[0], rows.unlike[0].config, rows.unlike[1])
+    return [(source, list(pairs)) for source, pairs in wanted.values()]
+
+
+def _uses(sweep: Sweep, task: Task) -> list[tuple[str, str]]:
+    """The uses and languages of a task that a sweep reads."""
+    trained = [
+        (use, x) for use in ("train", "dev") if use in task.splits for x in task.languages_of(use)
+    ]
+    if task.name not in sweep.targets:
+        return trained
+    return [*trained, *((sweep.evaluation.split, x) for x in languages_of(sweep, task))]
 
 
 def build_mini(storage: Path) -> Path:

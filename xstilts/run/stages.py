@@ -58,9 +58,9 @@ class Workshop:
         """Encoded rows and vocabulary of a model's tokenizer."""
         if facts.tokenizer not in self._encoders:
             tokenizer = models.load_tokenizer(Path(facts.path))
-            root = Path(self.inventory.data_root)
+            folders = {name: Path(folder) for name, folder in self.inventory.folders.items()}
             self._encoders[facts.tokenizer] = Encoder(
-                self.storage, root, tokenizer, facts.tokenizer
+                self.storage, folders, tokenizer, facts.tokenizer
             )
             self._vocabularies[facts.tokenizer] = Vocabulary.of(tokenizer)
         return self._encoders[facts.tokenizer], self._vocabularies[facts.tokenizer]

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from xstilts.config.schema import Sweep
-from xstilts.errors import ConfigError, Problem
+from xstilts.errors import ConfigError, Problem, StageError
 from xstilts.files import Lease, read_json, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 JOURNAL = "study.journal"
 MAX_FAILURES = 3
 """How often Tune restarts a trial whose process was killed; a trial's own failure is a result."""
+
+RAY_STARTS = 3
+"""How often a Ray of our own is started before giving up."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -130,7 +133,7 @@ def run_trials(launch: Launch, address: str | None = None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         check_resources(launch.sweep, [_machine()])
-        ray.init(
+        _start_ray(
             address="local",
             num_cpus=len(os.sched_getaffinity(0)),
             include_dashboard=False,
@@ -171,6 +174,22 @@ def run_trials(launch: Launch, address: str | None = None) -> None:
         tuner.fit()
     finally:
         ray.shutdown()
+
+
+def _start_ray(**arguments: Any) -> None:
+    """Start Ray here; a busy machine may need more than the half minute that Ray waits."""
+    import ray
+
+    for attempt in range(1, RAY_STARTS + 1):
+        try:
+            ray.init(**arguments)
+            return
+        except Exception as error:  # Ray raises a plain one
+            ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+            logger.warning("Ray did not start in time (attempt %d of %d)", attempt, RAY_STARTS)
+    raise StageError("Ray does not start on this machine; is it overloaded? Try again later.")
 
 
 def _node_types() -> list[dict[str, float]]:

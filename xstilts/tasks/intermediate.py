@@ -2,13 +2,77 @@
 
 from __future__ import annotations
 
-from xstilts.tasks.task import Source, Task
+from xstilts.tasks.task import Slice, Source, Task
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 MINI_LANGUAGES = ("en", "qaa", "qab", "qac", "qad", "qae", "qaf")
 TRAIN_AND_DEV = {"train": "train", "dev": "validation"}
 
+XTREME_LANGUAGES = (
+    *("af", "ar", "bg", "bn", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr", "he", "hi"),
+    *("hu", "id", "it", "ja", "jv", "ka", "kk", "ko", "ml", "mr", "ms", "my", "nl", "pt", "ru"),
+    *("sw", "ta", "te", "th", "tl", "tr", "ur", "vi", "yo", "zh"),
+)
+
+MNLI = Source("nyu-mll/glue", config="mnli")
+SQUAD = Source("rajpurkar/squad", config="plain_text")
+XQUAD_ENGLISH = Source("google/xquad", config="xquad.en")
+SQUAD_DEV = Slice("validation", unlike=(XQUAD_ENGLISH, "validation", "context"))
+"""SQuAD's dev set without the paragraphs that XQuAD translates."""
+
 ENTRIES = (
+    Task(
+        name="mnli",
+        kind="pair",
+        source=MNLI,
+        languages=("en",),
+        splits={"train": "train", "dev": "validation_matched"},
+        labels=NLI_LABELS,
+        metrics=("accuracy",),
+        family="mnli",
+        description="entailment between sentences of ten genres",
+    ),
+    Task(
+        name="hellaswag",
+        kind="choice",
+        # ActivityNet's endings go on with ctx_b, WikiHow's ctx_b is empty.
+        source=Source(
+            "Rowan/hellaswag", columns={"prompt": "{ctx_a}", "choices": "{ctx_b} {endings}"}
+        ),
+        languages=("en",),
+        splits=TRAIN_AND_DEV,
+        metrics=("accuracy",),
+        description="which of four endings goes on",
+    ),
+    Task(
+        name="squad_v1",
+        kind="span",
+        source=SQUAD,
+        languages=("en",),
+        splits={"train": "train", "dev": SQUAD_DEV},
+        metrics=("exact_match", "f1"),
+        family="squad",
+        description="questions whose answer is a span of a Wikipedia paragraph",
+    ),
+    Task(
+        name="squad_v2",
+        kind="span",
+        source=Source("rajpurkar/squad_v2", config="squad_v2"),
+        languages=("en",),
+        splits={"train": "train", "dev": SQUAD_DEV},
+        metrics=("exact_match", "f1"),
+        family="squad",
+        description="SQuAD v1.1 and questions without an answer",
+    ),
+    Task(
+        name="mlm",
+        kind="mlm",
+        source=Source("wikimedia/wikipedia", config="20231101.{language}"),
+        languages=XTREME_LANGUAGES,
+        splits={"train": "train"},
+        metrics=(),
+        description="masked-language modelling on Wikipedia",
+    ),
     Task(
         name="mini_nli",
         kind="pair",

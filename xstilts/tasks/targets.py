@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xstilts.tasks.intermediate import MINI_LANGUAGES, NLI_LABELS
-from xstilts.tasks.task import Source, Task
+from xstilts.tasks.intermediate import MINI_LANGUAGES, MNLI, NLI_LABELS, SQUAD, XTREME_LANGUAGES
+from xstilts.tasks.task import HeldOut, Slice, Source, Task
 
 TRAIN_DEV_TEST = {
     "train": "train",
@@ -16,7 +16,137 @@ UPOS = (
     *("PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"),
 )
 
+ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+
+# Articles of SQuAD's training set that select for the QA targets: its dev set has the paragraphs
+# that XQuAD translates.
+SQUAD_HELD_OUT = HeldOut("title", percent=5)
+
+# Languages of the Tatoeba data set under their ISO 639-3 codes.
+TATOEBA = {
+    "af": "afr",
+    "ar": "ara",
+    "bg": "bul",
+    "bn": "ben",
+    "de": "deu",
+    "el": "ell",
+    "es": "spa",
+    "et": "est",
+    "eu": "eus",
+    "fa": "pes",
+    "fi": "fin",
+    "fr": "fra",
+    "he": "heb",
+    "hi": "hin",
+    "hu": "hun",
+    "id": "ind",
+    "it": "ita",
+    "ja": "jpn",
+    "jv": "jav",
+    "ka": "kat",
+    "kk": "kaz",
+    "ko": "kor",
+    "ml": "mal",
+    "mr": "mar",
+    "nl": "nld",
+    "pt": "por",
+    "ru": "rus",
+    "sw": "swh",
+    "ta": "tam",
+    "te": "tel",
+    "th": "tha",
+    "tl": "tgl",
+    "tr": "tur",
+    "ur": "urd",
+    "vi": "vie",
+    "zh": "cmn",
+}
+
 ENTRIES = (
+    Task(
+        name="xnli",
+        kind="pair",
+        source=Source("facebook/xnli", config="{language}"),
+        languages=(
+            *("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur"),
+            *("vi", "zh"),
+        ),
+        splits={**TRAIN_DEV_TEST, "train": Slice("train", MNLI)},
+        labels=NLI_LABELS,
+        metrics=("accuracy",),
+        group="classification",
+        family="mnli",
+        description="entailment in 15 languages; trained on MNLI",
+    ),
+    Task(
+        name="udpos",
+        kind="tagging",
+        source=Source(
+            "xtreme/udpos",
+            config="{language}",
+            columns={"tags": "pos_tags"},
+            instead="the Hub's copy (google/xtreme) mixes in historical languages and splits fused "
+            "words; import the folder udpos of XTREME's download with `xstilts data import`",
+        ),
+        languages=tuple(
+            language
+            for language in XTREME_LANGUAGES
+            if language not in ("bn", "jv", "ka", "ml", "ms", "my", "sw")
+        ),
+        splits=TRAIN_DEV_TEST,
+        lacks={"validation": ("kk", "th", "tl", "yo")},
+        labels=UPOS,
+        metrics=("f1",),
+        group="tagging",
+        description="universal parts of speech in 33 languages, words as XTREME cuts them",
+    ),
+    Task(
+        name="panx",
+        kind="tagging",
+        source=Source("google/xtreme", config="PAN-X.{language}", columns={"tags": "ner_tags"}),
+        languages=XTREME_LANGUAGES,
+        splits=TRAIN_DEV_TEST,
+        labels=ENTITIES,
+        metrics=("f1",),
+        group="tagging",
+        description="persons, organisations and places in 40 languages",
+    ),
+    Task(
+        name="xquad",
+        kind="span",
+        source=Source("google/xquad", config="xquad.{language}"),
+        languages=("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"),
+        splits={
+            "train": Slice("train", SQUAD, without=SQUAD_HELD_OUT),
+            "dev": Slice("train", SQUAD, only=SQUAD_HELD_OUT),
+            # The one set there is serves both uses; nothing is ever selected on it.
+            "validation": "validation",
+            "test": "validation",
+        },
+        metrics=("exact_match", "f1"),
+        group="qa",
+        family="squad",
+        description="SQuAD's questions in 11 languages; trained on SQuAD v1.1",
+    ),
+    Task(
+        name="tatoeba",
+        kind="retrieval",
+        source=Source(
+            "google/xtreme",
+            config="tatoeba.{language}",
+            names=TATOEBA,
+            # The Hub's sentences end in a line feed, which a template strips.
+            columns={
+                "source_sentence": "{source_sentence}",
+                "target_sentence": "{target_sentence}",
+            },
+        ),
+        languages=tuple(TATOEBA),
+        splits={"validation": "validation", "test": "validation"},
+        metrics=("accuracy",),
+        group="retrieval",
+        description="the English translation of a sentence among up to 1,000",
+    ),
     Task(
         name="mini_xnli",
         kind="pair",
@@ -58,6 +188,6 @@ ENTRIES = (
         splits={"validation": "validation", "test": "validation"},
         metrics=("accuracy",),
         group="retrieval",
-        description="the English translation of a sentence among 300",
+        description="the English translation of a sentence among 200",
     ),
 )

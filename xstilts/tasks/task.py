@@ -6,7 +6,8 @@ A new task is one entry in `intermediate.py` or `targets.py`; constructing it ch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 KINDS = {"pair": 1, "choice": 1, "tagging": 1, "span": 1, "retrieval": 1, "mlm": 1}
 """Names of the kinds, as `xstilts.kinds.get` knows them, with the version of their encoding.
@@ -22,18 +23,64 @@ GROUPS = ("classification", "tagging", "qa", "retrieval")
 class Source:
     """Where a task's rows are: a data set in the layout of the Hugging Face Hub.
 
-    `config` and the split names may hold `{language}`. `columns` maps the names that the kind
-    reads to the names in the files, where they differ.
+    `config` may hold `{language}`, and `names` says what the data set calls a language where that
+    is not its code. `columns` maps the names that the kind reads to the names in the files, where
+    they differ. `instead` is set where the Hub has no copy or a wrong one: why, and which original
+    files to import.
     """
 
     hub_id: str
     config: str = "default"
     revision: str = "main"
     columns: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    instead: str = ""
 
     def config_of(self, language: str) -> str:
         """The configuration that holds one language."""
-        return self.config.format(language=language)
+        return self.config.format(language=self.names.get(language, language))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A share of a split's groups: those whose name's sha256 is below `percent` of its range.
+
+    So the choice is the same everywhere, and a group is whole: all questions of an article.
+    """
+
+    column: str
+    percent: int
+
+    def holds(self, group: str) -> bool:
+        """Whether a group is among those held out."""
+        return int(sha256(group.encode()).hexdigest()[:8], 16) % 100 < self.percent
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The rows of one use: a split of a source (None: the task's own), and which of its rows.
+
+    `only` keeps the groups held out, `without` drops them. `unlike` drops rows whose value in its
+    column stands in that split of another data set: selection must not see what is scored.
+    """
+
+    split: str
+    source: Source | None = None
+    only: HeldOut | None = None
+    without: HeldOut | None = None
+    unlike: tuple[Source, str, str] | None = None  # source, split, column
+
+    @property
+    def filter(self) -> str:
+        """What the slice leaves out, in words; empty if it is the whole split."""
+        if self.only:
+            return f"{self.only.percent}% of {self.only.column}s"
+        if self.without:
+            return f"without {self.without.percent}% of {self.without.column}s"
+        if self.unlike:
+            source, split, column = self.unlike
+            return f"without any {column} of {source.hub_id} {split}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +88,10 @@ class Task:
     """One data set as an intermediate or a target.
 
     `splits` maps the uses `train`, `dev` (selection, training language) and `test`, `validation`
-    (what `evaluation.split` names) to split names of the source; a use that is absent does not
-    exist. `metrics` are the names of the kind's metrics that make up the score, 0-100 each; their
-    mean is the task's score (EM and F1 for QA, one metric elsewhere). `family` names data sets
+    (what `evaluation.split` names) to split names of the source, or to slices; a use that is absent
+    does not exist. `lacks` names languages that a use has no rows for. `metrics` are the names of
+    the kind's metrics that make up the score, 0-100 each; their mean is the task's score (EM and
+    F1 for QA, one metric elsewhere). `family` names data sets
     that share their training data, so that overlap of an intermediate with a target shows.
     """
 
@@ -51,7 +99,7 @@ class Task:
     kind: str
     source: Source
     languages: tuple[str, ...]
-    splits: Mapping[str, str]
+    splits: Mapping[str, str | Slice]
     metrics: tuple[str, ...]
     labels: tuple[str, ...] = ()
     train_language: str = "en"
@@ -60,6 +108,7 @@ class Task:
     family: str | None = None
     description: str = ""
     version: int = 1
+    lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"
@@ -80,5 +129,20 @@ class Task:
     def languages_of(self, use: str) -> tuple[str, ...]:
         """The languages whose rows a use reads: the training language for `train` and `dev`."""
         if self.kind == "mlm" or use not in ("train", "dev"):
-            return self.languages
+            absent = self.lacks.get(use, ())
+            return tuple(language for language in self.languages if language not in absent)
         return (self.train_language,)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every data set that a use of the task reads."""
+        slices = [self.slice_of(use) for use in self.splits]
+        found = [rows.source or self.source for rows in slices]
+        return (*found, *(rows.unlike[0] for rows in slices if rows.unlike))
+
+    def slice_of(self, use: str) -> Slice:
+        """The rows of a use, its source filled in."""
+        declared = self.splits[use]
+        if isinstance(declared, str):
+            return Slice(declared, self.source)
+        return replace(declared, source=declared.source or self.source)

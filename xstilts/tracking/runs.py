@@ -103,8 +103,11 @@ def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
     }
     if record["collapsed"]:
         tags["collapsed"] = ", ".join(record["collapsed"])
-    if record["missing"]:
-        tags["noncomparable"] = "; ".join(record["missing"])
+    reasons = list(record["missing"])
+    if sweep.evaluation.examples:
+        reasons.append(f"subsampled: {sweep.evaluation.examples} rows a language")
+    if reasons:
+        tags["noncomparable"] = "; ".join(reasons)
     if record["error"]:
         tags["error"] = record["error"][-4000:]
     return tags

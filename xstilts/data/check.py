@@ -1,0 +1,73 @@
+"""What a mirror has for the tasks of the catalogue. Reads READMEs and footers, no rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xstilts.data.mirror import declared_files
+from xstilts.data.sources import Folders, count_rows
+from xstilts.errors import ConfigError, DataError, Problem
+from xstilts.tasks import Task, known_tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows of one use of a task: in how many `of` its languages."""
+
+    task: str
+    use: str
+    num_rows: int
+    num_languages: int
+    of: int
+    remark: str
+
+
+def check_mirror(root: Path) -> list[Found]:
+    """Every use of every task that the mirror has any rows for, in the catalogue's order.
+
+    Raises:
+        ConfigError: the folder holds no data set.
+    """
+    datasets = [path.parent for path in sorted(root.glob("*/*/README.md"))]
+    if not datasets:
+        rule = "is no mirror: it holds no <owner>/<name>/README.md"
+        repair = "import original files with `xstilts data import`"
+        raise ConfigError([Problem("--root", rule, f'"{root}"', repair)])
+    folders = {path.relative_to(root).as_posix(): path for path in datasets}
+    return [
+        found
+        for task in known_tasks()
+        for use in task.splits
+        if (found := _check(folders, task, use)).num_languages
+    ]
+
+
+def _check(folders: Folders, task: Task, use: str) -> Found:
+    wanted = task.slice_of(use)
+    source = wanted.source or task.source
+    languages = task.languages_of(use)
+    present = declared_files(folders[source.hub_id]) if source.hub_id in folders else {}
+    counts: dict[str, int] = {}
+    remarks = []
+    for language in languages:
+        if (source.config_of(language), wanted.split) not in present:
+            continue
+        try:
+            counts[language] = count_rows(folders, task, use, language)
+        except (DataError, KeyError):
+            # A slice may need a second data set, to leave out what that one has.
+            remarks.append(f"needs {wanted.filter}")
+    missing = [language for language in languages if language not in counts]
+    if missing and counts:
+        remarks.append(f"without {' '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}")
+    elif wanted.filter and counts:
+        remarks.append(wanted.filter)
+    return Found(
+        task=task.name,
+        use=use,
+        num_rows=sum(counts.values()),
+        num_languages=len(counts),
+        of=len(languages),
+        remark="; ".join(dict.fromkeys(remarks)),
+    )

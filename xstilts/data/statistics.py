@@ -1,0 +1,74 @@
+"""What a tokenizer makes of rows: tokens a word, unknown tokens, rows that are cut.
+
+A language that needs many tokens a word, or has unknown ones, is one the encoder hardly read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from xstilts.data.sources import sample
+from xstilts.kinds.kind import Encoded, Rows
+from xstilts.tasks import Task
+
+# The columns whose text is in the language of the rows, by kind; Tatoeba's targets are English.
+_TEXTS = {
+    "pair": ("premise", "hypothesis"),
+    "choice": ("prompt",),
+    "tagging": ("tokens",),
+    "span": ("question", "context"),
+    "retrieval": ("source_sentence",),
+    "mlm": ("text",),
+}
+# Kinds whose sequences lose what is over the limit; the others are split into pieces or windows.
+_CUT = frozenset({"pair", "choice", "retrieval", "mlm"})
+_SAMPLE = 1000
+
+
+def statistics(
+    columns: Rows, task: Task, tokenizer: Any, max_length: int, encoded: Encoded
+) -> dict[str, float]:
+    """Figures of encoded rows.
+
+    `rows`, `sequences` and `tokens` count all. On a sample of 1,000 rows: `fertility`, tokens a
+    word, words being what blanks separate (so it says little where a script has none, as in
+    Chinese and Thai) or a tagged row's tokens; `unknown`, percent of the tokens; `cut`, percent of
+    the rows that lose tokens at `max_length`.
+    """
+    names = _TEXTS[task.kind]
+    chosen = sample(len(columns[names[0]]), _SAMPLE)
+    num_tokens = [0] * len(chosen)
+    num_words = num_unknown = 0
+    for name in names:
+        texts = [columns[name][i] for i in chosen]
+        for i, (ids, words) in enumerate(_tokenise(texts, tokenizer)):
+            num_tokens[i] += len(ids)
+            num_words += words
+            num_unknown += sum(token == tokenizer.unk_token_id for token in ids)
+    total = sum(num_tokens)
+    room = max_length - tokenizer.num_special_tokens_to_add(pair=len(names) > 1)
+    num_cut = sum(count > room for count in num_tokens) if task.kind in _CUT else 0
+    return {
+        "rows": encoded.examples.num_rows,
+        "sequences": encoded.features.num_rows,
+        "tokens": _count(encoded.features["input_ids"].to_pylist()),
+        "fertility": total / max(num_words, 1),
+        "unknown": 100 * num_unknown / max(total, 1),
+        "cut": 100 * num_cut / max(len(chosen), 1),
+    }
+
+
+def _tokenise(texts: Sequence[Any], tokenizer: Any) -> list[tuple[list[int], int]]:
+    """The token ids and the number of words of each text, or list of words."""
+    if not texts:
+        return []
+    are_words = not isinstance(texts[0], str)
+    texts = [list(text) for text in texts] if are_words else list(texts)
+    ids = tokenizer(texts, add_special_tokens=False, is_split_into_words=are_words)["input_ids"]
+    sizes = [len(text) if are_words else len(text.split()) for text in texts]
+    return list(zip(ids, sizes, strict=True))
+
+
+def _count(values: Sequence[Any]) -> int:
+    return sum(_count(v) if v and isinstance(v[0], list) else len(v) for v in values)

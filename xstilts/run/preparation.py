@@ -1,0 +1,108 @@
+"""Prepare a sweep: encode once, in parallel, every row that its trials may read.
+
+What is prepared lies under the storage by content, so a second call does nothing and trials only
+map it into memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from xstilts.data.prepare import Encoder
+from xstilts.plan.inventory import Inventory, ModelFacts
+from xstilts.plan.plan import Planner
+from xstilts.plan.stage import Rows
+from xstilts.training.model import load_tokenizer
+
+PARALLEL_ROWS = 50_000
+"""Fewer rows than that are encoded by the trials that need them before a pool has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The rows of one use of a task in one language, for one model's tokenizer."""
+
+    model: str
+    rows: Rows
+    language: str
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows the language has."""
+        return dict(self.rows.rows)[self.language]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that is done, and what it told of its rows."""
+
+    job: Job
+    statistics: dict[str, float]
+
+
+def jobs_of(planner: Planner) -> list[Job]:
+    """Everything that trials of the sweep may read; tokenizers that are equal count once."""
+    models = {facts.tokenizer: name for name, facts in planner.inventory.models.items()}
+    return [
+        Job(model, rows, language)
+        for model in models.values()
+        for rows in planner.rows_needed()
+        for language, count in rows.rows
+        if count
+    ]
+
+
+def missing_jobs(jobs: list[Job], storage: Path, inventory: Inventory) -> list[Job]:
+    """The jobs whose rows are not encoded yet."""
+
+    def is_ready(job: Job) -> bool:
+        facts = inventory.models[job.model]
+        return Encoder(storage, {}, None, facts.tokenizer).is_ready(job.rows, job.language)
+
+    return [job for job in jobs if not is_ready(job)]
+
+
+def prepare(
+    jobs: list[Job],
+    storage: Path,
+    inventory: Inventory,
+    processes: int,
+    on_done: Callable[[Prepared], None] = lambda prepared: None,
+) -> list[Prepared]:
+    """Encode what is not encoded yet; what all jobs tell of their rows, in their order.
+
+    Raises:
+        DataError: rows cannot be read.
+        StageError: a tokenizer cannot be loaded.
+    """
+    done: dict[Job, Prepared] = {}
+    folders = {name: Path(folder) for name, folder in inventory.folders.items()}
+    context = multiprocessing.get_context("spawn")
+    # The largest first, so that no process is left with a long one in the end.
+    ordered = sorted(jobs, key=lambda job: -job.num_rows)
+    with ProcessPoolExecutor(max(1, min(processes, len(jobs))), mp_context=context) as pool:
+        futures = {
+            pool.submit(_encode, storage, folders, inventory.models[job.model], job): job
+            for job in ordered
+        }
+        try:
+            for future in as_completed(futures):
+                prepared = Prepared(futures[future], future.result())
+                done[prepared.job] = prepared
+                on_done(prepared)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [done[job] for job in jobs]
+
+
+def _encode(
+    storage: Path, folders: dict[str, Path], facts: ModelFacts, job: Job
+) -> dict[str, float]:
+    tokenizer = load_tokenizer(Path(facts.path))
+    encoder = Encoder(storage, folders, tokenizer, facts.tokenizer)
+    return encoder.statistics(job.rows, job.language)
