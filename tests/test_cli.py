@@ -206,7 +206,7 @@ def test_original_files_become_a_mirror_that_can_be_checked(tmp_path: Path) -> N
     ]
     (folder / "dev-de.tsv").write_text("Eins.\tZwei.\tperhaps\r\n", newline="")
     broken = call("data", "import", str(folder.parent), "--root", root)
-    assert broken.exit_code == 1 and "dev-de.tsv:1" in broken.output
+    assert broken.exit_code == 2 and "dev-de.tsv:1" in broken.output
     nothing = call("data", "check", "--root", str(tmp_path / "download"))
     assert nothing.exit_code == 2 and "--root: is no mirror" in nothing.output
 

@@ -43,7 +43,12 @@ def plan_baseline_and_all(path: Path) -> None:
 
     sweep = load_sweep(path)
     facts = ModelFacts("/m", "w", "t", 12, 1)
-    data = {source.hub_id: "sha" for task in known_tasks() for source in task.sources}
+    data = {
+        source.hub_id: "sha"
+        for task in known_tasks()
+        for use in task.splits
+        for source in task.sources_of(use)
+    }
     inventory = Inventory(dict.fromkeys(sweep.models, facts), {}, data, Sizes())
     plans = example_plans(sweep, Planner(sweep, inventory, target_points(sweep)))
     assert "none" in plans

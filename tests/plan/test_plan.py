@@ -29,7 +29,8 @@ INVENTORY = Inventory(
     data={
         source.hub_id: f"sha of {source.hub_id}"
         for task in known_tasks()
-        for source in task.sources
+        for use in task.splits
+        for source in task.sources_of(use)
     },
     rows={
         row_key(task, use, language): NUM_ROWS[use]

@@ -49,13 +49,19 @@ def data_import(
 ) -> None:
     """Write original files of data sets into a mirror that sweeps read under `data.root`."""
     from xstilts.data.importers import import_folder
+    from xstilts.errors import DataError
 
-    with err.status("reading") as status:
-        report = import_folder(
-            source,
-            root,
-            lambda name, number, total: status.update(f"{number} of {total} files: {name}"),
-        )
+    try:
+        with err.status("reading") as status:
+            report = import_folder(
+                source,
+                root,
+                lambda name, number, total: status.update(f"{number} of {total} files: {name}"),
+            )
+    except DataError as error:
+        # The originals are the command's input, and nothing was written.
+        err.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
     if as_json:
         print_json(
             {

@@ -43,28 +43,14 @@ def prepare(
     missing = missing_jobs(jobs, places.storage, inventory)
     rows = sum(job.num_rows for job in missing)
     if check:
-        state = {
-            "rows": rows,
-            "missing": [f"{j.rows.task} {j.rows.use} {j.language}" for j in missing],
-        }
         if as_json:
-            print_json(state)
+            print_json({"rows": rows, "missing": [_names(job) for job in missing]})
         else:
             out.print(f"{len(missing)} of {len(jobs)} parts are missing, {rows:,} rows")
         raise typer.Exit(1 if missing else 0)
     done, seconds = prepare_all(jobs, places.storage, inventory)
     if as_json:
-        print_json(
-            [
-                {
-                    "task": d.job.rows.task,
-                    "use": d.job.rows.use,
-                    "language": d.job.language,
-                    **d.statistics,
-                }
-                for d in done
-            ]
-        )
+        print_json([{**_names(prepared.job), **prepared.statistics} for prepared in done])
         return
     out.print(statistics_table(done))
     rate = f", {rows / max(seconds, 1e-9):,.0f} rows a second" if missing else ""

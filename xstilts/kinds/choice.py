@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xstilts.kinds.kind import (
+    IGNORED,
     Batch,
     Encoded,
     Rows,
@@ -46,7 +47,7 @@ class Choice:
             name: [column[i * width : (i + 1) * width] for i in range(count)]
             for name, column in sequence_columns(encoding).items()
         }
-        labels = [int(label) for label in rows["label"]]
+        labels = [IGNORED if label in ("", -1) else int(label) for label in rows["label"]]
         features = {"example": range(count), **groups, "label": labels}
         examples = {"id": [str(i) for i in range(count)], "label": labels}
         return Encoded(pa.table(features), pa.table(examples))

@@ -154,6 +154,20 @@ def label_ids(rows: Rows, task: Task) -> list[int]:
     return [positions.get(label, IGNORED) for label in rows["label"]]
 
 
+def is_labelled(examples: pa.Table) -> bool:
+    """Whether the gold of any example was published; test sets often come without theirs.
+
+    A blank label is "" or `IGNORED`, a blank answer an empty list; retrieval's gold is the order.
+    """
+    for name in ("label", "tags", "answers"):
+        if name in examples.column_names:
+            values = examples[name].to_pylist()
+            if any(isinstance(value, list) for value in values):
+                values = [item for value in values for item in value]
+            return any(value not in ("", IGNORED) for value in values)
+    return True
+
+
 class SequenceHead(nn.Module):
     """Dropout, dense, tanh, dropout, linear on the first token, as jiant's classification head."""
 

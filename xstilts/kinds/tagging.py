@@ -43,7 +43,9 @@ class Tagging:
             for first, last in _pieces(sizes, max_length - _num_special(tokenizer)):
                 pieces["example"].append(i)
                 pieces["words"].append(_without_void(tokens[first:last], sizes, first, tokenizer))
-                pieces["labels"].append([positions_of[tag] for tag in tags[first:last]])
+                pieces["labels"].append(
+                    [positions_of.get(tag, IGNORED) for tag in tags[first:last]]
+                )
         encoding = tokenizer(
             pieces["words"], is_split_into_words=True, truncation=True, max_length=max_length
         )

@@ -101,9 +101,9 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
             problems.append(Problem("data.root", str(error), repair=source.instead))
     rows: dict[str, int] = {}
     for task in _tasks(sweep):
-        if any(source.hub_id not in folders for source in task.sources):
-            continue  # said above
         for use, language in _uses(sweep, task):
+            if any(source.hub_id not in folders for source in task.sources_of(use)):
+                continue  # said above
             try:
                 rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
             except DataError as error:

@@ -22,7 +22,7 @@ import torch
 
 from xstilts import kinds
 from xstilts.data.prepare import Encoder
-from xstilts.kinds.kind import Vocabulary
+from xstilts.kinds.kind import Vocabulary, is_labelled
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint
 from xstilts.run.predictions import write_predictions
@@ -128,7 +128,8 @@ class Workshop:
             predictions, _ = predict(
                 net, encoded, task, vocabulary, precision=stage.precision, layer=stage.layer
             )
-            scores[language] = kinds.get(task.kind).score(predictions, encoded.examples, task)
+            if is_labelled(encoded.examples):
+                scores[language] = kinds.get(task.kind).score(predictions, encoded.examples, task)
             counts[language] = encoded.examples.num_rows
             write_predictions(folder, task, stage.split, language, predictions, encoded.examples)
             progress(i / len(stage.rows.rows))

@@ -133,12 +133,11 @@ class Task:
             return tuple(language for language in self.languages if language not in absent)
         return (self.train_language,)
 
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """Every data set that a use of the task reads."""
-        slices = [self.slice_of(use) for use in self.splits]
-        found = [rows.source or self.source for rows in slices]
-        return (*found, *(rows.unlike[0] for rows in slices if rows.unlike))
+    def sources_of(self, use: str) -> tuple[Source, ...]:
+        """The data sets that a use reads: that of its rows, and one whose rows it leaves out."""
+        rows = self.slice_of(use)
+        own = rows.source or self.source
+        return (own, rows.unlike[0]) if rows.unlike else (own,)
 
     def slice_of(self, use: str) -> Slice:
         """The rows of a use, its source filled in."""
