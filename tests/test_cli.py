@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -245,3 +246,23 @@ def test_prepare_encodes_once_and_trials_read_what_it_wrote(tmp_path: Path) -> N
     assert call("run", file, "--seed", "0").exit_code == 0
     # The trial found all that it read.
     assert set((tmp_path / "runs/encoded").iterdir()) == set(encoded)
+
+
+def test_mlm_from_a_model_without_lm_head_is_refused_before_anything(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    from transformers import AutoModel
+
+    shutil.copytree(tiny_model, tmp_path / "bare")
+    AutoModel.from_pretrained(tiny_model).save_pretrained(tmp_path / "bare")
+    mix = {"tasks": ["mini_nli", "mini_mlm"], "budget": {"examples": 64}}
+    file = sweep_file(
+        tmp_path,
+        models={"bare": {"path": str(tmp_path / "bare")}},
+        intermediates={"mix": {**mix, "rates": {"mini_nli": 1, "mini_mlm": 1}}},
+        search={},
+    )
+    result = call("run", file)
+    assert result.exit_code == 2
+    assert 'intermediates.mix.tasks: "mini_mlm" needs a model with its' in result.output
+    assert "models.bare" in result.output

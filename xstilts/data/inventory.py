@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from xstilts.data.sources import dataset_files
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json, sha256_of, sha256_of_file, write_json
@@ -89,7 +91,26 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         tokenizer=hashes.of_files(folder, tokenizer),
         num_layers=num_layers,
         num_bytes=sum(path.stat().st_size for path in weights),
+        has_lm_head=_has_lm_head(weights),
     )
+
+
+LM_HEADS = ("lm_head.", "cls.predictions.", "lm_predictions.", "vocab_transform.", "decoder.")
+"""How the names of an LM head's weights begin: XLM-R, BERT, DeBERTa, DistilBERT, ModernBERT."""
+
+
+def _has_lm_head(weights: Iterable[Path]) -> bool:
+    """Whether weights hold an LM head, by their names; a pickle is not opened, so it may."""
+    for path in weights:
+        if path.suffix != ".safetensors":
+            return True
+        try:
+            with safe_open(path, framework="numpy") as stored:
+                if any(name.startswith(LM_HEADS) for name in stored.keys()):  # noqa: SIM118
+                    return True
+        except SafetensorError:
+            return True  # a damaged file is refused by whoever loads it
+    return False
 
 
 def data_identity(folder: Path, hashes: Hashes) -> str:

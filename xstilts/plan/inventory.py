@@ -15,13 +15,15 @@ from xstilts.tasks import Task
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """A pretrained model: where it lies, what it contains. `num_bytes` is the weights' size."""
+    """A pretrained model: where it lies, what it contains. `num_bytes` is the weights' size;
+    `has_lm_head` whether they hold a head that MLM can go on with."""
 
     path: str
     weights: str
     tokenizer: str
     num_layers: int
     num_bytes: int
+    has_lm_head: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.sources import count_rows
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import sha256_of
-from xstilts.plan.inventory import Inventory, row_key
+from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import check_rows
 from xstilts.tasks import Source, Task, lookup
 
@@ -85,6 +86,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
             problems += error.problems
         except DataError as error:
             problems.append(Problem(where, f"no such folder here; {error}"))
+    problems += _without_lm_head(sweep, models)
     folders: dict[str, Path] = {}
     data: dict[str, str] = {}
     for source, wanted in _wanted(sweep):
@@ -115,6 +117,20 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     inventory = Inventory(models, names, data, rows)
     check_rows(sweep, inventory)
     return inventory
+
+
+def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
+    """MLM goes on from the pretrained head; a fresh one would only hurt the encoder."""
+    for name, spec in sweep.intermediates.items():
+        for task in map(lookup, spec.tasks):
+            for model, facts in models.items():
+                if task.kind == "mlm" and not facts.has_lm_head:
+                    yield Problem(
+                        f"intermediates.{name}.tasks",
+                        f'"{task.name}" needs a model with its pretrained LM head',
+                        f'models.{model}, whose weights have none ("{facts.path}")',
+                        "take the checkpoint of the masked language model, or drop the task",
+                    )
 
 
 def _model_folder(spec: ModelSpec, base: Path, hub: Hub) -> Path:
