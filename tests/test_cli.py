@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from xstilts.cli import app
 from xstilts.data.mirror import Split, write_dataset
 from xstilts.mini import hub
+from xstilts.run import preparation
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
@@ -212,23 +213,38 @@ def test_original_files_become_a_mirror_that_can_be_checked(tmp_path: Path) -> N
     assert nothing.exit_code == 2 and "--root: is no mirror" in nothing.output
 
 
-def test_prepare_encodes_once_and_trials_read_what_it_wrote(tmp_path: Path) -> None:
-    root = tmp_path / "mirror"
-    columns = {"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [0, 1]}
-    features = hub.PAIR_FEATURES
-    rows = [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+@pytest.fixture
+def toy_sweep(tmp_path: Path) -> str:
+    """A sweep over two pairs in each split, in two lengths."""
+    rows = [{"premise": "a", "hypothesis": "b", "label": label} for label in (0, 1)]
+    splits = [
+        Split("en", split, hub.PAIR_FEATURES, rows) for split in ("train", "validation", "test")
     ]
-    splits = [Split("en", split, features, rows) for split in ("train", "validation", "test")]
-    write_dataset(root / "xstilts/mini_xnli", splits, "toy")
-    file = sweep_file(
+    write_dataset(tmp_path / "mirror/xstilts/mini_xnli", splits, "toy")
+    return sweep_file(
         tmp_path,
-        data={"root": str(root)},
+        data={"root": str(tmp_path / "mirror")},
         intermediates={},
         targets=["mini_xnli"],
         languages=["en"],
+        seeds=[0],
         search={"target": {"space": {"max_length": {"choice": [16, 32]}}}},
     )
+
+
+@pytest.mark.ray
+def test_a_sweep_with_much_to_encode_does_it_first(
+    tmp_path: Path, toy_sweep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "PARALLEL_ROWS", 0)
+    result = call("sweep", toy_sweep)
+    assert result.exit_code == 0, result.output
+    # Trials write no figures: the pool encoded all six parts.
+    assert len(list((tmp_path / "runs/encoded").glob("*.json"))) == 6
+
+
+def test_prepare_encodes_once_and_trials_read_what_it_wrote(tmp_path: Path, toy_sweep: str) -> None:
+    file = toy_sweep
     missing = call("prepare", file, "--check", "--json")
     assert missing.exit_code == 1
     # Three uses in each of two lengths.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -46,22 +47,25 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         server.kill()
 
 
-def ask(storage: Path, endpoint: str, *calls: list[Any]) -> list[Any]:
-    """What calls of `Hub` give in a fresh process: folder and commit, or the error's text."""
+def python(endpoint: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A Python process that takes the endpoint for the Hub."""
     environment = {
         **{key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"},
         "HF_ENDPOINT": endpoint,
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(storage), json.dumps(calls)],
-        env=environment,
-        check=True,
-        text=True,
-        stdout=subprocess.PIPE,
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, check=False, text=True, capture_output=True
     )
-    return json.loads(done.stdout)
+
+
+def ask(storage: Path, endpoint: str, *calls: list[Any]) -> list[Any]:
+    """What calls of `Hub` give in a fresh process: folder and commit, or the error's text."""
+    done = python(endpoint, "-c", SCRIPT, str(storage), json.dumps(calls))
+    assert done.returncode == 0, done.stderr
+    found: list[Any] = json.loads(done.stdout)
+    return found
 
 
 def requests(root: Path) -> list[str]:
@@ -128,12 +132,12 @@ def test_what_is_wrong_is_said(
         endpoint,
         ["dataset", "toy/none", "main", [["en", "train"]]],
         ["dataset", "toy/pairs", "main", [["th", "train"]]],
-        ["dataset", "toy/scripted", "main", [["en", "train"]], "import the folder `toy`"],
+        ["dataset", "toy/scripted", "main", [["en", "train"]]],
         ["dataset", "toy/pairs", "v9", [["en", "train"]]],
     )
     assert absent.startswith("toy/none: the Hub has no dataset of that name")
     assert "no split 'train' of a configuration 'th'" in split and "it has" in split
-    assert "only a loading script" in script and "import the folder `toy`" in script
+    assert "only a loading script" in script and "`xstilts data import`" in script
     assert "no such revision" in revision
 
 
@@ -149,3 +153,45 @@ def test_without_a_network_what_was_fetched_is_enough(
     )
     assert again == fetched
     assert "cannot be reached" in more and "xstilts data import" in more
+
+
+SWEEP = """
+name: from-the-hub
+benchmark: custom
+recipe: mini
+models: {tiny: {path: toy/encoder}}
+targets: [%s]
+languages: [en]
+search: {target: {space: {epochs: {choice: [1]}}}}
+storage: %s
+"""
+
+
+def test_a_trial_runs_from_the_hub_alone_and_again_without_it(
+    served: tuple[Path, str], tmp_path: Path, write_dataset: WriteDataset, tiny_model: Path
+) -> None:
+    root, endpoint = served
+    labels = ["entailment", "neutral", "contradiction"] * 4
+    rows = {"premise": labels, "hypothesis": ["a"] * 12, "label": labels}
+    splits = dict.fromkeys(("train", "validation", "test"), rows)
+    write_dataset(root / "datasets", "xstilts/mini_xnli", {"en": splits})
+    shutil.copytree(tiny_model, root / "models/toy/encoder")
+    file = tmp_path / "sweep.yaml"
+    file.write_text(SWEEP % ("mini_xnli", tmp_path / "runs"))
+    run = ("-m", "xstilts.cli", "run", str(file), "--json")
+    first = python(endpoint, *run)
+    assert first.returncode == 0, first.stderr
+    again = python("http://127.0.0.1:9", *run)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["scores"] == json.loads(first.stdout)["scores"]
+
+
+def test_where_the_hub_is_wrong_it_is_not_asked(served: tuple[Path, str], tmp_path: Path) -> None:
+    root, endpoint = served
+    file = tmp_path / "sweep.yaml"
+    file.write_text(SWEEP % ("udpos", tmp_path / "runs"))
+    done = python(endpoint, "-m", "xstilts.cli", "prepare", str(file))
+    assert done.returncode == 2
+    assert "xtreme/udpos: not read from the Hub" in done.stderr
+    assert "import the folder udpos of XTREME's download" in done.stderr
+    assert not [line for line in requests(root) if "udpos" in line]

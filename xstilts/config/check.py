@@ -147,6 +147,13 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
                 f"{list(sweep.languages)}",
                 f"it has {', '.join(known[name].languages)}",
             )
+    if sweep.evaluation.examples and sweep.benchmark != "custom":
+        yield Problem(
+            "evaluation.examples",
+            "scores of capped sets are no figures of a benchmark",
+            f"benchmark: {sweep.benchmark}",
+            "write benchmark: custom",
+        )
     if sweep.languages != "all":
         declared = {
             language

@@ -45,7 +45,7 @@ def check_mirror(root: Path) -> list[Found]:
 
 def _check(folders: Folders, task: Task, use: str) -> Found:
     wanted = task.slice_of(use)
-    source = wanted.source or task.source
+    source = task.source_of(use)
     languages = task.languages_of(use)
     present = declared_files(folders[source.hub_id]) if source.hub_id in folders else {}
     counts: dict[str, int] = {}

@@ -19,7 +19,7 @@ from xstilts.files import read_json, write_json
 
 Sort = Literal["dataset", "model"]
 
-MODEL_FILES = (*("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin", "README.md"),)
+MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin", "README.md")
 """What `from_pretrained` reads; a model repository may hold much else, in other formats."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -41,7 +41,7 @@ class Hub:
     """Repositories of the Hub below one folder; `HF_ENDPOINT` and `HF_TOKEN` are respected.
 
     A revision such as `main` is resolved once and remembered: all sweeps of a storage see the same
-    commit until `forget` is called, and a second call needs no network.
+    commit, and a second call needs no network. To follow the Hub, name a newer commit.
     """
 
     def __init__(self, folder: Path):
@@ -56,14 +56,11 @@ class Hub:
         """
         return self._fetch("model", repo, revision, MODEL_FILES)
 
-    def dataset(
-        self, hub_id: str, revision: str, wanted: Iterable[tuple[str, str]], importers: str = ""
-    ) -> Fetched:
+    def dataset(self, hub_id: str, revision: str, wanted: Iterable[tuple[str, str]]) -> Fetched:
         """The files of some configurations and splits of a data set.
 
         Args:
             wanted: pairs of configuration and split.
-            importers: what to tell a user whose data set has only a loading script.
 
         Raises:
             DataError: the Hub has no such data set, or not in files; it lacks a configuration or a
@@ -71,11 +68,11 @@ class Hub:
         """
         card = self._fetch("dataset", hub_id, revision, ("README.md",))
         if not (card.folder / "README.md").exists():
-            raise DataError(f"{hub_id}: {self._no_files(hub_id, card.commit, importers)}")
+            raise DataError(f"{hub_id}: {self._no_files(hub_id, card.commit)}")
         try:
             declared = declared_files(card.folder)
         except DataError as error:
-            rule = self._no_files(hub_id, card.commit, importers)
+            rule = self._no_files(hub_id, card.commit)
             raise DataError(f"{hub_id}: {rule}") from error
         patterns: list[str] = []
         for config, split in wanted:
@@ -88,7 +85,7 @@ class Hub:
             patterns += declared[config, split]
         return self._fetch("dataset", hub_id, revision, patterns)
 
-    def _no_files(self, hub_id: str, commit: str, importers: str) -> str:
+    def _no_files(self, hub_id: str, commit: str) -> str:
         """Why a data set without declared files cannot be read, and what to do."""
         from huggingface_hub import HfApi
 
@@ -96,8 +93,8 @@ class Hub:
             names = HfApi().list_repo_files(hub_id, repo_type="dataset", revision=commit)
         if any(name.endswith(".py") for name in names):
             return (
-                "the Hub has only a loading script, which `datasets` runs no longer; "
-                f"{importers or 'import its original files with `xstilts data import`'}"
+                "the Hub has only a loading script, which `datasets` runs no longer; import its "
+                "original files with `xstilts data import`"
             )
         return "its README on the Hub declares no data files; import the original files"
 

@@ -106,6 +106,7 @@ def _has_lm_head(weights: Iterable[Path]) -> bool:
             return True
         try:
             with safe_open(path, framework="numpy") as stored:
+                # It has keys but is no mapping.
                 if any(name.startswith(LM_HEADS) for name in stored.keys()):  # noqa: SIM118
                     return True
         except SafetensorError:

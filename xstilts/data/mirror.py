@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def declared_files(folder: Path) -> dict[tuple[str, str], list[str]]:
     Raises:
         DataError: there is no README, or its header does not parse.
     """
+    try:
+        stat = (folder / "README.md").stat()
+    except OSError as error:
+        raise DataError(f"{folder}: README.md does not declare its data files ({error})") from error
+    return dict(_declared(folder, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)
+def _declared(folder: Path, size: int, mtime_ns: int) -> dict[tuple[str, str], list[str]]:
+    """What a README declares; a data set of 200 configurations is asked for each of them."""
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
         header = yaml.safe_load(text.split("---")[1])

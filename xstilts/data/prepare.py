@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,57 @@ from xstilts.tasks import lookup
 logger = logging.getLogger(__name__)
 
 
+PARTS = ("features.arrow", "examples.arrow")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFiles:
+    """The files of one language's rows as one tokenizer encodes them."""
+
+    storage: Path
+    rows: Rows
+    language: str
+    tokenizer_sha: str
+
+    @property
+    def key(self) -> str:
+        """Names the files: a hash of everything that shapes what is in them."""
+        rows = self.rows
+        return sha256_of(
+            {
+                "rows": [rows.task, rows.use, rows.source, rows.task_version, list(rows.labels)],
+                "language": self.language,
+                "encoding": rows.encoding_version,
+                "max_length": rows.max_length,
+                "limit": rows.limit,
+                "tokenizer": self.tokenizer_sha,
+            }
+        )[:24]
+
+    def path(self, part: str) -> Path:
+        """Where a part lies: one of `PARTS`, or `json` for the figures."""
+        return self.storage / "encoded" / f"{self.key}.{part}"
+
+    def read(self) -> Encoded | None:
+        """The rows, memory-mapped; None where they are not encoded."""
+        paths = [self.path(part) for part in PARTS]
+        if not all(path.exists() for path in paths):
+            return None
+        return Encoded(*(pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths))
+
+    def figures(self) -> dict[str, float] | None:
+        """What encoding told of the rows; None where they are not encoded or nobody has asked."""
+        if not all(self.path(part).exists() for part in (*PARTS, "json")):
+            return None
+        figures: dict[str, float] = read_json(self.path("json"))
+        return figures
+
+
 class Encoder:
     """Rows of data sets as one tokenizer encodes them, kept under `<storage>/encoded`."""
 
     def __init__(self, storage: Path, folders: Folders, tokenizer: Any, tokenizer_sha: str):
-        self._folder = storage / "encoded"
-        self._cache = storage / "cache"
+        self._storage = storage
         self._folders = folders
         self._tokenizer = tokenizer
         self._tokenizer_sha = tokenizer_sha
@@ -40,15 +86,11 @@ class Encoder:
         Raises:
             DataError: they cannot be read.
         """
-        key = self._key(rows, language)
-        if key not in self._open:
-            encoded = self._read(key) or self._write(key, rows, self._load(rows, language))
-            self._open[key] = encoded
-        return self._open[key]
-
-    def is_ready(self, rows: Rows, language: str) -> bool:
-        """Whether the rows are encoded already."""
-        return all(path.exists() for path in self._paths(self._key(rows, language)))
+        files = EncodedFiles(self._storage, rows, language, self._tokenizer_sha)
+        if files.key not in self._open:
+            encoded = files.read() or self._write(files, self._load(rows, language))
+            self._open[files.key] = encoded
+        return self._open[files.key]
 
     def statistics(self, rows: Rows, language: str) -> dict[str, float]:
         """Figures of the encoded rows (see `xstilts.data.statistics`), kept beside them.
@@ -56,48 +98,28 @@ class Encoder:
         Raises:
             DataError: the rows cannot be read.
         """
-        key = self._key(rows, language)
-        path = self._folder / f"{key}.json"
-        if not path.exists():
+        files = EncodedFiles(self._storage, rows, language, self._tokenizer_sha)
+        figures = files.figures()
+        if figures is None:
             columns = self._load(rows, language)
-            encoded = self._read(key) or self._write(key, rows, columns)
+            encoded = files.read() or self._write(files, columns)
             task = lookup(rows.task)
-            told = statistics(columns, task, self._tokenizer, rows.max_length, encoded)
-            write_json(path, told)
-        figures: dict[str, float] = read_json(path)
+            figures = statistics(columns, task, self._tokenizer, rows.max_length, encoded)
+            write_json(files.path("json"), figures)
         return figures
 
-    def _key(self, rows: Rows, language: str) -> str:
-        return sha256_of(
-            {
-                "rows": [rows.task, rows.use, rows.source, rows.task_version, list(rows.labels)],
-                "language": language,
-                "encoding": rows.encoding_version,
-                "max_length": rows.max_length,
-                "limit": rows.limit,
-                "tokenizer": self._tokenizer_sha,
-            }
-        )[:24]
-
-    def _paths(self, key: str) -> list[Path]:
-        return [self._folder / f"{key}.{part}.arrow" for part in ("features", "examples")]
-
-    def _read(self, key: str) -> Encoded | None:
-        paths = self._paths(key)
-        if not all(path.exists() for path in paths):
-            return None
-        return Encoded(*(pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths))
-
     def _load(self, rows: Rows, language: str) -> dict[str, list[Any]]:
-        task, limit = lookup(rows.task), rows.limit
-        return load_rows(self._folders, task, rows.use, language, rows.source, self._cache, limit)
+        task, limit, cache = lookup(rows.task), rows.limit, self._storage / "cache"
+        return load_rows(self._folders, task, rows.use, language, rows.source, cache, limit)
 
-    def _write(self, key: str, rows: Rows, columns: dict[str, list[Any]]) -> Encoded:
+    def _write(self, files: EncodedFiles, columns: dict[str, list[Any]]) -> Encoded:
+        rows = files.rows
         task = lookup(rows.task)
         encoded = kinds.get(task.kind).encode(columns, task, self._tokenizer, rows.max_length)
-        self._folder.mkdir(parents=True, exist_ok=True)
         tables = (encoded.features, encoded.examples)
-        for path, table in zip(self._paths(key), tables, strict=True):
+        for part, table in zip(PARTS, tables, strict=True):
+            path = files.path(part)
+            path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
             with (
                 pa.OSFile(str(temporary), "wb") as sink,

@@ -49,7 +49,7 @@ def load_rows(
     import datasets  # imported late: its import takes a second that most processes need not pay
 
     wanted = task.slice_of(use)
-    source = wanted.source or task.source
+    source = task.source_of(use)
     config = source.config_of(language)
     folder = folders[source.hub_id]
     datasets.disable_progress_bars()
@@ -87,7 +87,7 @@ def count_rows(folders: Folders, task: Task, use: str, language: str) -> int:
         DataError: the data set's README does not declare the configuration or the split.
     """
     wanted = task.slice_of(use)
-    source = wanted.source or task.source
+    source = task.source_of(use)
     config = source.config_of(language)
     if wanted.filter:
         values = _column(folders, source, config, wanted.split, _filtered_by(wanted))

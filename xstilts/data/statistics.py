@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from xstilts.data.sources import sample
 from xstilts.kinds.kind import Encoded, Rows
 from xstilts.tasks import Task
@@ -52,7 +55,7 @@ def statistics(
     return {
         "rows": encoded.examples.num_rows,
         "sequences": encoded.features.num_rows,
-        "tokens": _count(encoded.features["input_ids"].to_pylist()),
+        "tokens": _num_tokens(encoded.features["input_ids"]),
         "fertility": total / max(num_words, 1),
         "unknown": 100 * num_unknown / max(total, 1),
         "cut": 100 * num_cut / max(len(chosen), 1),
@@ -70,5 +73,8 @@ def _tokenise(texts: Sequence[Any], tokenizer: Any) -> list[tuple[list[int], int
     return list(zip(ids, sizes, strict=True))
 
 
-def _count(values: Sequence[Any]) -> int:
-    return sum(_count(v) if v and isinstance(v[0], list) else len(v) for v in values)
+def _num_tokens(sequences: pa.ChunkedArray) -> int:
+    """Tokens in a column of sequences, or of groups of sequences."""
+    if pa.types.is_list(sequences.type.value_type):
+        sequences = pc.list_flatten(sequences)
+    return int(pc.sum(pc.list_value_length(sequences)).as_py() or 0)

@@ -63,6 +63,6 @@ class Inventory:
 def row_key(task: Task, use: str, language: str) -> str:
     """The key of `Inventory.rows`."""
     wanted = task.slice_of(use)
-    source = wanted.source or task.source
+    source = task.source_of(use)
     key = f"{source.hub_id}|{source.config_of(language)}|{wanted.split}"
     return f"{key}|{wanted.filter}" if wanted.filter else key

@@ -19,7 +19,7 @@ from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.mixture import allocate, num_examples, shares_of
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
-from xstilts.tasks import Slice, Task, lookup
+from xstilts.tasks import Task, lookup
 from xstilts.tasks.task import KINDS
 
 RETRIEVAL_LAYERS = {12: 8, 24: 14}
@@ -155,8 +155,11 @@ class Planner:
         declared = [search.encoder.space.get(f"{phase}.max_length")]
         if phase == "target":
             declared.append(search.target.space.get("max_length"))
-        searched = [value for spec in declared if spec for value in spec.values()]
-        return searched or [self._recipe(phase, task, {}).max_length]
+        specs = [spec for spec in declared if spec]
+        lengths = {value for spec in specs for value in spec.values()}
+        if all(spec.when for spec in specs):  # where none is active, the recipe's holds
+            lengths.add(self._recipe(phase, task, {}).max_length)
+        return sorted(lengths)
 
     def _intermediate(
         self, parent: Pretrained, name: str, point: Point, seed: int
@@ -233,7 +236,7 @@ class Planner:
         return Rows(
             task=task.name,
             use=use,
-            source=self._identity(task.slice_of(use)),
+            source=self._identity(task, use),
             rows=counts,
             task_version=task.version,
             encoding_version=KINDS[task.kind],
@@ -242,14 +245,11 @@ class Planner:
             limit=limit,
         )
 
-    def _identity(self, wanted: Slice) -> str:
-        """Identity of the data that a slice is cut from, and of the cut."""
-        assert wanted.source is not None
-        own = self.inventory.data[wanted.source.hub_id]
-        if not wanted.filter:
-            return own
-        others = [self.inventory.data[wanted.unlike[0].hub_id]] if wanted.unlike else []
-        return sha256_of([own, wanted.filter, *others])
+    def _identity(self, task: Task, use: str) -> str:
+        """Identity of the data that a use's rows are cut from, and of the cut."""
+        own, *others = (self.inventory.data[source.hub_id] for source in task.sources_of(use))
+        cut = task.slice_of(use).filter
+        return sha256_of([own, cut, *others]) if cut else own
 
     def _recipe(self, phase: str, task: str, overrides: Mapping[str, Any]) -> StageRecipe:
         return self.recipe.for_task(phase, task, overrides)

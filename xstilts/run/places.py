@@ -92,7 +92,9 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     for source, wanted in _wanted(sweep):
         try:
             if sweep.data.root is None:
-                fetched = hub.dataset(source.hub_id, source.revision, wanted, source.instead)
+                if source.instead:
+                    raise DataError(f"{source.hub_id}: not read from the Hub")
+                fetched = hub.dataset(source.hub_id, source.revision, wanted)
                 folders[source.hub_id] = fetched.folder
                 data[source.hub_id] = sha256_of([source.hub_id, fetched.commit])
             else:
@@ -157,7 +159,7 @@ def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:
     for task in _tasks(sweep):
         for use, language in _uses(sweep, task):
             rows = task.slice_of(use)
-            source = rows.source or task.source
+            source = task.source_of(use)
             need(source, source.config_of(language), rows.split)
             if rows.unlike:
                 need(rows.unlike[0], rows.unlike[0].config, rows.unlike[1])

@@ -10,9 +10,11 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from xstilts.data.prepare import Encoder
+from xstilts.data.prepare import EncodedFiles, Encoder
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows
@@ -58,12 +60,11 @@ def jobs_of(planner: Planner) -> list[Job]:
 
 def missing_jobs(jobs: list[Job], storage: Path, inventory: Inventory) -> list[Job]:
     """The jobs whose rows are not encoded yet."""
+    return [job for job in jobs if _files(job, storage, inventory).read() is None]
 
-    def is_ready(job: Job) -> bool:
-        facts = inventory.models[job.model]
-        return Encoder(storage, {}, None, facts.tokenizer).is_ready(job.rows, job.language)
 
-    return [job for job in jobs if not is_ready(job)]
+def _files(job: Job, storage: Path, inventory: Inventory) -> EncodedFiles:
+    return EncodedFiles(storage, job.rows, job.language, inventory.models[job.model].tokenizer)
 
 
 def prepare(
@@ -80,11 +81,19 @@ def prepare(
         StageError: a tokenizer cannot be loaded.
     """
     done: dict[Job, Prepared] = {}
+    for job in jobs:
+        figures = _files(job, storage, inventory).figures()
+        if figures is not None:
+            done[job] = Prepared(job, figures)
+            on_done(done[job])
+    left = [job for job in jobs if job not in done]
+    if not left:
+        return [done[job] for job in jobs]
     folders = {name: Path(folder) for name, folder in inventory.folders.items()}
     context = multiprocessing.get_context("spawn")
     # The largest first, so that no process is left with a long one in the end.
-    ordered = sorted(jobs, key=lambda job: -job.num_rows)
-    with ProcessPoolExecutor(max(1, min(processes, len(jobs))), mp_context=context) as pool:
+    ordered = sorted(left, key=lambda job: -job.num_rows)
+    with ProcessPoolExecutor(max(1, min(processes, len(left))), mp_context=context) as pool:
         futures = {
             pool.submit(_encode, storage, folders, inventory.models[job.model], job): job
             for job in ordered
@@ -103,6 +112,11 @@ def prepare(
 def _encode(
     storage: Path, folders: dict[str, Path], facts: ModelFacts, job: Job
 ) -> dict[str, float]:
-    tokenizer = load_tokenizer(Path(facts.path))
-    encoder = Encoder(storage, folders, tokenizer, facts.tokenizer)
+    encoder = Encoder(storage, folders, _tokenizer(facts.path), facts.tokenizer)
     return encoder.statistics(job.rows, job.language)
+
+
+@cache
+def _tokenizer(folder: str) -> Any:
+    """A process of the pool has many jobs with the same tokenizer."""
+    return load_tokenizer(Path(folder))

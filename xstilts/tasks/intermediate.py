@@ -62,7 +62,7 @@ ENTRIES = (
         splits={"train": "train", "dev": SQUAD_DEV},
         metrics=("exact_match", "f1"),
         family="squad",
-        description="SQuAD v1.1 and questions without an answer",
+        description="SQuAD v1.1 and questions without an answer; every question gets one yet",
     ),
     Task(
         name="mlm",

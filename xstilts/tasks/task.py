@@ -6,7 +6,7 @@ A new task is one entry in `intermediate.py` or `targets.py`; constructing it ch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 KINDS = {"pair": 1, "choice": 1, "tagging": 1, "span": 1, "retrieval": 1, "mlm": 1}
@@ -136,12 +136,14 @@ class Task:
     def sources_of(self, use: str) -> tuple[Source, ...]:
         """The data sets that a use reads: that of its rows, and one whose rows it leaves out."""
         rows = self.slice_of(use)
-        own = rows.source or self.source
+        own = self.source_of(use)
         return (own, rows.unlike[0]) if rows.unlike else (own,)
 
     def slice_of(self, use: str) -> Slice:
-        """The rows of a use, its source filled in."""
+        """The rows of a use."""
         declared = self.splits[use]
-        if isinstance(declared, str):
-            return Slice(declared, self.source)
-        return replace(declared, source=declared.source or self.source)
+        return Slice(declared) if isinstance(declared, str) else declared
+
+    def source_of(self, use: str) -> Source:
+        """The data set that the rows of a use come from."""
+        return self.slice_of(use).source or self.source

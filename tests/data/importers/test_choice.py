@@ -20,21 +20,6 @@ DATA = Path(__file__).parents[4] / "shared" / "data"
 XCOPA_LANGUAGES = ["et", "ht", "id", "it", "qu", "sw", "ta", "th", "tr", "vi", "zh"]
 
 
-@pytest.fixture(scope="module")
-def data() -> Path:
-    if not DATA.is_dir():
-        pytest.skip("the real records are not beside this checkout")
-    return DATA
-
-
-@pytest.fixture(scope="module")
-def counts(data: Path) -> dict[str, int]:
-    """Records by file, as the manifest of the real records counts them."""
-    lines = (data / "MANIFEST.tsv").read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines if not line.startswith(("#", "path"))]
-    return {row[0]: int(row[2]) for row in rows}
-
-
 def read(path: Path) -> list[Imported]:
     """What the importer that knows the file's name reads from it."""
     for importer in IMPORTERS:
