@@ -21,6 +21,7 @@ import pytest
 from xstilts.tasks import Task, catalogue
 
 WriteDataset = Callable[..., Path]
+RECORDS = Path(__file__).parents[2] / "shared" / "data"
 
 TEXTS = {
     "en": (
@@ -204,6 +205,19 @@ def write_dataset() -> WriteDataset:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Real records of the tasks' data sets, imported into a mirror: folders by Hub id."""
+    from xstilts.data.importers import import_folder
+
+    if not RECORDS.is_dir():
+        pytest.skip(f"no real records at {RECORDS}")
+    root = tmp_path_factory.mktemp("records")
+    import_folder(RECORDS, root)
+    readmes = root.glob("*/*/README.md")
+    return {path.parent.relative_to(root).as_posix(): path.parent for path in readmes}
 
 
 @pytest.fixture

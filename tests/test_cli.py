@@ -239,7 +239,7 @@ def test_a_sweep_with_much_to_encode_does_it_first(
     monkeypatch.setattr(preparation, "PARALLEL_ROWS", 0)
     result = call("sweep", toy_sweep)
     assert result.exit_code == 0, result.output
-    # Trials write no figures: the pool encoded all six parts.
+    # The trial reads one of the two lengths: the pool encoded both.
     assert len(list((tmp_path / "runs/encoded").glob("*.json"))) == 6
 
 
@@ -262,6 +262,19 @@ def test_prepare_encodes_once_and_trials_read_what_it_wrote(tmp_path: Path, toy_
     assert call("run", file, "--seed", "0").exit_code == 0
     # The trial found all that it read.
     assert set((tmp_path / "runs/encoded").iterdir()) == set(encoded)
+
+
+def test_a_mirror_that_changed_since_prepare_is_refused(tmp_path: Path, toy_sweep: str) -> None:
+    assert call("prepare", toy_sweep).exit_code == 0
+    rows = [{"premise": "c", "hypothesis": "d", "label": label} for label in (0, 1)]
+    splits = [
+        Split("en", split, hub.PAIR_FEATURES, rows) for split in ("train", "validation", "test")
+    ]
+    write_dataset(tmp_path / "mirror/xstilts/mini_xnli", splits, "toy")
+    refused = call("sweep", toy_sweep)
+    assert refused.exit_code == 2
+    assert "as `prepare` read them; got changed: xstilts/mini_xnli" in refused.output
+    assert not (tmp_path / "runs/stages").exists()
 
 
 def test_mlm_from_a_model_without_lm_head_is_refused_before_anything(

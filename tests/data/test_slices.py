@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from xstilts.data.importers import import_folder
 from xstilts.data.mirror import declared_files
 from xstilts.data.sources import Folders, count_rows, load_rows, sample
 from xstilts.tasks import HeldOut, Slice, Source, Task, known_tasks, lookup
 
 WriteDataset = Callable[..., Path]
-RECORDS = Path(__file__).parents[3] / "shared" / "data"
 
 QA = Source("toy/qa")
 OTHER = Source("toy/other")
@@ -69,16 +67,6 @@ def test_a_limit_takes_the_same_rows_everywhere(folders: Folders, tmp_path: Path
     assert set(sample(120, 10)) < set(sample(120, 20)) and sample(120, 500) == list(range(120))
 
 
-@pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    if not RECORDS.is_dir():
-        pytest.skip(f"no real records at {RECORDS}")
-    root = tmp_path_factory.mktemp("mirror")
-    import_folder(RECORDS, root)
-    readmes = root.glob("*/*/README.md")
-    return {path.parent.relative_to(root).as_posix(): path.parent for path in readmes}
-
-
 REAL = [task for task in known_tasks() if not task.name.startswith("mini_")]
 
 
@@ -94,34 +82,34 @@ def uses(task: Task, folders: Folders) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("task", REAL, ids=lambda task: task.name)
-def test_every_entry_reads_its_real_records(task: Task, mirror: Folders, tmp_path: Path) -> None:
-    found = list(uses(task, mirror))
+def test_every_entry_reads_its_real_records(task: Task, records: Folders, tmp_path: Path) -> None:
+    found = list(uses(task, records))
     assert found or task.name == "mlm", "Wikipedia alone has no records here"
     for use, language in found:
         if language in ("en", "de", "th", "zh"):
-            columns = load_rows(mirror, task, use, language, "0" * 64, tmp_path)
+            columns = load_rows(records, task, use, language, "0" * 64, tmp_path)
             sizes = {len(values) for values in columns.values()}
-            assert sizes == {count_rows(mirror, task, use, language)}
+            assert sizes == {count_rows(records, task, use, language)}
 
 
 SCORED = ("xnli", "udpos", "panx", "xquad", "tatoeba")
 
 
 @pytest.mark.parametrize("name", ["squad_v1", "squad_v2", "xquad", "mnli", "xnli"])
-def test_nothing_that_selects_is_scored(name: str, mirror: Folders, tmp_path: Path) -> None:
+def test_nothing_that_selects_is_scored(name: str, records: Folders, tmp_path: Path) -> None:
     """No paragraph or premise of a selection set stands in the English test set of a target."""
     column = "context" if lookup(name).kind == "span" else "premise"
-    selecting = set(load_rows(mirror, lookup(name), "dev", "en", "0" * 64, tmp_path)[column])
+    selecting = set(load_rows(records, lookup(name), "dev", "en", "0" * 64, tmp_path)[column])
     assert selecting
     for target in map(lookup, SCORED):
         if target.kind == lookup(name).kind:
-            scored = load_rows(mirror, target, "test", "en", "0" * 64, tmp_path)[column]
+            scored = load_rows(records, target, "test", "en", "0" * 64, tmp_path)[column]
             assert not selecting & set(scored), target.name
 
 
-def test_without_the_rule_squad_dev_would_select_on_xquad(mirror: Folders, tmp_path: Path) -> None:
+def test_without_the_rule_squad_dev_would_select_on_xquad(records: Folders, tmp_path: Path) -> None:
     """The overlap is real: the rule has something to leave out."""
     whole = Task("whole", "span", lookup("squad_v1").source, ("en",), {"dev": "validation"}, ())
-    selecting = set(load_rows(mirror, whole, "dev", "en", "0" * 64, tmp_path)["context"])
-    scored = load_rows(mirror, lookup("xquad"), "test", "en", "0" * 64, tmp_path)["context"]
+    selecting = set(load_rows(records, whole, "dev", "en", "0" * 64, tmp_path)["context"])
+    scored = load_rows(records, lookup("xquad"), "test", "en", "0" * 64, tmp_path)["context"]
     assert selecting & set(scored)

@@ -189,6 +189,7 @@ def test_mlm_takes_its_languages_with_smoothed_shares() -> None:
     assert part.train.rows == (("qaa", 640), ("qab", 160)) and part.dev is None
     assert part.shares == pytest.approx((2 / 3, 1 / 3)), "rows ** 0.5 is 2 to 1"
     assert part.examples == round(RECIPES["mini"].intermediate.epochs * 800)
+    assert part.by_language == {"qaa": 533, "qab": 267}
 
 
 @pytest.mark.parametrize("intermediate", ["none", "nli"])

@@ -30,8 +30,9 @@ def prepare(
 ) -> None:
     """Fetch and tokenise all that a sweep reads, once, in parallel; a second call does nothing."""
     from xstilts.config.load import load_sweep
+    from xstilts.files import write_json
     from xstilts.plan.plan import Planner
-    from xstilts.run.places import Places, take_inventory
+    from xstilts.run.places import PREPARED, Places, take_inventory
     from xstilts.run.preparation import jobs_of, missing_jobs
     from xstilts.search.preflight import check_storage
 
@@ -49,6 +50,7 @@ def prepare(
             out.print(f"{len(missing)} of {len(jobs)} parts are missing, {rows:,} rows")
         raise typer.Exit(1 if missing else 0)
     done, seconds = prepare_all(jobs, places.storage, inventory)
+    write_json(places.sweep / PREPARED, inventory.to_json())
     if as_json:
         print_json([{**_names(prepared.job), **prepared.statistics} for prepared in done])
         return
@@ -83,13 +85,14 @@ def statistics_table(done: list[Prepared]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("task", "use", "lang"):
         table.add_column(name)
-    for name in ("rows", "tokens/word", "unknown %", "cut %"):
+    for name in ("rows", "tokens/word", "unknown %", "cut %", "words cut"):
         table.add_column(name, justify="right")
     for prepared in done:
         rows, figures = prepared.job.rows, prepared.statistics
         table.add_row(
             *(rows.task, rows.use, prepared.job.language, f"{figures['rows']:,}"),
             *(f"{figures[name]:.2f}" for name in ("fertility", "unknown", "cut")),
+            f"{figures['cut_words']:,}",
         )
     return table
 

@@ -80,6 +80,9 @@ class Recipe:
 _MINI = StageRecipe(
     learning_rate=7e-4, batch_size=16, epochs=1, max_length=64, checks=4, dev_examples=100
 )
+_SMALL = StageRecipe(
+    learning_rate=1e-4, batch_size=16, epochs=1, max_length=128, checks=2, dev_examples=60
+)
 
 RECIPES = {
     recipe.name: recipe
@@ -98,6 +101,22 @@ RECIPES = {
                 "mini_xnli": {"epochs": 0.35},
                 "mini_udpos": {"epochs": 0.75},
                 "mini_xquad": {"epochs": 0.25},
+            },
+        ),
+        Recipe(
+            name="small",
+            evidence=(
+                "all-MiniLM-L6-v2 on two thousand records a task: learning rates tried on English "
+                "dev, epochs cut until a trial takes minutes on one core; made for trying a sweep, "
+                "not for the best scores"
+            ),
+            intermediate=_SMALL,
+            target=replace(_SMALL, learning_rate=2e-4),
+            per_task={
+                "xnli": {"epochs": 0.6},
+                "udpos": {"epochs": 0.5},
+                "panx": {"epochs": 0.5},
+                "xquad": {"epochs": 0.3},
             },
         ),
     )

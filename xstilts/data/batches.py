@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from xstilts.files import derive_seed
-from xstilts.plan.mixture import allocate
 from xstilts.plan.stage import Part, Train
 
 
@@ -37,9 +36,8 @@ def example_order(part: Part, seed: int, phase: str) -> np.ndarray:
     of the examples, and the languages are shuffled together.
     """
     task = part.train.task
-    counts = allocate(part.examples, part.shares)
     offset, drawn = 0, []
-    for (language, rows), count in zip(part.train.rows, counts, strict=True):
+    for (language, rows), count in zip(part.train.rows, part.by_language.values(), strict=True):
         source = generator(seed, phase, "order", task, language)
         passes = [source.permutation(rows) for _ in range(-(-count // max(rows, 1)))]
         if passes:

@@ -57,17 +57,22 @@ class EncodedFiles:
 
     def read(self) -> Encoded | None:
         """The rows, memory-mapped; None where they are not encoded."""
-        paths = [self.path(part) for part in PARTS]
-        if not all(path.exists() for path in paths):
+        if not self.are_there:
             return None
+        paths = [self.path(part) for part in PARTS]
         return Encoded(*(pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths))
 
     def figures(self) -> dict[str, float] | None:
-        """What encoding told of the rows; None where they are not encoded or nobody has asked."""
-        if not all(self.path(part).exists() for part in (*PARTS, "json")):
+        """What encoding told of the rows; None where they are not encoded."""
+        if not self.are_there:
             return None
         figures: dict[str, float] = read_json(self.path("json"))
         return figures
+
+    @property
+    def are_there(self) -> bool:
+        """Whether the rows are encoded."""
+        return all(self.path(part).exists() for part in (*PARTS, "json"))
 
 
 class Encoder:
@@ -88,34 +93,19 @@ class Encoder:
         """
         files = EncodedFiles(self._storage, rows, language, self._tokenizer_sha)
         if files.key not in self._open:
-            encoded = files.read() or self._write(files, self._load(rows, language))
-            self._open[files.key] = encoded
+            self._open[files.key] = files.read() or self._write(files)
         return self._open[files.key]
 
-    def statistics(self, rows: Rows, language: str) -> dict[str, float]:
-        """Figures of the encoded rows (see `xstilts.data.statistics`), kept beside them.
-
-        Raises:
-            DataError: the rows cannot be read.
-        """
-        files = EncodedFiles(self._storage, rows, language, self._tokenizer_sha)
-        figures = files.figures()
-        if figures is None:
-            columns = self._load(rows, language)
-            encoded = files.read() or self._write(files, columns)
-            task = lookup(rows.task)
-            figures = statistics(columns, task, self._tokenizer, rows.max_length, encoded)
-            write_json(files.path("json"), figures)
-        return figures
-
-    def _load(self, rows: Rows, language: str) -> dict[str, list[Any]]:
-        task, limit, cache = lookup(rows.task), rows.limit, self._storage / "cache"
-        return load_rows(self._folders, task, rows.use, language, rows.source, cache, limit)
-
-    def _write(self, files: EncodedFiles, columns: dict[str, list[Any]]) -> Encoded:
+    def _write(self, files: EncodedFiles) -> Encoded:
+        """Encode rows; beside them lie their figures (see `xstilts.data.statistics`)."""
         rows = files.rows
-        task = lookup(rows.task)
+        task, cache = lookup(rows.task), self._storage / "cache"
+        columns = load_rows(
+            self._folders, task, rows.use, files.language, rows.source, cache, rows.limit
+        )
         encoded = kinds.get(task.kind).encode(columns, task, self._tokenizer, rows.max_length)
+        figures = statistics(columns, task, self._tokenizer, rows.max_length, encoded)
+        write_json(files.path("json"), figures)
         tables = (encoded.features, encoded.examples)
         for part, table in zip(PARTS, tables, strict=True):
             path = files.path(part)

@@ -5,6 +5,7 @@ A language that needs many tokens a word, or has unknown ones, is one the encode
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xstilts.data.sources import sample
-from xstilts.kinds.kind import Encoded, Rows
+from xstilts.kinds.kind import Encoded, Rows, word_forms
 from xstilts.tasks import Task
 
 # The columns whose text is in the language of the rows, by kind; Tatoeba's targets are English.
@@ -37,7 +38,8 @@ def statistics(
     `rows`, `sequences` and `tokens` count all. On a sample of 1,000 rows: `fertility`, tokens a
     word, words being what blanks separate (so it says little where a script has none, as in
     Chinese and Thai) or a tagged row's tokens; `unknown`, percent of the tokens; `cut`, percent of
-    the rows that lose tokens at `max_length`.
+    the rows that lose tokens at `max_length`. `cut_words` counts, in all tagged rows, words that
+    are longer than that on their own: they keep their first tokens.
     """
     names = _TEXTS[task.kind]
     chosen = sample(len(columns[names[0]]), _SAMPLE)
@@ -52,6 +54,11 @@ def statistics(
     total = sum(num_tokens)
     room = max_length - tokenizer.num_special_tokens_to_add(pair=len(names) > 1)
     num_cut = sum(count > room for count in num_tokens) if task.kind in _CUT else 0
+    cut_words = 0
+    if task.kind == "tagging":
+        sentences = word_forms(columns["tokens"], tokenizer)
+        counts = [_num_cut_words(words, tokenizer, room) for words in sentences]
+        cut_words, num_cut = sum(counts), sum(counts[i] > 0 for i in chosen)
     return {
         "rows": encoded.examples.num_rows,
         "sequences": encoded.features.num_rows,
@@ -59,18 +66,29 @@ def statistics(
         "fertility": total / max(num_words, 1),
         "unknown": 100 * num_unknown / max(total, 1),
         "cut": 100 * num_cut / max(len(chosen), 1),
+        "cut_words": cut_words,
     }
 
 
-def _tokenise(texts: Sequence[Any], tokenizer: Any) -> list[tuple[list[int], int]]:
+def _tokenise(given: Sequence[Any], tokenizer: Any) -> list[tuple[list[int], int]]:
     """The token ids and the number of words of each text, or list of words."""
-    if not texts:
+    if not given:
         return []
-    are_words = not isinstance(texts[0], str)
-    texts = [list(text) for text in texts] if are_words else list(texts)
+    are_words = not isinstance(given[0], str)
+    texts = word_forms(given, tokenizer) if are_words else list(given)
     ids = tokenizer(texts, add_special_tokens=False, is_split_into_words=are_words)["input_ids"]
-    sizes = [len(text) if are_words else len(text.split()) for text in texts]
+    sizes = [len(text if are_words else text.split()) for text in given]
     return list(zip(ids, sizes, strict=True))
+
+
+def _num_cut_words(words: Sequence[str], tokenizer: Any, room: int) -> int:
+    """Words of more than `room` tokens; only words of many letters can be."""
+    long = [word for word in words if len(word.encode()) >= room]
+    if not long:
+        return 0
+    encoding = tokenizer(long, is_split_into_words=True, add_special_tokens=False)
+    sizes = Counter(word for word in encoding.word_ids() if word is not None)
+    return sum(size > room for size in sizes.values())
 
 
 def _num_tokens(sequences: pa.ChunkedArray) -> int:

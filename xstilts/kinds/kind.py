@@ -148,6 +148,21 @@ def cut(texts: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
     return shorter if shorter == list(texts) else cut(shorter, tokenizer, limit)
 
 
+def word_forms(sentences: Sequence[Sequence[str]], tokenizer: Any) -> list[list[str]]:
+    """Words as the tokenizer wants them when it gets them one by one.
+
+    Byte-level BPE marks a word by the blank before it, and where its file does not add that blank
+    (RoBERTa, ModernBERT), words given alone would become pieces from the middle of words.
+    """
+    probe = "of"  # short enough to be one token in any vocabulary, in both forms
+    running = tokenizer(f"{probe} {probe}", add_special_tokens=False)["input_ids"]
+    alone = tokenizer([probe, probe], is_split_into_words=True, add_special_tokens=False)
+    with_blank = tokenizer([probe, f" {probe}"], is_split_into_words=True, add_special_tokens=False)
+    if alone["input_ids"] != running and with_blank["input_ids"] == running:
+        return [[f" {word}" for word in words] for words in sentences]
+    return [list(words) for words in sentences]
+
+
 def label_ids(rows: Rows, task: Task) -> list[int]:
     """Labels by their name, as positions in `task.labels`."""
     positions = {label: i for i, label in enumerate(task.labels)}

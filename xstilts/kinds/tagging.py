@@ -26,6 +26,7 @@ from xstilts.kinds.kind import (
     pad,
     pad_inputs,
     sequence_columns,
+    word_forms,
 )
 from xstilts.scores import metrics
 from xstilts.tasks import Task
@@ -38,7 +39,8 @@ class Tagging:
         """A feature for every piece: its sequence and its words' first positions and tags."""
         positions_of = {label: i for i, label in enumerate(task.labels)}
         pieces: dict[str, list[Any]] = {"example": [], "words": [], "labels": []}
-        for i, (tokens, tags) in enumerate(zip(rows["tokens"], rows["tags"], strict=True)):
+        sentences = word_forms(rows["tokens"], tokenizer)
+        for i, (tokens, tags) in enumerate(zip(sentences, rows["tags"], strict=True)):
             sizes = _num_subtokens(tokens, tokenizer)
             for first, last in _pieces(sizes, max_length - _num_special(tokenizer)):
                 pieces["example"].append(i)

@@ -13,6 +13,7 @@ from typing import Any
 
 from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
+from xstilts.plan.mixture import allocate
 
 VERSION = 2
 """Version of what stages compute; raise it when equal inputs give other results."""
@@ -55,6 +56,12 @@ class Part:
     examples: int
     batch_size: int
     shares: tuple[float, ...]
+
+    @property
+    def by_language(self) -> dict[str, int]:
+        """How many of the examples each language gives."""
+        counts = allocate(self.examples, self.shares)
+        return {name: count for (name, _), count in zip(self.train.rows, counts, strict=True)}
 
     @property
     def num_steps(self) -> int:

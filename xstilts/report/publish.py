@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as parquet
 
 from xstilts.errors import TrackingError
-from xstilts.files import write_atomically, write_json
+from xstilts.files import read_json, write_atomically, write_json
+from xstilts.plan.inventory import Inventory
+from xstilts.plan.plan import Planner
 from xstilts.report.pictures import gain_map, heat_map
 from xstilts.report.results import Results
 from xstilts.report.tables import as_json_text, as_markdown, column_names, tables
+from xstilts.run.places import INVENTORY
+from xstilts.run.preparation import jobs_of, known_figures
 from xstilts.run.trial import RECORD
 from xstilts.scores.table import COLUMNS
 from xstilts.tracking.runs import summary_run, trial_run
@@ -39,6 +44,7 @@ def write_report(results: Results) -> list[Path]:
     rows = [row for record in results.records for row in record["scores"]]
     _write_parquet(rows, folder / "scores.parquet")
     write_json(folder / "scores.json", rows)
+    _write_tokens(results, folder / "tokens.csv")
     return _write_pictures(results, folder)
 
 
@@ -127,6 +133,27 @@ def _trial_artifacts(results: Results, record: Mapping[str, Any], folder: Path) 
             if path.is_file():
                 artifacts[f"predictions/{path.relative_to(predictions)}"] = path
     return artifacts
+
+
+def _write_tokens(results: Results, path: Path) -> None:
+    """What the tokenizers made of every language: a line for each task, use and language."""
+    known = results.places.sweep / INVENTORY
+    if not known.exists():
+        return
+    inventory = Inventory.from_json(read_json(known))
+    jobs = jobs_of(Planner(results.sweep, inventory, {}))
+    lines = [
+        {
+            "model": prepared.job.model,
+            "task": prepared.job.rows.task,
+            "use": prepared.job.rows.use,
+            "language": prepared.job.language,
+            **prepared.statistics,
+        }
+        for prepared in known_figures(jobs, results.places.storage, inventory)
+    ]
+    if lines:
+        pyarrow.csv.write_csv(pa.Table.from_pylist(lines), path)
 
 
 def _write_pictures(results: Results, folder: Path) -> list[Path]:

@@ -33,6 +33,9 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 SWEEP, INVENTORY, TARGET_POINTS = "sweep.json", "inventory.json", "target_points.json"
 """What defines a launched sweep, in its folder."""
 
+PREPARED = "prepared.json"
+"""The inventory that `prepare` read, until the sweep is launched."""
+
 
 @dataclass(frozen=True, slots=True)
 class Places:

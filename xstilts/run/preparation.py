@@ -60,7 +60,13 @@ def jobs_of(planner: Planner) -> list[Job]:
 
 def missing_jobs(jobs: list[Job], storage: Path, inventory: Inventory) -> list[Job]:
     """The jobs whose rows are not encoded yet."""
-    return [job for job in jobs if _files(job, storage, inventory).read() is None]
+    return [job for job in jobs if not _files(job, storage, inventory).are_there]
+
+
+def known_figures(jobs: list[Job], storage: Path, inventory: Inventory) -> list[Prepared]:
+    """What encoding told of the jobs whose rows are encoded."""
+    figures = ((job, _files(job, storage, inventory).figures()) for job in jobs)
+    return [Prepared(job, found) for job, found in figures if found is not None]
 
 
 def _files(job: Job, storage: Path, inventory: Inventory) -> EncodedFiles:
@@ -80,12 +86,9 @@ def prepare(
         DataError: rows cannot be read.
         StageError: a tokenizer cannot be loaded.
     """
-    done: dict[Job, Prepared] = {}
-    for job in jobs:
-        figures = _files(job, storage, inventory).figures()
-        if figures is not None:
-            done[job] = Prepared(job, figures)
-            on_done(done[job])
+    done = {prepared.job: prepared for prepared in known_figures(jobs, storage, inventory)}
+    for prepared in done.values():
+        on_done(prepared)
     left = [job for job in jobs if job not in done]
     if not left:
         return [done[job] for job in jobs]
@@ -113,7 +116,10 @@ def _encode(
     storage: Path, folders: dict[str, Path], facts: ModelFacts, job: Job
 ) -> dict[str, float]:
     encoder = Encoder(storage, folders, _tokenizer(facts.path), facts.tokenizer)
-    return encoder.statistics(job.rows, job.language)
+    encoder.encoded(job.rows, job.language)
+    figures = EncodedFiles(storage, job.rows, job.language, facts.tokenizer).figures()
+    assert figures is not None
+    return figures
 
 
 @cache

@@ -17,7 +17,7 @@ from xstilts.config.derive import languages_of
 from xstilts.errors import XstiltsError
 from xstilts.files import read_json, write_json
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan
-from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
+from xstilts.plan.stage import Evaluate, Pretrained, Train, fingerprint, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.run.store import Found, Store
 from xstilts.scores.aggregate import averages
@@ -183,6 +183,7 @@ class TrialRun:
             "model": plan.model,
             "intermediate": plan.intermediate,
             "rates": dict(plan.rates),
+            "examples": _examples(plan.encoder),
             "learning_rate": (
                 plan.encoder.recipe.learning_rate if isinstance(plan.encoder, Train) else None
             ),
@@ -214,6 +215,12 @@ class TrialRun:
             "cost/tokens": sum(s["tokens"] for s in self.stages if not s["is_reused"]),
             "cost/wait_s": sum(stage["wait_s"] for stage in self.stages),
         }
+
+
+def _examples(encoder: Pretrained | Train) -> dict[str, dict[str, int]]:
+    """What the intermediate stage draws, by task and language."""
+    parts = encoder.parts if isinstance(encoder, Train) else ()
+    return {part.train.task: part.by_language for part in parts}
 
 
 def run_trial(

@@ -24,7 +24,7 @@ from xstilts.errors import ConfigError, Problem, StageError
 from xstilts.files import Lease, read_json, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
-from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
+from xstilts.run.places import INVENTORY, PREPARED, SWEEP, TARGET_POINTS, Places
 from xstilts.run.store import Store
 from xstilts.run.trial import is_finished, read_record
 from xstilts.search.preflight import check_resources
@@ -229,7 +229,18 @@ def _settle(sweep: Sweep, places: Places, inventory: Inventory) -> None:
     known = places.sweep / SWEEP
     if known.exists():
         _compare(_identity(read_json(known)), _identity(resolved), places)
-        _compare_inputs(read_json(places.sweep / INVENTORY), inventory.to_json(), places)
+        rule = "the inputs of a sweep stay as they were when it began"
+        repair = "bring the old files back, or give the sweep another name"
+        changed = _changed(read_json(places.sweep / INVENTORY), inventory.to_json())
+        _refuse(places, rule, changed, repair)
+    elif (places.sweep / PREPARED).exists():
+        rule = "the inputs of a sweep stay as `prepare` read them"
+        repair = "bring the old files back, or run `xstilts prepare` again"
+        old = read_json(places.sweep / PREPARED)
+        # What the file has gained since is no change of what was prepared.
+        changed = _changed(old, inventory.to_json())
+        changed = [name for name in changed if name in old["data"] or name in old["models"]]
+        _refuse(places, rule, changed, repair)
     write_json(known, resolved)
     write_atomically(places.sweep / "sweep.yaml", yaml.safe_dump(resolved, sort_keys=False))
     write_json(places.sweep / INVENTORY, inventory.to_json())
@@ -267,25 +278,21 @@ def _compare(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:
     )
 
 
-def _compare_inputs(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:
-    """Refuse to go on with other weights or data: trials before and after would not compare."""
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Models and data sets of an inventory that another does not have, or has otherwise."""
     changed = [
         name
         for name, facts in new["models"].items()
         if _sha(facts) != _sha(old["models"].get(name, {}))
     ]
-    changed += [name for name, sha in new["data"].items() if old["data"].get(name) != sha]
+    return changed + [name for name, sha in new["data"].items() if old["data"].get(name) != sha]
+
+
+def _refuse(places: Places, rule: str, changed: list[str], repair: str) -> None:
+    """Refuse other weights or data than before: trials before and after would not compare."""
     if changed:
-        raise ConfigError(
-            [
-                Problem(
-                    str(places.sweep),
-                    "the inputs of a sweep stay as they were when it began",
-                    f"changed: {', '.join(changed)}",
-                    "bring the old files back, or give the sweep another name",
-                )
-            ]
-        )
+        got = f"changed: {', '.join(changed)}"
+        raise ConfigError([Problem(str(places.sweep), rule, got, repair)])
 
 
 def _sha(facts: dict[str, Any]) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-KINDS = {"pair": 1, "choice": 1, "tagging": 1, "span": 1, "retrieval": 1, "mlm": 1}
+KINDS = {"pair": 1, "choice": 1, "tagging": 2, "span": 1, "retrieval": 1, "mlm": 1}
 """Names of the kinds, as `xstilts.kinds.get` knows them, with the version of their encoding.
 
 The version is part of every fingerprint: raise it when a kind turns rows into other inputs.

@@ -27,6 +27,7 @@ def trial_run(
     metrics = sorted(record["metrics"].items())
     points = [Point(key, float(value), 0, ended_ms) for key, value in metrics]
     points += gains
+    points += _drawn(record, ended_ms)
     for stage, curve in record["curves"].items():
         points += _curve(f"train/{stage}", curve, round(record["started"] * 1000))
     return TrackedRun(
@@ -66,6 +67,16 @@ def summary_run(
         tags={"xstilts.role": SUMMARY, **_sweep_tags(sweep)},
         artifacts=artifacts,
     )
+
+
+def _drawn(record: Mapping[str, Any], time_ms: int) -> list[Point]:
+    """The intermediate stage's examples by task, and by language where a task has several."""
+    points = []
+    for task, counts in record.get("examples", {}).items():
+        points.append(Point(f"examples/{task}", sum(counts.values()), 0, time_ms))
+        if len(counts) > 1:
+            points += [Point(f"examples/{task}/{x}", n, 0, time_ms) for x, n in counts.items()]
+    return points
 
 
 def _params(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
