@@ -94,7 +94,7 @@ def test_the_page_on_adding_a_task_is_short_and_its_entry_works(tmp_path: Path) 
     tokenizer = AutoTokenizer.from_pretrained(mini.encoder_path())
     encoded = kind.encode(columns, task, tokenizer, 32)
     assert encoded.examples["label"].to_pylist() == ["same", "different", "different"]
-    assert kind.score(["same", "different", "same"], encoded.examples, task)["accuracy"] > 66
+    assert kind.score(["same", "different", "same"], encoded.examples, task, "en")["accuracy"] > 66
 
 
 def test_the_tree_names_every_module() -> None:

@@ -31,7 +31,8 @@ Texts = Mapping[str, Sequence[str]]
 
 MAX_LENGTH = 96
 LABELS = {"pair": ("yes", "no", "maybe"), "tagging": ("O", "B-PER", "I-PER", "B-LOC")}
-METRICS = {"tagging": ("f1",), "span": ("exact_match", "f1"), "mlm": ()}
+METRICS = {"tagging": ("f1",), "span": ("exact_match", "f1"), "mlm": (), "mining": ("f1",)}
+UNTRAINED = ("retrieval", "mining")
 WORDS = (
     ["My", "brother", "bought", "three", "red", "apples", "."],
     ["ولدت", "في", "برلين", "عام", "1968", "."],
@@ -71,13 +72,20 @@ def rows_of(name: str, texts: Texts) -> dict[str, list[Any]]:
         return {"id": ids, "context": contexts, "question": questions, "answers": answers}
     if name == "retrieval":
         return {"source_sentence": lines, "target_sentence": english}
+    if name == "mining":
+        numbers = range(len(texts["de"]))
+        pools = {"id": [f"de-{i}" for i in numbers], "en.id": [f"en-{i}" for i in numbers]}
+        gold = {"gold.source_id": pools["id"], "gold.target_id": pools["en.id"]}
+        return {**pools, "sentence": list(texts["de"]), "en.sentence": list(texts["en"]), **gold}
     return {"text": lines}
 
 
 def gold_of(name: str, encoded: Encoded) -> list[Any]:
     """The gold predictions, read off the examples."""
     if name == "retrieval":
-        return list(range(encoded.examples.num_rows))
+        return list(encoded.examples["gold"].to_pylist())
+    if name == "mining":
+        return [pair for pairs in encoded.examples["gold"].to_pylist() for pair in pairs]
     if name == "span":
         return [texts[0] for texts in encoded.examples["answers"].to_pylist()]
     return encoded.examples["tags" if name == "tagging" else "label"].to_pylist()
@@ -86,7 +94,11 @@ def gold_of(name: str, encoded: Encoded) -> list[Any]:
 def perfect_outputs(name: str, encoded: Encoded) -> list[Any]:
     """What a perfect model would hand to `decode`, read off the features."""
     if name == "retrieval":
-        return list(np.eye(encoded.examples.num_rows)[encoded.features["example"].to_pylist()])
+        gold = encoded.examples["gold"].to_pylist()
+        return list(np.eye(len(gold), dtype="f4")[[*range(len(gold)), *gold]])
+    if name == "mining":
+        half = encoded.examples.num_rows // 2
+        return list(np.eye(half, dtype="f4")[[*range(half), *range(half)]])
     if name != "span":
         return encoded.features["labels" if name == "tagging" else "label"].to_pylist()
     outputs = []
@@ -147,7 +159,7 @@ def build_case(
         encoder, heads[task.name] = load_encoder_with_lm_head(folder, "sdpa")
     else:
         encoder = load_encoder(folder, "sdpa")
-    if name not in ("mlm", "retrieval"):
+    if name not in ("mlm", *UNTRAINED):
         # Weights larger than usual, so that untrained predictions differ between rows.
         size, _, _ = settings(encoder)
         heads = build_heads({task.name: task}, size, 0.0, 1.0, 0, "target")
@@ -190,7 +202,8 @@ def test_sequences_are_bounded_and_belong_to_examples(case: Case, max_length: in
         len(ids) for group in encoded.features["input_ids"].to_pylist() for ids in sequences(group)
     ]
     assert 0 < max(lengths) <= max_length
-    count = len(next(iter(case.rows.values())))
+    pools = ("id", "en.id") if case.name == "mining" else (next(iter(case.rows)),)
+    count = sum(len(case.rows[name]) for name in pools)
     assert encoded.examples.num_rows == count
     assert set(encoded.features["example"].to_pylist()) == set(range(count))
 
@@ -218,7 +231,7 @@ def test_equal_generators_give_equal_batches(case: Case) -> None:
 
 
 def test_loss_teaches_encoder_and_head(case: Case) -> None:
-    if case.name == "retrieval":
+    if case.name in UNTRAINED:
         with pytest.raises(TypeError):
             case.kind.build_head(32, case.task, 0.0)
         return
@@ -264,6 +277,8 @@ def test_predictions_are_the_examples_in_their_order(
     """`predict` sorts by length, in batches of any size; nobody can tell from what it returns."""
     random = np.random.default_rng(0)
     count = case.encoded.features.num_rows
+    if case.name == "mining":  # its predictions are pairs of examples
+        return
     if case.name == "mlm":
         predictions, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
         assert len(predictions) == case.encoded.examples.num_rows
@@ -284,7 +299,7 @@ def test_predictions_are_the_examples_in_their_order(
 def test_some_examples_get_their_own_predictions(case: Case, chosen: list[int]) -> None:
     selected = prediction.select(case.encoded, chosen)
     assert selected.examples.equals(case.encoded.examples.take(chosen))
-    if case.name in ("mlm", "retrieval"):  # what they predict depends on the other examples
+    if case.name in ("mlm", *UNTRAINED):  # what they predict depends on the other examples
         assert set(selected.features["example"].to_pylist()) == {0, 1, 2}
         return
     predictions, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
@@ -306,17 +321,17 @@ def test_retrieval_of_some_examples(texts: dict[str, tuple[str, ...]], tiny_mode
 
 def test_gold_scores_100_and_a_constant_less(case: Case) -> None:
     if case.name == "mlm":
-        assert case.kind.score([[0.0, 3.0], [6.0, 1.0]], case.encoded.examples, case.task) == {
-            "loss": 1.5
-        }
+        losses = [[0.0, 3.0], [6.0, 1.0]]
+        assert case.kind.score(losses, case.encoded.examples, case.task, "en") == {"loss": 1.5}
         return
     examples = case.encoded.examples
-    scores = case.kind.score(gold_of(case.name, case.encoded), examples, case.task)
+    scores = case.kind.score(gold_of(case.name, case.encoded), examples, case.task, "en")
     assert set(case.task.metrics) <= set(scores)
     assert all(value == pytest.approx(100) for value in scores.values())
     constant = case.kind.constant(examples, case.task)
-    assert len(constant) == examples.num_rows
-    assert all(0 <= value < 90 for value in case.kind.score(constant, examples, case.task).values())
+    assert len(constant) == (0 if case.name == "mining" else examples.num_rows)
+    scores = case.kind.score(constant, examples, case.task, "en")
+    assert all(0 <= value < 90 for value in scores.values())
 
 
 def test_perfect_outputs_decode_to_the_gold(case: Case) -> None:
@@ -324,6 +339,8 @@ def test_perfect_outputs_decode_to_the_gold(case: Case) -> None:
         return
     outputs = perfect_outputs(case.name, case.encoded)
     predictions = case.kind.decode(outputs, case.encoded, case.task)
+    if case.name == "mining":  # with their margins
+        predictions = [pair[:2] for pair in predictions]
     assert predictions == gold_of(case.name, case.encoded)
 
 

@@ -73,11 +73,19 @@ REAL = [task for task in known_tasks() if not task.name.startswith("mini_")]
 def uses(task: Task, folders: Folders) -> Iterator[tuple[str, str]]:
     """The uses and languages of a task that the mirror has."""
     for use in task.splits:
-        wanted = task.slice_of(use)
-        source = wanted.source or task.source
-        declared = declared_files(folders[source.hub_id]) if source.hub_id in folders else {}
+        declared = {
+            (one.origin.hub_id, *key)
+            for one in task.slices_of(use)
+            if one.origin.hub_id in folders
+            for key in declared_files(folders[one.origin.hub_id])
+        }
         for language in task.languages_of(use):
-            if (source.config_of(language), wanted.split) in declared:
+            wanted = {
+                (one.origin.hub_id, config, one.split)
+                for one in task.slices_of(use)
+                for config in one.origin.configs_of(language)
+            }
+            if wanted <= declared:
                 yield use, language
 
 

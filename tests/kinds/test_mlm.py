@@ -62,7 +62,7 @@ def test_loss_counts_masked_positions_only() -> None:
     assert torch.allclose(MLM.loss(head, hidden, batch), expected)
     with torch.no_grad():
         outputs = MLM.outputs(head, hidden, batch)
-    assert MLM.score(outputs, None, TASK)["loss"] == pytest.approx(expected.item(), rel=1e-5)
+    assert MLM.score(outputs, None, TASK, "en")["loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_a_batch_of_empty_texts_teaches_nothing() -> None:

@@ -33,7 +33,7 @@ def test_score_and_constant(tiny_tokenizer: Any) -> None:
     task = task_with("yes", "maybe")
     examples = PAIR.encode(ROWS, task, tiny_tokenizer, 32).examples
     assert PAIR.constant(examples, task) == ["maybe"] * 3
-    assert PAIR.score(["yes", "yes", "maybe"], examples, task) == {"accuracy": 200 / 3}
+    assert PAIR.score(["yes", "yes", "maybe"], examples, task, "en") == {"accuracy": 200 / 3}
 
 
 def test_the_longer_text_is_cut(tiny_tokenizer: Any) -> None:

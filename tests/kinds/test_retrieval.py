@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from xstilts import kinds
 from xstilts.kinds.kind import Encoded, Vocabulary
-from xstilts.tasks import Source, Task
+from xstilts.tasks import Source, Task, lookup
 
 RETRIEVAL = kinds.get("retrieval")
 TASK = Task("toy", "retrieval", Source("toy/toy"), ("th",), {}, ("accuracy",))
@@ -27,9 +29,12 @@ def test_sources_come_first_without_line_ends(
     tiny_tokenizer: Any, texts: dict[str, tuple[str, ...]]
 ) -> None:
     encoded = encode(tiny_tokenizer, texts, 3)
-    expected = tiny_tokenizer([*texts["th"][:3], *texts["en"][:3]])["input_ids"]
+    # English is sorted, as in XTREME's submissions: "My brother" before "The cat".
+    english = [texts["en"][i] for i in (1, 0, 2)]
+    expected = tiny_tokenizer([*texts["th"][:3], *english])["input_ids"]
     assert encoded.features["input_ids"].to_pylist() == expected
     assert encoded.features["example"].to_pylist() == [0, 1, 2, 0, 1, 2]
+    assert encoded.examples["gold"].to_pylist() == [1, 0, 2]
 
 
 def test_every_english_sentence_looks_for_its_nearest(
@@ -41,7 +46,25 @@ def test_every_english_sentence_looks_for_its_nearest(
     vectors = [np.array(vector) for vector in (*sources, *english)]
     # Asked the other way the second source would find 0 and the first 1.
     assert RETRIEVAL.decode(vectors, encoded, TASK) == [0, 0, 2]
-    assert RETRIEVAL.score([0, 0, 2], encoded.examples, TASK) == {"accuracy": 200 / 3}
+    assert RETRIEVAL.score([0, 0, 2], encoded.examples, TASK, "en") == {"accuracy": 200 / 3}
+    assert RETRIEVAL.score([1, 0, 2], encoded.examples, TASK, "en") == {"accuracy": 100}
+
+
+RECORDS = Path(__file__).parents[3] / "shared"
+
+
+@pytest.mark.parametrize("language", ["de", "th", "zh", "jv", "el"])
+def test_the_order_is_that_of_xtremes_labels(language: str, tiny_tokenizer: Any) -> None:
+    labels = RECORDS / f"conformance/xtreme_mock/labels/tatoeba/test-{language}.tsv"
+    if not labels.exists():
+        pytest.skip(f"no labels at {labels}")
+    code = lookup("tatoeba").source.names[language]
+    (path,) = (RECORDS / "data/tatoeba").rglob(f"tatoeba.{code}-eng.eng")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = {"source_sentence": lines, "target_sentence": lines}
+    gold = RETRIEVAL.encode(rows, TASK, tiny_tokenizer, 8).examples["gold"].to_pylist()
+    official = [int(line) for line in labels.read_text().split()]
+    assert gold[: len(official)] == official
 
 
 def test_cosine_ignores_length(tiny_tokenizer: Any, texts: dict[str, tuple[str, ...]]) -> None:

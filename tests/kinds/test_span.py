@@ -155,8 +155,8 @@ def test_the_best_gold_answer_counts(tiny_tokenizer: Any) -> None:
     rows = asked((FILLER["en"], "noon"))
     rows["answers"][0]["text"].append("the city")
     examples = SPAN.encode(rows, TASK, tiny_tokenizer, 64).examples
-    assert SPAN.score(["City"], examples, TASK) == {"exact_match": 100.0, "f1": 100.0}
-    half = SPAN.score(["city at"], examples, TASK)
+    assert SPAN.score(["City"], examples, TASK, "en") == {"exact_match": 100.0, "f1": 100.0}
+    half = SPAN.score(["city at"], examples, TASK, "en")
     assert half == {"exact_match": 0.0, "f1": pytest.approx(200 / 3)}
 
 

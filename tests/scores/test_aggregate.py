@@ -45,12 +45,13 @@ def averages_of(
     languages: Sequence[str] | None = None,
     benchmark: str = "mini",
     without: tuple[str, str, str] | None = None,
+    split: str = "test",
 ) -> Averages:
     wanted = {
         task.name: [x for x in task.languages if languages is None or x in languages]
         for task in targets
     }
-    return averages(table_of(targets, without), targets, wanted, benchmark)
+    return averages(table_of(targets, without), targets, wanted, benchmark, split)
 
 
 def test_target_is_the_mean_over_its_languages() -> None:
@@ -125,7 +126,7 @@ def test_missing_dev_score_leaves_no_dev_average_and_a_reason() -> None:
     without = ("mini_udpos", "dev")
     rows = [row for row in table_of(targets).scores if (row.target, row.split) != without]
     wanted = {task.name: task.languages for task in targets}
-    result = averages(ScoreTable(rows), targets, wanted, "custom")
+    result = averages(ScoreTable(rows), targets, wanted, "custom", "test")
     assert "dev/mini_udpos" in result.missing
     assert result.metrics["dev/mini_xnli"] == 85
     assert not {"dev/avg", "dev/mini_udpos"} & set(result.metrics)

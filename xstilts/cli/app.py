@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from xstilts import __version__
-from xstilts.errors import XstiltsError
+from xstilts.errors import ConfigError, Problem, XstiltsError
 
 app = typer.Typer(
     help="Sweeps over intermediate tasks (STILTs) for zero-shot cross-lingual transfer.",
@@ -64,6 +64,21 @@ def command(
 
 def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def places_of(storage: Path, name: str) -> Any:
+    """The folders of a sweep that a user named.
+
+    Raises:
+        ConfigError: the name is none that a sweep can have.
+    """
+    from xstilts.files import PLAIN_NAME
+    from xstilts.run.places import Places
+
+    if not PLAIN_NAME.fullmatch(name):
+        rule = "is a plain name: letters, digits, `.`, `_`, `-`, no path"
+        raise ConfigError([Problem("NAME", rule, f'"{name}"')])
+    return Places(storage.resolve(), name)
 
 
 def _version(is_wanted: bool) -> None:

@@ -18,6 +18,7 @@ from xstilts.cli.app import (
     command,
     err,
     out,
+    places_of,
     print_json,
 )
 from xstilts.errors import ConfigError, Problem, XstiltsError
@@ -141,7 +142,7 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
     from xstilts.report.live import render, trial_views
     from xstilts.report.results import load_results
 
-    results = load_results(_places(storage, name))
+    results = load_results(places_of(storage, name))
     views = trial_views(results.places, time.time())
     if as_json:
         print_json([{key: getattr(view, key) for key in view.__slots__} for view in views])
@@ -174,7 +175,7 @@ def report(
     if form not in ("text", *writers):
         known = "text, markdown, csv, json"
         raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
-    results = load_results(_places(storage, name))
+    results = load_results(places_of(storage, name))
     pictures = write_report(results)
     if form == "text":
         _print_results(results, pictures)
@@ -198,7 +199,7 @@ def ui(
 
     uri = f"sqlite:///{storage.resolve() / 'mlflow.db'}"
     if name is not None:
-        results = load_results(_places(storage, name))
+        results = load_results(places_of(storage, name))
         uri = results.places.tracking_uri(results.sweep)
     elif not (storage / "mlflow.db").exists():
         raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{storage}"')])
@@ -282,16 +283,6 @@ def _tracker(results: Any) -> Any:
     places = results.places
     uri = places.tracking_uri(results.sweep)
     return MlflowTracker(uri, results.sweep.name, places.storage / "mlartifacts")
-
-
-def _places(storage: Path, name: str) -> Any:
-    from xstilts.files import PLAIN_NAME
-    from xstilts.run.places import Places
-
-    if not PLAIN_NAME.fullmatch(name):
-        rule = "is a plain name: letters, digits, `.`, `_`, `-`, no path"
-        raise ConfigError([Problem("NAME", rule, f'"{name}"')])
-    return Places(storage.resolve(), name)
 
 
 def _print_results(results: Any, pictures: list[Path]) -> None:

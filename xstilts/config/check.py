@@ -141,10 +141,14 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
                 "evaluation.split", f"{name} has no such split", f'"{sweep.evaluation.split}"'
             )
         if not languages_of(sweep, known[name]):
+            given = sweep.languages
+            where = "languages"
+            if isinstance(given, dict):
+                given, where = given[name], f"languages.{name}"
             yield Problem(
-                "languages",
+                where,
                 f"{name} has none of them",
-                f"{list(sweep.languages)}",
+                f"{list(given)}",
                 f"it has {', '.join(known[name].languages)}",
             )
     if sweep.evaluation.examples and sweep.benchmark != "custom":
@@ -154,7 +158,21 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
             f"benchmark: {sweep.benchmark}",
             "write benchmark: custom",
         )
-    if sweep.languages != "all":
+    if isinstance(sweep.languages, dict):
+        for name, languages in sweep.languages.items():
+            if name not in sweep.targets:
+                rule = "names no target of this sweep"
+                repair = suggest(name, sweep.targets)
+                yield Problem(f"languages.{name}", rule, f'"{name}"', repair)
+            elif name in known:
+                for i, language in enumerate(languages):
+                    if language not in known[name].languages:
+                        where = f"languages.{name}[{i}]"
+                        repair = suggest(language, known[name].languages)
+                        yield Problem(
+                            where, f"{name} has no such language", f'"{language}"', repair
+                        )
+    elif sweep.languages != "all":
         declared = {
             language
             for name in sweep.targets

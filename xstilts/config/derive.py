@@ -69,9 +69,10 @@ def selected_targets(sweep: Sweep) -> tuple[Task, ...]:
 def languages_of(sweep: Sweep, target: Task) -> tuple[str, ...]:
     """The languages in which a sweep evaluates a target."""
     languages = target.languages_of(sweep.evaluation.split)
-    if sweep.languages == "all":
-        return languages
-    return tuple(language for language in languages if language in sweep.languages)
+    wanted = sweep.languages
+    if isinstance(wanted, dict):  # targets that it does not name have all
+        wanted = wanted.get(target.name, "all")
+    return tuple(language for language in languages if wanted == "all" or language in wanted)
 
 
 def _parameter(

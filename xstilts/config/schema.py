@@ -14,6 +14,7 @@ from xstilts.config.space import Choice, Float, Int
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Languages = Annotated[tuple[str, ...], Field(min_length=1)]
 PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
 
 
@@ -214,13 +215,13 @@ class Sweep(Model):
     """One sweep file."""
 
     name: PlainName
-    benchmark: Literal["mini", "custom"]
+    benchmark: Literal["mini", "xtreme", "custom"]
     recipe: str
     models: Annotated[dict[PlainName, ModelSpec], Field(min_length=1)]
     data: DataSpec = DataSpec()
     intermediates: dict[PlainName, IntermediateSpec] = {}
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
-    languages: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
+    languages: Literal["all"] | Languages | dict[str, Languages] = "all"
     evaluation: EvaluationSpec = EvaluationSpec()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     search: SearchSpec = SearchSpec()

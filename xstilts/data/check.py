@@ -8,7 +8,7 @@ from pathlib import Path
 from xstilts.data.mirror import declared_files
 from xstilts.data.sources import Folders, count_rows
 from xstilts.errors import ConfigError, DataError, Problem
-from xstilts.tasks import Task, known_tasks
+from xstilts.tasks import Slice, Task, known_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +44,27 @@ def check_mirror(root: Path) -> list[Found]:
 
 
 def _check(folders: Folders, task: Task, use: str) -> Found:
-    wanted = task.slice_of(use)
-    source = task.source_of(use)
+    slices = task.slices_of(use)
+    filters = [one.filter for one in slices if one.filter]
     languages = task.languages_of(use)
-    present = declared_files(folders[source.hub_id]) if source.hub_id in folders else {}
     counts: dict[str, int] = {}
     remarks = []
     for language in languages:
-        if (source.config_of(language), wanted.split) not in present:
+        absent = [name for one in slices for name in _absent(folders, one, language)]
+        if absent:
+            if len(absent) < sum(len(one.origin.configs_of(language)) for one in slices):
+                remarks.append(f"needs {', '.join(absent[:3])}")
             continue
         try:
             counts[language] = count_rows(folders, task, use, language)
         except (DataError, KeyError):
             # A slice may need a second data set, to leave out what that one has.
-            remarks.append(f"needs {wanted.filter}")
+            remarks.append(f"needs {', '.join(filters)}")
     missing = [language for language in languages if language not in counts]
     if missing and counts:
         remarks.append(f"without {' '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}")
-    elif wanted.filter and counts:
-        remarks.append(wanted.filter)
+    elif counts:
+        remarks += filters
     return Found(
         task=task.name,
         use=use,
@@ -71,3 +73,14 @@ def _check(folders: Folders, task: Task, use: str) -> Found:
         of=len(languages),
         remark="; ".join(dict.fromkeys(remarks)),
     )
+
+
+def _absent(folders: Folders, rows: Slice, language: str) -> list[str]:
+    """The configurations of one language that a slice needs and the mirror does not have."""
+    source = rows.origin
+    present = declared_files(folders[source.hub_id]) if source.hub_id in folders else {}
+    return [
+        f"{source.hub_id} {config} {rows.split}"
+        for config in source.configs_of(language)
+        if (config, rows.split) not in present
+    ]

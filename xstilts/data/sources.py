@@ -46,30 +46,71 @@ def load_rows(
     Raises:
         DataError: the data set, the configuration or the split is not there or cannot be read.
     """
-    import datasets  # imported late: its import takes a second that most processes need not pay
+    joined: dict[str, list[Any]] = {}
+    for wanted in task.slices_of(use):
+        own = cache / content[:16] / wanted.origin.hub_id.replace("/", "--")
+        rows = _load_slice(folders, task, wanted, language, own)
+        if joined and set(joined) != set(rows):
+            # Sources of one task need only agree on what the kind reads.
+            joined = {name: joined[name] for name in joined if name in rows}
+        joined = {name: joined.get(name, []) + rows[name] for name in joined or rows}
+    if limit is not None:
+        joined = _limited(joined, task, limit)
+    return joined
 
-    wanted = task.slice_of(use)
-    source = task.source_of(use)
+
+def _load_slice(
+    folders: Folders, task: Task, wanted: Slice, language: str, cache: Path
+) -> dict[str, list[Any]]:
+    source = wanted.origin
     config = source.config_of(language)
-    folder = folders[source.hub_id]
-    datasets.disable_progress_bars()
-    try:
-        loaded = datasets.load_dataset(
-            str(folder), config, split=wanted.split, cache_dir=str(cache / content[:16])
-        )
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(
-            f"{task.name}: cannot read {source.hub_id}, configuration {config}, split "
-            f"{wanted.split}, in {folder}: {error}"
-        ) from error
+    loaded = _load(folders, task, source, config, wanted.split, cache)
     if wanted.filter:
         column = _filtered_by(wanted)
         loaded = loaded.select(_kept(folders, wanted, list(loaded[column])))
-    loaded = loaded.select(sample(len(loaded), limit))
     columns = {name: _plain(loaded, name) for name in loaded.column_names}
+    for side, config in source.side_configs_of(language).items():
+        other = _load(folders, task, source, config, wanted.split, cache)
+        columns |= {f"{side}.{name}": _plain(other, name) for name in other.column_names}
     renamed = rename(columns, task, source)
     _check_labels(renamed, task, source)
     return renamed
+
+
+def _load(
+    folders: Folders, task: Task, source: Source, config: str, split: str, cache: Path
+) -> Any:
+    import datasets  # imported late: its import takes a second that most processes need not pay
+
+    folder = folders[source.hub_id]
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(str(folder), config, split=split, cache_dir=str(cache))
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(
+            f"{task.name}: cannot read {source.hub_id}, configuration {config}, split "
+            f"{split}, in {folder}: {error}"
+        ) from error
+
+
+def _limited(columns: dict[str, list[Any]], task: Task, limit: int) -> dict[str, list[Any]]:
+    """At most `limit` rows; of pools that are mined, as many gold pairs and ten times the rest."""
+    if task.kind != "mining":
+        kept = sample(len(next(iter(columns.values()))), limit)
+        return {name: [values[i] for i in kept] for name, values in columns.items()}
+    chosen = sample(len(columns["gold.source_id"]), limit)
+    limited = dict(columns)
+    for side, gold in (("", "gold.source_id"), ("en.", "gold.target_id")):
+        kept_ids = {columns[gold][i] for i in chosen}
+        others = set(columns[gold]) - kept_ids
+        ids = columns[f"{side}id"]
+        rest = [i for i, name in enumerate(ids) if name not in kept_ids and name not in others]
+        kept = [rest[i] for i in sample(len(rest), 10 * limit)]
+        kept = sorted([*kept, *(i for i, name in enumerate(ids) if name in kept_ids)])
+        for column in ("id", "sentence"):
+            limited[side + column] = [columns[side + column][i] for i in kept]
+        limited[gold] = [columns[gold][i] for i in chosen]
+    return limited
 
 
 def sample(num_rows: int, limit: int | None) -> list[int]:
@@ -86,9 +127,14 @@ def count_rows(folders: Folders, task: Task, use: str, language: str) -> int:
     Raises:
         DataError: the data set's README does not declare the configuration or the split.
     """
-    wanted = task.slice_of(use)
-    source = task.source_of(use)
+    return sum(_count_slice(folders, task, one, language) for one in task.slices_of(use))
+
+
+def _count_slice(folders: Folders, task: Task, wanted: Slice, language: str) -> int:
+    source = wanted.origin
     config = source.config_of(language)
+    for side in source.side_configs_of(language).values():
+        _parquet_files(folders, source, side, wanted.split)
     if wanted.filter:
         values = _column(folders, source, config, wanted.split, _filtered_by(wanted))
         return len(_kept(folders, wanted, values))
@@ -104,23 +150,26 @@ def _filtered_by(wanted: Slice) -> str:
     held_out = wanted.only or wanted.without
     if held_out:
         return held_out.column
-    assert wanted.unlike
-    return wanted.unlike[2]
+    if wanted.unlike:
+        return wanted.unlike[2]
+    return wanted.labelled
 
 
-def _kept(folders: Folders, wanted: Slice, values: Sequence[str]) -> list[int]:
+def _kept(folders: Folders, wanted: Slice, values: Sequence[Any]) -> list[int]:
     """Positions of the rows that a slice keeps, by their values in the column that decides."""
     if wanted.only:
         return [i for i, value in enumerate(values) if wanted.only.holds(value)]
     if wanted.without:
         return [i for i, value in enumerate(values) if not wanted.without.holds(value)]
+    if wanted.labelled:
+        return [i for i, value in enumerate(values) if value not in (-1, "")]
     assert wanted.unlike
     source, split, column = wanted.unlike
     others = set(_column(folders, source, source.config, split, column))
     return [i for i, value in enumerate(values) if value not in others]
 
 
-def _column(folders: Folders, source: Source, config: str, split: str, column: str) -> list[str]:
+def _column(folders: Folders, source: Source, config: str, split: str, column: str) -> list[Any]:
     paths = _parquet_files(folders, source, config, split)
     try:
         tables = [parquet.read_table(path, columns=[column]) for path in paths]
@@ -163,8 +212,8 @@ def rename(
 ) -> dict[str, list[Any]]:
     """Columns under the names that the kind reads, as the source (the task's) declares.
 
-    A declaration is a column's name, or a template such as `{ctx_b} {endings}`; a template over a
-    list gives a list.
+    A declaration is a column's name, a name within it (`choices.text`), or a template such as
+    `{ctx_b} {endings}`, which over a list gives a list; several make up a list.
 
     Raises:
         DataError: a declared column is missing.
@@ -172,19 +221,36 @@ def rename(
     source = source or task.source
     renamed = dict(columns)
     for name, declared in source.columns.items():
-        fields = [field for _, field, _, _ in _FORMATTER.parse(declared) if field]
-        absent = [field for field in fields or [declared] if field not in columns]
-        if absent:
+        if isinstance(declared, tuple):
+            parts = (_declared(columns, one, task, source) for one in declared)
+            renamed[name] = [list(values) for values in zip(*parts, strict=True)]
+        else:
+            renamed[name] = _declared(columns, declared, task, source)
+    return renamed
+
+
+def _declared(
+    columns: dict[str, list[Any]], declared: str, task: Task, source: Source
+) -> list[Any]:
+    """The values of one declaration: a column, a name within one, or a template."""
+    fields = [field for _, field, _, _ in _FORMATTER.parse(declared) if field]
+    for name in fields or [declared]:
+        column, _, within = name.partition(".")
+        has_it = name in columns or (
+            within and column in columns and all(within in value for value in columns[column])
+        )
+        if not has_it:
             raise DataError(
-                f"{task.name}: {source.hub_id} has no column {absent[0]!r}; "
+                f"{task.name}: {source.hub_id} has no column {name!r}; "
                 f"it has {', '.join(sorted(columns))}"
             )
-        if fields:
-            values = zip(*(columns[field] for field in fields), strict=True)
-            renamed[name] = [_render(declared, fields, row) for row in values]
-        else:
-            renamed[name] = columns[declared]
-    return renamed
+    if fields:
+        values = zip(*(columns[field] for field in fields), strict=True)
+        return [_render(declared, fields, row) for row in values]
+    if declared in columns:
+        return columns[declared]
+    column, _, within = declared.partition(".")
+    return [value[within] for value in columns[column]]
 
 
 def _render(template: str, fields: list[str], row: tuple[Any, ...]) -> str | list[str]:

@@ -23,10 +23,11 @@ _TEXTS = {
     "tagging": ("tokens",),
     "span": ("question", "context"),
     "retrieval": ("source_sentence",),
+    "mining": ("sentence",),
     "mlm": ("text",),
 }
 # Kinds whose sequences lose what is over the limit; the others are split into pieces or windows.
-_CUT = frozenset({"pair", "choice", "retrieval", "mlm"})
+_CUT = frozenset({"pair", "choice", "retrieval", "mining", "mlm"})
 _SAMPLE = 1000
 
 

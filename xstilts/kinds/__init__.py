@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from xstilts.kinds.choice import Choice
-from xstilts.kinds.kind import Kind
+from xstilts.kinds.kind import Calibrated, Kind
+from xstilts.kinds.mining import Mining
 from xstilts.kinds.mlm import Mlm
 from xstilts.kinds.pair import Pair
 from xstilts.kinds.retrieval import Retrieval
@@ -16,6 +17,7 @@ _KINDS: dict[str, Kind] = {
     "tagging": Tagging(),
     "span": Span(),
     "retrieval": Retrieval(),
+    "mining": Mining(),
     "mlm": Mlm(),
 }
 
@@ -25,4 +27,4 @@ def get(name: str) -> Kind:
     return _KINDS[name]
 
 
-__all__ = ["Kind", "get"]
+__all__ = ["Calibrated", "Kind", "get"]

@@ -29,7 +29,8 @@ from xstilts.tasks import Task
 
 
 class Choice:
-    """Reads `prompt`, `choices` (as many in every row), `label` (a position, as text or number)."""
+    """Reads `prompt`, `choices` (as many in every row), `label` (one of the task's labels, which
+    name the choices in their order, or else a position, as text or number)."""
 
     def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
         """One group of sequences a row; over-long prompts lose tokens on the left, as in jiant."""
@@ -47,7 +48,7 @@ class Choice:
             name: [column[i * width : (i + 1) * width] for i in range(count)]
             for name, column in sequence_columns(encoding).items()
         }
-        labels = [IGNORED if label in ("", -1) else int(label) for label in rows["label"]]
+        labels = [_position(label, task) for label in rows["label"]]
         features = {"example": range(count), **groups, "label": labels}
         examples = {"id": [str(i) for i in range(count)], "label": labels}
         return Encoded(pa.table(features), pa.table(examples))
@@ -81,10 +82,19 @@ class Choice:
         """Positions."""
         return list(outputs)
 
-    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
+    def score(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> dict[str, float]:
         """Accuracy."""
         return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent position everywhere."""
         return majority(examples["label"].to_pylist())
+
+
+def _position(label: str | int, task: Task) -> int:
+    """The position of the right choice; `IGNORED` where the label was not published."""
+    if label in ("", -1):
+        return IGNORED
+    return task.labels.index(str(label)) if task.labels else int(label)

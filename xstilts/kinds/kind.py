@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -99,11 +99,27 @@ class Kind(Protocol):
     def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
         """A JSON-able prediction for every example, in their order."""
 
-    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
-        """The kind's metrics, 0-100."""
+    def score(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> dict[str, float]:
+        """The kind's metrics, 0-100; QA answers are compared by the rules of their language."""
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The predictions of a majority class, which a trained model must beat."""
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A kind whose predictions a threshold decides, fitted on labels that are not scored."""
+
+    def calibrate(
+        self,
+        predictions: Sequence[Any],
+        examples: pa.Table,
+        fitted: tuple[Sequence[Any], pa.Table] | None,
+    ) -> list[Any]:
+        """The predictions that count; `fitted` are predictions and examples of the other labels,
+        None where there are none."""
 
 
 def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:

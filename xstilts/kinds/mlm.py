@@ -77,7 +77,9 @@ class Mlm:
         """Summed losses and counts, as they are."""
         return [list(output) for output in outputs]
 
-    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
+    def score(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> dict[str, float]:
         """Mean loss of a masked token, in nats."""
         total = sum(loss for loss, _ in predictions)
         return {"loss": total / sum(count for _, count in predictions)}

@@ -68,9 +68,15 @@ class Pair:
         """Labels by name."""
         return [task.labels[position] for position in outputs]
 
-    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
-        """Accuracy."""
-        return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
+    def score(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> dict[str, float]:
+        """Accuracy; of two labels also the second's F1, as GLUE has it for QQP."""
+        gold = examples["label"].to_pylist()
+        scores = {"accuracy": metrics.accuracy(gold, predictions)}
+        if len(task.labels) == 2:
+            scores["f1"] = metrics.binary_f1(gold, predictions, task.labels[1])
+        return scores
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent label everywhere."""

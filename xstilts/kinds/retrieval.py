@@ -29,14 +29,21 @@ class Retrieval:
     """Reads `source_sentence` (the other language) and `target_sentence` (English)."""
 
     def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
-        """Two sequences an example: features 0..n-1 are the sources, n..2n-1 the targets."""
-        sources, targets = list(rows["source_sentence"]), list(rows["target_sentence"])
+        """Two sequences an example: features 0..n-1 are the sources, n..2n-1 the targets.
+
+        As in XTREME's submissions the English sentences are sorted, and the gold of each is the
+        position of its translation, which keeps its place.
+        """
         # Tatoeba's Hub copy keeps line ends.
-        texts = [text.strip() for text in sources + targets]
+        sources = [text.strip() for text in rows["source_sentence"]]
+        targets = [text.strip() for text in rows["target_sentence"]]
+        gold = sorted(range(len(targets)), key=lambda i: targets[i])
+        texts = [*sources, *(targets[i] for i in gold)]
         encoding = tokenizer(texts, truncation=True, max_length=max_length)
         count = len(sources)
         features = {"example": [*range(count), *range(count)], **sequence_columns(encoding)}
-        return Encoded(pa.table(features), pa.table({"id": [str(i) for i in range(count)]}))
+        examples = {"id": [str(i) for i in range(count)], "gold": gold}
+        return Encoded(pa.table(features), pa.table(examples))
 
     def collate(
         self, features: Rows, vocabulary: Vocabulary, generator: np.random.Generator
@@ -54,9 +61,7 @@ class Retrieval:
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """Mean vectors over the attention mask: (hidden size,) a feature, float32."""
-        mask = batch.inputs["attention_mask"][..., None].to(hidden.dtype)
-        vectors = (hidden * mask).sum(1) / mask.sum(1)
-        return list(vectors.float().cpu().numpy())
+        return mean_vectors(hidden, batch)
 
     def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
         """For every English sentence the position of its nearest neighbour by cosine."""
@@ -66,10 +71,19 @@ class Retrieval:
         nearest: list[Any] = (vectors[count:] @ vectors[:count].T).argmax(1).tolist()
         return nearest
 
-    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
-        """Accuracy: the i-th English sentence translates the i-th of the other language."""
-        return {"accuracy": metrics.accuracy(range(examples.num_rows), predictions)}
+    def score(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> dict[str, float]:
+        """Accuracy: whether the nearest sentence is the translation."""
+        return {"accuracy": metrics.accuracy(examples["gold"].to_pylist(), predictions)}
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The first sentence everywhere."""
         return [0] * examples.num_rows
+
+
+def mean_vectors(hidden: Tensor, batch: Batch) -> list[Any]:
+    """Means over the attention mask, special tokens included: (hidden size,) each, float32."""
+    mask = batch.inputs["attention_mask"][..., None].to(hidden.dtype)
+    vectors = (hidden * mask).sum(1) / mask.sum(1)
+    return list(vectors.float().cpu().numpy())

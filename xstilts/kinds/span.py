@@ -7,7 +7,6 @@ Decoding never answers null: these data sets (SQuAD v1.1's form) always have an 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -110,13 +109,14 @@ class Span:
                 best[row] = (value, contexts[row][begins[first] : ends[last]].strip())
         return [text for _, text in best]
 
-    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
-        """SQuAD's exact match and F1, means over the questions."""
-        pairs = list(zip(predictions, examples["answers"].to_pylist(), strict=True))
-        return {
-            "exact_match": fmean(metrics.exact_match(text, gold) for text, gold in pairs),
-            "f1": fmean(metrics.token_f1(text, gold) for text, gold in pairs),
-        }
+    def score(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> dict[str, float]:
+        """Exact match and F1, means over the questions."""
+        gold = examples["answers"].to_pylist()
+        return metrics.answer_scores(
+            gold, predictions, metrics.normalizer(task.normalization, language)
+        )
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The whole context: the best that knows nothing of the question."""

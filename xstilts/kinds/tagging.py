@@ -102,13 +102,15 @@ class Tagging:
             sentences[i] += [task.labels[position] for position in piece]
         return sentences
 
-    def score(self, predictions: Sequence[Any], examples: pa.Table, task: Task) -> dict[str, float]:
-        """Chunk F1, XTREME's metric, and accuracy over words."""
+    def score(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> dict[str, float]:
+        """Chunk F1, XTREME's metric, with precision and recall; accuracy over words."""
         gold = examples["tags"].to_pylist()
         words = [tag for tags in gold for tag in tags]
         predicted = [tag for tags in predictions for tag in tags]
         return {
-            "f1": metrics.chunk_f1(gold, predictions),
+            **metrics.chunk_scores(gold, predictions),
             "accuracy": metrics.accuracy(words, predicted),
         }
 

@@ -62,7 +62,8 @@ class Inventory:
 
 def row_key(task: Task, use: str, language: str) -> str:
     """The key of `Inventory.rows`."""
-    wanted = task.slice_of(use)
-    source = task.source_of(use)
-    key = f"{source.hub_id}|{source.config_of(language)}|{wanted.split}"
-    return f"{key}|{wanted.filter}" if wanted.filter else key
+    keys = []
+    for one in task.slices_of(use):
+        key = f"{one.origin.hub_id}|{one.origin.config_of(language)}|{one.split}"
+        keys.append(f"{key}|{one.filter}" if one.filter else key)
+    return " + ".join(keys)

@@ -125,10 +125,13 @@ class Planner:
         overrides = {**_overrides(plan.point, "target"), **(cell.point if cell else {})}
         max_length = self._recipe("target", target, overrides).max_length
         layer = None
-        if task.kind == "retrieval":
+        if task.kind in ("retrieval", "mining"):
             layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
         rows = self._rows(task, split, languages, max_length, self.sweep.evaluation.examples)
-        return Evaluate(parent, rows, split, layer, self.precision)
+        fitted = None
+        if task.fitted_on and task.fitted_on != split:
+            fitted = self._rows(task, task.fitted_on, languages, max_length)
+        return Evaluate(parent, rows, split, layer, self.precision, fitted)
 
     def rows_needed(self) -> list[Rows]:
         """All rows that trials of the sweep may read, whatever is proposed."""
@@ -141,12 +144,15 @@ class Planner:
                         needed[self._rows(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
         for target in map(lookup, self.sweep.targets):
+            head = lookup(target.head)
             for length in self._lengths("target", target.name):
                 for use in ("train", "dev"):
-                    if use in target.splits:
-                        needed[self._rows(target, use, (target.train_language,), length)] = None
+                    if use in head.splits:
+                        needed[self._rows(head, use, (head.train_language,), length)] = None
                 languages = languages_of(self.sweep, target)
                 needed[self._rows(target, split, languages, length, limit)] = None
+                if target.fitted_on and target.fitted_on != split:
+                    needed[self._rows(target, target.fitted_on, languages, length)] = None
         return list(needed)
 
     def _lengths(self, phase: str, task: str) -> list[int]:
@@ -247,9 +253,11 @@ class Planner:
 
     def _identity(self, task: Task, use: str) -> str:
         """Identity of the data that a use's rows are cut from, and of the cut."""
-        own, *others = (self.inventory.data[source.hub_id] for source in task.sources_of(use))
-        cut = task.slice_of(use).filter
-        return sha256_of([own, cut, *others]) if cut else own
+        identities = [self.inventory.data[source.hub_id] for source in task.sources_of(use)]
+        cuts = [[one.split, one.filter] for one in task.slices_of(use)]
+        if len(identities) == 1 and not cuts[0][1]:
+            return identities[0]
+        return sha256_of([identities, cuts])
 
     def _recipe(self, phase: str, task: str, overrides: Mapping[str, Any]) -> StageRecipe:
         return self.recipe.for_task(phase, task, overrides)
@@ -259,7 +267,8 @@ def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
     """The targets by the task whose training data they are fine-tuned on."""
     groups: dict[str, tuple[str, ...]] = {}
     for target in sweep.targets:
-        groups[target] = (*groups.get(target, ()), target)
+        head = lookup(target).head
+        groups[head] = (*groups.get(head, ()), target)
     return groups
 
 
@@ -288,7 +297,10 @@ def check_rows(sweep: Sweep, inventory: Inventory) -> None:
         uses = [use for use in ("train", "dev") if use in task.splits]
         wanted += [(task, use, language) for use in uses for language in task.languages_of(use)]
         split = sweep.evaluation.split
-        wanted += [(task, split, language) for language in languages_of(sweep, task)]
+        scored = dict.fromkeys((split, task.fitted_on or split))
+        wanted += [
+            (task, use, language) for use in scored for language in languages_of(sweep, task)
+        ]
     problems = [
         Problem(f"data.root: {name}", f"has no rows for {use} in {language}")
         for name, use, language in dict.fromkeys((task.name, *rest) for task, *rest in wanted)

@@ -15,7 +15,7 @@ from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
 from xstilts.plan.mixture import allocate
 
-VERSION = 2
+VERSION = 3
 """Version of what stages compute; raise it when equal inputs give other results."""
 
 RUNTIME_ONLY = frozenset({"path", "label", "model"})
@@ -112,7 +112,8 @@ class Train:
 class Evaluate:
     """Zero-shot evaluation of a target in its languages, by the encoder and head of the parent.
 
-    `layer` is the hidden state that retrieval pools, None elsewhere.
+    `layer` is the hidden state that retrieval pools, None elsewhere. `fitted` are the rows whose
+    labels fit a threshold, where the target has one and they are not those that are scored.
     """
 
     parent: Pretrained | Train
@@ -120,6 +121,7 @@ class Evaluate:
     split: str
     layer: int | None
     precision: str = "fp32"
+    fitted: Rows | None = None
 
 
 Stage = Pretrained | Train | Evaluate

@@ -161,22 +161,24 @@ def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:
 
     for task in _tasks(sweep):
         for use, language in _uses(sweep, task):
-            rows = task.slice_of(use)
-            source = task.source_of(use)
-            need(source, source.config_of(language), rows.split)
-            if rows.unlike:
-                need(rows.unlike[0], rows.unlike[0].config, rows.unlike[1])
+            for rows in task.slices_of(use):
+                source = rows.origin
+                for config in source.configs_of(language):
+                    need(source, config, rows.split)
+                if rows.unlike:
+                    need(rows.unlike[0], rows.unlike[0].config, rows.unlike[1])
     return [(source, list(pairs)) for source, pairs in wanted.values()]
 
 
 def _uses(sweep: Sweep, task: Task) -> list[tuple[str, str]]:
     """The uses and languages of a task that a sweep reads."""
-    trained = [
+    uses = [
         (use, x) for use in ("train", "dev") if use in task.splits for x in task.languages_of(use)
     ]
-    if task.name not in sweep.targets:
-        return trained
-    return [*trained, *((sweep.evaluation.split, x) for x in languages_of(sweep, task))]
+    if task.name in sweep.targets:
+        scored = {sweep.evaluation.split: None, task.fitted_on or sweep.evaluation.split: None}
+        uses += [(use, x) for use in scored for x in languages_of(sweep, task)]
+    return uses
 
 
 def build_mini(storage: Path) -> Path:
@@ -194,4 +196,5 @@ def build_mini(storage: Path) -> Path:
 
 def _tasks(sweep: Sweep) -> list[Task]:
     names = [name for spec in sweep.intermediates.values() for name in spec.tasks]
-    return [lookup(name) for name in dict.fromkeys((*names, *sweep.targets))]
+    heads = [lookup(name).head for name in sweep.targets]
+    return [lookup(name) for name in dict.fromkeys((*names, *heads, *sweep.targets))]

@@ -1,7 +1,7 @@
 """Predictions as files, in XTREME's submission layout: `predictions/<target>/<split>-<language>`.
 
 Labels and positions: one a line (`.tsv`). Tags: one a line, a blank line between sentences.
-Answers: a JSON object from question id to text.
+Mined pairs: two ids a line, a tab between. Answers: a JSON object from question id to text.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def write_predictions(
         suffix = "json"
     elif task.kind == "tagging":
         text = "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in predictions)
+        suffix = "tsv"
+    elif task.kind == "mining":
+        text = "".join(f"{source}\t{target}\n" for source, target in predictions)
         suffix = "tsv"
     else:
         text = "".join(f"{prediction}\n" for prediction in predictions)

@@ -22,9 +22,9 @@ import torch
 
 from xstilts import kinds
 from xstilts.data.prepare import Encoder
-from xstilts.kinds.kind import Vocabulary, is_labelled
+from xstilts.kinds.kind import Encoded, Vocabulary, is_labelled
 from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint
+from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, fingerprint
 from xstilts.run.predictions import write_predictions
 from xstilts.run.store import Found, Store
 from xstilts.tasks import lookup
@@ -116,6 +116,7 @@ class Workshop:
         task = lookup(stage.rows.task)
         backbone = models.load_encoder(self._encoder_folder(stage.parent), "sdpa")
         heads = {}
+        kind = kinds.get(task.kind)
         if task.is_trained and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
             trained = {part.train.task: lookup(part.train.task) for part in stage.parent.parts}
@@ -123,13 +124,27 @@ class Workshop:
         net = models.Model(backbone, heads).to(self.device)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
-        for i, (language, _) in enumerate(stage.rows.rows, start=1):
-            encoded = encoder.encoded(stage.rows, language)
-            predictions, _ = predict(
-                net, encoded, task, vocabulary, precision=stage.precision, layer=stage.layer
+
+        def predict_rows(rows: Rows, language: str) -> tuple[list[Any], Encoded]:
+            return predict(
+                net,
+                encoder.encoded(rows, language),
+                task,
+                vocabulary,
+                precision=stage.precision,
+                layer=stage.layer,
             )
+
+        for i, (language, _) in enumerate(stage.rows.rows, start=1):
+            predictions, encoded = predict_rows(stage.rows, language)
+            if isinstance(kind, kinds.Calibrated):
+                fitted = None
+                if stage.fitted is not None:
+                    others, labelled = predict_rows(stage.fitted, language)
+                    fitted = (others, labelled.examples)
+                predictions = kind.calibrate(predictions, encoded.examples, fitted)
             if is_labelled(encoded.examples):
-                scores[language] = kinds.get(task.kind).score(predictions, encoded.examples, task)
+                scores[language] = kind.score(predictions, encoded.examples, task, language)
             counts[language] = encoded.examples.num_rows
             write_predictions(folder, task, stage.split, language, predictions, encoded.examples)
             progress(i / len(stage.rows.rows))

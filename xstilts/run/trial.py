@@ -122,7 +122,7 @@ class TrialRun:
                 self._add(cell, target, task.train_language, "dev", scores, count, cell is best)
         outcome = best_found.manifest["outcome"]
         self.curves[group.name] = outcome["curve"]
-        self.collapsed += [t for t in group.targets if outcome["collapsed"]]
+        self.collapsed += [target for target in group.targets if outcome["collapsed"]]
         self.chosen[group.name] = {
             "learning_rate": best.stage.recipe.learning_rate,
             **best.point,
@@ -171,7 +171,9 @@ class TrialRun:
         sweep, plan = self.sweep, self.plan
         tasks = [lookup(name) for name in sweep.targets]
         languages = {task.name: languages_of(sweep, task) for task in tasks}
-        result = averages(ScoreTable(self.scores), tasks, languages, sweep.benchmark)
+        result = averages(
+            ScoreTable(self.scores), tasks, languages, sweep.benchmark, sweep.evaluation.split
+        )
         record = {
             "trial": plan.trial_id,
             "config": plan.config_id,

@@ -16,7 +16,10 @@ from xstilts.tasks import Task
 from xstilts.tasks.task import GROUPS
 
 MINI_TARGETS = ("mini_xnli", "mini_udpos", "mini_xquad", "mini_tatoeba")
-BENCHMARKS: Mapping[str, tuple[str, ...]] = {"mini": MINI_TARGETS}
+XTREME_TARGETS = (
+    *("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"),
+)
+BENCHMARKS: Mapping[str, tuple[str, ...]] = {"mini": MINI_TARGETS, "xtreme": XTREME_TARGETS}
 """The targets that a named average must hold, all of them, in all their languages."""
 
 METRIC_KEYS = {"exact_match": "em", "f1": "f1", "accuracy": "accuracy"}
@@ -35,6 +38,7 @@ def averages(
     targets: Sequence[Task],
     languages: Mapping[str, Sequence[str]],
     benchmark: str,
+    split: str,
 ) -> Averages:
     """All averages of one trial's table.
 
@@ -43,6 +47,7 @@ def averages(
         targets: the sweep's targets.
         languages: the languages that each target is to be evaluated in.
         benchmark: what the sweep file names; its average is written only if it is whole.
+        split: what was scored; XTREME's figures are those of its test sets.
     """
     metrics: dict[str, float] = {}
     missing: list[str] = []
@@ -58,7 +63,7 @@ def averages(
         if wanted and all(task in tasks for task in wanted):
             metrics[f"group/{group}"] = fmean(metrics[f"{task.name}/avg"] for task in wanted)
     if len(tasks) == len(targets):
-        name, reason = average_name(benchmark, targets, languages)
+        name, reason = average_name(benchmark, targets, languages, split)
         if reason:
             missing.append(reason)
         _add_overall(metrics, name, targets)
@@ -66,11 +71,13 @@ def averages(
 
 
 def average_name(
-    benchmark: str, targets: Sequence[Task], languages: Mapping[str, Sequence[str]]
+    benchmark: str, targets: Sequence[Task], languages: Mapping[str, Sequence[str]], split: str
 ) -> tuple[str, str]:
     """The name that the overall average may carry, and why it is not the benchmark's own."""
     if benchmark == "custom":
         return "custom", ""
+    if benchmark == "xtreme" and split != "test":
+        return "custom", f"xtreme/avg is a score of the test sets, not of {split}"
     wanted = set(BENCHMARKS[benchmark])
     absent = sorted(wanted - {task.name for task in targets})
     if absent:
@@ -114,8 +121,10 @@ def _add_dev(
     selected = [task for task in targets if "dev" in task.splits]
     scores = {task.name: table.dev_score(task.name, task.metrics) for task in selected}
     metrics |= {f"dev/{name}": value for name, value in scores.items() if value is not None}
-    if selected and None not in scores.values():
-        metrics["dev/avg"] = fmean(value for value in scores.values() if value is not None)
+    # Targets that share a training stage share its dev score, and count once.
+    distinct = {task.head: scores[task.name] for task in selected}
+    if selected and None not in distinct.values():
+        metrics["dev/avg"] = fmean(value for value in distinct.values() if value is not None)
     else:
         absent = [name for name, value in scores.items() if value is None]
         missing += [f"dev/{name}" for name in absent]

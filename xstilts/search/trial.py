@@ -13,13 +13,10 @@ from typing import Any
 
 from ray import tune
 
-from xstilts.config.load import parse_sweep
-from xstilts.files import read_json
-from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
-from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
+from xstilts.run.places import Places
+from xstilts.run.reopen import load_planner, workshop_of
 from xstilts.run.stages import Workshop
-from xstilts.run.store import Store
 from xstilts.run.trial import run_trial
 
 
@@ -38,19 +35,4 @@ def _workshop(storage: str, name: str) -> tuple[Planner, Workshop, Path]:
     """Kept between the trials of a warm worker: tokenizers and encoded rows stay open."""
     places = Places(Path(storage), name)
     planner = load_planner(places)
-    resources = planner.sweep.resources
-    workshop = Workshop(
-        places.storage,
-        Store(places.storage),
-        planner.inventory,
-        threads=resources.cpus_per_trial,
-        uses_gpu=resources.gpus_per_trial > 0,
-    )
-    return planner, workshop, places.trials
-
-
-def load_planner(places: Places) -> Planner:
-    """The planner of a sweep that was launched, from its folder."""
-    sweep = parse_sweep(read_json(places.sweep / SWEEP), str(places.sweep / SWEEP))
-    inventory = Inventory.from_json(read_json(places.sweep / INVENTORY))
-    return Planner(sweep, inventory, read_json(places.sweep / TARGET_POINTS))
+    return planner, workshop_of(planner, places), places.trials

@@ -20,7 +20,29 @@ XQUAD_ENGLISH = Source("google/xquad", config="xquad.en")
 SQUAD_DEV = Slice("validation", unlike=(XQUAD_ENGLISH, "validation", "context"))
 """SQuAD's dev set without the paragraphs that XQuAD translates."""
 
+ANLI, SNLI = (Source(name, config="plain_text") for name in ("facebook/anli", "stanfordnlp/snli"))
+ROUNDS = ("r1", "r2", "r3")
+
 ENTRIES = (
+    Task(
+        name="anli_plus",
+        kind="pair",
+        source=ANLI,
+        languages=("en",),
+        splits={
+            "train": (
+                *(Slice(f"train_{name}") for name in ROUNDS),
+                # Pairs whose annotators did not agree have no label.
+                Slice("train", SNLI, labelled="label"),
+                Slice("train", MNLI),
+            ),
+            "dev": tuple(Slice(f"dev_{name}") for name in ROUNDS),
+        },
+        labels=NLI_LABELS,
+        metrics=("accuracy",),
+        family="mnli",
+        description="entailment: ANLI's three rounds, SNLI and MNLI joined",
+    ),
     Task(
         name="mnli",
         kind="pair",
@@ -31,6 +53,20 @@ ENTRIES = (
         metrics=("accuracy",),
         family="mnli",
         description="entailment between sentences of ten genres",
+    ),
+    Task(
+        name="qqp",
+        kind="pair",
+        source=Source(
+            "nyu-mll/glue",
+            config="qqp",
+            columns={"premise": "question1", "hypothesis": "question2"},
+        ),
+        languages=("en",),
+        splits=TRAIN_AND_DEV,
+        labels=("not_duplicate", "duplicate"),
+        metrics=("accuracy", "f1"),
+        description="whether two questions on Quora ask the same",
     ),
     Task(
         name="hellaswag",
@@ -63,6 +99,36 @@ ENTRIES = (
         metrics=("exact_match", "f1"),
         family="squad",
         description="SQuAD v1.1 and questions without an answer; every question gets one yet",
+    ),
+    Task(
+        name="cosmosqa",
+        kind="choice",
+        source=Source(
+            "allenai/cosmos_qa",
+            columns={
+                "prompt": "{context} {question}",
+                "choices": ("answer0", "answer1", "answer2", "answer3"),
+            },
+            instead="the Hub has a loading script, which is no longer supported; import the "
+            "original train.csv and valid.csv with `xstilts data import`",
+        ),
+        languages=("en",),
+        splits=TRAIN_AND_DEV,
+        metrics=("accuracy",),
+        description="which of four answers a narrative suggests",
+    ),
+    Task(
+        name="commonsenseqa",
+        kind="choice",
+        source=Source(
+            "tau/commonsense_qa",
+            columns={"prompt": "question", "choices": "choices.text", "label": "answerKey"},
+        ),
+        languages=("en",),
+        splits=TRAIN_AND_DEV,
+        labels=("A", "B", "C", "D", "E"),
+        metrics=("accuracy",),
+        description="which of five concepts answers a question",
     ),
     Task(
         name="mlm",

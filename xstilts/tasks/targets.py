@@ -21,6 +21,13 @@ ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 # Articles of SQuAD's training set that select for the QA targets: its dev set has the paragraphs
 # that XQuAD translates.
 SQUAD_HELD_OUT = HeldOut("title", percent=5)
+SQUAD_TRAIN_AND_DEV = {
+    "train": Slice("train", SQUAD, without=SQUAD_HELD_OUT),
+    "dev": Slice("train", SQUAD, only=SQUAD_HELD_OUT),
+}
+
+# TyDiQA's public dev set is what XTREME scores. Questions on one paragraph stay together.
+TYDIQA_HELD_OUT = HeldOut("context", percent=10)
 
 # Languages of the Tatoeba data set under their ISO 639-3 codes.
 TATOEBA = {
@@ -79,6 +86,21 @@ ENTRIES = (
         description="entailment in 15 languages; trained on MNLI",
     ),
     Task(
+        name="pawsx",
+        kind="pair",
+        source=Source(
+            "google-research-datasets/paws-x",
+            config="{language}",
+            columns={"premise": "sentence1", "hypothesis": "sentence2"},
+        ),
+        languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
+        splits=TRAIN_DEV_TEST,
+        labels=("0", "1"),
+        metrics=("accuracy",),
+        group="classification",
+        description="whether sentences with the same words say the same, in 7 languages",
+    ),
+    Task(
         name="udpos",
         kind="tagging",
         source=Source(
@@ -116,17 +138,64 @@ ENTRIES = (
         kind="span",
         source=Source("google/xquad", config="xquad.{language}"),
         languages=("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"),
+        # The one set there is serves both uses; nothing is ever selected on it.
+        splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "validation"},
+        metrics=("exact_match", "f1"),
+        group="qa",
+        family="squad",
+        description="SQuAD's questions in 11 languages; trained on SQuAD v1.1",
+    ),
+    Task(
+        name="mlqa",
+        kind="span",
+        source=Source("google/xtreme", config="MLQA.{language}.{language}"),
+        languages=("ar", "de", "en", "es", "hi", "vi", "zh"),
+        splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "test"},
+        metrics=("exact_match", "f1"),
+        group="qa",
+        family="squad",
+        trained_as="xquad",
+        normalization="mlqa",
+        description="questions on parallel sentences of Wikipedia in 7 languages; SQuAD's stage",
+    ),
+    Task(
+        name="tydiqa",
+        kind="span",
+        source=Source(
+            "xtreme/tydiqa",
+            config="{language}",
+            instead="the Hub's copies cut the blanks that contexts begin with, and their offsets "
+            "are wrong; import the folder tydiqa of XTREME's download with `xstilts data import`",
+        ),
+        languages=("ar", "bn", "en", "fi", "id", "ko", "ru", "sw", "te"),
         splits={
-            "train": Slice("train", SQUAD, without=SQUAD_HELD_OUT),
-            "dev": Slice("train", SQUAD, only=SQUAD_HELD_OUT),
-            # The one set there is serves both uses; nothing is ever selected on it.
+            "train": Slice("train", without=TYDIQA_HELD_OUT),
+            "dev": Slice("train", only=TYDIQA_HELD_OUT),
+            # XTREME's test set is the public dev set, for both uses.
             "validation": "validation",
             "test": "validation",
         },
         metrics=("exact_match", "f1"),
         group="qa",
-        family="squad",
-        description="SQuAD's questions in 11 languages; trained on SQuAD v1.1",
+        description="questions asked without seeing the answer, in 9 languages",
+    ),
+    Task(
+        name="bucc2018",
+        kind="mining",
+        source=Source(
+            "xtreme/bucc2018",
+            config="{language}",
+            sides={"en": "{language}.en", "gold": "{language}.gold"},
+            instead="the Hub's copies (bucc18) have the gold pairs without the pools; import the "
+            "folder bucc2018 of XTREME's download with `xstilts data import`",
+        ),
+        languages=("de", "fr", "ru", "zh"),
+        # XTREME develops on the sample data and tests on the training data of the shared task.
+        splits={"validation": "validation", "test": "test"},
+        fitted_on="validation",
+        metrics=("f1",),
+        group="retrieval",
+        description="translations mined from two pools, in 4 languages",
     ),
     Task(
         name="tatoeba",

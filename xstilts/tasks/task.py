@@ -6,10 +6,18 @@ A new task is one entry in `intermediate.py` or `targets.py`; constructing it ch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-KINDS = {"pair": 1, "choice": 1, "tagging": 2, "span": 1, "retrieval": 1, "mlm": 1}
+KINDS = {
+    "pair": 1,
+    "choice": 1,
+    "tagging": 2,
+    "span": 1,
+    "retrieval": 2,
+    "mining": 1,
+    "mlm": 1,
+}
 """Names of the kinds, as `xstilts.kinds.get` knows them, with the version of their encoding.
 
 The version is part of every fingerprint: raise it when a kind turns rows into other inputs.
@@ -25,20 +33,32 @@ class Source:
 
     `config` may hold `{language}`, and `names` says what the data set calls a language where that
     is not its code. `columns` maps the names that the kind reads to the names in the files, where
-    they differ. `instead` is set where the Hub has no copy or a wrong one: why, and which original
-    files to import.
+    they differ: a name, a name within a column (`choices.text`), a template, or several of them
+    that make up a list. `sides` names further configurations of a language, whose columns come as
+    `<side>.<column>`. `instead` is set where the Hub has no copy or a wrong one: why, and which
+    original files to import.
     """
 
     hub_id: str
     config: str = "default"
     revision: str = "main"
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    sides: Mapping[str, str] = field(default_factory=dict)
     instead: str = ""
 
     def config_of(self, language: str) -> str:
         """The configuration that holds one language."""
         return self.config.format(language=self.names.get(language, language))
+
+    def side_configs_of(self, language: str) -> dict[str, str]:
+        """The configurations that hold the other sides of one language."""
+        name = self.names.get(language, language)
+        return {side: config.format(language=name) for side, config in self.sides.items()}
+
+    def configs_of(self, language: str) -> tuple[str, ...]:
+        """All configurations of one language."""
+        return (self.config_of(language), *self.side_configs_of(language).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +82,7 @@ class Slice:
 
     `only` keeps the groups held out, `without` drops them. `unlike` drops rows whose value in its
     column stands in that split of another data set: selection must not see what is scored.
+    `labelled` names the column of a label without which a row is dropped.
     """
 
     split: str
@@ -69,6 +90,13 @@ class Slice:
     only: HeldOut | None = None
     without: HeldOut | None = None
     unlike: tuple[Source, str, str] | None = None  # source, split, column
+    labelled: str = ""
+
+    @property
+    def origin(self) -> Source:
+        """The data set of the rows, in slices that `Task.slices_of` gives."""
+        assert self.source is not None
+        return self.source
 
     @property
     def filter(self) -> str:
@@ -80,6 +108,8 @@ class Slice:
         if self.unlike:
             source, split, column = self.unlike
             return f"without any {column} of {source.hub_id} {split}"
+        if self.labelled:
+            return f"with a {self.labelled}"
         return ""
 
 
@@ -88,18 +118,22 @@ class Task:
     """One data set as an intermediate or a target.
 
     `splits` maps the uses `train`, `dev` (selection, training language) and `test`, `validation`
-    (what `evaluation.split` names) to split names of the source, or to slices; a use that is absent
-    does not exist. `lacks` names languages that a use has no rows for. `metrics` are the names of
-    the kind's metrics that make up the score, 0-100 each; their mean is the task's score (EM and
-    F1 for QA, one metric elsewhere). `family` names data sets
+    (what `evaluation.split` names) to split names of the source, to a slice, or to several that are
+    joined; a use that is absent does not exist. `lacks` names languages that a use has no rows
+    for. `metrics` are the names of the kind's metrics that make up the score, 0-100 each; their
+    mean is the task's score (EM and F1 for QA, one metric elsewhere). `family` names data sets
     that share their training data, so that overlap of an intermediate with a target shows.
+
+    `trained_as` names the target whose training stage this one reads: both are fine-tuned on the
+    same rows. `fitted_on` is the use whose labels fit a threshold that is then applied to what is
+    scored. `normalization` says how QA answers are compared: as SQuAD or as MLQA does.
     """
 
     name: str
     kind: str
     source: Source
     languages: tuple[str, ...]
-    splits: Mapping[str, str | Slice]
+    splits: Mapping[str, str | Slice | tuple[Slice, ...]]
     metrics: tuple[str, ...]
     labels: tuple[str, ...] = ()
     train_language: str = "en"
@@ -109,6 +143,9 @@ class Task:
     description: str = ""
     version: int = 1
     lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    trained_as: str = ""
+    fitted_on: str = ""
+    normalization: str = "squad"
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"
@@ -133,17 +170,23 @@ class Task:
             return tuple(language for language in self.languages if language not in absent)
         return (self.train_language,)
 
-    def sources_of(self, use: str) -> tuple[Source, ...]:
-        """The data sets that a use reads: that of its rows, and one whose rows it leaves out."""
-        rows = self.slice_of(use)
-        own = self.source_of(use)
-        return (own, rows.unlike[0]) if rows.unlike else (own,)
+    @property
+    def head(self) -> str:
+        """The name of the task whose training stage and head this one reads."""
+        return self.trained_as or self.name
 
-    def slice_of(self, use: str) -> Slice:
-        """The rows of a use."""
+    def slices_of(self, use: str) -> tuple[Slice, ...]:
+        """The rows of a use, each slice with its source."""
         declared = self.splits[use]
-        return Slice(declared) if isinstance(declared, str) else declared
+        if isinstance(declared, str):
+            declared = Slice(declared)
+        slices = declared if isinstance(declared, tuple) else (declared,)
+        return tuple(
+            one if one.source is not None else replace(one, source=self.source) for one in slices
+        )
 
-    def source_of(self, use: str) -> Source:
-        """The data set that the rows of a use come from."""
-        return self.slice_of(use).source or self.source
+    def sources_of(self, use: str) -> tuple[Source, ...]:
+        """The data sets that a use reads: those of its rows, and those whose rows it leaves out."""
+        slices = self.slices_of(use)
+        others = [one.unlike[0] for one in slices if one.unlike]
+        return (*(one.origin for one in slices), *others)

@@ -213,7 +213,8 @@ def _check(
         predictions, chosen = predict(
             model, rows.dev, task, vocabulary, precision=stage.precision, rows=sample
         )
-        scores = kinds.get(task.kind).score(predictions, chosen.examples, task)
+        kind = kinds.get(task.kind)
+        scores = kind.score(predictions, chosen.examples, task, task.train_language)
         values.append(main_score(scores, task))
         point[f"dev/{task.name}"] = values[-1]
     curve.append(point)
@@ -234,9 +235,10 @@ def _score_dev(
         task = lookup(part.dev.task)
         kind = kinds.get(task.kind)
         predictions, encoded = predict(model, rows.dev, task, vocabulary, precision=stage.precision)
-        scores = kind.score(predictions, encoded.examples, task)
+        language = task.train_language
+        scores = kind.score(predictions, encoded.examples, task, language)
         constant = kind.constant(encoded.examples, task)
-        floor = main_score(kind.score(constant, encoded.examples, task), task)
+        floor = main_score(kind.score(constant, encoded.examples, task, language), task)
         outcome.dev[task.name] = scores
         outcome.dev_rows[task.name] = encoded.examples.num_rows
         outcome.floor[task.name] = floor

@@ -44,7 +44,7 @@ def predict(
         encoded = select(encoded, rows)
     kind = kinds.get(task.kind)
     features = encoded.features
-    head = dict(model.heads.items()).get(task.name)
+    head = dict(model.heads.items()).get(task.head)
     device = next(model.parameters()).device
     fixed = np.random.default_rng(0)
     outputs: list[Any] = [None] * features.num_rows

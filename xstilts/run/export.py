@@ -1,0 +1,100 @@
+"""Export a finished trial: its predictions as an XTREME submission, with the labels if wanted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from xstilts.config.derive import languages_of
+from xstilts.errors import StoreError
+from xstilts.kinds.kind import is_labelled
+from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.stage import Rows
+from xstilts.run.stages import Workshop
+from xstilts.scores.official import file_name
+from xstilts.tasks import Task, lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How many files were written, and what was left out and why."""
+
+    num_files: int
+    left_out: tuple[str, ...]
+
+
+def export_submission(
+    record: dict[str, Any], planner: Planner, workshop: Workshop, folder: Path
+) -> Exported:
+    """Write a finished trial's predictions into `folder`, as XTREME's scorer reads them.
+
+    Raises:
+        StoreError: the predictions are no longer in the store.
+    """
+    stages = workshop.store.folder
+    found: dict[str, Path] = {}
+    for stage in record["stages"]:
+        for path in (stages / stage["name"] / "predictions").glob("*"):
+            found[path.name] = path
+    num_files = 0
+    split = planner.sweep.evaluation.split
+    for task in map(lookup, planner.sweep.targets):
+        for language in languages_of(planner.sweep, task):
+            name = file_name(task, language)
+            if task.name not in found:
+                rule = "its predictions are no longer in the store"
+                repair = f"`xstilts run FILE --trial {record['trial']}` makes them again"
+                raise StoreError(f"{record['trial']}: {task.name}: {rule}; {repair}")
+            target = folder / task.name / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found[task.name] / name.replace("test-", f"{split}-"), target)
+            num_files += 1
+    return Exported(num_files, ())
+
+
+def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder: Path) -> Exported:
+    """Write the gold of everything that a trial was scored on into `folder`, in the same layout.
+
+    Raises:
+        DataError: rows cannot be read.
+    """
+    facts = planner.inventory.models[plan.model]
+    encoder, _ = workshop.encoder_of(facts)
+    num_files, left_out = 0, []
+    for group in plan.target_sets:
+        for task in map(lookup, group.targets):
+            rows: Rows = planner.evaluation(plan, task.name, None).rows
+            for language, _ in rows.rows:
+                examples = encoder.encoded(rows, language).examples
+                if not is_labelled(examples):
+                    left_out.append(f"{task.name} {language}: its labels are not published")
+                    continue
+                path = folder / task.name / file_name(task, language)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(_gold(task, examples), encoding="utf-8")
+                num_files += 1
+    return Exported(num_files, tuple(left_out))
+
+
+def _gold(task: Task, examples: pa.Table) -> str:
+    if task.kind == "span":
+        columns = zip(*(examples[name].to_pylist() for name in ("id", "answers")), strict=True)
+        questions = [
+            {"id": name, "question": "", "answers": [{"text": text} for text in texts]}
+            for name, texts in columns
+        ]
+        paragraphs = [{"context": "", "qas": questions}]
+        return json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
+    if task.kind == "tagging":
+        tags = examples["tags"].to_pylist()
+        return "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in tags)
+    if task.kind == "mining":
+        pairs = [pair for pairs in examples["gold"].to_pylist() for pair in pairs]
+        return "".join(f"{source}\t{target}\n" for source, target in pairs)
+    column = "gold" if task.kind == "retrieval" else "label"
+    return "".join(f"{value}\n" for value in examples[column].to_pylist())
