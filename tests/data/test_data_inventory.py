@@ -90,6 +90,8 @@ def test_facts_of_a_model(tiny_model: Path, tmp_path: Path) -> None:
     hashes = Hashes(tmp_path / "hashes.json")
     facts = model_facts(tiny_model, "models.x.path", hashes)
     assert facts.num_layers == 2 and facts.path == str(tiny_model)
+    # Of XLM-R's 130 positions the first two are never used.
+    assert facts.max_length == 128
     assert facts.num_bytes == (tiny_model / "model.safetensors").stat().st_size
     copy = tmp_path / "copy"
     shutil.copytree(tiny_model, copy)

@@ -31,7 +31,8 @@ ONE_LABEL: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize("kind", BLANK)
 def test_a_blank_set_is_encoded_and_known_as_such(kind: str, tiny_tokenizer: Any) -> None:
-    task = Task("toy", kind, Source("toy/toy"), ("en",), {}, ("f1",), labels=("X", "Y"))
+    labels = () if kind == "choice" else ("X", "Y")
+    task = Task("toy", kind, Source("toy/toy"), ("en",), {}, ("f1",), labels=labels)
     blank = kinds.get(kind).encode(BLANK[kind], task, tiny_tokenizer, 32)
     assert blank.examples.num_rows == 2
     assert not is_labelled(blank.examples)

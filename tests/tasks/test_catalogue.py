@@ -27,7 +27,8 @@ def test_entry_is_whole(task: Task) -> None:
         assert task.metrics and {"validation", "test"} <= set(task.splits)
     else:
         assert task.is_trained, "an intermediate is trained"
-    if task.kind == "retrieval":
+    assert not task.trained_as or lookup(task.trained_as).splits["train"] == task.splits["train"]
+    if task.kind in ("retrieval", "mining"):
         assert not task.is_trained
         assert "dev" not in task.splits, "retrieval is never selected on itself"
         assert task.train_language not in task.languages

@@ -6,8 +6,9 @@ Hashes are remembered by path, size and time of change, so that a second launch 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -92,7 +93,21 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         num_layers=num_layers,
         num_bytes=sum(path.stat().st_size for path in weights),
         has_lm_head=_has_lm_head(weights),
+        max_length=_max_length(settings),
     )
+
+
+OFFSET_POSITIONS = ("roberta", "camembert", "data2vec-text", "xmod", "longformer", "esm")
+"""Families whose positions count from the padding's id on (as in `xlm-roberta`), so that as many
+are never used."""
+
+
+def _max_length(settings: Mapping[str, Any]) -> int:
+    """The longest sequence that a model has positions for."""
+    positions = int(settings.get("max_position_embeddings") or 512)
+    if str(settings.get("model_type", "")).endswith(OFFSET_POSITIONS):
+        positions -= int(settings.get("pad_token_id", 1)) + 1
+    return positions
 
 
 LM_HEADS = ("lm_head.", "cls.predictions.", "lm_predictions.", "vocab_transform.", "decoder.")

@@ -1,7 +1,7 @@
 """Span QA: the answer is a span of the context, cut from the original text by offsets.
 
 Long contexts become overlapping windows; a window without the answer points to the first token.
-Decoding never answers null: these data sets (SQuAD v1.1's form) always have an answer.
+Decoding never answers null, whatever an encoder learnt before, except where the task can abstain.
 """
 
 from __future__ import annotations
@@ -99,14 +99,21 @@ class Span:
         return [row[:length] for row, length in zip(scores, lengths, strict=True)]
 
     def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
-        """The best span over all windows of every example, as text."""
+        """The best span over all windows of every example, as text; beside it, in a task that can
+        abstain, how much better no answer looks: the first token in the window where it is worst.
+        """
         columns = encoded.features.select(["example", "begins", "ends"]).to_pydict()
         contexts = encoded.examples["context"].to_pylist()
         best = [(-np.inf, "")] * len(contexts)
+        none = [np.inf] * len(contexts)
         for scores, row, begins, ends in zip(outputs, *columns.values(), strict=True):
             value, first, last = _best_span(scores, np.asarray(begins) >= 0)
             if value > best[row][0]:
                 best[row] = (value, contexts[row][begins[first] : ends[last]].strip())
+            none[row] = min(none[row], float(scores[0].sum()))
+        if task.can_abstain:
+            pairs = zip(best, none, strict=True)
+            return [[text, null - float(value)] for (value, text), null in pairs]
         return [text for _, text in best]
 
     def score(
@@ -114,13 +121,16 @@ class Span:
     ) -> dict[str, float]:
         """Exact match and F1, means over the questions."""
         gold = examples["answers"].to_pylist()
+        if task.can_abstain:
+            return metrics.abstaining_scores(gold, predictions)
         return metrics.answer_scores(
             gold, predictions, metrics.normalizer(task.normalization, language)
         )
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The whole context: the best that knows nothing of the question."""
-        return list(examples["context"].to_pylist())
+        contexts: list[Any] = examples["context"].to_pylist()
+        return [[text, 0.0] for text in contexts] if task.can_abstain else contexts
 
 
 def _answer_tokens(

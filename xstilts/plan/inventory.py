@@ -16,7 +16,8 @@ from xstilts.tasks import Task
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """A pretrained model: where it lies, what it contains. `num_bytes` is the weights' size;
-    `has_lm_head` whether they hold a head that MLM can go on with."""
+    `has_lm_head` whether they hold a head that MLM can go on with; `max_length` the tokens that it
+    has positions for, special ones included."""
 
     path: str
     weights: str
@@ -24,6 +25,7 @@ class ModelFacts:
     num_layers: int
     num_bytes: int
     has_lm_head: bool = True
+    max_length: int = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ worker and `xstilts plan` agree on every fingerprint without talking to each oth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xstilts.config.derive import NONE, languages_of
@@ -123,7 +123,7 @@ class Planner:
         split = self.sweep.evaluation.split
         languages = languages_of(self.sweep, task)
         overrides = {**_overrides(plan.point, "target"), **(cell.point if cell else {})}
-        max_length = self._recipe("target", target, overrides).max_length
+        max_length = self._recipe(plan.model, "target", target, overrides).max_length
         layer = None
         if task.kind in ("retrieval", "mining"):
             layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
@@ -133,19 +133,19 @@ class Planner:
             fitted = self._rows(task, task.fitted_on, languages, max_length)
         return Evaluate(parent, rows, split, layer, self.precision, fitted)
 
-    def rows_needed(self) -> list[Rows]:
-        """All rows that trials of the sweep may read, whatever is proposed."""
+    def rows_needed(self, model: str) -> list[Rows]:
+        """All rows that trials of the sweep may read with a model, whatever is proposed."""
         needed: dict[Rows, None] = {}
         for spec in self.sweep.intermediates.values():
             for task in map(lookup, spec.tasks):
-                for length in self._lengths("intermediate", task.name):
+                for length in self._lengths(model, "intermediate", task.name):
                     needed[self._rows(task, "train", _train_languages(task, spec), length)] = None
                     if "dev" in task.splits:
                         needed[self._rows(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
         for target in map(lookup, self.sweep.targets):
             head = lookup(target.head)
-            for length in self._lengths("target", target.name):
+            for length in self._lengths(model, "target", target.name):
                 for use in ("train", "dev"):
                     if use in head.splits:
                         needed[self._rows(head, use, (head.train_language,), length)] = None
@@ -155,17 +155,17 @@ class Planner:
                     needed[self._rows(target, target.fitted_on, languages, length)] = None
         return list(needed)
 
-    def _lengths(self, phase: str, task: str) -> list[int]:
+    def _lengths(self, model: str, phase: str, task: str) -> list[int]:
         """The values of `max_length` that a task's stages may have."""
         search = self.sweep.search
         declared = [search.encoder.space.get(f"{phase}.max_length")]
         if phase == "target":
             declared.append(search.target.space.get("max_length"))
         specs = [spec for spec in declared if spec]
-        lengths = {value for spec in specs for value in spec.values()}
+        values: list[dict[str, int]] = [{"max_length": v} for spec in specs for v in spec.values()]
         if all(spec.when for spec in specs):  # where none is active, the recipe's holds
-            lengths.add(self._recipe(phase, task, {}).max_length)
-        return sorted(lengths)
+            values.append({})
+        return sorted({self._recipe(model, phase, task, value).max_length for value in values})
 
     def _intermediate(
         self, parent: Pretrained, name: str, point: Point, seed: int
@@ -173,7 +173,10 @@ class Planner:
         spec = self.sweep.intermediates[name]
         overrides = _overrides(point, "intermediate")
         overrides.pop("rates", None)
-        recipes = {task: self._recipe("intermediate", task, overrides) for task in spec.tasks}
+        model = parent.model
+        recipes = {
+            task: self._recipe(model, "intermediate", task, overrides) for task in spec.tasks
+        }
         languages = {task: _train_languages(lookup(task), spec) for task in spec.tasks}
         sizes = {
             task: sum(self.inventory.rows_of(lookup(task), "train", x) for x in languages[task])
@@ -182,7 +185,7 @@ class Planner:
         shares = shares_of(spec, sizes, point.get("intermediate.rates"))
         # One task keeps its own learning rate and epochs; a mixture takes the phase's.
         alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
-        common = self._recipe("intermediate", alone, overrides)
+        common = self._recipe(model, "intermediate", alone, overrides)
         total = num_examples(spec, sizes, common.epochs)
         counts = allocate(total, list(shares.values()))
         parts = []
@@ -204,7 +207,8 @@ class Planner:
             return ()
         cells = []
         for target_point in self.target_points[target_key(name, seed)]:
-            recipe = self._recipe("target", name, {**_overrides(point, "target"), **target_point})
+            overrides = {**_overrides(point, "target"), **target_point}
+            recipe = self._recipe(point["model"], "target", name, overrides)
             rows = self.inventory.rows_of(task, "train", task.train_language)
             examples = max(1, round(recipe.epochs * rows))
             part = self._part(name, recipe, (task.train_language,), examples, 1.0)
@@ -259,8 +263,13 @@ class Planner:
             return identities[0]
         return sha256_of([identities, cuts])
 
-    def _recipe(self, phase: str, task: str, overrides: Mapping[str, Any]) -> StageRecipe:
-        return self.recipe.for_task(phase, task, overrides)
+    def _recipe(
+        self, model: str, phase: str, task: str, overrides: Mapping[str, Any]
+    ) -> StageRecipe:
+        """The recipe of a task, its sequences no longer than the model reads."""
+        recipe = self.recipe.for_task(phase, task, overrides)
+        limit = self.inventory.models[model].max_length
+        return replace(recipe, max_length=min(recipe.max_length, limit))
 
 
 def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:

@@ -89,7 +89,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
             problems += error.problems
         except DataError as error:
             problems.append(Problem(where, f"no such folder here; {error}"))
-    problems += _without_lm_head(sweep, models)
+    problems += [*_without_lm_head(sweep, models), *_too_long(sweep, models)]
     folders: dict[str, Path] = {}
     data: dict[str, str] = {}
     for source, wanted in _wanted(sweep):
@@ -135,6 +135,21 @@ def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator
                         f'"{task.name}" needs a model with its pretrained LM head',
                         f'models.{model}, whose weights have none ("{facts.path}")',
                         "take the checkpoint of the masked language model, or drop the task",
+                    )
+
+
+def _too_long(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
+    """Lengths that are searched must be lengths that every model reads; a recipe's are cut."""
+    search = sweep.search
+    for where, space in (("encoder", search.encoder.space), ("target", search.target.space)):
+        for key, spec in space.items():
+            for name, facts in models.items() if key.endswith("max_length") else ():
+                if max(spec.values()) > facts.max_length:
+                    yield Problem(
+                        f"search.{where}.space.{key}",
+                        f"models.{name} reads {facts.max_length} tokens at most",
+                        f"{max(spec.values())}",
+                        "search shorter lengths",
                     )
 
 

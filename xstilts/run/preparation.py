@@ -52,7 +52,7 @@ def jobs_of(planner: Planner) -> list[Job]:
     return [
         Job(model, rows, language)
         for model in models.values()
-        for rows in planner.rows_needed()
+        for rows in planner.rows_needed(model)
         for language, count in rows.rows
         if count
     ]

@@ -173,6 +173,51 @@ def answer_scores(
     return {"exact_match": fmean(exact), "f1": fmean(f1)}
 
 
+def abstaining_scores(
+    gold: Sequence[Sequence[str]], predicted: Sequence[tuple[str, float]]
+) -> dict[str, float]:
+    """SQuAD v2.0's scores, 0-100, where the model abstains above the threshold with the best F1.
+
+    `gold` is empty for a question without an answer. Each prediction is an answer and how much
+    better no answer looked (the score of none minus that of the answer). Also the scores of the
+    questions with (`has_answer`) and without (`no_answer`) an answer, and the threshold, as in
+    the data set's script, which fits it on the set that it scores.
+
+    Raises:
+        ValueError: the lengths differ, or there is nothing to score.
+    """
+    if len(gold) != len(predicted) or not gold:
+        raise ValueError(f"{len(gold)} questions and {len(predicted)} predictions")
+    zero = {"exact_match": 0.0, "f1": 0.0}
+    answered = [
+        answer_scores([texts], [text]) if texts else zero
+        for texts, (text, _) in zip(gold, predicted, strict=True)
+    ]
+    order = sorted(range(len(gold)), key=lambda i: predicted[i][1])
+    # Nobody answers at first; then one after the other, the surest first.
+    total = best = float(sum(100 for texts in gold if not texts))
+    num_answered, threshold = 0, predicted[order[0]][1] - 1
+    for count, i in enumerate(order, start=1):
+        total += answered[i]["f1"] - (0 if gold[i] else 100)
+        is_last_of_equals = count == len(order) or predicted[order[count]][1] > predicted[i][1]
+        if total > best and is_last_of_equals:
+            best, num_answered, threshold = total, count, predicted[i][1]
+    answering = set(order[:num_answered])
+    right = {"exact_match": 100.0, "f1": 100.0}
+    scores = [
+        answered[i] if i in answering else (zero if texts else right)
+        for i, texts in enumerate(gold)
+    ]
+    has = [score for score, texts in zip(scores, gold, strict=True) if texts]
+    no = [score for score, texts in zip(scores, gold, strict=True) if not texts]
+    return {
+        **{name: fmean(score[name] for score in scores) for name in zero},
+        **{f"has_answer/{name}": fmean(s[name] for s in has) for name in zero if has},
+        **({"no_answer/accuracy": fmean(score["f1"] for score in no)} if no else {}),
+        "threshold": threshold,
+    }
+
+
 def _token_f1(predicted: list[str], wanted: list[str]) -> float:
     common = sum((Counter(predicted) & Counter(wanted)).values())
     if not common:

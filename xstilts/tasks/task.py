@@ -126,7 +126,8 @@ class Task:
 
     `trained_as` names the target whose training stage this one reads: both are fine-tuned on the
     same rows. `fitted_on` is the use whose labels fit a threshold that is then applied to what is
-    scored. `normalization` says how QA answers are compared: as SQuAD or as MLQA does.
+    scored. `normalization` says how QA answers are compared: as SQuAD or as MLQA does; in a task
+    that `can_abstain` a question may have no answer.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Task:
     trained_as: str = ""
     fitted_on: str = ""
     normalization: str = "squad"
+    can_abstain: bool = False
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"
