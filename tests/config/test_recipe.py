@@ -6,7 +6,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from xstilts.config.recipe import INTEGER_FIELDS, RECIPES, SEARCHABLE, Recipe, StageRecipe
+from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, Recipe, StageRecipe
+from xstilts.config.recipes import RECIPES
 
 STAGE = StageRecipe(learning_rate=1e-3, batch_size=32, epochs=2, max_length=96)
 
@@ -24,7 +25,8 @@ def test_learning_rate_is_above_0_and_finite(number: float) -> None:
 
 
 def test_whole_numbers_are_known() -> None:
-    assert {"batch_size", "max_length", "checks", "dev_examples"} == INTEGER_FIELDS
+    steps = {"warmup_steps", "check_every", "patience"}
+    assert {"batch_size", "max_length", "checks", "dev_examples", *steps} == INTEGER_FIELDS
     assert set(SEARCHABLE) <= {field.name for field in fields(StageRecipe)}
 
 
@@ -40,3 +42,42 @@ def test_trial_wins_over_task_and_task_over_phase() -> None:
 
 def test_recipes_say_where_they_come_from() -> None:
     assert all(name == recipe.name and recipe.evidence for name, recipe in RECIPES.items())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "phase", "task", "expected"),
+    [
+        # Phang et al. 2020, tables as far as known.
+        ("phang2020", "intermediate", "mnli", (1e-5, 24, 2, 256)),
+        ("phang2020", "intermediate", "hellaswag", (1e-5, 24, 7, 256)),
+        ("phang2020", "intermediate", "squad_v2", (1e-5, 8, 3, 384)),
+        ("phang2020", "intermediate", "commonsenseqa", (1e-5, 4, 10, 256)),
+        ("phang2020", "target", "xnli", (3e-6, 4, 2, 256)),
+        ("phang2020", "target", "udpos", (3e-6, 32, 10, 256)),
+        ("phang2020", "target", "xquad", (3e-6, 16, 2, 384)),
+        ("jiant", "target", "xnli", (1e-5, 32, 2, 256)),
+        ("jiant", "target", "tydiqa", (1e-5, 16, 2, 384)),
+        ("xtreme2020", "target", "xnli", (2e-5, 32, 5, 128)),
+        ("xtreme2020", "target", "xquad", (3e-5, 16, 2, 384)),
+        ("xtreme_head", "target", "xnli", (3e-5, 32, 5, 128)),
+        ("xtreme_head", "target", "xquad", (3e-5, 32, 3, 384)),
+        ("xtreme_head", "target", "panx", (2e-5, 32, 10, 128)),
+    ],
+)
+def test_published_values(
+    recipe: str, phase: str, task: str, expected: tuple[float, int, float, int]
+) -> None:
+    stage = RECIPES[recipe].for_task(phase, task, {})
+    got = (stage.learning_rate, stage.batch_size, stage.epochs, stage.max_length)
+    assert got == expected
+
+
+def test_phang_checks_the_first_500_every_1000_steps_and_xtreme_the_whole_set() -> None:
+    phang = RECIPES["phang2020"].for_task("target", "pawsx", {})
+    assert (phang.check_every, phang.dev_examples, phang.patience) == (1000, 500, 30)
+    assert phang.dev_sample == "first"
+    head = RECIPES["xtreme_head"]
+    assert head.for_task("target", "xnli", {}).check_every == 100
+    assert head.for_task("target", "xnli", {}).dev_examples > 10**6
+    qa = head.for_task("target", "xquad", {})
+    assert (qa.keep, qa.warmup_steps, qa.weight_decay) == ("last", 500, 1e-4)

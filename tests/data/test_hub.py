@@ -186,6 +186,24 @@ def test_a_trial_runs_from_the_hub_alone_and_again_without_it(
     assert json.loads(again.stdout)["scores"] == json.loads(first.stdout)["scores"]
 
 
+def test_what_a_mirror_lacks_comes_from_the_hub_where_the_file_says_so(
+    served: tuple[Path, str], tmp_path: Path, write_dataset: WriteDataset, tiny_model: Path
+) -> None:
+    root, endpoint = served
+    rows = {"premise": ["a"], "hypothesis": ["b"], "label": ["neutral"]}
+    splits = dict.fromkeys(("train", "validation", "test"), rows)
+    write_dataset(root / "datasets", "xstilts/mini_xnli", {"en": splits})
+    shutil.copytree(tiny_model, root / "models/toy/encoder")
+    file = tmp_path / "sweep.yaml"
+    text = SWEEP % ("mini_xnli", tmp_path / "runs") + "data: {root: %s, hub: %s}\n"
+    file.write_text(text % (tmp_path / "mirror", "true"))
+    done = python(endpoint, "-m", "xstilts.cli", "prepare", str(file))
+    assert done.returncode == 0, done.stderr
+    file.write_text(text % (tmp_path / "mirror", "false"))
+    refused = python(endpoint, "-m", "xstilts.cli", "prepare", str(file))
+    assert refused.returncode == 2 and "no such data set under" in refused.stderr
+
+
 def test_where_the_hub_is_wrong_it_is_not_asked(served: tuple[Path, str], tmp_path: Path) -> None:
     root, endpoint = served
     file = tmp_path / "sweep.yaml"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from xstilts.config.load import parse_sweep
-from xstilts.config.recipe import RECIPES
+from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError

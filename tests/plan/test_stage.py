@@ -55,6 +55,10 @@ NOT_IN_THE_RESULT = {
 }
 
 
+CHOICES = {"stratified": "first", "best": "last"}
+"""Another value of fields that take only some."""
+
+
 def changes_of(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     """Every way to change one leaf of a value, with the leaf's place."""
     if is_dataclass(value):
@@ -68,7 +72,7 @@ def changes_of(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
             for where, changed in changes_of(item, f"{place}[{i}]"):
                 yield where, (*value[:i], changed, *value[i + 1 :])
     elif isinstance(value, str):
-        yield place, f"{value}x"
+        yield place, CHOICES.get(value, f"{value}x")
     elif isinstance(value, float):
         yield place, value / 2
     elif isinstance(value, int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from xstilts import kinds
+from xstilts.config.recipes import RECIPES
 from xstilts.errors import StageError
 from xstilts.kinds.kind import Batch, Encoded
 from xstilts.training import loop
@@ -204,12 +206,12 @@ def test_a_constant_predictor_is_flagged(toy: Toy) -> None:
 
 
 def test_linear_schedule() -> None:
-    factor = linear_schedule(10, 0.2)
+    factor = linear_schedule(10, 2)
     assert [factor(step) for step in range(11)] == pytest.approx(
         [0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0]
     )
-    assert [linear_schedule(4, 0.0)(step) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
-    assert linear_schedule(1, 0.1)(0) == 1.0
+    assert [linear_schedule(4, 0)(step) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert linear_schedule(1, 0)(0) == 1.0
 
 
 def test_steps_run_at_the_schedules_rates_with_clipped_gradients(
@@ -233,9 +235,14 @@ def test_steps_run_at_the_schedules_rates_with_clipped_gradients(
     toy.train(
         toy.stage("toy_a", examples=160, warmup_ratio=0.2, learning_rate=1e-3, clip_norm=0.05)
     )
-    expected = [1e-3 * linear_schedule(10, 0.2)(step) for step in range(10)]
+    expected = [1e-3 * linear_schedule(10, 2)(step) for step in range(10)]
     assert rates == [pytest.approx([rate, rate]) for rate in expected]
     assert max(norms) == pytest.approx(0.05, rel=1e-3)
+    rates.clear()
+    toy.train(toy.stage("toy_a", examples=160, warmup_steps=5, learning_rate=1e-3))
+    assert [rate for rate, _ in rates] == pytest.approx(
+        [1e-3 * linear_schedule(10, 5)(step) for step in range(10)]
+    )
 
 
 def test_biases_and_norms_do_not_decay(toy: Toy) -> None:
@@ -258,9 +265,44 @@ def test_biases_and_norms_do_not_decay(toy: Toy) -> None:
 
 
 def test_checks_are_at_equal_distances_and_end_with_the_last_step() -> None:
-    assert sorted(check_steps(100, 4)) == [25, 50, 75, 100]
-    assert sorted(check_steps(7, 3)) == [3, 5, 7]
-    assert sorted(check_steps(3, 10)) == [1, 2, 3]
+    def steps(num_steps: int, **values: int) -> list[int]:
+        return sorted(check_steps(num_steps, replace(RECIPES["mini"].target, **values)))
+
+    assert steps(100, checks=4) == [25, 50, 75, 100]
+    assert steps(7, checks=3) == [3, 5, 7]
+    assert steps(3, checks=10) == [1, 2, 3]
+    assert steps(100, check_every=30) == [30, 60, 90, 100]
+    assert steps(60, check_every=30) == [30, 60]
+    assert steps(20, check_every=30) == [20]
+
+
+def test_patience_ends_a_stage_that_no_longer_gains(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.task("toy_a")
+    values = iter([50.0, 60.0, 60.0, 55.0, 99.0])
+    monkeypatch.setattr(loop, "_check", lambda *_: next(values))
+    _, outcome = toy.train(toy.stage("toy_a", examples=160, check_every=2, patience=2))
+    assert (outcome.best_step, outcome.steps) == (4, 8)
+
+
+def test_the_last_check_can_be_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.task("toy_a")
+    for keep, best in (("best", 4), ("last", 10)):
+        values = iter([50.0, 60.0, 60.0, 55.0, 40.0])
+        monkeypatch.setattr(loop, "_check", lambda *_, values=values: next(values))
+        _, outcome = toy.train(toy.stage("toy_a", examples=160, check_every=2, keep=keep))
+        assert outcome.best_step == best
+
+
+def test_a_dev_sample_has_the_shares_of_the_labels(toy: Toy) -> None:
+    toy.task("toy_a")
+    stage = toy.stage("toy_a", dev_examples=20)
+    examples = pa.table({"label": ["a"] * 30 + ["b"] * 24 + ["c"] * 6})
+    chosen = [examples["label"][i].as_py() for i in dev_sample(stage, stage.parts[0], examples)]
+    assert Counter(chosen) == {"a": 10, "b": 8, "c": 2}
+    first = toy.stage("toy_a", dev_examples=20, dev_sample="first")
+    assert dev_sample(first, first.parts[0], examples) == list(range(20))
 
 
 def test_checks_score_a_fixed_sample_and_the_end_all(
@@ -280,9 +322,12 @@ def test_checks_score_a_fixed_sample_and_the_end_all(
     sample = sampled[0]
     assert sampled == [sample, sample, sample, sample, None] * 2
     assert len(set(sample)) == 20 and sample == sorted(sample) and max(sample) < 60
-    part = toy.stage("toy_a").parts[0]
-    assert dev_sample(part, 20, 0, "target") == sample != dev_sample(part, 20, 1, "target")
-    assert dev_sample(part, 500, 0, "target") == list(range(60))
+    stage = toy.stage("toy_a", dev_examples=20)
+    examples = pa.table({"label": ["a"] * 60})
+    seeds = [dev_sample(replace(stage, seed=seed), stage.parts[0], examples) for seed in (0, 0, 1)]
+    assert seeds[0] == seeds[1] != seeds[2]
+    whole = toy.stage("toy_a", dev_examples=500)
+    assert dev_sample(whole, whole.parts[0], examples) == list(range(60))
 
 
 def test_all_windows_of_an_example_come_together(toy: Toy) -> None:
@@ -341,7 +386,7 @@ def test_steps_are_those_of_a_plain_loop(toy: Toy, seen: list[tuple[str, Batch]]
         plain.parameters(), lr=stage.recipe.learning_rate, weight_decay=0, fused=True
     )
     for step, (_, batch) in enumerate(seen):
-        optimizer.param_groups[0]["lr"] = 3e-3 * linear_schedule(4, 0.1)(step)
+        optimizer.param_groups[0]["lr"] = 3e-3 * linear_schedule(4, 0)(step)
         loss = kinds.get("pair").loss(plain.heads["toy_a"], plain.hidden(batch.inputs), batch)
         optimizer.zero_grad()
         loss.backward()

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from xstilts.config.derive import NONE, candidates, encoder_space, languages_of
-from xstilts.config.recipe import INTEGER_FIELDS, RECIPES, SEARCHABLE
+from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE
+from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
 from xstilts.errors import Problem
 from xstilts.tasks import known_tasks, lookup, suggest

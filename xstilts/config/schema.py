@@ -33,9 +33,13 @@ class ModelSpec(Model):
 
 
 class DataSpec(Model):
-    """Where the data sets are: the Hub (null), a folder in its layout, or `builtin:mini`."""
+    """Where the data sets are: the Hub (null), a folder in its layout, or `builtin:mini`.
+
+    With `hub`, what the folder lacks comes from the Hub.
+    """
 
     root: Annotated[str, Field(min_length=1)] | None = None
+    hub: bool = False
 
 
 class BudgetSpec(Model):

@@ -19,7 +19,6 @@ from xstilts.data.statistics import statistics
 from xstilts.files import read_json, sha256_of, write_json
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Rows
-from xstilts.tasks import lookup
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ class Encoder:
     def _write(self, files: EncodedFiles) -> Encoded:
         """Encode rows; beside them lie their figures (see `xstilts.data.statistics`)."""
         rows = files.rows
-        task, cache = lookup(rows.task), self._storage / "cache"
+        task, cache = rows.entry, self._storage / "cache"
         columns = load_rows(
             self._folders, task, rows.use, files.language, rows.source, cache, rows.limit
         )

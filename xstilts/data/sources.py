@@ -146,6 +146,22 @@ def _count_slice(folders: Folders, task: Task, wanted: Slice, language: str) -> 
         raise DataError(f"{task.name}: one of {names} is no Parquet file: {error}") from error
 
 
+def labels_of(folders: Folders, task: Task) -> list[str]:
+    """The tags that the training rows of a tagging task have, sorted.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    found: set[str] = set()
+    for one in task.slices_of("train"):
+        source = one.origin
+        column = str(source.columns.get("tags", "tags"))
+        config = source.config_of(task.train_language)
+        rows = _column(folders, source, config, one.split, column)
+        found.update(tag for tags in rows for tag in tags)
+    return sorted(found)
+
+
 def _filtered_by(wanted: Slice) -> str:
     held_out = wanted.only or wanted.without
     if held_out:
@@ -193,8 +209,8 @@ def _parquet_files(folders: Folders, source: Source, config: str, split: str) ->
 
 def _check_labels(columns: dict[str, list[Any]], task: Task, source: Source) -> None:
     """Refuse a label that the task does not declare, naming its row."""
-    if not task.labels:
-        return
+    if not task.labels or task.open_labels:
+        return  # a tag that the training rows do not have is never right
     known = set(task.labels)
     column = "tags" if task.kind == "tagging" else "label"
     for i, value in enumerate(columns.get(column, [])):

@@ -6,8 +6,8 @@ the row counts; `xstilts.data.inventory` takes them, this is what it hands over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from xstilts.tasks import Task
@@ -31,12 +31,13 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """Models by their name in the sweep; folders and identities of data sets by Hub id; rows by
-    `row_key`."""
+    `row_key`; labels by task, where its rows declare them."""
 
     models: Mapping[str, ModelFacts]
     folders: Mapping[str, str]
     data: Mapping[str, str]
     rows: Mapping[str, int]
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def rows_of(self, task: Task, use: str, language: str) -> int:
         """How many rows a task has for a use in a language."""
@@ -53,13 +54,14 @@ class Inventory:
             "folders": dict(self.folders),
             "data": dict(self.data),
             "rows": dict(self.rows),
+            "labels": {task: list(labels) for task, labels in self.labels.items()},
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Inventory:
         """The inventory that `to_json` wrote."""
         models = {name: ModelFacts(**facts) for name, facts in value["models"].items()}
-        return cls(models, value["folders"], value["data"], value["rows"])
+        return cls(models, value["folders"], value["data"], value["rows"], value["labels"])
 
 
 def row_key(task: Task, use: str, language: str) -> str:

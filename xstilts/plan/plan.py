@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xstilts.config.derive import NONE, languages_of
-from xstilts.config.recipe import RECIPES, StageRecipe
+from xstilts.config.recipe import StageRecipe
+from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
@@ -123,7 +124,7 @@ class Planner:
         split = self.sweep.evaluation.split
         languages = languages_of(self.sweep, task)
         overrides = {**_overrides(plan.point, "target"), **(cell.point if cell else {})}
-        max_length = self._recipe(plan.model, "target", target, overrides).max_length
+        max_length = self._recipe(plan.model, "target", task.head, overrides).max_length
         layer = None
         if task.kind in ("retrieval", "mining"):
             layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
@@ -145,7 +146,7 @@ class Planner:
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
         for target in map(lookup, self.sweep.targets):
             head = lookup(target.head)
-            for length in self._lengths(model, "target", target.name):
+            for length in self._lengths(model, "target", target.head):
                 for use in ("train", "dev"):
                     if use in head.splits:
                         needed[self._rows(head, use, (head.train_language,), length)] = None
@@ -250,7 +251,7 @@ class Planner:
             rows=counts,
             task_version=task.version,
             encoding_version=KINDS[task.kind],
-            labels=task.labels,
+            labels=tuple(self.inventory.labels[task.name]) if task.open_labels else task.labels,
             max_length=max_length,
             limit=limit,
         )

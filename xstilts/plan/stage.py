@@ -7,13 +7,14 @@ change how a stage is computed or shown, not what it yields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
 from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
 from xstilts.plan.mixture import allocate
+from xstilts.tasks import Task, lookup
 
 VERSION = 3
 """Version of what stages compute; raise it when equal inputs give other results."""
@@ -37,6 +38,12 @@ class Rows:
     labels: tuple[str, ...]
     max_length: int
     limit: int | None = None
+
+    @property
+    def entry(self) -> Task:
+        """The task, with the labels of these rows."""
+        task = lookup(self.task)
+        return replace(task, labels=self.labels) if task.open_labels else task
 
     @property
     def num_rows(self) -> int:

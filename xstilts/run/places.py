@@ -21,7 +21,7 @@ from xstilts.config.derive import languages_of
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
-from xstilts.data.sources import count_rows
+from xstilts.data.sources import count_rows, labels_of
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
@@ -94,19 +94,22 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     data: dict[str, str] = {}
     for source, wanted in _wanted(sweep):
         try:
-            if sweep.data.root is None:
+            folder = None
+            if sweep.data.root is not None:
+                folder = _root(sweep.data.root, places, base) / source.hub_id
+            if folder is None or (sweep.data.hub and not folder.exists()):
                 if source.instead:
                     raise DataError(f"{source.hub_id}: not read from the Hub")
                 fetched = hub.dataset(source.hub_id, source.revision, wanted)
                 folders[source.hub_id] = fetched.folder
                 data[source.hub_id] = sha256_of([source.hub_id, fetched.commit])
             else:
-                folder = _root(sweep.data.root, places, base) / source.hub_id
                 data[source.hub_id] = data_identity(folder, hashes)
                 folders[source.hub_id] = folder
         except DataError as error:
             problems.append(Problem("data.root", str(error), repair=source.instead))
     rows: dict[str, int] = {}
+    labels: dict[str, list[str]] = {}
     for task in _tasks(sweep):
         for use, language in _uses(sweep, task):
             if any(source.hub_id not in folders for source in task.sources_of(use)):
@@ -115,11 +118,13 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
                 rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
             except DataError as error:
                 problems.append(Problem("data.root", str(error)))
+        if task.open_labels and not problems:
+            labels[task.name] = labels_of(folders, task)
     hashes.save()
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     names = {hub_id: str(folder) for hub_id, folder in folders.items()}
-    inventory = Inventory(models, names, data, rows)
+    inventory = Inventory(models, names, data, rows, labels)
     check_rows(sweep, inventory)
     return inventory
 

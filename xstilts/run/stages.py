@@ -27,7 +27,6 @@ from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, fingerprint
 from xstilts.run.predictions import write_predictions
 from xstilts.run.store import Found, Store
-from xstilts.tasks import lookup
 from xstilts.training import model as models
 from xstilts.training.loop import PartData, train
 from xstilts.training.predict import predict
@@ -103,7 +102,7 @@ class Workshop:
     def _train(self, stage: Train, folder: Path, progress: Progress) -> dict[str, Any]:
         facts = self._model_of(stage)
         encoder, vocabulary = self.encoder_of(facts)
-        tasks = {part.train.task: lookup(part.train.task) for part in stage.parts}
+        tasks = {part.train.task: part.train.entry for part in stage.parts}
         net = self._fresh_model(stage, tasks)
         data = [self._part_data(part, encoder) for part in stage.parts]
         outcome = train(net, stage, data, vocabulary, progress)
@@ -113,13 +112,13 @@ class Workshop:
     def _evaluate(self, stage: Evaluate, folder: Path, progress: Progress) -> dict[str, Any]:
         facts = self._model_of(stage)
         encoder, vocabulary = self.encoder_of(facts)
-        task = lookup(stage.rows.task)
+        task = stage.rows.entry
         backbone = models.load_encoder(self._encoder_folder(stage.parent), "sdpa")
         heads = {}
         kind = kinds.get(task.kind)
         if task.is_trained and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
-            trained = {part.train.task: lookup(part.train.task) for part in stage.parent.parts}
+            trained = {part.train.task: part.train.entry for part in stage.parent.parts}
             heads = models.load_heads(self.store.path(stage.parent), trained, hidden_size)
         net = models.Model(backbone, heads).to(self.device)
         scores: dict[str, dict[str, float]] = {}

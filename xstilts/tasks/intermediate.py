@@ -102,6 +102,20 @@ ENTRIES = (
         description="SQuAD v1.1 and questions without an answer",
     ),
     Task(
+        name="ccg",
+        kind="tagging",
+        source=Source(
+            "xstilts/ccg",
+            instead="CCGbank (LDC2005T13) is licensed and on no Hub; put your export's train and "
+            "dev files into a folder ccg and import it with `xstilts data import`",
+        ),
+        languages=("en",),
+        splits=TRAIN_AND_DEV,
+        open_labels=True,
+        metrics=("accuracy",),
+        description="supertags of CCGbank, from an export of your own",
+    ),
+    Task(
         name="cosmosqa",
         kind="choice",
         source=Source(

@@ -127,7 +127,8 @@ class Task:
     `trained_as` names the target whose training stage this one reads: both are fine-tuned on the
     same rows. `fitted_on` is the use whose labels fit a threshold that is then applied to what is
     scored. `normalization` says how QA answers are compared: as SQuAD or as MLQA does; in a task
-    that `can_abstain` a question may have no answer.
+    that `can_abstain` a question may have no answer. `open_labels`: the labels are those that the
+    training rows have.
     """
 
     name: str
@@ -148,11 +149,13 @@ class Task:
     fitted_on: str = ""
     normalization: str = "squad"
     can_abstain: bool = False
+    open_labels: bool = False
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"
         assert self.group is None or self.group in GROUPS, f"task {self.name}: {self.group!r}"
-        assert self.kind not in ("pair", "tagging") or self.labels, f"task {self.name}: no labels"
+        needs_labels = self.kind in ("pair", "tagging") and not self.open_labels
+        assert self.labels or not needs_labels, f"task {self.name}: no labels"
         assert self.languages, f"task {self.name}: no languages"
 
     @property

@@ -25,8 +25,9 @@ from xstilts.data.batches import batches, example_order, generator, schedule
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
 from xstilts.kinds.kind import Batch, Encoded, Vocabulary
+from xstilts.plan.mixture import allocate
 from xstilts.plan.stage import Part, Train
-from xstilts.tasks import Task, lookup
+from xstilts.tasks import Task
 from xstilts.training.model import Model
 from xstilts.training.predict import autocast, main_score, predict
 
@@ -63,7 +64,7 @@ class Feed:
     """Serves one part's batches in their order."""
 
     def __init__(self, part: Part, data: PartData, stage: Train, vocabulary: Vocabulary):
-        self.task: Task = lookup(part.train.task)
+        self.task: Task = part.train.entry
         self.kind = kinds.get(self.task.kind)
         self._vocabulary = vocabulary
         self._features = pa.concat_tables([encoded.features for encoded in data.train])
@@ -100,12 +101,12 @@ def train(
     ]
     steps = schedule(stage)
     optimizer = build_optimizer(model, stage.recipe)
-    rates = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, linear_schedule(len(steps), stage.recipe.warmup_ratio)
-    )
-    check_after = check_steps(len(steps), stage.recipe.checks)
+    recipe = stage.recipe
+    warmup = recipe.warmup_steps or round(len(steps) * recipe.warmup_ratio)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, linear_schedule(len(steps), warmup))
+    check_after = check_steps(len(steps), recipe)
     torch.manual_seed(derive_seed(stage.seed, stage.phase, "dropout"))
-    best_value, best_step, best_state = -math.inf, 0, None
+    best_value, best_step, best_state, checks_since_best = -math.inf, 0, None, 0
     curve: list[dict[str, float]] = []
     losses: list[Tensor] = []
     tokens, model_s = 0, 0.0
@@ -128,11 +129,14 @@ def train(
         model_s += time.perf_counter() - begun
         if step in check_after:
             value = _check(model, stage, data, vocabulary, losses, step, curve)
-            if value is None or value > best_value:
+            checks_since_best += 1
+            if value is None or value > best_value or recipe.keep == "last":
                 best_value = -math.inf if value is None else value
-                best_step, best_state = step, _snapshot(model)
+                best_step, best_state, checks_since_best = step, _snapshot(model), 0
             losses = []
             model.train()
+            if recipe.patience and checks_since_best >= recipe.patience:
+                break
         if step % 10 == 0 or step == len(steps):
             progress(step / len(steps))
     if best_state is not None:
@@ -143,7 +147,7 @@ def train(
         floor={},
         curve=curve,
         best_step=best_step,
-        steps=len(steps),
+        steps=step,
         tokens=tokens,
         examples={part.train.task: part.examples for part in stage.parts},
         model_s=model_s,
@@ -166,9 +170,8 @@ def build_optimizer(model: nn.Module, recipe: StageRecipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, eps=recipe.adam_epsilon, fused=True)
 
 
-def linear_schedule(num_steps: int, warmup_ratio: float) -> Callable[[int], float]:
+def linear_schedule(num_steps: int, warmup: int) -> Callable[[int], float]:
     """The factor of the peak learning rate at a step counted from 0: up, then down to 0."""
-    warmup = round(num_steps * warmup_ratio)
 
     def factor(step: int) -> float:
         if step < warmup:
@@ -178,16 +181,34 @@ def linear_schedule(num_steps: int, warmup_ratio: float) -> Callable[[int], floa
     return factor
 
 
-def check_steps(num_steps: int, checks: int) -> frozenset[int]:
+def check_steps(num_steps: int, recipe: StageRecipe) -> frozenset[int]:
     """The steps, counted from 1, after which a stage is checked; the last is among them."""
-    return frozenset(math.ceil(num_steps * (i + 1) / checks) for i in range(checks))
+    if recipe.check_every:
+        return frozenset([*range(recipe.check_every, num_steps, recipe.check_every), num_steps])
+    return frozenset(math.ceil(num_steps * (i + 1) / recipe.checks) for i in range(recipe.checks))
 
 
-def dev_sample(part: Part, size: int, seed: int, phase: str) -> list[int]:
-    """The dev examples of the checks: the same at every check and in every trial of a seed."""
+def dev_sample(stage: Train, part: Part, examples: pa.Table) -> list[int]:
+    """The dev examples of the checks: the same at every check and in every trial of a seed.
+
+    A stratified sample has as large a share of each label as the whole set; where examples have
+    no single label it is drawn from all.
+    """
     assert part.dev is not None
-    order = generator(seed, phase, "dev", part.dev.task).permutation(part.dev.num_rows)
-    return sorted(order[:size].tolist())
+    size = min(stage.recipe.dev_examples, examples.num_rows)
+    if stage.recipe.dev_sample == "first":
+        return list(range(size))
+    order = generator(stage.seed, stage.phase, "dev", part.dev.task).permutation(examples.num_rows)
+    has_label = "label" in examples.column_names
+    labels = examples["label"].to_pylist() if has_label else [None] * examples.num_rows
+    strata: dict[Any, list[int]] = {}
+    for position in order.tolist():
+        strata.setdefault(labels[position], []).append(position)
+    # In an order that the draw does not change.
+    ranked = sorted(strata.items(), key=lambda pair: str(pair[0]))
+    counts = allocate(size, [len(positions) for _, positions in ranked])
+    chosen = zip(ranked, counts, strict=True)
+    return sorted(i for (_, positions), count in chosen for i in positions[:count])
 
 
 def _check(
@@ -208,8 +229,8 @@ def _check(
     for part, rows in zip(stage.parts, data, strict=True):
         if part.dev is None or rows.dev is None:
             continue
-        task = lookup(part.dev.task)
-        sample = dev_sample(part, stage.recipe.dev_examples, stage.seed, stage.phase)
+        task = part.dev.entry
+        sample = dev_sample(stage, part, rows.dev.examples)
         predictions, chosen = predict(
             model, rows.dev, task, vocabulary, precision=stage.precision, rows=sample
         )
@@ -232,7 +253,7 @@ def _score_dev(
     for part, rows in zip(stage.parts, data, strict=True):
         if part.dev is None or rows.dev is None:
             continue
-        task = lookup(part.dev.task)
+        task = part.dev.entry
         kind = kinds.get(task.kind)
         predictions, encoded = predict(model, rows.dev, task, vocabulary, precision=stage.precision)
         language = task.train_language

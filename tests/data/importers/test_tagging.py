@@ -321,3 +321,20 @@ def test_a_broken_row_is_named(
     assert str(caught.value).startswith(f"{tmp_path / name}:{where}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_ccg_exports_of_both_forms(tmp_path: Path) -> None:
+    text = "The|DT|NP/N tea|NN|N .|.|.\n\nA|b|c|DT|NP/N\n"
+    rows = written(tmp_path, "CCGbank/train.stagged", text).split.rows
+    assert [row["tokens"] for row in rows] == [["The", "tea", "."], ["A|b|c"]]
+    assert [row["tags"] for row in rows] == [["NP/N", "N", "."], ["NP/N"]]
+    rows = written(tmp_path, "ccg/dev.tsv", "Tea\tN\n.\t.\n\nCats\tN").split.rows
+    assert [row["tags"] for row in rows] == [["N", "."], ["N"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("train.stagged", "The|NP/N\n"), ("dev.tsv", "Tea N\n")]
+)
+def test_a_broken_ccg_row_is_named(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(DataError, match=f"{name}:1"):
+        written(tmp_path, f"ccg/{name}", text)

@@ -124,11 +124,36 @@ def _conllu(path: Path, block: Block, match: re.Match[str]) -> list[Word]:
     return surface_words(path, block, match["lang"])
 
 
+def _read_ccg(path: Path, match: re.Match[str]) -> Iterator[Imported]:
+    """Supertags: `word|POS|category` with blanks between, a sentence a line, as the C&C tools have
+    it, or `word TAB category`, a word a line. Which categories there are the rows say."""
+    rows: list[Row] = []
+    if match["form"] == "tsv":
+        for block in blocks(read_lines(path)):
+            words = _plain(path, block, match)
+            untagged = [word for word in words if word.tag is None]
+            if untagged:
+                row = untagged[0].row
+                raise refuse(path, row, "a word must have a tab and a category", untagged[0].form)
+            rows.append({"tokens": [w.form for w in words], "tags": [w.tag for w in words]})
+    else:
+        for row, line in read_lines(path):
+            parts = [part.rsplit("|", 2) for part in line.split()]
+            if any(len(part) != 3 for part in parts):
+                raise refuse(path, row, "words must be `word|POS|category`, blanks between", line)
+            if parts:
+                tokens, _, tags = zip(*parts, strict=True)
+                rows.append({"tokens": list(tokens), "tags": list(tags)})
+    features = {"tokens": STRINGS, "tags": STRINGS}
+    yield Imported("xstilts/ccg", Split("default", SPLITS[match["split"]], features, rows))
+
+
 def _importer(name: str, pattern: str, data_set: _DataSet, parse: _Parse) -> Importer:
     return Importer(name, pattern, partial(_read, data_set=data_set, parse=parse))
 
 
 IMPORTERS: tuple[Importer, ...] = (
+    Importer("CCGbank export", rf"(?i:ccg)[^/]*/{_SPLIT}\.(?P<form>tsv|txt|stagged)", _read_ccg),
     _importer("UDPOS of XTREME", rf"udpos/{_SPLIT}-{_LANGUAGE}\.tsv", _UDPOS, _plain),
     _importer("PAN-X of XTREME", rf"panx/{_SPLIT}-{_LANGUAGE}\.tsv", _PANX, _plain),
     # XTREME's download renames `de/train` to `de-train`.
