@@ -62,6 +62,7 @@ def _check_intermediates(sweep: Sweep) -> Iterator[Problem]:
         if len(set(spec.tasks)) < len(spec.tasks):
             yield Problem(f"{where}.tasks", "a task stands once", f"{list(spec.tasks)}")
         yield from _check_rates(where, spec)
+        yield from _check_variant(where, spec)
         has_mlm = any(task in trainable and lookup(task).kind == "mlm" for task in spec.tasks)
         if spec.mlm is not None and not has_mlm:
             yield Problem(
@@ -82,6 +83,33 @@ def _check_intermediates(sweep: Sweep) -> Iterator[Problem]:
                         f'"{language}"',
                         suggest(language, known),
                     )
+
+
+def _check_variant(where: str, spec: IntermediateSpec) -> Iterator[Problem]:
+    """Other training rows must be rows that the tasks have."""
+    known = {task.name: task for task in known_tasks() if task.is_trained and task.kind != "mlm"}
+    for task in (known[name] for name in spec.tasks if name in known):
+        if spec.translated and task.translations is None:
+            names = [name for name, other in known.items() if other.translations]
+            repair = f"tasks with translations: {', '.join(names)}"
+            yield Problem(f"{where}.translated", f"{task.name} has none", "true", repair)
+            continue
+        if (spec.translated or spec.filter) and len(task.slices_of("train")) > 1:
+            key = "translated" if spec.translated else "filter"
+            rule = f"{task.name} is joined from several data sets"
+            yield Problem(f"{where}.{key}", rule, repair="name one of them as the task")
+        languages = task.translated_languages if spec.translated else task.languages
+        for i, language in enumerate(spec.languages or ()):
+            if language not in languages:
+                kind = "translation" if spec.translated else "training rows"
+                rule = f"{task.name} has no {kind} in this language"
+                repair = suggest(language, languages)
+                if not spec.translated and language in task.translated_languages:
+                    repair = "write translated: true"
+                yield Problem(f"{where}.languages[{i}]", rule, f'"{language}"', repair)
+    if spec.translated and spec.languages is None:
+        rule = "translated rows are in languages that the file names"
+        yield Problem(f"{where}.translated", rule, repair="write languages: [...]")
 
 
 def _check_rates(where: str, spec: IntermediateSpec) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xstilts.config.schema import ParameterSpec, Sweep
+from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
 from xstilts.config.space import Choice, Dimension, Parameter, Simplex, Space, in_dependency_order
 from xstilts.tasks import Task, lookup
 
@@ -58,6 +58,60 @@ def target_space(sweep: Sweep) -> Space:
     return Space(
         tuple(_parameter(name, spec, spec.dimension(), {}) for name, spec in declared.items())
     )
+
+
+def part_task(spec: IntermediateSpec, name: str) -> Task:
+    """A task of an intermediate, with the training rows that it reads there."""
+    task = lookup(name)
+    return task if task.kind == "mlm" else task.variant(spec.translated, spec.where)
+
+
+def train_languages(spec: IntermediateSpec, task: Task) -> tuple[str, ...]:
+    """The languages of a task's training rows in an intermediate."""
+    if task.kind == "mlm":
+        chosen = spec.mlm.languages if spec.mlm else "all"
+        return task.languages if chosen == "all" else tuple(chosen)
+    return spec.languages or task.languages_of("train")
+
+
+def overlaps(sweep: Sweep, intermediate: str, target: str) -> bool:
+    """Whether an intermediate trains on the data that a target is fine-tuned on (MNLI and XNLI)."""
+    spec, family = sweep.intermediates.get(intermediate), lookup(target).family
+    if spec is None or family is None:
+        return False
+    return any(lookup(name).family == family for name in spec.tasks)
+
+
+def shared_families(sweep: Sweep, intermediate: str) -> list[list[str]]:
+    """Tasks of a mixture that hold the same training data, such as MNLI and ANLI+."""
+    by_family: dict[str, list[str]] = {}
+    for task in map(lookup, sweep.intermediates[intermediate].tasks):
+        by_family.setdefault(task.family or "", []).append(task.name)
+    return [names for family, names in by_family.items() if family and len(names) > 1]
+
+
+def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
+    """All that a sweep reads: tasks with a use and a language."""
+    found: list[tuple[Task, str, str]] = []
+    for spec in sweep.intermediates.values():
+        for name in spec.tasks:
+            task = part_task(spec, name)
+            found += [(task, "train", language) for language in train_languages(spec, task)]
+            if "dev" in task.splits:
+                found.append((task, "dev", task.train_language))
+    split = sweep.evaluation.split
+    for target in map(lookup, sweep.targets):
+        head = lookup(target.head)
+        found += [
+            (head, use, head.train_language) for use in ("train", "dev") if use in head.splits
+        ]
+        scored = dict.fromkeys((split, target.fitted_on or split))
+        found += [(target, use, x) for use in scored for x in languages_of(sweep, target)]
+    # Tasks hold mappings, so they cannot be keys themselves.
+    distinct = {
+        (task.name, str(task.splits.get(use)), use, x): (task, use, x) for task, use, x in found
+    }
+    return list(distinct.values())
 
 
 def selected_targets(sweep: Sweep) -> tuple[Task, ...]:

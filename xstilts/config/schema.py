@@ -63,7 +63,11 @@ class MlmSpec(Model):
 
 
 class IntermediateSpec(Model):
-    """One candidate: tasks, their rates by example, and the budget."""
+    """One candidate: tasks, their rates by example, and the budget.
+
+    `languages`, `translated`, `examples` (rows a language) and `filter` (column: value) choose
+    other training rows of all tasks but MLM.
+    """
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     rates: Literal["proportional", "uniform", "search"] | dict[str, float] = "proportional"
@@ -71,6 +75,15 @@ class IntermediateSpec(Model):
     temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     budget: BudgetSpec | None = None
     mlm: MlmSpec | None = None
+    languages: Languages | None = None
+    translated: bool = False
+    examples: PositiveInt | None = None
+    filter: Annotated[dict[str, str], Field(min_length=1, max_length=1)] | None = None
+
+    @property
+    def where(self) -> tuple[str, str] | None:
+        """The filter as column and value."""
+        return next(iter(self.filter.items())) if self.filter else None
 
 
 class ParameterSpec(Model):

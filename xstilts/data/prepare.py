@@ -46,6 +46,7 @@ class EncodedFiles:
                 "encoding": rows.encoding_version,
                 "max_length": rows.max_length,
                 "limit": rows.limit,
+                "variant": [rows.translated, rows.where],
                 "tokenizer": self.tokenizer_sha,
             }
         )[:24]

@@ -7,7 +7,7 @@ a cache folder of its own; the content's sha256 is the caller's to know.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ def _load_slice(
     loaded = _load(folders, task, source, config, wanted.split, cache)
     if wanted.filter:
         column = _filtered_by(wanted)
+        if column not in loaded.column_names:
+            raise DataError(_no_column(task.name, source, column, loaded.column_names))
         loaded = loaded.select(_kept(folders, wanted, list(loaded[column])))
     columns = {name: _plain(loaded, name) for name in loaded.column_names}
     for side, config in source.side_configs_of(language).items():
@@ -168,7 +170,7 @@ def _filtered_by(wanted: Slice) -> str:
         return held_out.column
     if wanted.unlike:
         return wanted.unlike[2]
-    return wanted.labelled
+    return wanted.where[0] if wanted.where else wanted.labelled
 
 
 def _kept(folders: Folders, wanted: Slice, values: Sequence[Any]) -> list[int]:
@@ -177,6 +179,8 @@ def _kept(folders: Folders, wanted: Slice, values: Sequence[Any]) -> list[int]:
         return [i for i, value in enumerate(values) if wanted.only.holds(value)]
     if wanted.without:
         return [i for i, value in enumerate(values) if not wanted.without.holds(value)]
+    if wanted.where:
+        return [i for i, value in enumerate(values) if value == wanted.where[1]]
     if wanted.labelled:
         return [i for i, value in enumerate(values) if value not in (-1, "")]
     assert wanted.unlike
@@ -256,10 +260,7 @@ def _declared(
             within and column in columns and all(within in value for value in columns[column])
         )
         if not has_it:
-            raise DataError(
-                f"{task.name}: {source.hub_id} has no column {name!r}; "
-                f"it has {', '.join(sorted(columns))}"
-            )
+            raise DataError(_no_column(task.name, source, name, columns))
     if fields:
         values = zip(*(columns[field] for field in fields), strict=True)
         return [_render(declared, fields, row) for row in values]
@@ -267,6 +268,10 @@ def _declared(
         return columns[declared]
     column, _, within = declared.partition(".")
     return [value[within] for value in columns[column]]
+
+
+def _no_column(task: str, source: Source, name: str, columns: Iterable[str]) -> str:
+    return f"{task}: {source.hub_id} has no column {name!r}; it has {', '.join(sorted(columns))}"
 
 
 def _render(template: str, fields: list[str], row: tuple[Any, ...]) -> str | list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xstilts.config.derive import NONE, languages_of
+from xstilts.config.derive import NONE, languages_of, part_task, reads, train_languages
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, Sweep
@@ -138,9 +138,9 @@ class Planner:
         """All rows that trials of the sweep may read with a model, whatever is proposed."""
         needed: dict[Rows, None] = {}
         for spec in self.sweep.intermediates.values():
-            for task in map(lookup, spec.tasks):
+            for task in (part_task(spec, name) for name in spec.tasks):
                 for length in self._lengths(model, "intermediate", task.name):
-                    needed[self._rows(task, "train", _train_languages(task, spec), length)] = None
+                    needed[self._part_rows(spec, task, length)] = None
                     if "dev" in task.splits:
                         needed[self._rows(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
@@ -178,11 +178,12 @@ class Planner:
         recipes = {
             task: self._recipe(model, "intermediate", task, overrides) for task in spec.tasks
         }
-        languages = {task: _train_languages(lookup(task), spec) for task in spec.tasks}
-        sizes = {
-            task: sum(self.inventory.rows_of(lookup(task), "train", x) for x in languages[task])
-            for task in spec.tasks
+        tasks = {name: part_task(spec, name) for name in spec.tasks}
+        rows = {
+            name: self._part_rows(spec, task, recipes[name].max_length)
+            for name, task in tasks.items()
         }
+        sizes = {name: part.num_rows for name, part in rows.items()}
         shares = shares_of(spec, sizes, point.get("intermediate.rates"))
         # One task keeps its own learning rate and epochs; a mixture takes the phase's.
         alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
@@ -193,7 +194,7 @@ class Planner:
         for task, examples in zip(shares, counts, strict=True):
             if examples:
                 alpha = spec.mlm.alpha if spec.mlm else 0.3
-                part = self._part(task, recipes[task], languages[task], examples, alpha)
+                part = self._part(tasks[task], recipes[task], rows[task], examples, alpha)
                 parts.append(part)
         stage = Train(
             parent, "intermediate", name, tuple(parts), common, seed, precision=self.precision
@@ -212,27 +213,35 @@ class Planner:
             recipe = self._recipe(point["model"], "target", name, overrides)
             rows = self.inventory.rows_of(task, "train", task.train_language)
             examples = max(1, round(recipe.epochs * rows))
-            part = self._part(name, recipe, (task.train_language,), examples, 1.0)
+            train = self._rows(task, "train", (task.train_language,), recipe.max_length)
+            part = self._part(task, recipe, train, examples, 1.0)
             stage = Train(encoder, "target", name, (part,), recipe, seed, self.precision)
             cells.append(Cell(dict(target_point), stage))
         return tuple(cells)
 
     def _part(
         self,
-        name: str,
+        task: Task,
         recipe: StageRecipe,
-        languages: tuple[str, ...],
+        train: Rows,
         examples: int,
         alpha: float,
     ) -> Part:
-        task = lookup(name)
-        train = self._rows(task, "train", languages, recipe.max_length)
         weights = [count**alpha for _, count in train.rows]
         dev = None
         if "dev" in task.splits:
             dev = self._rows(task, "dev", (task.train_language,), recipe.max_length)
         shares = tuple(weight / sum(weights) for weight in weights)
         return Part(train, dev, examples, recipe.batch_size, shares)
+
+    def _part_rows(self, spec: IntermediateSpec, task: Task, max_length: int) -> Rows:
+        """The training rows of a task in an intermediate."""
+        rows = self._rows(
+            task, "train", train_languages(spec, task), max_length, _limit_of(spec, task)
+        )
+        if task.kind == "mlm":
+            return rows
+        return replace(rows, translated=spec.translated, where=spec.where)
 
     def _rows(
         self,
@@ -298,32 +307,17 @@ def check_rows(sweep: Sweep, inventory: Inventory) -> None:
     Raises:
         ConfigError: a task that takes part has no rows for a use.
     """
-    wanted: list[tuple[Task, str, str]] = []
-    for spec in sweep.intermediates.values():
-        for task in map(lookup, spec.tasks):
-            wanted += [(task, "train", language) for language in _train_languages(task, spec)]
-            wanted += [(task, "dev", x) for x in task.languages_of("dev") if "dev" in task.splits]
-    for task in map(lookup, sweep.targets):
-        uses = [use for use in ("train", "dev") if use in task.splits]
-        wanted += [(task, use, language) for use in uses for language in task.languages_of(use)]
-        split = sweep.evaluation.split
-        scored = dict.fromkeys((split, task.fitted_on or split))
-        wanted += [
-            (task, use, language) for use in scored for language in languages_of(sweep, task)
-        ]
     problems = [
-        Problem(f"data.root: {name}", f"has no rows for {use} in {language}")
-        for name, use, language in dict.fromkeys((task.name, *rest) for task, *rest in wanted)
-        if not inventory.rows_of(lookup(name), use, language)
+        Problem(f"data.root: {task.name}", f"has no rows for {use} in {language}")
+        for task, use, language in reads(sweep)
+        if not inventory.rows_of(task, use, language)
     ]
     if problems:
         raise ConfigError(problems)
 
 
-def _train_languages(task: Task, spec: IntermediateSpec) -> tuple[str, ...]:
-    if task.kind == "mlm" and spec.mlm is not None and spec.mlm.languages != "all":
-        return tuple(spec.mlm.languages)
-    return task.languages_of("train")
+def _limit_of(spec: IntermediateSpec, task: Task) -> int | None:
+    return None if task.kind == "mlm" else spec.examples
 
 
 def _overrides(point: Point, phase: str) -> dict[str, Any]:

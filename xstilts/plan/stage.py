@@ -26,7 +26,8 @@ RUNTIME_ONLY = frozenset({"path", "label", "model"})
 class Rows:
     """Rows of one use of a task: which data set by content, which languages, how many of each.
 
-    `limit` is the cap of rows a language, None for all of them.
+    `limit` is the cap of rows a language, None for all of them; `translated` and `where` say which
+    variant of the task's training rows they are.
     """
 
     task: str
@@ -38,11 +39,13 @@ class Rows:
     labels: tuple[str, ...]
     max_length: int
     limit: int | None = None
+    translated: bool = False
+    where: tuple[str, str] | None = None
 
     @property
     def entry(self) -> Task:
-        """The task, with the labels of these rows."""
-        task = lookup(self.task)
+        """The task, with the labels of these rows and the splits that they are cut from."""
+        task = lookup(self.task).variant(self.translated, self.where)
         return replace(task, labels=self.labels) if task.open_labels else task
 
     @property

@@ -9,8 +9,9 @@ from typing import Any
 from rich import box
 from rich.console import Group
 from rich.table import Table as RichTable
+from rich.text import Text
 
-from xstilts.config.derive import NONE, candidates, encoder_space
+from xstilts.config.derive import NONE, candidates, encoder_space, overlaps, shared_families
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.plan.inventory import Inventory
@@ -62,6 +63,7 @@ def forecast(
         },
         "tasks": list(_task_rows(example)),
         "disk_gb": round(most * num_bytes / 1e9, 3),
+        "warnings": list(_warnings(sweep)),
     }
 
 
@@ -83,13 +85,26 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
     for row in summary["tasks"]:
         tasks.add_row(*(str(row[name]) for name in row))
     done = summary["stages"]["done"]
+    warnings = (Text(line, style="yellow") for line in summary["warnings"])
     return Group(
         title,
         stages,
         f"{done} training stages of known trials are done already; "
         f"disk: at most {summary['disk_gb']:g} GB of weights",
         tasks,
+        *warnings,
     )
+
+
+def _warnings(sweep: Sweep) -> Iterator[str]:
+    for name in candidates(sweep):
+        if name == NONE:
+            continue
+        for tasks in shared_families(sweep, name):
+            yield f"{name}: {', '.join(tasks)} hold the same rows, which count more than once"
+        overlapping = [target for target in sweep.targets if overlaps(sweep, name, target)]
+        if overlapping:
+            yield f"{name}: overlap, it trains on the training data of {', '.join(overlapping)}"
 
 
 def _task_rows(example: Mapping[str, TrialPlan]) -> Iterator[dict[str, Any]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from rich import box
@@ -14,6 +15,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from xstilts.config.derive import overlaps
 from xstilts.report.results import Results
 
 
@@ -58,7 +60,7 @@ def best_table(results: Results) -> Table:
         rows.append(
             [
                 best.target,
-                entry.intermediate,
+                _marked(results, entry.intermediate, best.target),
                 _spread(entry.score, entry.spread),
                 "-" if baseline is None else _spread(baseline.score, baseline.spread),
                 "-" if best.gain is None else f"{best.gain:+.1f}",
@@ -75,7 +77,7 @@ def best_table(results: Results) -> Table:
         f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
         "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
-        "dev set). Not confirmed with fresh seeds.",
+        "dev set). Not confirmed with fresh seeds." + _overlap_note(results),
     )
 
 
@@ -84,10 +86,50 @@ def grid_table(results: Results) -> Table:
     grid = results.grid()
     names = column_names(results)
     rows = [
-        [target, *(f"{row[name]:.1f}" if name in row else "-" for name in names)]
+        [
+            target,
+            *(
+                _marked(results, name, target, f"{row[name]:.1f}") if name in row else "-"
+                for name in names
+            ),
+        ]
         for target, row in grid.items()
     ]
-    return Table("Scores by target and intermediate", ("target", *names), rows)
+    rows.append(_mean_row("mean", grid, names))
+    # The same targets for every column, or the means would not compare.
+    free = {
+        t: row for t, row in grid.items() if not any(overlaps(results.sweep, n, t) for n in names)
+    }
+    if free and len(free) < len(grid):
+        rows.append(_mean_row(f"mean of {len(free)} without °", free, names))
+    note = _overlap_note(results).strip()
+    return Table("Scores by target and intermediate", ("target", *names), rows, note)
+
+
+def _mean_row(
+    title: str, grid: Mapping[str, Mapping[str, float]], names: Sequence[str]
+) -> list[str]:
+    """Means over targets; none over a hole."""
+    means = [
+        f"{fmean(row[name] for row in grid.values()):.1f}"
+        if all(name in row for row in grid.values())
+        else "-"
+        for name in names
+    ]
+    return [title, *means]
+
+
+def _marked(results: Results, intermediate: str, target: str, text: str = "") -> str:
+    """A name, or a number, with the sign of overlap."""
+    mark = "°" if overlaps(results.sweep, intermediate, target) else ""
+    return (text or intermediate) + mark
+
+
+def _overlap_note(results: Results) -> str:
+    pairs = ((n, t) for n in column_names(results) for t in results.sweep.targets)
+    if not any(overlaps(results.sweep, name, target) for name, target in pairs):
+        return ""
+    return " °: overlap, the intermediate trained on the target's training data."
 
 
 def languages_table(results: Results) -> Table:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xstilts import mini
-from xstilts.config.derive import languages_of
+from xstilts.config.derive import reads
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
@@ -26,7 +26,7 @@ from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import check_rows
-from xstilts.tasks import Source, Task, lookup
+from xstilts.tasks import Source, lookup
 
 BUILTIN = "builtin:mini"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -110,16 +110,15 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
             problems.append(Problem("data.root", str(error), repair=source.instead))
     rows: dict[str, int] = {}
     labels: dict[str, list[str]] = {}
-    for task in _tasks(sweep):
-        for use, language in _uses(sweep, task):
-            if any(source.hub_id not in folders for source in task.sources_of(use)):
-                continue  # said above
-            try:
-                rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
-            except DataError as error:
-                problems.append(Problem("data.root", str(error)))
-        if task.open_labels and not problems:
-            labels[task.name] = labels_of(folders, task)
+    for task, use, language in reads(sweep):
+        if any(source.hub_id not in folders for source in task.sources_of(use)):
+            continue  # said above
+        try:
+            rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
+            if task.open_labels and task.name not in labels:
+                labels[task.name] = labels_of(folders, task)
+        except DataError as error:
+            problems.append(Problem("data.root", str(error)))
     hashes.save()
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
@@ -179,26 +178,14 @@ def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:
     def need(source: Source, config: str, split: str) -> None:
         wanted.setdefault(source.hub_id, (source, {}))[1][config, split] = None
 
-    for task in _tasks(sweep):
-        for use, language in _uses(sweep, task):
-            for rows in task.slices_of(use):
-                source = rows.origin
-                for config in source.configs_of(language):
-                    need(source, config, rows.split)
-                if rows.unlike:
-                    need(rows.unlike[0], rows.unlike[0].config, rows.unlike[1])
+    for task, use, language in reads(sweep):
+        for rows in task.slices_of(use):
+            source = rows.origin
+            for config in source.configs_of(language):
+                need(source, config, rows.split)
+            if rows.unlike:
+                need(rows.unlike[0], rows.unlike[0].config, rows.unlike[1])
     return [(source, list(pairs)) for source, pairs in wanted.values()]
-
-
-def _uses(sweep: Sweep, task: Task) -> list[tuple[str, str]]:
-    """The uses and languages of a task that a sweep reads."""
-    uses = [
-        (use, x) for use in ("train", "dev") if use in task.splits for x in task.languages_of(use)
-    ]
-    if task.name in sweep.targets:
-        scored = {sweep.evaluation.split: None, task.fitted_on or sweep.evaluation.split: None}
-        uses += [(use, x) for use in scored for x in languages_of(sweep, task)]
-    return uses
 
 
 def build_mini(storage: Path) -> Path:
@@ -212,9 +199,3 @@ def build_mini(storage: Path) -> Path:
         except OSError:  # another process was first; both wrote the same
             shutil.rmtree(temporary)
     return root
-
-
-def _tasks(sweep: Sweep) -> list[Task]:
-    names = [name for spec in sweep.intermediates.values() for name in spec.tasks]
-    heads = [lookup(name).head for name in sweep.targets]
-    return [lookup(name) for name in dict.fromkeys((*names, *heads, *sweep.targets))]

@@ -52,7 +52,22 @@ ENTRIES = (
         labels=NLI_LABELS,
         metrics=("accuracy",),
         family="mnli",
+        translations=Source("facebook/xnli", config="{language}"),
+        translated_languages=(
+            *("ar", "bg", "de", "el", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
+        ),
         description="entailment between sentences of ten genres",
+    ),
+    Task(
+        name="mnli_genres",
+        kind="pair",
+        source=Source("nyu-mll/multi_nli"),
+        languages=("en",),
+        splits={"train": "train", "dev": "validation_matched"},
+        labels=NLI_LABELS,
+        metrics=("accuracy",),
+        family="mnli",
+        description="MNLI from the copy that keeps the genre, for `filter: {genre: telephone}`",
     ),
     Task(
         name="qqp",

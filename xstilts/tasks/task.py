@@ -82,7 +82,8 @@ class Slice:
 
     `only` keeps the groups held out, `without` drops them. `unlike` drops rows whose value in its
     column stands in that split of another data set: selection must not see what is scored.
-    `labelled` names the column of a label without which a row is dropped.
+    `labelled` names the column of a label without which a row is dropped. `where` keeps the rows
+    that have a value in a column.
     """
 
     split: str
@@ -91,6 +92,7 @@ class Slice:
     without: HeldOut | None = None
     unlike: tuple[Source, str, str] | None = None  # source, split, column
     labelled: str = ""
+    where: tuple[str, str] | None = None  # column, value
 
     @property
     def origin(self) -> Source:
@@ -110,6 +112,8 @@ class Slice:
             return f"without any {column} of {source.hub_id} {split}"
         if self.labelled:
             return f"with a {self.labelled}"
+        if self.where:
+            return f"where {self.where[0]} is {self.where[1]}"
         return ""
 
 
@@ -128,7 +132,8 @@ class Task:
     same rows. `fitted_on` is the use whose labels fit a threshold that is then applied to what is
     scored. `normalization` says how QA answers are compared: as SQuAD or as MLQA does; in a task
     that `can_abstain` a question may have no answer. `open_labels`: the labels are those that the
-    training rows have.
+    training rows have. `translations` has the training rows in `translated_languages`, translated
+    by machine.
     """
 
     name: str
@@ -150,6 +155,8 @@ class Task:
     normalization: str = "squad"
     can_abstain: bool = False
     open_labels: bool = False
+    translations: Source | None = None
+    translated_languages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"
@@ -195,3 +202,14 @@ class Task:
         slices = self.slices_of(use)
         others = [one.unlike[0] for one in slices if one.unlike]
         return (*(one.origin for one in slices), *others)
+
+    def variant(self, translated: bool, where: tuple[str, str] | None) -> Task:
+        """The task with other training rows: their translations, or only some of them."""
+        if not translated and where is None:
+            return self
+        (rows,) = self.slices_of("train")
+        if translated:
+            assert self.translations is not None, f"task {self.name}: no translations"
+            rows = replace(rows, source=self.translations)
+        rows = replace(rows, where=where)
+        return replace(self, splits={**self.splits, "train": rows})
