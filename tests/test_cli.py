@@ -91,7 +91,10 @@ def test_validate_tells_all_files_and_json(tmp_path: Path) -> None:
         ({"models": {"m": {"path": "not/there"}}}, "models.m.path: no such folder"),
         ({"data": {"root": "not/there"}}, "data.root: xstilts/mini_nli: no such data set"),
         (
-            {"search": {"target": {"space": {"max_length": {"choice": [64, 512]}}}}},
+            {
+                "intermediates": {},
+                "search": {"target": {"space": {"max_length": {"choice": [64, 512]}}}},
+            },
             "search.target.space.max_length: models.mini reads 128 tokens at most; got 512",
         ),
         ({"storage": "/proc/nowhere"}, "storage: must be a folder that can be written"),

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from xstilts import kinds
+from xstilts.kinds import retrieval
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.tasks import Source, Task, lookup
 
@@ -48,6 +49,39 @@ def test_every_english_sentence_looks_for_its_nearest(
     assert RETRIEVAL.decode(vectors, encoded, TASK) == [0, 0, 2]
     assert RETRIEVAL.score([0, 0, 2], encoded.examples, TASK, "en") == {"accuracy": 200 / 3}
     assert RETRIEVAL.score([1, 0, 2], encoded.examples, TASK, "en") == {"accuracy": 100}
+
+
+def test_the_profile_compares_layers_and_controls(
+    tiny_tokenizer: Any, texts: dict[str, tuple[str, ...]]
+) -> None:
+    encoded = encode(tiny_tokenizer, texts, 3)  # gold is [1, 0, 2]
+    eye = np.eye(3, dtype="f4")
+    right = np.concatenate([eye, eye[[1, 0, 2]]])
+    # One direction that all English sentences share hides which is which; centring shows it.
+    shifted = right.copy()
+    shifted[3:] += np.array([9.0, 0.0, 0.0])
+    outputs = [np.stack([one, other]) for one, other in zip(shifted, right, strict=True)]
+    profile = RETRIEVAL.profile(outputs, 0, encoded, TASK)
+    assert profile["by_layer/01"] == 100
+    assert profile["by_layer/00"] == pytest.approx(100 / 3)
+    assert profile["centred"] == 100
+    assert 40 < profile["anisotropy"] < 60, "0 among the sources, nearly 100 in English"
+    assert set(profile) == {"centred", "csls", "anisotropy", "by_layer/00", "by_layer/01"}
+    assert RETRIEVAL.profile(outputs, 1, encoded, TASK)["anisotropy"] == pytest.approx(0, abs=1e-4)
+
+
+def test_csls_takes_the_hub_away(
+    tiny_tokenizer: Any, texts: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that is near to everything wins by cosine, and not once its density is taken off."""
+    monkeypatch.setattr(retrieval, "CSLS_NEIGHBOURS", 2)
+    encoded = encode(tiny_tokenizer, texts, 3)
+    sources = np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    english = np.array([[0.6, 0.9, 0.0], [0.9, 0.7, 0.7], [0.7, 0.0, 0.9]])
+    outputs = [row[None].astype("f4") for row in np.concatenate([sources, english])]
+    decoded = RETRIEVAL.decode([row[0] for row in outputs], encoded, TASK)
+    assert RETRIEVAL.score(decoded, encoded.examples, TASK, "th")["accuracy"] < 100
+    assert RETRIEVAL.profile(outputs, 0, encoded, TASK)["csls"] == 100
 
 
 RECORDS = Path(__file__).parents[3] / "shared"

@@ -83,3 +83,15 @@ def test_mlqa_reads_the_stage_of_xquad(exported: tuple[Path, Any]) -> None:
 def test_a_part_of_the_benchmark_does_not_carry_its_name(exported: tuple[Path, Any]) -> None:
     _, record = exported
     assert "custom/avg" in record["metrics"] and "xtreme/avg" not in record["metrics"]
+
+
+def test_controls_and_the_profile_of_layers_stand_beside_the_score(
+    exported: tuple[Path, Any],
+) -> None:
+    metrics = exported[1]["metrics"]
+    assert {f"tatoeba/{name}/avg" for name in ("centred", "csls", "anisotropy")} <= set(metrics)
+    layers = [name for name in metrics if name.startswith("tatoeba/by_layer/")]
+    assert len(layers) == 5, "four layers and the embeddings"
+    # The layer is fixed by the depth before anything is scored: two of four.
+    assert metrics["tatoeba/by_layer/02"] == pytest.approx(metrics["tatoeba/avg"])
+    assert "udpos/accuracy/avg" in metrics and "bucc2018/precision/avg" in metrics

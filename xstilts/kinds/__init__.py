@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xstilts.kinds.choice import Choice
-from xstilts.kinds.kind import Calibrated, Kind
+from xstilts.kinds.kind import Calibrated, Kind, Layered
 from xstilts.kinds.mining import Mining
 from xstilts.kinds.mlm import Mlm
 from xstilts.kinds.pair import Pair
@@ -27,4 +27,4 @@ def get(name: str) -> Kind:
     return _KINDS[name]
 
 
-__all__ = ["Calibrated", "Kind", "get"]
+__all__ = ["Calibrated", "Kind", "Layered", "get"]

@@ -122,6 +122,20 @@ class Calibrated(Protocol):
         None where there are none."""
 
 
+@runtime_checkable
+class Layered(Protocol):
+    """A kind that reads all hidden states in one pass: one of them predicts, all are compared."""
+
+    def layer_outputs(self, states: Sequence[Tensor], batch: Batch) -> list[Any]:
+        """(hidden states, hidden size) for each feature, float32, on the host; state 0 is the
+        embeddings."""
+
+    def profile(
+        self, outputs: Sequence[Any], layer: int, encoded: Encoded, task: Task
+    ) -> dict[str, float]:
+        """What the layers tell beside the score, by metric."""
+
+
 def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
     """Stack sequences of unequal length: (sequences, longest), int64."""
     longest = max(map(len, sequences))

@@ -24,6 +24,8 @@ from xstilts.kinds.kind import (
 from xstilts.scores import metrics
 from xstilts.tasks import Task
 
+CSLS_NEIGHBOURS = 10
+
 
 class Retrieval:
     """Reads `source_sentence` (the other language) and `target_sentence` (English)."""
@@ -65,11 +67,49 @@ class Retrieval:
 
     def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
         """For every English sentence the position of its nearest neighbour by cosine."""
-        vectors = np.stack(outputs)
-        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
-        count = encoded.examples.num_rows
-        nearest: list[Any] = (vectors[count:] @ vectors[:count].T).argmax(1).tolist()
+        sources, english = _sides(np.stack(outputs))
+        nearest: list[Any] = (english @ sources.T).argmax(1).tolist()
         return nearest
+
+    def layer_outputs(self, states: Sequence[Tensor], batch: Batch) -> list[Any]:
+        """Mean vectors of every hidden state: (hidden states, hidden size) a feature, float32."""
+        by_layer = [mean_vectors(state, batch) for state in states]
+        return [np.stack(vectors) for vectors in zip(*by_layer, strict=True)]
+
+    def profile(
+        self, outputs: Sequence[Any], layer: int, encoded: Encoded, task: Task
+    ) -> dict[str, float]:
+        """Controls from the same embeddings, and the accuracy of every hidden state.
+
+        `centred`: accuracy after each side's mean is subtracted; `csls`: accuracy with the
+        neighbourhoods' density taken off (Conneau et al. 2018, arXiv 1710.04087, k = 10);
+        `anisotropy`: mean cosine of different sentences of one side, times 100. A gain that
+        centring alone gives is no better alignment.
+        """
+        vectors = np.stack(outputs)  # (features, hidden states, hidden size)
+        gold = encoded.examples["gold"].to_numpy()
+
+        def accuracy(
+            sources: np.ndarray, english: np.ndarray, penalty: np.ndarray | float
+        ) -> float:
+            nearest = (2 * english @ sources.T - penalty).argmax(1)
+            return 100 * float((nearest == gold).mean())
+
+        own = vectors[:, layer]
+        sources, english = _sides(own)
+        half = len(own) // 2
+        means = own[:half].mean(0), own[half:].mean(0)
+        centred = np.concatenate([own[:half] - means[0], own[half:] - means[1]])
+        cosines = np.sort(english @ sources.T, axis=0)[-CSLS_NEIGHBOURS:]
+        profile = {
+            "centred": accuracy(*_sides(centred), 0.0),
+            "csls": accuracy(sources, english, cosines.mean(0)),
+            "anisotropy": 50 * (_mean_cosine(sources) + _mean_cosine(english)),
+        }
+        for number in range(vectors.shape[1]):
+            sides = _sides(vectors[:, number])
+            profile[f"by_layer/{number:02d}"] = accuracy(*sides, 0.0)
+        return profile
 
     def score(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
@@ -87,3 +127,19 @@ def mean_vectors(hidden: Tensor, batch: Batch) -> list[Any]:
     mask = batch.inputs["attention_mask"][..., None].to(hidden.dtype)
     vectors = (hidden * mask).sum(1) / mask.sum(1)
     return list(vectors.float().cpu().numpy())
+
+
+def _sides(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of the sources and of the English sentences, which follow them."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
+    half = len(unit) // 2
+    return unit[:half], unit[half:]
+
+
+def _mean_cosine(unit: np.ndarray) -> float:
+    """The mean cosine of different rows."""
+    count = len(unit)
+    if count < 2:
+        return 0.0
+    total = float(np.square(unit.sum(0)).sum())
+    return (total - count) / (count * (count - 1))

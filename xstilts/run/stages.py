@@ -29,7 +29,7 @@ from xstilts.run.predictions import write_predictions
 from xstilts.run.store import Found, Store
 from xstilts.training import model as models
 from xstilts.training.loop import PartData, train
-from xstilts.training.predict import predict
+from xstilts.training.predict import predict, predict_layers
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,15 @@ class Workshop:
             )
 
         for i, (language, _) in enumerate(stage.rows.rows, start=1):
-            predictions, encoded = predict_rows(stage.rows, language)
+            profile: dict[str, float] = {}
+            if isinstance(kind, kinds.Layered) and stage.layer is not None:
+                encoded = encoder.encoded(stage.rows, language)
+                layers = predict_layers(net, encoded, task, vocabulary, precision=stage.precision)
+                chosen = [vectors[stage.layer] for vectors in layers]
+                predictions = kinds.get(task.kind).decode(chosen, encoded, task)
+                profile = kind.profile(layers, stage.layer, encoded, task)
+            else:
+                predictions, encoded = predict_rows(stage.rows, language)
             if isinstance(kind, kinds.Calibrated):
                 fitted = None
                 if stage.fitted is not None:
@@ -143,7 +151,8 @@ class Workshop:
                     fitted = (others, labelled.examples)
                 predictions = kind.calibrate(predictions, encoded.examples, fitted)
             if is_labelled(encoded.examples):
-                scores[language] = kind.score(predictions, encoded.examples, task, language)
+                own = kinds.get(task.kind).score(predictions, encoded.examples, task, language)
+                scores[language] = {**own, **profile}
             counts[language] = encoded.examples.num_rows
             write_predictions(folder, task, stage.split, language, predictions, encoded.examples)
             progress(i / len(stage.rows.rows))

@@ -104,11 +104,16 @@ def _target_metrics(table: ScoreTable, task: Task, languages: Sequence[str]) -> 
     zero_shot = [value for language, value in score.items() if language != task.train_language]
     if zero_shot:
         metrics[f"{task.name}/zero_shot"] = fmean(zero_shot)
-    if len(task.metrics) > 1:
-        for metric, values in by_metric.items():
-            metrics[f"{task.name}/{METRIC_KEYS[metric]}/avg"] = fmean(
-                values[language] for language in languages
-            )
+    names = table.metrics_of(task.name)
+    if len(names) == 1:
+        return metrics
+    for metric in names:
+        values = table.evaluation(task.name, metric)
+        if set(values) == set(languages):
+            key = METRIC_KEYS.get(metric, metric)
+            # A profile of layers has a number for each, which is a mean already.
+            name = f"{task.name}/{key}" if "/" in key else f"{task.name}/{key}/avg"
+            metrics[name] = fmean(values.values())
     return metrics
 
 

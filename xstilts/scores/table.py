@@ -64,6 +64,16 @@ class ScoreTable:
             return None
         return sum(values[metric] for metric in metrics) / len(metrics)
 
+    def metrics_of(self, target: str) -> list[str]:
+        """The metrics of a target's evaluation, in the order in which they were added."""
+        return list(
+            dict.fromkeys(
+                score.metric
+                for score in self.scores
+                if score.target == target and score.split != "dev" and score.is_chosen
+            )
+        )
+
     def evaluation(self, target: str, metric: str) -> dict[str, float]:
         """The chosen cell's value in every evaluated language."""
         return {

@@ -46,7 +46,11 @@ class Model(nn.Module):
         if layer is None:
             last: Tensor = self.encoder(**inputs).last_hidden_state
             return last
-        states: Tensor = self.encoder(**inputs, output_hidden_states=True).hidden_states[layer]
+        return self.states(inputs)[layer]
+
+    def states(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """All hidden states, the embeddings first: (sequences, length, hidden size) each."""
+        states: tuple[Tensor, ...] = self.encoder(**inputs, output_hidden_states=True).hidden_states
         return states
 
 

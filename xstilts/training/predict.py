@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from xstilts import kinds
 from xstilts.data.batches import by_length
-from xstilts.kinds.kind import Encoded, Vocabulary
+from xstilts.kinds.kind import Batch, Encoded, Vocabulary
 from xstilts.tasks import Task
 from xstilts.training.model import Model
 
@@ -43,20 +43,47 @@ def predict(
     if rows is not None:
         encoded = select(encoded, rows)
     kind = kinds.get(task.kind)
-    features = encoded.features
     head = dict(model.heads.items()).get(task.head)
+    outputs = _outputs(
+        lambda batch: kind.outputs(head, model.hidden(batch.inputs, layer), batch),
+        *(model, encoded, task, vocabulary, precision),
+    )
+    return kind.decode(outputs, encoded, task), encoded
+
+
+def predict_layers(
+    model: Model, encoded: Encoded, task: Task, vocabulary: Vocabulary, *, precision: str = "fp32"
+) -> list[Any]:
+    """Outputs of every hidden state for every feature, of a kind that is `Layered`."""
+    kind = kinds.get(task.kind)
+    assert isinstance(kind, kinds.Layered)
+    return _outputs(
+        lambda batch: kind.layer_outputs(model.states(batch.inputs), batch),
+        *(model, encoded, task, vocabulary, precision),
+    )
+
+
+def _outputs(
+    compute: Callable[[Batch], list[Any]],
+    model: Model,
+    encoded: Encoded,
+    task: Task,
+    vocabulary: Vocabulary,
+    precision: str,
+) -> list[Any]:
+    """What `compute` gives for every feature, in their order; batches are sorted by length."""
     device = next(model.parameters()).device
     fixed = np.random.default_rng(0)
+    features = encoded.features
     outputs: list[Any] = [None] * features.num_rows
     model.eval()
     with torch.inference_mode(), autocast(device, precision):
         for positions in by_length(feature_lengths(encoded), MAX_TOKENS):
             columns = features.take(positions).to_pydict()
-            batch = kind.collate(columns, vocabulary, fixed).to(device)
-            hidden = model.hidden(batch.inputs, layer)
-            for position, output in zip(positions, kind.outputs(head, hidden, batch), strict=True):
+            batch = kinds.get(task.kind).collate(columns, vocabulary, fixed).to(device)
+            for position, output in zip(positions, compute(batch), strict=True):
                 outputs[position] = output
-    return kind.decode(outputs, encoded, task), encoded
+    return outputs
 
 
 def feature_lengths(encoded: Encoded) -> list[int]:
