@@ -287,7 +287,7 @@ def test_predictions_are_the_examples_in_their_order(
     expected = case.kind.decode(plain, case.encoded, case.task)
     assert len(expected) == case.encoded.examples.num_rows
     for max_tokens in (1, 200, 10**6):
-        monkeypatch.setattr(prediction, "MAX_TOKENS", max_tokens)
+        monkeypatch.setattr(prediction, "MAX_TOKENS", {"cpu": max_tokens})
         got, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
         assert got == expected
     assert json.loads(json.dumps(got)) == got

@@ -151,15 +151,15 @@ RECIPES = {
             intermediate=_SMALL,
             target=replace(_SMALL, learning_rate=2e-4),
             per_task={
-                "xnli": {"epochs": 0.6},
-                "pawsx": {"epochs": 0.6},
-                "udpos": {"epochs": 0.5},
-                "panx": {"epochs": 0.5},
+                "xnli": {"epochs": 0.5},
+                "pawsx": {"epochs": 0.5},
+                "udpos": {"epochs": 0.4},
+                "panx": {"epochs": 0.4},
                 # Longer windows overlap less: a paragraph becomes one or two, not three.
                 "squad_v1": {"max_length": 256},
                 "squad_v2": {"max_length": 256},
-                "xquad": {"epochs": 0.4, "max_length": 256},
-                "tydiqa": {"epochs": 0.4, "max_length": 256},
+                "xquad": {"epochs": 0.2, "max_length": 256},
+                "tydiqa": {"epochs": 0.2, "max_length": 256},
             },
         ),
     )

@@ -71,6 +71,10 @@ class Choice:
         labels = batch.targets["label"]
         return functional.cross_entropy(head(hidden).float().view(len(labels), -1), labels)
 
+    def num_units(self, batch: Batch) -> int:
+        """Rows."""
+        return len(batch.targets["label"])
+
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely choice's position."""
         assert head is not None

@@ -43,16 +43,20 @@ class Batch:
     """Tensors of one step: `inputs` for the encoder, `targets` for the kind.
 
     `inputs["input_ids"]`: (sequences, length), int64; `attention_mask` alike, 1 where not padded.
+    Targets have a row for every sequence, or group of them; those `by_token` a column for every
+    token.
     """
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
+    by_token: frozenset[str] = frozenset()
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
         return Batch(
             {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()},
             {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()},
+            self.by_token,
         )
 
 
@@ -92,6 +96,9 @@ class Kind(Protocol):
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch; `hidden`: (sequences, length, hidden size)."""
+
+    def num_units(self, batch: Batch) -> int:
+        """How many losses the batch's loss is the mean of: rows, words or masked tokens."""
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """What decoding needs of each feature, on the host."""

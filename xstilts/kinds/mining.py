@@ -75,6 +75,10 @@ class Mining:
         """Mining has no loss; asking for one is a bug."""
         raise TypeError("mining is not trained")
 
+    def num_units(self, batch: Batch) -> int:
+        """Mining has no loss; asking for its units is a bug."""
+        raise TypeError("mining is not trained")
+
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """Mean vectors over the attention mask: (hidden size,) a sentence, float32."""
         return mean_vectors(hidden, batch)

@@ -50,7 +50,7 @@ class Mlm:
             masked.append(np.where(chosen, replaced, original))
             labels.append(np.where(chosen, original, IGNORED))
         inputs = pad_inputs({"input_ids": masked}, vocabulary)
-        return Batch(inputs, {"label": pad(labels, IGNORED)})
+        return Batch(inputs, {"label": pad(labels, IGNORED)}, frozenset({"label"}))
 
     def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
         """The LM head comes from the checkpoint; asking for a fresh one is a bug."""
@@ -64,6 +64,10 @@ class Mlm:
         # The sum over none is 0 where the mean is not a number.
         total = functional.cross_entropy(scores, labels[chosen], reduction="sum")
         return total / chosen.sum().clamp(min=1)
+
+    def num_units(self, batch: Batch) -> int:
+        """Masked tokens."""
+        return int((batch.targets["label"] != IGNORED).sum())
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The number of masked tokens and their summed loss."""

@@ -58,6 +58,10 @@ class Pair:
         """Cross-entropy over the labels."""
         return functional.cross_entropy(head(hidden).float(), batch.targets["label"])
 
+    def num_units(self, batch: Batch) -> int:
+        """Rows."""
+        return len(batch.targets["label"])
+
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely label's position."""
         assert head is not None

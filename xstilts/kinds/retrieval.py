@@ -61,6 +61,10 @@ class Retrieval:
         """Retrieval has no loss; asking for one is a bug."""
         raise TypeError("retrieval is not trained")
 
+    def num_units(self, batch: Batch) -> int:
+        """Retrieval has no loss; asking for its units is a bug."""
+        raise TypeError("retrieval is not trained")
+
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """Mean vectors over the attention mask: (hidden size,) a feature, float32."""
         return mean_vectors(hidden, batch)

@@ -91,6 +91,10 @@ class Span:
         end = functional.cross_entropy(scores[..., 1], batch.targets["end"])
         return (start + end) / 2
 
+    def num_units(self, batch: Batch) -> int:
+        """Rows."""
+        return len(batch.targets["start"])
+
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """(length, 2) start and end scores of a window, without its padding."""
         assert head is not None

@@ -88,6 +88,10 @@ class Tagging:
             scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
         )
 
+    def num_units(self, batch: Batch) -> int:
+        """Words with a tag."""
+        return int((batch.targets["labels"] != IGNORED).sum())
+
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely tag's position for every word of a piece."""
         assert head is not None

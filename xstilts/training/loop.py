@@ -28,6 +28,7 @@ from xstilts.kinds.kind import Batch, Encoded, Vocabulary
 from xstilts.plan.mixture import allocate
 from xstilts.plan.stage import Part, Train
 from xstilts.tasks import Task
+from xstilts.training.microbatches import pass_tokens, split
 from xstilts.training.model import Model
 from xstilts.training.predict import autocast, main_score, predict
 
@@ -101,6 +102,7 @@ def train(
     ]
     steps = schedule(stage)
     optimizer = build_optimizer(model, stage.recipe)
+    pass_cost = pass_tokens(model.encoder, device)
     recipe = stage.recipe
     warmup = recipe.warmup_steps or round(len(steps) * recipe.warmup_ratio)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, linear_schedule(len(steps), warmup))
@@ -114,17 +116,24 @@ def train(
     for step, index in enumerate(steps, start=1):
         feed = feeds[index]
         batch, num_tokens = feed.next()
+        # Counted before the batch goes to the device, which a step never waits for.
+        parts = [(part, feed.kind.num_units(part)) for part in split(batch, pass_cost)]
+        num_units = max(1, sum(units for _, units in parts))
         begun = time.perf_counter()
-        batch = batch.to(device)
-        with autocast(device, stage.precision):
-            hidden = model.hidden(batch.inputs)
-            loss = feed.kind.loss(model.heads[feed.task.name], hidden, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = torch.zeros((), device=device)
+        for part, units in parts:
+            part = part.to(device)
+            with autocast(device, stage.precision):
+                hidden = model.hidden(part.inputs)
+                mean = feed.kind.loss(model.heads[feed.task.name], hidden, part)
+            share = mean * (units / num_units)
+            share.backward()  # type: ignore[no-untyped-call]
+            loss += share.detach()
         nn.utils.clip_grad_norm_(model.parameters(), stage.recipe.clip_norm, foreach=True)
         optimizer.step()
         rates.step()
         optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.detach())
+        losses.append(loss)
         tokens += num_tokens
         model_s += time.perf_counter() - begun
         if step in check_after:

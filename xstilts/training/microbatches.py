@@ -1,0 +1,75 @@
+"""Divide a batch into micro-batches of similar lengths: the same gradient with little padding.
+
+The optimiser still sees the whole batch, drawn at random; its sequences are only computed beside
+those of their length. How many parts pay off depends on the cost of a token against that of
+another pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from xstilts.kinds.kind import Batch
+
+PASS_FLOPS = {"cpu": 5e8, "cuda": 3e12}
+"""What a device could compute in the time that a pass costs beside its arithmetic."""
+
+
+def pass_tokens(encoder: nn.Module, device: torch.device) -> float:
+    """The tokens whose arithmetic takes as long as the overhead of one pass.
+
+    A token costs about six operations a weight, forward and backward; embeddings are looked up.
+    """
+    embeddings = encoder.get_input_embeddings()  # type: ignore[operator]
+    total = sum(int(parameter.numel()) for parameter in encoder.parameters())
+    weights = total - sum(int(parameter.numel()) for parameter in embeddings.parameters())
+    return PASS_FLOPS[device.type] / (6.0 * max(weights, 1))
+
+
+def split(batch: Batch, pass_cost: float) -> list[Batch]:
+    """The micro-batches of a batch, those with the longest sequences first.
+
+    Args:
+        pass_cost: tokens that another micro-batch must save, see `pass_tokens`.
+    """
+    lengths = batch.inputs["attention_mask"].sum(1)
+    num_rows = len(next(iter(batch.targets.values())))
+    # Multiple choice has several sequences a row, which stay together.
+    width = len(lengths) // num_rows
+    rows = lengths.view(num_rows, width).amax(1)
+    order = torch.argsort(rows, descending=True, stable=True)
+    ends = partition([width * length for length in rows[order].tolist()], pass_cost)
+    if len(ends) == 1:
+        return [batch]
+    parts = []
+    for start, end in zip([0, *ends], ends, strict=False):
+        chosen = order[start:end]
+        sequences = (chosen[:, None] * width + torch.arange(width)).flatten()
+        longest = int(rows[order[start]])
+        inputs = {name: tensor[sequences, :longest] for name, tensor in batch.inputs.items()}
+        targets = {
+            name: tensor[chosen, :longest] if name in batch.by_token else tensor[chosen]
+            for name, tensor in batch.targets.items()
+        }
+        parts.append(Batch(inputs, targets, batch.by_token))
+    return parts
+
+
+def partition(lengths: Sequence[int], pass_cost: float) -> list[int]:
+    """Where to cut falling lengths so that padded tokens plus passes cost the least: the ends."""
+    best = [0.0]
+    cut = [0]
+    for end in range(1, len(lengths) + 1):
+        costs = [best[start] + pass_cost + lengths[start] * (end - start) for start in range(end)]
+        start = min(range(end), key=costs.__getitem__)
+        best.append(costs[start])
+        cut.append(start)
+    ends = []
+    end = len(lengths)
+    while end:
+        ends.append(end)
+        end = cut[end]
+    return ends[::-1]
