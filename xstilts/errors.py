@@ -52,6 +52,10 @@ class StageError(XstiltsError):
     """A stage could not be computed."""
 
 
+class Diverged(StageError):
+    """The training of a stage left the finite numbers."""
+
+
 class StoreError(XstiltsError):
     """The storage cannot be used as a store of stages."""
 

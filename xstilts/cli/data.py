@@ -10,6 +10,9 @@ import typer
 
 from xstilts.cli.app import Json, command, data_app, err, out, print_json
 
+SHOWN = 12
+"""Lines of a list that the terminal shows."""
+
 Root = Annotated[
     Path, typer.Option(help="The mirror: a folder in the layout of the Hub.", show_default=False)
 ]
@@ -102,6 +105,13 @@ def data_check(root: Root, as_json: Json = False) -> None:
         for row in found
     ]
     _print_table(("task", "use", "rows", "languages", "remark"), body)
+    deviations = list(dict.fromkeys(line for row in found for line in row.deviations))
+    if deviations:
+        out.print(f"{len(deviations)} splits have other than their published rows:")
+        for line in deviations[:SHOWN]:
+            out.print(f"  {line}", style="yellow", markup=False)
+        if len(deviations) > SHOWN:
+            out.print(f"  ... and {len(deviations) - SHOWN} more; --json has all")
 
 
 def _print_table(header: tuple[str, ...], rows: list[Any]) -> None:

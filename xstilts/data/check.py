@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from xstilts.tasks import Slice, Task, known_tasks
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Rows of one use of a task: in how many `of` its languages."""
+    """Rows of one use of a task: in how many `of` its languages. `deviations` names every split
+    whose rows are not as many as were published."""
 
     task: str
     use: str
@@ -21,6 +23,7 @@ class Found:
     num_languages: int
     of: int
     remark: str
+    deviations: tuple[str, ...] = ()
 
 
 def check_mirror(root: Path) -> list[Found]:
@@ -49,12 +52,14 @@ def _check(folders: Folders, task: Task, use: str) -> Found:
     languages = task.languages_of(use)
     counts: dict[str, int] = {}
     remarks = []
+    deviations: list[str] = []
     for language in languages:
         absent = [name for one in slices for name in _absent(folders, one, language)]
         if absent:
             if len(absent) < sum(len(one.origin.configs_of(language)) for one in slices):
-                remarks.append(f"needs {', '.join(absent[:3])}")
+                remarks.append(f"{language}: no {', '.join(absent[:3])}")
             continue
+        deviations += _deviations(folders, slices, language)
         try:
             counts[language] = count_rows(folders, task, use, language)
         except (DataError, KeyError):
@@ -72,6 +77,7 @@ def _check(folders: Folders, task: Task, use: str) -> Found:
         num_languages=len(counts),
         of=len(languages),
         remark="; ".join(dict.fromkeys(remarks)),
+        deviations=tuple(dict.fromkeys(deviations)),
     )
 
 
@@ -80,7 +86,21 @@ def _absent(folders: Folders, rows: Slice, language: str) -> list[str]:
     source = rows.origin
     present = declared_files(folders[source.hub_id]) if source.hub_id in folders else {}
     return [
-        f"{source.hub_id} {config} {rows.split}"
+        f"{config} {rows.split}" if config == source.config else config
         for config in source.configs_of(language)
         if (config, rows.split) not in present
     ]
+
+
+def _deviations(folders: Folders, slices: Sequence[Slice], language: str) -> Iterator[str]:
+    """Splits of one language that have other than their published number of rows."""
+    for one in slices:
+        source = one.origin
+        published = source.size_of(one.split, language)
+        if published is None:
+            continue
+        whole = Task("whole", "mlm", source, (language,), {"whole": one.split}, ())
+        rows = count_rows(folders, whole, "whole", language)
+        if rows != published:
+            config = source.config_of(language)
+            yield f"{source.hub_id} {config} {one.split}: {rows:,} rows, published {published:,}"

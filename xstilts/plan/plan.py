@@ -16,7 +16,7 @@ from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
-from xstilts.files import sha256_of
+from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.mixture import allocate, num_examples, shares_of
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
@@ -113,6 +113,19 @@ class Planner:
                 for name, targets in target_sets(self.sweep).items()
             ),
         )
+
+    def with_encoder(self, plan: TrialPlan, encoder: Train) -> TrialPlan:
+        """The plan with another intermediate stage; the cells go on from it."""
+        groups = tuple(
+            replace(
+                group,
+                cells=tuple(
+                    replace(cell, stage=replace(cell.stage, parent=encoder)) for cell in group.cells
+                ),
+            )
+            for group in plan.target_sets
+        )
+        return replace(plan, encoder=encoder, target_sets=groups)
 
     def evaluation(self, plan: TrialPlan, target: str, cell: Cell | None) -> Evaluate:
         """The evaluation of a target on the cell that was chosen for it, or on the encoder.
@@ -280,6 +293,14 @@ class Planner:
         recipe = self.recipe.for_task(phase, task, overrides)
         limit = self.inventory.models[model].max_length
         return replace(recipe, max_length=min(recipe.max_length, limit))
+
+
+def retried(stage: Train, attempt: int) -> Train:
+    """The stage with the seed of a further attempt; attempt 0 is the stage itself.
+
+    A degenerate run says more about its draw than about its configuration.
+    """
+    return replace(stage, seed=derive_seed(stage.seed, "retry", str(attempt))) if attempt else stage
 
 
 def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:

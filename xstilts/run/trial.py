@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import languages_of
-from xstilts.errors import XstiltsError
+from xstilts.errors import Diverged, XstiltsError
 from xstilts.files import read_json, write_json
-from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan
+from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
 from xstilts.plan.stage import Evaluate, Pretrained, Train, fingerprint, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.run.store import Found, Store
@@ -66,6 +66,7 @@ class TrialRun:
         self.curves: dict[str, list[dict[str, float]]] = {}
         self.chosen: dict[str, dict[str, Any]] = {}
         self.collapsed: list[str] = []
+        self.retries: dict[str, int] = {}
         self.environment: dict[str, Any] = {}
         num_evaluations = len(self.sweep.targets)
         self.status = TrialStatus(folder, len(plan.training_stages) + num_evaluations)
@@ -73,7 +74,9 @@ class TrialRun:
     def run(self) -> dict[str, Any]:
         """Compute or read every stage; the trial's record."""
         if isinstance(self.plan.encoder, Train):
-            found = self._stage(self.plan.encoder, self.plan.encoder.label)
+            stage, found = self._train(self.plan.encoder, self.plan.encoder.label)
+            if stage is not self.plan.encoder:
+                self.plan = self.planner.with_encoder(self.plan, stage)
             outcome = found.manifest["outcome"]
             self.curves["intermediate"] = outcome["curve"]
             self.collapsed += [f"intermediate/{task}" for task in outcome["collapsed"]]
@@ -101,13 +104,29 @@ class TrialRun:
         )
         return found
 
+    def _train(self, stage: Train, name: str) -> tuple[Train, Found]:
+        """A training stage; one that collapses is tried with other seeds, as the file allows."""
+        for attempt in range(self.sweep.retries + 1):
+            tried = retried(stage, attempt)
+            is_last = attempt == self.sweep.retries
+            try:
+                found = self._stage(tried, name if not attempt else f"{name}, retry {attempt}")
+            except Diverged:
+                if is_last:
+                    raise
+            else:
+                if is_last or not found.manifest["outcome"]["collapsed"]:
+                    break
+            self.retries[name] = attempt + 1
+        return tried, found
+
     def _best_cell(self, group: TargetSet) -> Cell:
         """Train every cell of a target set; the one with the highest dev score, first wins ties."""
         task = lookup(group.name)
-        trained = [
-            (cell, self._stage(cell.stage, f"{group.name} {i + 1}/{len(group.cells)}"))
-            for i, cell in enumerate(group.cells)
-        ]
+        trained = []
+        for i, cell in enumerate(group.cells):
+            stage, found = self._train(cell.stage, f"{group.name} {i + 1}/{len(group.cells)}")
+            trained.append((replace(cell, stage=stage), found))
 
         def dev(found: Found) -> float:
             scores: dict[str, float] = found.manifest["outcome"]["dev"][task.name]
@@ -193,6 +212,7 @@ class TrialRun:
             "metrics": {**result.metrics, **self._costs()},
             "missing": list(result.missing) if state == "finished" else [],
             "collapsed": self.collapsed,
+            "retries": self.retries,
             "objective": result.metrics.get(sweep.objective.metric),
             "scores": ScoreTable(self.scores).to_rows(),
             "stages": self.stages,

@@ -14,13 +14,18 @@ XTREME_LANGUAGES = (
     *("sw", "ta", "te", "th", "tl", "tr", "ur", "vi", "yo", "zh"),
 )
 
-MNLI = Source("nyu-mll/glue", config="mnli")
-SQUAD = Source("rajpurkar/squad", config="plain_text")
+MNLI = Source("nyu-mll/glue", config="mnli", sizes={"train": 392_702, "validation_matched": 9_815})
+SQUAD = Source(
+    "rajpurkar/squad", config="plain_text", sizes={"train": 87_599, "validation": 10_570}
+)
 XQUAD_ENGLISH = Source("google/xquad", config="xquad.en")
 SQUAD_DEV = Slice("validation", unlike=(XQUAD_ENGLISH, "validation", "context"))
 """SQuAD's dev set without the paragraphs that XQuAD translates."""
 
-ANLI, SNLI = (Source(name, config="plain_text") for name in ("facebook/anli", "stanfordnlp/snli"))
+ANLI_SIZES = {"train_r1": 16_946, "train_r2": 45_460, "train_r3": 100_459}
+ANLI_SIZES |= {"dev_r1": 1_000, "dev_r2": 1_000, "dev_r3": 1_200}
+ANLI = Source("facebook/anli", config="plain_text", sizes=ANLI_SIZES)
+SNLI = Source("stanfordnlp/snli", config="plain_text")
 ROUNDS = ("r1", "r2", "r3")
 
 ENTRIES = (
@@ -76,6 +81,7 @@ ENTRIES = (
             "nyu-mll/glue",
             config="qqp",
             columns={"premise": "question1", "hypothesis": "question2"},
+            sizes={"train": 363_846, "validation": 40_430},
         ),
         languages=("en",),
         splits=TRAIN_AND_DEV,
@@ -88,7 +94,9 @@ ENTRIES = (
         kind="choice",
         # ActivityNet's endings go on with ctx_b, WikiHow's ctx_b is empty.
         source=Source(
-            "Rowan/hellaswag", columns={"prompt": "{ctx_a}", "choices": "{ctx_b} {endings}"}
+            "Rowan/hellaswag",
+            columns={"prompt": "{ctx_a}", "choices": "{ctx_b} {endings}"},
+            sizes={"train": 39_905, "validation": 10_042},
         ),
         languages=("en",),
         splits=TRAIN_AND_DEV,
@@ -108,7 +116,11 @@ ENTRIES = (
     Task(
         name="squad_v2",
         kind="span",
-        source=Source("rajpurkar/squad_v2", config="squad_v2"),
+        source=Source(
+            "rajpurkar/squad_v2",
+            config="squad_v2",
+            sizes={"train": 130_319, "validation": 11_873},
+        ),
         languages=("en",),
         splits={"train": "train", "dev": SQUAD_DEV},
         metrics=("exact_match", "f1"),
@@ -139,6 +151,7 @@ ENTRIES = (
                 "prompt": "{context} {question}",
                 "choices": ("answer0", "answer1", "answer2", "answer3"),
             },
+            sizes={"train": 25_262, "validation": 2_985},
             instead="the Hub has a loading script, which is no longer supported; import the "
             "original train.csv and valid.csv with `xstilts data import`",
         ),
@@ -153,6 +166,7 @@ ENTRIES = (
         source=Source(
             "tau/commonsense_qa",
             columns={"prompt": "question", "choices": "choices.text", "label": "answerKey"},
+            sizes={"train": 9_741, "validation": 1_221},
         ),
         languages=("en",),
         splits=TRAIN_AND_DEV,

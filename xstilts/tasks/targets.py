@@ -29,6 +29,37 @@ SQUAD_TRAIN_AND_DEV = {
 # TyDiQA's public dev set is what XTREME scores. Questions on one paragraph stay together.
 TYDIQA_HELD_OUT = HeldOut("context", percent=10)
 
+# Rows as published.
+MLQA_SIZES = {
+    f"{language}/{split}": rows
+    for language, sizes in {
+        "ar": (5_335, 517),
+        "de": (4_517, 512),
+        "en": (11_590, 1_148),
+        "es": (5_253, 500),
+        "hi": (4_918, 507),
+        "vi": (5_495, 511),
+        "zh": (5_137, 504),
+    }.items()
+    for split, rows in zip(("test", "validation"), sizes, strict=True)
+}
+TATOEBA_SIZES = {
+    "validation": 1_000,
+    **{
+        f"{language}/validation": rows
+        for language, rows in {
+            "jv": 205,
+            "ka": 746,
+            "kk": 575,
+            "ml": 687,
+            "sw": 390,
+            "ta": 307,
+            "te": 234,
+            "th": 548,
+        }.items()
+    },
+}
+
 # Languages of the Tatoeba data set under their ISO 639-3 codes.
 TATOEBA = {
     "af": "afr",
@@ -73,7 +104,9 @@ ENTRIES = (
     Task(
         name="xnli",
         kind="pair",
-        source=Source("facebook/xnli", config="{language}"),
+        source=Source(
+            "facebook/xnli", config="{language}", sizes={"validation": 2_490, "test": 5_010}
+        ),
         languages=(
             *("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur"),
             *("vi", "zh"),
@@ -92,6 +125,7 @@ ENTRIES = (
             "google-research-datasets/paws-x",
             config="{language}",
             columns={"premise": "sentence1", "hypothesis": "sentence2"},
+            sizes={"train": 49_401, "validation": 2_000, "test": 2_000},
         ),
         languages=("de", "en", "es", "fr", "ja", "ko", "zh"),
         splits=TRAIN_DEV_TEST,
@@ -107,6 +141,8 @@ ENTRIES = (
             "xtreme/udpos",
             config="{language}",
             columns={"tags": "pos_tags"},
+            # English: all treebanks of UD 2.5 joined.
+            sizes={"train": 21_253, "en/validation": 3_974},
             instead="the Hub's copy (google/xtreme) mixes in historical languages and splits fused "
             "words; import the folder udpos of XTREME's download with `xstilts data import`",
         ),
@@ -125,7 +161,12 @@ ENTRIES = (
     Task(
         name="panx",
         kind="tagging",
-        source=Source("google/xtreme", config="PAN-X.{language}", columns={"tags": "ner_tags"}),
+        source=Source(
+            "google/xtreme",
+            config="PAN-X.{language}",
+            columns={"tags": "ner_tags"},
+            sizes={"train": 20_000, "en/validation": 10_000, "en/test": 10_000},
+        ),
         languages=XTREME_LANGUAGES,
         splits=TRAIN_DEV_TEST,
         labels=ENTITIES,
@@ -136,7 +177,7 @@ ENTRIES = (
     Task(
         name="xquad",
         kind="span",
-        source=Source("google/xquad", config="xquad.{language}"),
+        source=Source("google/xquad", config="xquad.{language}", sizes={"validation": 1_190}),
         languages=("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"),
         # The one set there is serves both uses; nothing is ever selected on it.
         splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "validation"},
@@ -148,7 +189,7 @@ ENTRIES = (
     Task(
         name="mlqa",
         kind="span",
-        source=Source("google/xtreme", config="MLQA.{language}.{language}"),
+        source=Source("google/xtreme", config="MLQA.{language}.{language}", sizes=MLQA_SIZES),
         languages=("ar", "de", "en", "es", "hi", "vi", "zh"),
         splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "test"},
         metrics=("exact_match", "f1"),
@@ -204,6 +245,7 @@ ENTRIES = (
             "google/xtreme",
             config="tatoeba.{language}",
             names=TATOEBA,
+            sizes=TATOEBA_SIZES,
             # The Hub's sentences end in a line feed, which a template strips.
             columns={
                 "source_sentence": "{source_sentence}",

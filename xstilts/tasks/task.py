@@ -35,7 +35,8 @@ class Source:
     is not its code. `columns` maps the names that the kind reads to the names in the files, where
     they differ: a name, a name within a column (`choices.text`), a template, or several of them
     that make up a list. `sides` names further configurations of a language, whose columns come as
-    `<side>.<column>`. `instead` is set where the Hub has no copy or a wrong one: why, and which
+    `<side>.<column>`. `sizes` are the rows of a split as published, by split, or by language and
+    split (`sw/test`). `instead` is set where the Hub has no copy or a wrong one: why, and which
     original files to import.
     """
 
@@ -45,11 +46,16 @@ class Source:
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     sides: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     instead: str = ""
 
     def config_of(self, language: str) -> str:
         """The configuration that holds one language."""
         return self.config.format(language=self.names.get(language, language))
+
+    def size_of(self, split: str, language: str) -> int | None:
+        """The rows of a split as published; None where nothing is declared."""
+        return self.sizes.get(f"{language}/{split}", self.sizes.get(split))
 
     def side_configs_of(self, language: str) -> dict[str, str]:
         """The configurations that hold the other sides of one language."""

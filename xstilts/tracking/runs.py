@@ -114,6 +114,8 @@ def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
     }
     if record["collapsed"]:
         tags["collapsed"] = ", ".join(record["collapsed"])
+    if record.get("retries"):
+        tags["retried"] = ", ".join(f"{name} x{n}" for name, n in record["retries"].items())
     reasons = list(record["missing"])
     if sweep.evaluation.examples:
         reasons.append(f"subsampled: {sweep.evaluation.examples} rows a language")

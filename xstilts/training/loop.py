@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from xstilts import kinds
 from xstilts.config.recipe import StageRecipe
 from xstilts.data.batches import batches, example_order, generator, schedule
-from xstilts.errors import StageError
+from xstilts.errors import Diverged
 from xstilts.files import derive_seed
 from xstilts.kinds.kind import Batch, Encoded, Vocabulary
 from xstilts.plan.mixture import allocate
@@ -93,7 +93,7 @@ def train(
     """Train a model in place; at the end it holds the weights of its best check.
 
     Raises:
-        StageError: the loss is not finite.
+        Diverged: the loss is not finite.
     """
     started = time.perf_counter()
     device = next(model.parameters()).device
@@ -232,7 +232,7 @@ def _check(
     """Record the mean loss and the dev scores; the mean over tasks, None without a dev set."""
     loss = float(torch.stack(losses).mean())
     if not math.isfinite(loss):
-        raise StageError(f"{stage.label}: the loss is {loss} by step {step}")
+        raise Diverged(f"{stage.label}: the loss is {loss} by step {step}")
     point = {"step": float(step), "loss": loss}
     values = []
     for part, rows in zip(stage.parts, data, strict=True):

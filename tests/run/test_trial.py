@@ -1,0 +1,75 @@
+"""One trial without Ray: what collapses is tried again with another seed, as the file allows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from xstilts.cli import app
+from xstilts.errors import Diverged
+from xstilts.run import stages
+
+
+def run_trial(folder: Path, data: Path, rate: float, retries: int, status: int = 0) -> Any:
+    folder.mkdir(exist_ok=True)
+    sweep = {
+        "name": "s",
+        "benchmark": "custom",
+        "recipe": "mini",
+        "models": {"mini": {"path": "builtin:mini"}},
+        "data": {"root": str(data)},
+        "intermediates": {"nli": {"tasks": ["mini_nli"], "budget": {"examples": 48}}},
+        "targets": ["mini_xquad", "mini_tatoeba"],
+        "languages": ["en", "qaa"],
+        "retries": retries,
+        "search": {
+            "encoder": {
+                "space": {
+                    "intermediate.learning_rate": {"choice": [rate]},
+                    "target.learning_rate": {"choice": [rate]},
+                    "target.epochs": {"choice": [0.02]},
+                }
+            }
+        },
+        "storage": str(folder / "runs"),
+    }
+    (folder / "s.yaml").write_text(yaml.safe_dump(sweep))
+    point = ["--point", "{intermediate: nli}", "--json"]
+    result = CliRunner().invoke(app, ["run", str(folder / "s.yaml"), *point])
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_stage_that_collapses_is_tried_again_and_still_tagged(
+    tmp_path: Path, shared_mini: Path
+) -> None:
+    record = run_trial(tmp_path, shared_mini, rate=1e-12, retries=1)
+    assert record["retries"] == {"nli": 1, "mini_xquad 1/1": 1}
+    assert record["collapsed"] == ["intermediate/mini_nli", "mini_xquad"]
+    names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
+    assert names.count("intermediate-mini_nli") == names.count("target-mini_xquad") == 2
+    assert len({stage["fingerprint"] for stage in record["stages"]}) == len(names)
+    # Without retries the first attempt is the trial, and its stages are found, not trained anew.
+    plain = run_trial(tmp_path, shared_mini, rate=1e-12, retries=0)
+    assert plain["retries"] == {} and plain["collapsed"] == record["collapsed"]
+    assert plain["stages"][0] == {**record["stages"][0], "wait_s": plain["stages"][0]["wait_s"]}
+
+
+def test_a_stage_that_diverges_fails_the_trial_after_its_retries(
+    tmp_path: Path, shared_mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+
+    def diverge(net: Any, stage: Any, *_: Any) -> None:
+        seeds.append(stage.seed)
+        raise Diverged("nli: the loss is nan by step 1")
+
+    monkeypatch.setattr(stages, "train", diverge)
+    record = run_trial(tmp_path, shared_mini, rate=1e-3, retries=2, status=1)
+    assert record["state"] == "failed" and "the loss is nan" in record["error"]
+    assert len(set(seeds)) == 3 and seeds[0] == 0
