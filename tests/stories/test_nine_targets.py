@@ -95,3 +95,18 @@ def test_controls_and_the_profile_of_layers_stand_beside_the_score(
     # The layer is fixed by the depth before anything is scored: two of four.
     assert metrics["tatoeba/by_layer/02"] == pytest.approx(metrics["tatoeba/avg"])
     assert "udpos/accuracy/avg" in metrics and "bucc2018/precision/avg" in metrics
+
+
+def test_a_chosen_model_loads_elsewhere(exported: tuple[Path, Any]) -> None:
+    from transformers import pipeline
+
+    folder, record = exported
+    storage = ["--storage", str(folder / "runs")]
+    call("export", "nine", record["trial"], "--model", "xnli", str(folder / "model"), *storage)
+    classify = pipeline("text-classification", model=str(folder / "model"))
+    (answer,) = classify([{"text": "It rains.", "text_pair": "Water falls."}])
+    assert answer["label"] in lookup("xnli").labels and 0 < answer["score"] <= 1
+    options = ["export", "nine", record["trial"], "--model", "tatoeba", str(folder / "x"), *storage]
+    refused = CliRunner().invoke(app, options)
+    assert refused.exit_code == 2 and "--model: no target that the trial trained" in refused.output
+    assert CliRunner().invoke(app, options[:3] + storage).exit_code == 2

@@ -114,7 +114,7 @@ def load_results(places: Places) -> Results:
         ConfigError: there is no sweep of that name.
     """
     if not (places.sweep / SWEEP).exists():
-        known = [path.name for path in sorted((places.storage / "sweeps").glob("*"))]
+        known = [path.parent.name for path in sorted(places.storage.glob(f"sweeps/*/{SWEEP}"))]
         raise ConfigError(
             [
                 Problem(

@@ -1,4 +1,5 @@
-"""Export a finished trial: its predictions as an XTREME submission, with the labels if wanted."""
+"""Export a finished trial: its predictions as an XTREME submission, with the labels if wanted, or
+the model that it chose for a target."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ from xstilts.plan.stage import Rows
 from xstilts.run.stages import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task, lookup
+from xstilts.training.huggingface import to_transformers
+from xstilts.training.model import load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,24 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
                 path.write_text(_gold(task, examples), encoding="utf-8")
                 num_files += 1
     return Exported(num_files, tuple(left_out))
+
+
+def export_model(
+    record: dict[str, Any], plan: TrialPlan, workshop: Workshop, target: str, folder: Path
+) -> None:
+    """Write the model that a trial chose for a target, with its tokenizer, for `from_pretrained`.
+
+    Raises:
+        StoreError: its weights are no longer in the store.
+        StageError: its head has no form in transformers.
+    """
+    task = lookup(target)
+    stage = workshop.store.folder / record["chosen"][task.head]["stage"]
+    if not (stage / "encoder").is_dir():
+        repair = f"`xstilts run FILE --trial {record['trial']}` makes them again"
+        raise StoreError(f"{record['trial']}: {target}: no weights in the store; {repair}")
+    to_transformers(stage, task).save_pretrained(folder)
+    load_tokenizer(Path(plan.pretrained.path)).save_pretrained(folder)
 
 
 def _gold(task: Task, examples: pa.Table) -> str:

@@ -1,0 +1,68 @@
+"""A trained stage as a model of transformers, for `from_pretrained` and pipelines elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from xstilts.errors import StageError
+from xstilts.tasks import Task
+from xstilts.training.model import Model, load_encoder, load_heads, settings
+
+_CLASSES: dict[str, Any] = {
+    "pair": AutoModelForSequenceClassification,
+    "tagging": AutoModelForTokenClassification,
+    "span": AutoModelForQuestionAnswering,
+}
+KINDS = tuple(_CLASSES)
+"""Kinds whose heads have a form in transformers."""
+
+
+def to_transformers(stage: Path, task: Task) -> Any:
+    """The encoder and head of a target stage's folder as one transformers model.
+
+    Raises:
+        StageError: the model's class has a head of another form.
+    """
+    encoder = load_encoder(stage / "encoder", "sdpa")
+    hidden_size, _, _ = settings(encoder)
+    head = load_heads(stage, {task.head: task}, hidden_size)[task.head]
+    labels: dict[str, Any] = {}
+    if task.kind != "span":
+        labels["id2label"] = dict(enumerate(task.labels))
+        labels["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    full = _CLASSES[task.kind].from_pretrained(stage / "encoder", dtype=torch.float32, **labels)
+    _copy_head(head, full, task)
+    own = Model(encoder, {task.head: head}).eval()
+    full.eval()
+    probe = {"input_ids": torch.tensor([[0, 3, 4, 5, 2]])}
+    probe["attention_mask"] = torch.ones_like(probe["input_ids"])
+    with torch.inference_mode():
+        expected = head(own.hidden(probe))
+        got = full(**probe)
+    scores = torch.stack([got.start_logits, got.end_logits], -1) if "start_logits" in got else None
+    if not torch.allclose(expected, got.logits if scores is None else scores, atol=1e-4):
+        raise StageError(f"{type(full).__name__} computes its head in another way")
+    return full
+
+
+def _copy_head(head: Any, full: Any, task: Task) -> None:
+    if task.kind == "span":
+        pairs = [(head.output, full.qa_outputs)]
+    elif task.kind == "tagging":
+        pairs = [(head.output, full.classifier)]
+    elif hasattr(full.classifier, "out_proj"):  # XLM-R and RoBERTa
+        pairs = [(head.dense, full.classifier.dense), (head.output, full.classifier.out_proj)]
+    elif hasattr(getattr(full.base_model, "pooler", None), "dense"):  # BERT
+        pairs = [(head.dense, full.base_model.pooler.dense), (head.output, full.classifier)]
+    else:
+        raise StageError(f"{type(full).__name__} has a head of another form")
+    for source, target in pairs:
+        target.load_state_dict(source.state_dict())
