@@ -55,6 +55,8 @@ def test_recipes_say_where_they_come_from() -> None:
         ("phang2020", "target", "xnli", (3e-6, 4, 2, 256)),
         ("phang2020", "target", "udpos", (3e-6, 32, 10, 256)),
         ("phang2020", "target", "xquad", (3e-6, 16, 2, 384)),
+        ("standard", "intermediate", "mnli", (1e-5, 24, 2, 256)),
+        ("standard", "target", "panx", (1e-5, 32, 10, 256)),
         ("jiant", "target", "xnli", (1e-5, 32, 2, 256)),
         ("jiant", "target", "tydiqa", (1e-5, 16, 2, 384)),
         ("xtreme2020", "target", "xnli", (2e-5, 32, 5, 128)),
@@ -81,3 +83,9 @@ def test_phang_checks_the_first_500_every_1000_steps_and_xtreme_the_whole_set() 
     assert head.for_task("target", "xnli", {}).dev_examples > 10**6
     qa = head.for_task("target", "xquad", {})
     assert (qa.keep, qa.warmup_steps, qa.weight_decay) == ("last", 500, 1e-4)
+
+
+def test_our_own_recipe_checks_every_stage_ten_times() -> None:
+    for phase in ("intermediate", "target"):
+        stage = RECIPES["standard"].for_task(phase, "mnli", {})
+        assert (stage.checks, stage.check_every, stage.dev_sample) == (10, 0, "stratified")
