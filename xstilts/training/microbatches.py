@@ -8,25 +8,39 @@ another pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from xstilts.kinds.kind import Batch
 
-PASS_FLOPS = {"cpu": 5e8, "cuda": 3e12}
-"""What a device could compute in the time that a pass costs beside its arithmetic."""
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Roughly what a device does: the seconds that a pass costs beside its arithmetic, operations
+    and bytes a second. A wrong guess costs a little speed and changes no result."""
+
+    pass_s: float
+    flops: float
+    bytes_per_s: float
+
+
+SPEEDS = {"cpu": Speed(1e-2, 5e10, 1e10), "cuda": Speed(1e-2, 3e14, 3e12)}
 
 
 def pass_tokens(encoder: nn.Module, device: torch.device) -> float:
     """The tokens whose arithmetic takes as long as the overhead of one pass.
 
-    A token costs about six operations a weight, forward and backward; embeddings are looked up.
+    A token costs about six operations a weight, forward and backward. Every pass also fills and
+    adds up a dense gradient of the embeddings, which are looked up.
     """
+    speed = SPEEDS[device.type]
     embeddings = encoder.get_input_embeddings()  # type: ignore[operator]
-    total = sum(int(parameter.numel()) for parameter in encoder.parameters())
-    weights = total - sum(int(parameter.numel()) for parameter in embeddings.parameters())
-    return PASS_FLOPS[device.type] / (6.0 * max(weights, 1))
+    looked_up = sum(int(parameter.numel()) for parameter in embeddings.parameters())
+    weights = sum(int(parameter.numel()) for parameter in encoder.parameters()) - looked_up
+    overhead_s = speed.pass_s + 3 * 4 * looked_up / speed.bytes_per_s
+    return overhead_s * speed.flops / (6.0 * max(weights, 1))
 
 
 def split(batch: Batch, pass_cost: float) -> list[Batch]:
