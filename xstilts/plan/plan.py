@@ -13,7 +13,7 @@ from typing import Any
 from xstilts.config.derive import NONE, languages_of, part_task, reads, train_languages
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.recipes import RECIPES
-from xstilts.config.schema import IntermediateSpec, Sweep
+from xstilts.config.schema import IntermediateSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import derive_seed, sha256_of
@@ -206,7 +206,8 @@ class Planner:
         parts = []
         for task, examples in zip(shares, counts, strict=True):
             if examples:
-                alpha = spec.mlm.alpha if spec.mlm else 0.3
+                # MLM smooths its languages; others give as many examples as they have rows.
+                alpha = (spec.mlm or MlmSpec()).alpha if tasks[task].kind == "mlm" else 1.0
                 part = self._part(tasks[task], recipes[task], rows[task], examples, alpha)
                 parts.append(part)
         stage = Train(

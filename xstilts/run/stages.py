@@ -20,16 +20,15 @@ from typing import Any
 
 import torch
 
-from xstilts import kinds
 from xstilts.data.prepare import Encoder
-from xstilts.kinds.kind import Encoded, Vocabulary, is_labelled
+from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, fingerprint
+from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint
+from xstilts.run.evaluation import Evaluator
 from xstilts.run.predictions import write_predictions
 from xstilts.run.store import Found, Store
 from xstilts.training import model as models
 from xstilts.training.loop import PartData, train
-from xstilts.training.predict import predict, predict_layers
 
 logger = logging.getLogger(__name__)
 
@@ -115,46 +114,20 @@ class Workshop:
         task = stage.rows.entry
         backbone = models.load_encoder(self._encoder_folder(stage.parent), "sdpa")
         heads = {}
-        kind = kinds.get(task.kind)
         if task.is_trained and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
             trained = {part.train.task: part.train.entry for part in stage.parent.parts}
             heads = models.load_heads(self.store.path(stage.parent), trained, hidden_size)
         net = models.Model(backbone, heads).to(self.device)
+        evaluator = Evaluator(stage, task, net, encoder, vocabulary)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
-
-        def predict_rows(rows: Rows, language: str) -> tuple[list[Any], Encoded]:
-            return predict(
-                net,
-                encoder.encoded(rows, language),
-                task,
-                vocabulary,
-                precision=stage.precision,
-                layer=stage.layer,
-            )
-
         for i, (language, _) in enumerate(stage.rows.rows, start=1):
-            profile: dict[str, float] = {}
-            if isinstance(kind, kinds.Layered) and stage.layer is not None:
-                encoded = encoder.encoded(stage.rows, language)
-                layers = predict_layers(net, encoded, task, vocabulary, precision=stage.precision)
-                chosen = [vectors[stage.layer] for vectors in layers]
-                predictions = kinds.get(task.kind).decode(chosen, encoded, task)
-                profile = kind.profile(layers, stage.layer, encoded, task)
-            else:
-                predictions, encoded = predict_rows(stage.rows, language)
-            if isinstance(kind, kinds.Calibrated):
-                fitted = None
-                if stage.fitted is not None:
-                    others, labelled = predict_rows(stage.fitted, language)
-                    fitted = (others, labelled.examples)
-                predictions = kind.calibrate(predictions, encoded.examples, fitted)
-            if is_labelled(encoded.examples):
-                own = kinds.get(task.kind).score(predictions, encoded.examples, task, language)
-                scores[language] = {**own, **profile}
-            counts[language] = encoded.examples.num_rows
-            write_predictions(folder, task, stage.split, language, predictions, encoded.examples)
+            done = evaluator.evaluate(language)
+            if done.scores:
+                scores[language] = done.scores
+            counts[language] = done.examples.num_rows
+            write_predictions(folder, task, stage.split, language, done.predictions, done.examples)
             progress(i / len(stage.rows.rows))
         return {"scores": scores, "rows": counts}
 
