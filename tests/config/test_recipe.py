@@ -51,6 +51,7 @@ def test_recipes_say_where_they_come_from() -> None:
         ("phang2020", "intermediate", "mnli", (1e-5, 24, 2, 256)),
         ("phang2020", "intermediate", "hellaswag", (1e-5, 24, 7, 256)),
         ("phang2020", "intermediate", "squad_v2", (1e-5, 8, 3, 384)),
+        ("phang2020", "intermediate", "ccg", (1e-5, 24, 15, 256)),
         ("phang2020", "intermediate", "commonsenseqa", (1e-5, 4, 10, 256)),
         ("phang2020", "target", "xnli", (3e-6, 4, 2, 256)),
         ("phang2020", "target", "udpos", (3e-6, 32, 10, 256)),

@@ -52,6 +52,7 @@ _PHANG_INTERMEDIATES: PerTask = {
     "squad_v1": {"epochs": 3, "batch_size": 8, "max_length": 384},
     "squad_v2": {"epochs": 3, "batch_size": 8, "max_length": 384},
     "hellaswag": {"epochs": 7},
+    "ccg": {"epochs": 15},
     "cosmosqa": {"epochs": 15, "batch_size": 4},
     "commonsenseqa": {"epochs": 10, "batch_size": 4},
     "mlm": {"batch_size": 8},
