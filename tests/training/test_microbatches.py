@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from xstilts import kinds
-from xstilts.kinds.kind import Batch
-from xstilts.training.loop import Feed
+from xstilts.kinds.kind import IGNORED, Batch, Encoded
+from xstilts.training import loop
+from xstilts.training.loop import Feed, PartData
 from xstilts.training.microbatches import partition, pass_tokens, split
 
 Toy = Any  # of conftest.py, which tests cannot import
@@ -102,3 +103,22 @@ def test_a_larger_model_makes_another_pass_worth_less(toy: Toy) -> None:
     encoder = toy.model(toy.stage("toy_x")).encoder
     cpu, gpu = (pass_tokens(encoder, torch.device(name)) for name in ("cpu", "cuda"))
     assert 0 < cpu < gpu
+
+
+def test_rows_without_a_label_leave_the_weights_finite(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A micro-batch of such rows alone has no loss, and takes no part."""
+    toy.task("toy_x", "pair")
+    original = toy.rows("pair", 128, seed=0)
+    labels = original.features["label"].to_pylist()
+    lengths = [len(ids) for ids in original.features["input_ids"].to_pylist()]
+    kept = [IGNORED if n > 6 else label for n, label in zip(lengths, labels, strict=True)]
+    index = original.features.schema.get_field_index("label")
+    features = original.features.set_column(index, "label", [kept])
+    stage = toy.stage("toy_x", examples=64)
+    data = [PartData([Encoded(features, original.examples)], toy.data(stage)[0].dev)]
+    monkeypatch.setattr(loop, "pass_tokens", lambda *_: 1.0)
+    model = toy.model(stage)
+    loop.train(model, stage, data, toy.vocabulary)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())

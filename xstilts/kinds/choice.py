@@ -72,8 +72,8 @@ class Choice:
         return functional.cross_entropy(head(hidden).float().view(len(labels), -1), labels)
 
     def num_units(self, batch: Batch) -> int:
-        """Rows."""
-        return len(batch.targets["label"])
+        """Rows with a label."""
+        return int((batch.targets["label"] != IGNORED).sum())
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely choice's position."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xstilts.kinds.kind import (
+    IGNORED,
     Batch,
     Encoded,
     Rows,
@@ -59,8 +60,8 @@ class Pair:
         return functional.cross_entropy(head(hidden).float(), batch.targets["label"])
 
     def num_units(self, batch: Batch) -> int:
-        """Rows."""
-        return len(batch.targets["label"])
+        """Rows with a label."""
+        return int((batch.targets["label"] != IGNORED).sum())
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely label's position."""

@@ -122,6 +122,8 @@ def train(
         begun = time.perf_counter()
         loss = torch.zeros((), device=device)
         for part, units in parts:
+            if not units:  # the mean of nothing is not a number
+                continue
             part = part.to(device)
             with autocast(device, stage.precision):
                 hidden = model.hidden(part.inputs)
