@@ -258,6 +258,9 @@ def test_a_sweep_with_much_to_encode_does_it_first(
     monkeypatch.setattr(preparation, "PARALLEL_ROWS", 0)
     result = call("sweep", toy_sweep)
     assert result.exit_code == 0, result.output
+    lines = (tmp_path / "runs/sweeps").glob("*/report/tokens.csv")
+    (text,) = (path.read_text() for path in lines)
+    assert text.count("mini_xnli") == 6 and "fertility" in text.splitlines()[0]
     # The trial reads one of the two lengths: the pool encoded both.
     assert len(list((tmp_path / "runs/encoded").glob("*.json"))) == 6
 

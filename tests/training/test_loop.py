@@ -63,7 +63,7 @@ def test_a_separable_task_is_learnt(toy: Toy) -> None:
     assert outcome.dev["toy_a"]["accuracy"] > 95
     assert outcome.dev_rows == {"toy_a": 60}
     assert 30 < outcome.floor["toy_a"] < 60 and outcome.collapsed == []
-    assert outcome.steps == 50 and outcome.examples == {"toy_a": 800}
+    assert outcome.steps == 50 and outcome.examples == {"toy_a": {"en": 800}}
     assert shares == sorted(shares) and shares[-1] == 1.0
 
 
@@ -118,7 +118,8 @@ def test_a_mixture_trains_each_task_with_exactly_its_examples(
     for name, batch in seen:
         drawn.setdefault(name, []).append(len(batch.inputs["input_ids"]))
     assert drawn == {"toy_a": [16, 16, 16, 2], "toy_t": [16, 16, 1], "toy_m": [16]}
-    assert outcome.examples == {"toy_a": 50, "toy_t": 33, "toy_m": 16}
+    drawn = {"toy_a": 50, "toy_t": 33, "toy_m": 16}
+    assert outcome.examples == {task: {"en": count} for task, count in drawn.items()}
     assert outcome.tokens == sum(int(batch.inputs["attention_mask"].sum()) for _, batch in seen)
     assert set(outcome.dev) == {"toy_a", "toy_t"}
     after = weights(model)
@@ -284,6 +285,7 @@ def test_patience_ends_a_stage_that_no_longer_gains(
     monkeypatch.setattr(loop, "_check", lambda *_: next(values))
     _, outcome = toy.train(toy.stage("toy_a", examples=160, check_every=2, patience=2))
     assert (outcome.best_step, outcome.steps) == (4, 8)
+    assert outcome.examples == {"toy_a": {"en": 8 * 16}}, "what was drawn, not what was planned"
 
 
 def test_the_last_check_can_be_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +359,7 @@ def test_all_windows_of_an_example_come_together(toy: Toy) -> None:
     assert sorted(order) == [0, 1, 2, 3, 4]
     assert batch.inputs["input_ids"][:, 1].tolist() == expected
     assert tokens == 3 * 8
+    assert feed.drawn == {"en": 3, "th": 2}
 
 
 def without_dropout(model: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from xstilts.data.mirror import declared_files
-from xstilts.data.sources import Folders, count_rows
+from xstilts.data.sources import Folders, count_rows, count_slice
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.tasks import Slice, Task, known_tasks
 
@@ -59,7 +59,7 @@ def _check(folders: Folders, task: Task, use: str) -> Found:
             if len(absent) < sum(len(one.origin.configs_of(language)) for one in slices):
                 remarks.append(f"{language}: no {', '.join(absent[:3])}")
             continue
-        deviations += _deviations(folders, slices, language)
+        deviations += _deviations(folders, task, use, language)
         try:
             counts[language] = count_rows(folders, task, use, language)
         except (DataError, KeyError):
@@ -86,21 +86,20 @@ def _absent(folders: Folders, rows: Slice, language: str) -> list[str]:
     source = rows.origin
     present = declared_files(folders[source.hub_id]) if source.hub_id in folders else {}
     return [
-        f"{config} {rows.split}" if config == source.config else config
+        f"{config} {rows.split}"
         for config in source.configs_of(language)
         if (config, rows.split) not in present
     ]
 
 
-def _deviations(folders: Folders, slices: Sequence[Slice], language: str) -> Iterator[str]:
+def _deviations(folders: Folders, task: Task, use: str, language: str) -> Iterator[str]:
     """Splits of one language that have other than their published number of rows."""
-    for one in slices:
+    for one in task.slices_of(use):
         source = one.origin
         published = source.size_of(one.split, language)
         if published is None:
             continue
-        whole = Task("whole", "mlm", source, (language,), {"whole": one.split}, ())
-        rows = count_rows(folders, whole, "whole", language)
+        rows = count_slice(folders, task, Slice(one.split, source), language)
         if rows != published:
             config = source.config_of(language)
             yield f"{source.hub_id} {config} {one.split}: {rows:,} rows, published {published:,}"

@@ -46,21 +46,28 @@ def load_rows(
     Raises:
         DataError: the data set, the configuration or the split is not there or cannot be read.
     """
-    joined: dict[str, list[Any]] = {}
-    for wanted in task.slices_of(use):
-        own = cache / content[:16] / wanted.origin.hub_id.replace("/", "--")
-        rows = _load_slice(folders, task, wanted, language, own)
-        if joined and set(joined) != set(rows):
-            # Sources of one task need only agree on what the kind reads.
-            joined = {name: joined[name] for name in joined if name in rows}
-        joined = {name: joined.get(name, []) + rows[name] for name in joined or rows}
-    if limit is not None:
-        joined = _limited(joined, task, limit)
-    return joined
+    slices = task.slices_of(use)
+    # Of one data set the sample is taken before its rows become Python values.
+    early = limit if len(slices) == 1 and task.kind != "mining" else None
+    parts = [
+        _load_slice(
+            folders,
+            task,
+            one,
+            language,
+            cache / content[:16] / one.origin.hub_id.replace("/", "--"),
+            early,
+        )
+        for one in slices
+    ]
+    # Sources of one task need only agree on what the kind reads.
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    joined = {name: [value for part in parts for value in part[name]] for name in names}
+    return joined if limit is None else _limited(joined, task, limit)
 
 
 def _load_slice(
-    folders: Folders, task: Task, wanted: Slice, language: str, cache: Path
+    folders: Folders, task: Task, wanted: Slice, language: str, cache: Path, limit: int | None
 ) -> dict[str, list[Any]]:
     source = wanted.origin
     config = source.config_of(language)
@@ -70,6 +77,8 @@ def _load_slice(
         if column not in loaded.column_names:
             raise DataError(_no_column(task.name, source, column, loaded.column_names))
         loaded = loaded.select(_kept(folders, wanted, list(loaded[column])))
+    if limit is not None:
+        loaded = loaded.select(sample(len(loaded), limit))
     columns = {name: _plain(loaded, name) for name in loaded.column_names}
     for side, config in source.side_configs_of(language).items():
         other = _load(folders, task, source, config, wanted.split, cache)
@@ -129,10 +138,11 @@ def count_rows(folders: Folders, task: Task, use: str, language: str) -> int:
     Raises:
         DataError: the data set's README does not declare the configuration or the split.
     """
-    return sum(_count_slice(folders, task, one, language) for one in task.slices_of(use))
+    return sum(count_slice(folders, task, one, language) for one in task.slices_of(use))
 
 
-def _count_slice(folders: Folders, task: Task, wanted: Slice, language: str) -> int:
+def count_slice(folders: Folders, task: Task, wanted: Slice, language: str) -> int:
+    """Rows of one slice of a task in one language; see `count_rows`."""
     source = wanted.origin
     config = source.config_of(language)
     for side in source.side_configs_of(language).values():

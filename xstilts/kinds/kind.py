@@ -116,7 +116,7 @@ class Kind(Protocol):
 
 
 @runtime_checkable
-class Calibrated(Protocol):
+class Calibrated(Kind, Protocol):
     """A kind whose predictions a threshold decides, fitted on labels that are not scored."""
 
     def calibrate(
@@ -130,7 +130,7 @@ class Calibrated(Protocol):
 
 
 @runtime_checkable
-class Layered(Protocol):
+class Layered(Kind, Protocol):
     """A kind that reads all hidden states in one pass: one of them predicts, all are compared."""
 
     def layer_outputs(self, states: Sequence[Tensor], batch: Batch) -> list[Any]:

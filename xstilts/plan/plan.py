@@ -250,11 +250,10 @@ class Planner:
 
     def _part_rows(self, spec: IntermediateSpec, task: Task, max_length: int) -> Rows:
         """The training rows of a task in an intermediate."""
-        rows = self._rows(
-            task, "train", train_languages(spec, task), max_length, _limit_of(spec, task)
-        )
-        if task.kind == "mlm":
-            return rows
+        languages = train_languages(spec, task)
+        if task.kind == "mlm":  # a variant is of the other tasks
+            return self._rows(task, "train", languages, max_length)
+        rows = self._rows(task, "train", languages, max_length, spec.examples)
         return replace(rows, translated=spec.translated, where=spec.where)
 
     def _rows(
@@ -336,10 +335,6 @@ def check_rows(sweep: Sweep, inventory: Inventory) -> None:
     ]
     if problems:
         raise ConfigError(problems)
-
-
-def _limit_of(spec: IntermediateSpec, task: Task) -> int | None:
-    return None if task.kind == "mlm" else spec.examples
 
 
 def _overrides(point: Point, phase: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Evaluator:
         Raises:
             DataError: its rows cannot be read.
         """
-        kind: Any = kinds.get(self.task.kind)
+        kind = kinds.get(self.task.kind)
         predictions, encoded, profile = self._predict(self.stage.rows, language)
         examples = encoded.examples
         if isinstance(kind, kinds.Calibrated):
@@ -57,14 +57,17 @@ class Evaluator:
 
     def _predict(self, rows: Rows, language: str) -> tuple[list[Any], Encoded, dict[str, float]]:
         """Predictions, their rows, and the profile of a kind that reads all layers."""
-        kind: Any = kinds.get(self.task.kind)
+        kind = kinds.get(self.task.kind)
         encoded = self.encoder.encoded(rows, language)
-        arguments: Any = (self.net, encoded, self.task, self.vocabulary)
         precision, layer = self.stage.precision, self.stage.layer
         if isinstance(kind, kinds.Layered) and layer is not None:
-            layers = predict_layers(*arguments, precision=precision)
+            layers = predict_layers(
+                self.net, encoded, self.task, self.vocabulary, precision=precision
+            )
             profile = kind.profile(layers, layer, encoded, self.task)
             chosen = [vectors[layer] for vectors in layers]
-            return kinds.get(self.task.kind).decode(chosen, encoded, self.task), encoded, profile
-        predictions, _ = predict(*arguments, precision=precision, layer=layer)
+            return kind.decode(chosen, encoded, self.task), encoded, profile
+        predictions, _ = predict(
+            self.net, encoded, self.task, self.vocabulary, precision=precision, layer=layer
+        )
         return predictions, encoded, {}

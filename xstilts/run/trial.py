@@ -17,7 +17,7 @@ from xstilts.config.derive import languages_of
 from xstilts.errors import Diverged, XstiltsError
 from xstilts.files import read_json, write_json
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
-from xstilts.plan.stage import Evaluate, Pretrained, Train, fingerprint, stage_name
+from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.run.store import Found, Store
 from xstilts.scores.aggregate import averages
@@ -67,6 +67,7 @@ class TrialRun:
         self.chosen: dict[str, dict[str, Any]] = {}
         self.collapsed: list[str] = []
         self.retries: dict[str, int] = {}
+        self.examples: dict[str, dict[str, int]] = {}
         self.environment: dict[str, Any] = {}
         num_evaluations = len(self.sweep.targets)
         self.status = TrialStatus(folder, len(plan.training_stages) + num_evaluations)
@@ -78,6 +79,7 @@ class TrialRun:
             if stage is not self.plan.encoder:
                 self.plan = self.planner.with_encoder(self.plan, stage)
             outcome = found.manifest["outcome"]
+            self.examples = outcome["examples"]
             self.curves["intermediate"] = outcome["curve"]
             self.collapsed += [f"intermediate/{task}" for task in outcome["collapsed"]]
         for group in self.plan.target_sets:
@@ -204,7 +206,7 @@ class TrialRun:
             "model": plan.model,
             "intermediate": plan.intermediate,
             "rates": dict(plan.rates),
-            "examples": _examples(plan.encoder),
+            "examples": self.examples,
             "learning_rate": (
                 plan.encoder.recipe.learning_rate if isinstance(plan.encoder, Train) else None
             ),
@@ -237,12 +239,6 @@ class TrialRun:
             "cost/tokens": sum(s["tokens"] for s in self.stages if not s["is_reused"]),
             "cost/wait_s": sum(stage["wait_s"] for stage in self.stages),
         }
-
-
-def _examples(encoder: Pretrained | Train) -> dict[str, dict[str, int]]:
-    """What the intermediate stage draws, by task and language."""
-    parts = encoder.parts if isinstance(encoder, Train) else ()
-    return {part.train.task: part.by_language for part in parts}
 
 
 def run_trial(

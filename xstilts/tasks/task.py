@@ -151,7 +151,6 @@ class Task:
     labels: tuple[str, ...] = ()
     train_language: str = "en"
     group: str | None = None
-    has_test_labels: bool = True
     family: str | None = None
     description: str = ""
     version: int = 1

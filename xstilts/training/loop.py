@@ -46,7 +46,8 @@ class PartData:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a stage reports besides its weights; times in seconds."""
+    """What a stage reports besides its weights; times in seconds. `examples` are those that were
+    drawn, by task and language: a stage that runs out of patience draws fewer than planned."""
 
     dev: dict[str, dict[str, float]]
     dev_rows: dict[str, int]
@@ -55,7 +56,7 @@ class Outcome:
     best_step: int
     steps: int
     tokens: int
-    examples: dict[str, int]
+    examples: dict[str, dict[str, int]]
     model_s: float
     total_s: float = 0.0
     collapsed: list[str] = field(default_factory=list)
@@ -70,6 +71,9 @@ class Feed:
         self._vocabulary = vocabulary
         self._features = pa.concat_tables([encoded.features for encoded in data.train])
         self._windows = _windows(data.train)
+        self._languages = [language for language, _ in part.train.rows]
+        self._ends = np.cumsum([count for _, count in part.train.rows])
+        self.drawn = dict.fromkeys(self._languages, 0)
         order = example_order(part, stage.seed, stage.phase)
         self._batches = batches(order, part.batch_size)
         self._random = generator(stage.seed, stage.phase, "mask", self.task.name)
@@ -77,6 +81,8 @@ class Feed:
     def next(self) -> tuple[Batch, int]:
         """The next batch and its number of real tokens."""
         rows = next(self._batches)
+        for i in np.searchsorted(self._ends, rows, side="right").tolist():
+            self.drawn[self._languages[i]] += 1
         positions = np.concatenate([self._windows[row] for row in rows])
         columns = self._features.take(positions).to_pydict()
         batch = self.kind.collate(columns, self._vocabulary, self._random)
@@ -107,6 +113,10 @@ def train(
     warmup = recipe.warmup_steps or round(len(steps) * recipe.warmup_ratio)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, linear_schedule(len(steps), warmup))
     check_after = check_steps(len(steps), recipe)
+    samples = [
+        dev_sample(stage, part, rows.dev.examples) if part.dev and rows.dev else []
+        for part, rows in zip(stage.parts, data, strict=True)
+    ]
     torch.manual_seed(derive_seed(stage.seed, stage.phase, "dropout"))
     best_value, best_step, best_state, checks_since_best = -math.inf, 0, None, 0
     curve: list[dict[str, float]] = []
@@ -139,7 +149,7 @@ def train(
         tokens += num_tokens
         model_s += time.perf_counter() - begun
         if step in check_after:
-            value = _check(model, stage, data, vocabulary, losses, step, curve)
+            value = _check(model, stage, data, samples, vocabulary, losses, step, curve)
             checks_since_best += 1
             if value is None or value > best_value or recipe.keep == "last":
                 best_value = -math.inf if value is None else value
@@ -160,7 +170,7 @@ def train(
         best_step=best_step,
         steps=step,
         tokens=tokens,
-        examples={part.train.task: part.examples for part in stage.parts},
+        examples={feed.task.name: feed.drawn for feed in feeds},
         model_s=model_s,
     )
     _score_dev(model, stage, data, vocabulary, outcome)
@@ -226,6 +236,7 @@ def _check(
     model: Model,
     stage: Train,
     data: Sequence[PartData],
+    samples: Sequence[Sequence[int]],
     vocabulary: Vocabulary,
     losses: list[Tensor],
     step: int,
@@ -237,11 +248,10 @@ def _check(
         raise Diverged(f"{stage.label}: the loss is {loss} by step {step}")
     point = {"step": float(step), "loss": loss}
     values = []
-    for part, rows in zip(stage.parts, data, strict=True):
+    for part, rows, sample in zip(stage.parts, data, samples, strict=True):
         if part.dev is None or rows.dev is None:
             continue
         task = part.dev.entry
-        sample = dev_sample(stage, part, rows.dev.examples)
         predictions, chosen = predict(
             model, rows.dev, task, vocabulary, precision=stage.precision, rows=sample
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -59,7 +60,7 @@ def split(batch: Batch, pass_cost: float) -> list[Batch]:
     if len(ends) == 1:
         return [batch]
     parts = []
-    for start, end in zip([0, *ends], ends, strict=False):
+    for start, end in pairwise([0, *ends]):
         chosen = order[start:end]
         sequences = (chosen[:, None] * width + torch.arange(width)).flatten()
         longest = int(rows[order[start]])
