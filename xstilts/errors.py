@@ -56,6 +56,10 @@ class Diverged(StageError):
     """The training of a stage left the finite numbers."""
 
 
+class Preempted(XstiltsError):
+    """A stage was told to stop; it goes on from its checkpoint when it is asked for again."""
+
+
 class StoreError(XstiltsError):
     """The storage cannot be used as a store of stages."""
 

@@ -26,6 +26,7 @@ from xstilts.training.model import (
     load_tokenizer,
     settings,
 )
+from xstilts.training.passes import one_pass
 
 Texts = Mapping[str, Sequence[str]]
 
@@ -132,7 +133,8 @@ class Case:
 
     def outputs(self, batch: Batch) -> list[Any]:
         with torch.inference_mode():
-            return self.kind.outputs(self.head, self.model.hidden(batch.inputs), batch)
+            hidden = self.model.hidden(one_pass(self.model.encoder, batch.inputs))
+            return self.kind.outputs(self.head, hidden, batch)
 
 
 @cache
@@ -156,9 +158,9 @@ def build_case(
     kind, tokenizer = kinds.get(name), tokenizer_of(folder)
     heads: dict[str, torch.nn.Module] = {}
     if name == "mlm":
-        encoder, heads[task.name] = load_encoder_with_lm_head(folder, "sdpa")
+        encoder, heads[task.name] = load_encoder_with_lm_head(folder)
     else:
-        encoder = load_encoder(folder, "sdpa")
+        encoder = load_encoder(folder)
     if name not in ("mlm", *UNTRAINED):
         # Weights larger than usual, so that untrained predictions differ between rows.
         size, _, _ = settings(encoder)
@@ -177,7 +179,7 @@ def centre(model: Model, kind: Kind, task: Task, encoded: Encoded, vocabulary: V
     columns = encoded.features.to_pydict()
     batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
     with torch.no_grad():
-        head.output.bias -= head(model.hidden(batch.inputs)).mean(0)
+        head.output.bias -= head(model.hidden(one_pass(model.encoder, batch.inputs))).mean(0)
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -236,7 +238,7 @@ def test_loss_teaches_encoder_and_head(case: Case) -> None:
             case.kind.build_head(32, case.task, 0.0)
         return
     batch = case.collate(range(4), np.random.default_rng(0))
-    hidden = case.model.hidden(batch.inputs).detach().requires_grad_()
+    hidden = case.model.hidden(one_pass(case.model.encoder, batch.inputs)).detach().requires_grad_()
     loss = case.kind.loss(case.head, hidden, batch)
     matrices = [parameter for parameter in case.head.parameters() if parameter.ndim > 1]
     gradients = torch.autograd.grad(loss, [hidden, *matrices])
@@ -253,12 +255,12 @@ def test_padding_changes_nothing(case: Case) -> None:
     per_row = len(batch.inputs["input_ids"]) // count
     assert not batch.inputs["attention_mask"].all(), "the batch needs padding to be a test"
     with torch.inference_mode():
-        hidden = case.model.hidden(batch.inputs)
+        hidden = case.model.hidden(one_pass(case.model.encoder, batch.inputs))
         for i, single in enumerate(singles):
             rows = slice(i * per_row, (i + 1) * per_row)
             real = single.inputs["attention_mask"].bool()
             width = real.shape[1]
-            expected = case.model.hidden(single.inputs)
+            expected = case.model.hidden(one_pass(case.model.encoder, single.inputs))
             assert torch.allclose(hidden[rows, :width][real], expected[real], atol=1e-5)
             assert not batch.inputs["attention_mask"][rows, width:].any()
     padded = case.outputs(batch)

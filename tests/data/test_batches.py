@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from xstilts.config.recipe import StageRecipe
-from xstilts.data.batches import batches, by_length, example_order, generator, schedule
+from xstilts.data.batches import by_length, columns_of, example_order, generator, schedule
 from xstilts.plan.stage import Part, Pretrained, Rows, Train
 
 RECIPE = StageRecipe(learning_rate=1e-3, batch_size=4, epochs=1, max_length=32)
@@ -42,12 +44,29 @@ def test_every_part_gets_exactly_its_steps() -> None:
     assert schedule(replace(mixture, phase="target")) != steps
 
 
-def test_batches_hold_exactly_the_examples() -> None:
-    order = example_order(part("a", 23), 0, "target")
-    got = list(batches(order, 4))
-    assert [len(batch) for batch in got] == [4, 4, 4, 4, 4, 3]
-    assert np.array_equal(np.concatenate(got), order)
-    assert len(got) == part("a", 23).num_steps
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_columns_are_those_of_the_table(chunks: int) -> None:
+    """Also of a slice, whose lists do not begin at 0, and of lists of lists."""
+    values = {
+        "example": list(range(7)),
+        "input_ids": [[i] * (i % 3) for i in range(7)],
+        "groups": [[[i, 1], [], [2] * i] for i in range(7)],
+        "words": [["a"] * i for i in range(7)],
+        "label": ["x", "y", None, "", "z", "x", "y"],
+    }
+    table = pa.concat_tables([pa.table(values)] * chunks)
+    for given in (table, table.slice(2, 4), table.take([3, 1, 1])):
+        got = columns_of(given)
+        assert list(got) == list(values)
+        plain = {name: [_plain(value) for value in column] for name, column in got.items()}
+        assert plain == given.to_pydict()
+    assert isinstance(columns_of(table)["input_ids"][0], np.ndarray)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def test_every_epoch_is_another_permutation() -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from xstilts.cli import app
 from xstilts.errors import Diverged
-from xstilts.run import stages
+from xstilts.training import parallel
 
 
 def run_trial(folder: Path, data: Path, rate: float, retries: int, status: int = 0) -> Any:
@@ -65,11 +65,11 @@ def test_a_stage_that_diverges_fails_the_trial_after_its_retries(
 ) -> None:
     seeds = []
 
-    def diverge(net: Any, stage: Any, *_: Any) -> None:
+    def diverge(net: Any, stage: Any, *_: Any, **options: Any) -> None:
         seeds.append(stage.seed)
         raise Diverged("nli: the loss is nan by step 1")
 
-    monkeypatch.setattr(stages, "train", diverge)
+    monkeypatch.setattr(parallel, "train", diverge)
     record = run_trial(tmp_path, shared_mini, rate=1e-3, retries=2, status=1)
     assert record["state"] == "failed" and "the loss is nan" in record["error"]
     assert len(set(seeds)) == 3 and seeds[0] == 0

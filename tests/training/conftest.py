@@ -15,7 +15,8 @@ from xstilts.config.recipe import StageRecipe
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.plan.stage import Part, Pretrained, Rows, Train
 from xstilts.tasks import Source, Task, lookup
-from xstilts.training.loop import Outcome, PartData, train
+from xstilts.training.feed import PartData
+from xstilts.training.loop import Outcome, train
 from xstilts.training.model import (
     Model,
     build_heads,
@@ -116,10 +117,10 @@ class Toy:
         others = {name: task for name, task in tasks.items() if task.kind != "mlm"}
         lm_heads: dict[str, Any] = {}
         if lm_tasks:
-            encoder, head = load_encoder_with_lm_head(self.folder, "sdpa")
+            encoder, head = load_encoder_with_lm_head(self.folder)
             lm_heads = dict.fromkeys(lm_tasks, head)
         else:
-            encoder = load_encoder(self.folder, "sdpa")
+            encoder = load_encoder(self.folder)
         heads = build_heads(others, *settings(encoder), stage.seed, stage.phase)
         return Model(encoder, {**heads, **lm_heads})
 

@@ -13,18 +13,16 @@ import torch
 
 from xstilts import kinds
 from xstilts.config.recipes import RECIPES
+from xstilts.data.batches import example_order
 from xstilts.errors import StageError
 from xstilts.kinds.kind import Batch, Encoded
-from xstilts.training import loop
-from xstilts.training.loop import (
-    Feed,
-    PartData,
-    build_optimizer,
-    check_steps,
-    dev_sample,
-    linear_schedule,
-    train,
-)
+from xstilts.training import checks, loop
+from xstilts.training.checks import Checks, dev_sample
+from xstilts.training.dropout import Dropout
+from xstilts.training.feed import Feed, PartData
+from xstilts.training.loop import train
+from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
+from xstilts.training.passes import one_pass
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -41,14 +39,14 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Batch]]:
     """The batches that the loop trains, in their order."""
     batches: list[tuple[str, Batch]] = []
-    original = Feed.next
+    original = Feed.batch
 
-    def record(feed: Feed) -> tuple[Batch, int]:
-        batch, tokens = original(feed)
+    def record(feed: Feed, number: int) -> Batch:
+        batch = original(feed, number)
         batches.append((feed.task.name, batch))
-        return batch, tokens
+        return batch
 
-    monkeypatch.setattr(Feed, "next", record)
+    monkeypatch.setattr(Feed, "batch", record)
     return batches
 
 
@@ -74,7 +72,7 @@ def test_a_run_repeats_bit_for_bit(toy: Toy) -> None:
     torch.manual_seed(99)  # what happened before in the process does not matter
     second, other = toy.train(stage)
     assert same(weights(first), weights(second))
-    times = {"model_s": 0.0, "total_s": 0.0}
+    times = dict.fromkeys(("model_s", "wait_s", "total_s"), 0.0)
     assert asdict(replace(one, **times)) == asdict(replace(other, **times))
     third, _ = toy.train(replace(stage, seed=1))
     assert not same(weights(first), weights(third))
@@ -134,14 +132,14 @@ def test_the_best_check_is_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
     stage = toy.stage("toy_a", examples=320)
     script = iter([10.0, 50.0, 50.0, 20.0])
     states = []
-    original = loop.predict
+    original = checks.predict
 
     def record(model: Any, *arguments: Any, **options: Any) -> Any:
         states.append(weights(model))
         return original(model, *arguments, **options)
 
-    monkeypatch.setattr(loop, "predict", record)
-    monkeypatch.setattr(loop, "main_score", lambda scores, task: next(script, 0.0))
+    monkeypatch.setattr(checks, "predict", record)
+    monkeypatch.setattr(checks, "main_score", lambda scores, task: next(script, 0.0))
     model, outcome = toy.train(stage)
     assert outcome.best_step == 10
     assert len(states) == 5, "four checks and the full dev set"
@@ -154,12 +152,8 @@ def test_a_late_divergence_does_not_cost_what_was_learnt(toy: Toy) -> None:
     stage = toy.stage("toy_a", examples=800, checks=10)
     rates = [3e-3] * 30 + [10.0] * 20
 
-    class Diverging(torch.optim.lr_scheduler.LambdaLR):
-        def __init__(self, optimizer: torch.optim.Optimizer, factor: Any) -> None:
-            super().__init__(optimizer, lambda step: rates[min(step, 49)] / 3e-3)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.lr_scheduler, "LambdaLR", Diverging)
+        patch.setattr(loop, "learning_rate", lambda recipe, step, num_steps: rates[step])
         _, outcome = toy.train(stage)
     scores = [point["dev/toy_a"] for point in outcome.curve]
     assert scores[-1] < 70 < 95 < max(scores)
@@ -181,8 +175,8 @@ def test_checks_leave_the_training_alone(toy: Toy) -> None:
     """Neither dropout nor the order feels that a dev set is scored between steps."""
     toy.task("toy_a")
     final = []
-    for checks in (1, 8):
-        stage = toy.stage("toy_a", checks=checks)
+    for count in (1, 8):
+        stage = toy.stage("toy_a", checks=count)
         _, outcome = toy.train(stage)
         means = [point["loss"] for point in outcome.curve]
         final.append(sum(means) / len(means))
@@ -203,16 +197,21 @@ def test_a_constant_predictor_is_flagged(toy: Toy) -> None:
     toy.task("toy_a")
     _, outcome = toy.train(toy.stage("toy_a", learning_rate=1e-12))
     assert outcome.collapsed == ["toy_a"]
-    assert outcome.dev["toy_a"]["accuracy"] < outcome.floor["toy_a"] + loop.COLLAPSE_MARGIN
+    assert outcome.dev["toy_a"]["accuracy"] < outcome.floor["toy_a"] + checks.COLLAPSE_MARGIN
 
 
-def test_linear_schedule() -> None:
-    factor = linear_schedule(10, 2)
-    assert [factor(step) for step in range(11)] == pytest.approx(
-        [0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0]
-    )
-    assert [linear_schedule(4, 0)(step) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
-    assert linear_schedule(1, 0)(0) == 1.0
+def rates_of(num_steps: int, **values: Any) -> list[float]:
+    """The rates of a schedule whose peak is 1, and what would follow it."""
+    recipe = replace(RECIPES["mini"].target, learning_rate=1.0, **values)
+    return [learning_rate(recipe, step, num_steps) for step in range(num_steps + 1)]
+
+
+def test_rates_rise_and_fall_linearly() -> None:
+    expected = [0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0]
+    assert rates_of(10, warmup_ratio=0.2) == pytest.approx(expected)
+    assert rates_of(10, warmup_steps=2) == pytest.approx(expected)
+    assert rates_of(4, warmup_ratio=0.0) == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert rates_of(1, warmup_ratio=0.0)[0] == 1.0
 
 
 def test_steps_run_at_the_schedules_rates_with_clipped_gradients(
@@ -236,13 +235,13 @@ def test_steps_run_at_the_schedules_rates_with_clipped_gradients(
     toy.train(
         toy.stage("toy_a", examples=160, warmup_ratio=0.2, learning_rate=1e-3, clip_norm=0.05)
     )
-    expected = [1e-3 * linear_schedule(10, 2)(step) for step in range(10)]
+    expected = [1e-3 * rate for rate in rates_of(10, warmup_steps=2)[:10]]
     assert rates == [pytest.approx([rate, rate]) for rate in expected]
     assert max(norms) == pytest.approx(0.05, rel=1e-3)
     rates.clear()
     toy.train(toy.stage("toy_a", examples=160, warmup_steps=5, learning_rate=1e-3))
     assert [rate for rate, _ in rates] == pytest.approx(
-        [1e-3 * linear_schedule(10, 5)(step) for step in range(10)]
+        [1e-3 * rate for rate in rates_of(10, warmup_steps=5)[:10]]
     )
 
 
@@ -282,7 +281,7 @@ def test_patience_ends_a_stage_that_no_longer_gains(
 ) -> None:
     toy.task("toy_a")
     values = iter([50.0, 60.0, 60.0, 55.0, 99.0])
-    monkeypatch.setattr(loop, "_check", lambda *_: next(values))
+    monkeypatch.setattr(Checks, "sample", lambda *_: (next(values), {}))
     _, outcome = toy.train(toy.stage("toy_a", examples=160, check_every=2, patience=2))
     assert (outcome.best_step, outcome.steps) == (4, 8)
     assert outcome.examples == {"toy_a": {"en": 8 * 16}}, "what was drawn, not what was planned"
@@ -292,7 +291,7 @@ def test_the_last_check_can_be_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -
     toy.task("toy_a")
     for keep, best in (("best", 4), ("last", 10)):
         values = iter([50.0, 60.0, 60.0, 55.0, 40.0])
-        monkeypatch.setattr(loop, "_check", lambda *_, values=values: next(values))
+        monkeypatch.setattr(Checks, "sample", lambda *_, values=values: (next(values), {}))
         _, outcome = toy.train(toy.stage("toy_a", examples=160, check_every=2, keep=keep))
         assert outcome.best_step == best
 
@@ -312,13 +311,13 @@ def test_checks_score_a_fixed_sample_and_the_end_all(
 ) -> None:
     toy.task("toy_a")
     sampled: list[Any] = []
-    original = loop.predict
+    original = checks.predict
 
     def record(*arguments: Any, **options: Any) -> Any:
         sampled.append(options.get("rows"))
         return original(*arguments, **options)
 
-    monkeypatch.setattr(loop, "predict", record)
+    monkeypatch.setattr(checks, "predict", record)
     for rate in (1e-3, 1e-4):
         toy.train(toy.stage("toy_a", examples=64, dev_examples=20, learning_rate=rate))
     sample = sampled[0]
@@ -352,19 +351,18 @@ def test_all_windows_of_an_example_come_together(toy: Toy) -> None:
     part = replace(stage.parts[0], train=train_rows, shares=(0.6, 0.4))
     data = PartData([rows([0, 2, 0, 1, 2], 50), rows([1, 1, 0], 70)], None)
     feed = Feed(part, data, stage, toy.vocabulary)
-    batch, tokens = feed.next()
-    order = loop.example_order(part, stage.seed, stage.phase)
+    batch = feed.batch(0)
+    order = example_order(part, stage.seed, stage.phase)
     windows = {0: [50, 52], 1: [53], 2: [51, 54], 3: [72], 4: [70, 71]}
     expected = [token for row in order for token in windows[row]]
     assert sorted(order) == [0, 1, 2, 3, 4]
     assert batch.inputs["input_ids"][:, 1].tolist() == expected
-    assert tokens == 3 * 8
-    assert feed.drawn == {"en": 3, "th": 2}
+    assert feed.drawn(1) == {"en": 3, "th": 2}
 
 
 def without_dropout(model: Any) -> Any:
     for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
+        if isinstance(module, Dropout):
             module.p = 0.0
     return model
 
@@ -389,8 +387,9 @@ def test_steps_are_those_of_a_plain_loop(toy: Toy, seen: list[tuple[str, Batch]]
         plain.parameters(), lr=stage.recipe.learning_rate, weight_decay=0, fused=True
     )
     for step, (_, batch) in enumerate(seen):
-        optimizer.param_groups[0]["lr"] = 3e-3 * linear_schedule(4, 0)(step)
-        loss = kinds.get("pair").loss(plain.heads["toy_a"], plain.hidden(batch.inputs), batch)
+        optimizer.param_groups[0]["lr"] = 3e-3 * rates_of(4)[step]
+        hidden = plain.hidden(one_pass(plain.encoder, batch.inputs))
+        loss = kinds.get("pair").loss(plain.heads["toy_a"], hidden, batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

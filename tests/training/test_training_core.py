@@ -19,7 +19,8 @@ from xstilts.config.recipe import StageRecipe
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.plan.stage import Part, Pretrained, Rows, Train
 from xstilts.tasks import Source, Task, catalogue
-from xstilts.training.loop import PartData, train
+from xstilts.training.feed import PartData
+from xstilts.training.loop import train
 from xstilts.training.model import Model, build_heads, load_encoder, load_tokenizer, settings
 
 torch.set_num_threads(1)
@@ -27,7 +28,7 @@ folder = Path(sys.argv[1])
 labels = ("red", "green")
 task = Task("toy", "pair", Source("toy/toy"), ("en",), {"train": "train"}, ("accuracy",), labels)
 catalogue._TASKS["toy"] = task
-encoder = load_encoder(folder, "sdpa")
+encoder = load_encoder(folder)
 model = Model(encoder, build_heads({"toy": task}, *settings(encoder), 0, "target"))
 before = encoder.get_input_embeddings().weight.detach().clone()
 features = {"example": [0, 1], "input_ids": [[0, 10, 2], [0, 11, 12, 2]], "label": [0, 1]}

@@ -7,8 +7,11 @@ not on the rate of the task, the other tasks or the learning rate - so that tria
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from xstilts.files import derive_seed
 from xstilts.plan.stage import Part, Train
@@ -49,10 +52,21 @@ def example_order(part: Part, seed: int, phase: str) -> np.ndarray:
     return order
 
 
-def batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Consecutive batches of an order; the last may be smaller."""
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def columns_of(table: pa.Table) -> dict[str, list[Any]]:
+    """A table's columns by name, lists of numbers as arrays, which are views of the table's."""
+    columns = zip(table.column_names, table.columns, strict=True)
+    return {name: _values(column.combine_chunks()) for name, column in columns}
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if not pa.types.is_list(column.type) or column.null_count:
+        values: list[Any] = column.to_pylist()
+        return values
+    ends = column.offsets.to_numpy()
+    inner = column.flatten()
+    is_number = pa.types.is_primitive(inner.type) and not pa.types.is_boolean(inner.type)
+    flat = inner.to_numpy() if is_number and not inner.null_count else _values(inner)
+    return [flat[start - ends[0] : end - ends[0]] for start, end in pairwise(ends)]
 
 
 def by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:

@@ -87,6 +87,7 @@ class Planner:
         self.target_points = target_points
         self.recipe = RECIPES[sweep.recipe]
         self.precision = "bf16" if sweep.resources.gpus_per_trial > 0 else "fp32"
+        self.world_size = sweep.resources.processes
 
     def plan(self, point: Point, seed: int) -> TrialPlan:
         """The plan of the trial at a point of the encoder space with a seed."""
@@ -211,7 +212,14 @@ class Planner:
                 part = self._part(tasks[task], recipes[task], rows[task], examples, alpha)
                 parts.append(part)
         stage = Train(
-            parent, "intermediate", name, tuple(parts), common, seed, precision=self.precision
+            parent,
+            "intermediate",
+            name,
+            tuple(parts),
+            common,
+            seed,
+            self.precision,
+            self.world_size,
         )
         return stage, shares
 
@@ -229,7 +237,9 @@ class Planner:
             examples = max(1, round(recipe.epochs * rows))
             train = self._rows(task, "train", (task.train_language,), recipe.max_length)
             part = self._part(task, recipe, train, examples, 1.0)
-            stage = Train(encoder, "target", name, (part,), recipe, seed, self.precision)
+            stage = Train(
+                encoder, "target", name, (part,), recipe, seed, self.precision, self.world_size
+            )
             cells.append(Cell(dict(target_point), stage))
         return tuple(cells)
 

@@ -16,7 +16,7 @@ from xstilts.files import sha256_of
 from xstilts.plan.mixture import allocate
 from xstilts.tasks import Task, lookup
 
-VERSION = 3
+VERSION = 4
 """Version of what stages compute; raise it when equal inputs give other results."""
 
 RUNTIME_ONLY = frozenset({"path", "label", "model"})
@@ -109,7 +109,6 @@ class Train:
     recipe: StageRecipe
     seed: int
     precision: str = "fp32"
-    attention: str = "sdpa"
     world_size: int = 1
 
     @property

@@ -20,11 +20,6 @@ def load_planner(places: Places) -> Planner:
 
 def workshop_of(planner: Planner, places: Places) -> Workshop:
     """What computes the sweep's stages, on the resources of one trial."""
-    resources = planner.sweep.resources
     return Workshop(
-        places.storage,
-        Store(places.storage),
-        planner.inventory,
-        threads=resources.cpus_per_trial,
-        uses_gpu=resources.gpus_per_trial > 0,
+        places.storage, Store(places.storage), planner.inventory, planner.sweep.resources
     )

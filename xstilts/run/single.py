@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +15,7 @@ from xstilts.config.space import Choice, Float, Int, Point, Simplex
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.plan import Planner
 from xstilts.run.places import Places, take_inventory
-from xstilts.run.stages import Workshop
-from xstilts.run.store import Store
+from xstilts.run.reopen import workshop_of
 from xstilts.run.trial import read_record, run_trial
 from xstilts.tasks import suggest
 
@@ -75,15 +76,16 @@ def run_single(
     plan = planner.plan(point, seed) if seed in sweep.seeds else None
     if plan is None:
         raise ConfigError([Problem("--seed", "is one of the file's seeds", str(seed))])
-    resources = sweep.resources
-    workshop = Workshop(
-        places.storage,
-        Store(places.storage),
-        inventory,
-        threads=resources.cpus_per_trial,
-        uses_gpu=resources.gpus_per_trial > 0,
-    )
+    workshop = workshop_of(planner, places)
+    workshop.must_stop = stop_on_signal()
     return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
+
+
+def stop_on_signal() -> Callable[[], bool]:
+    """Have SIGTERM stop the trial at its next step; gives the question whether it came."""
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    return asked.is_set
 
 
 def _record_of(places: Places, trial: str) -> dict[str, Any]:

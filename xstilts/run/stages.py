@@ -20,15 +20,20 @@ from typing import Any
 
 import torch
 
+from xstilts.config.schema import ResourcesSpec
 from xstilts.data.prepare import Encoder
+from xstilts.files import read_json, sha256_of, write_json
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint
+from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint, stage_name
 from xstilts.run.evaluation import Evaluator
 from xstilts.run.predictions import write_predictions
 from xstilts.run.store import Found, Store
 from xstilts.training import model as models
-from xstilts.training.loop import PartData, train
+from xstilts.training.checkpoint import Checkpoints
+from xstilts.training.feed import PartData
+from xstilts.training.loop import Options
+from xstilts.training.parallel import Job, run_together
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +42,28 @@ Progress = Callable[[float], None]
 
 @dataclass
 class Workshop:
-    """What a process needs to compute stages; keeps tokenizers and encoded rows open."""
+    """What a process needs to compute stages; keeps tokenizers and encoded rows open.
+
+    Once `must_stop` is true, a training stage writes a checkpoint and ends with `Preempted`.
+    """
 
     storage: Path
     store: Store
     inventory: Inventory
-    threads: int
-    uses_gpu: bool
+    resources: ResourcesSpec
+    must_stop: Callable[[], bool] = lambda: False
     _encoders: dict[str, Encoder] = field(default_factory=dict)
     _vocabularies: dict[str, Vocabulary] = field(default_factory=dict)
 
     @property
+    def threads(self) -> int:
+        """Threads of each process of a trial."""
+        return max(1, self.resources.cpus_per_trial // self.resources.processes)
+
+    @property
     def device(self) -> torch.device:
         """The one device of a trial."""
-        return torch.device("cuda" if self.uses_gpu else "cpu")
+        return torch.device("cuda" if self.resources.gpus_per_trial else "cpu")
 
     def encoder_of(self, facts: ModelFacts) -> tuple[Encoder, Vocabulary]:
         """Encoded rows and vocabulary of a model's tokenizer."""
@@ -87,7 +100,11 @@ class Workshop:
                 manifest = self._evaluate(stage, folder, progress)
             seconds = time.time() - started
             logger.info("%s: %.1f s", fingerprint(stage)[:12], seconds)
-            environment = {**environment_of(self.device.type), "threads": self.threads}
+            environment = {
+                **environment_of(self.device.type),
+                "threads": self.threads,
+                "processes": self.resources.processes,
+            }
             return {
                 **manifest,
                 "seconds": seconds,
@@ -96,23 +113,38 @@ class Workshop:
                 "environment": environment,
             }
 
-        return self.store.get(stage, compute)
+        found = self.store.get(stage, compute)
+        if isinstance(stage, Train):
+            self._checkpoints(stage).clear()
+        return found
 
     def _train(self, stage: Train, folder: Path, progress: Progress) -> dict[str, Any]:
-        facts = self._model_of(stage)
-        encoder, vocabulary = self.encoder_of(facts)
-        tasks = {part.train.task: part.train.entry for part in stage.parts}
-        net = self._fresh_model(stage, tasks)
-        data = [self._part_data(part, encoder) for part in stage.parts]
-        outcome = train(net, stage, data, vocabulary, progress)
-        models.save(net, folder)
+        encoder, vocabulary = self.encoder_of(self._model_of(stage))
+        limit = self._limit(stage)
+        processes = self.resources.processes
+        job = Job(
+            stage,
+            self._encoder_folder(stage.parent),
+            [self._part_data(part, encoder) for part in stage.parts],
+            vocabulary,
+            self.device.type,
+            self.threads,
+            Options(limit.read(), self.resources.gradient_checkpointing),
+        )
+        checkpoints = self._checkpoints(stage)
+        if processes > 1:
+            outcome = run_together(job, processes, folder, progress, checkpoints)
+        else:
+            outcome = job.run(folder, progress, checkpoints)
+        if outcome.halvings:
+            limit.write(outcome.max_tokens)
         return {"outcome": asdict(outcome)}
 
     def _evaluate(self, stage: Evaluate, folder: Path, progress: Progress) -> dict[str, Any]:
         facts = self._model_of(stage)
         encoder, vocabulary = self.encoder_of(facts)
         task = stage.rows.entry
-        backbone = models.load_encoder(self._encoder_folder(stage.parent), "sdpa")
+        backbone = models.load_encoder(self._encoder_folder(stage.parent))
         heads = {}
         if task.is_trained and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
@@ -131,20 +163,21 @@ class Workshop:
             progress(i / len(stage.rows.rows))
         return {"scores": scores, "rows": counts}
 
-    def _fresh_model(self, stage: Train, tasks: dict[str, Any]) -> models.Model:
-        """The parent's encoder with new heads; an MLM part brings the pretrained LM head."""
-        folder = self._encoder_folder(stage.parent)
-        mlm = [name for name, task in tasks.items() if task.kind == "mlm"]
-        others = {name: task for name, task in tasks.items() if task.kind != "mlm"}
-        lm_heads = {}
-        if mlm:
-            backbone, head = models.load_encoder_with_lm_head(folder, stage.attention)
-            lm_heads = dict.fromkeys(mlm, head)
-        else:
-            backbone = models.load_encoder(folder, stage.attention)
-        hidden_size, dropout, std = models.settings(backbone)
-        heads = models.build_heads(others, hidden_size, dropout, std, stage.seed, stage.phase)
-        return models.Model(backbone, {**heads, **lm_heads}).to(self.device)
+    def _checkpoints(self, stage: Train) -> Checkpoints:
+        return Checkpoints(
+            self.storage / "checkpoints" / f"{stage_name(stage)}.safetensors",
+            fingerprint(stage),
+            60 * self.resources.checkpoint_minutes,
+            self.must_stop,
+        )
+
+    def _limit(self, stage: Train) -> Limit:
+        """What memory held before, of this model at this length on this sort of device."""
+        facts = self._model_of(stage)
+        lengths = max(part.train.max_length for part in stage.parts)
+        device = environment_of(self.device.type)["device_name"]
+        key = [facts.weights, lengths, device, stage.precision]
+        return Limit(self.storage / "limits" / f"{sha256_of(key)[:16]}.json")
 
     def _part_data(self, part: Part, encoder: Encoder) -> PartData:
         rows = [encoder.encoded(part.train, language) for language, _ in part.train.rows]
@@ -163,6 +196,21 @@ class Workshop:
         while not isinstance(parent, Pretrained):
             parent = parent.parent
         return self.inventory.models[parent.model]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The tokens that a training pass may hold, remembered once memory has ended."""
+
+    path: Path
+
+    def read(self) -> int | None:
+        """The limit, None where memory has always sufficed."""
+        return int(read_json(self.path)["max_tokens"]) if self.path.exists() else None
+
+    def write(self, max_tokens: int) -> None:
+        """Remember a limit."""
+        write_json(self.path, {"max_tokens": max_tokens})
 
 
 @cache

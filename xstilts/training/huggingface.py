@@ -15,6 +15,7 @@ from transformers import (
 from xstilts.errors import StageError
 from xstilts.tasks import Task
 from xstilts.training.model import Model, load_encoder, load_heads, settings
+from xstilts.training.passes import one_pass
 
 _CLASSES: dict[str, Any] = {
     "pair": AutoModelForSequenceClassification,
@@ -31,7 +32,7 @@ def to_transformers(stage: Path, task: Task) -> Any:
     Raises:
         StageError: the model's class has a head of another form.
     """
-    encoder = load_encoder(stage / "encoder", "sdpa")
+    encoder = load_encoder(stage / "encoder")
     hidden_size, _, _ = settings(encoder)
     head = load_heads(stage, {task.head: task}, hidden_size)[task.head]
     labels: dict[str, Any] = {}
@@ -45,7 +46,7 @@ def to_transformers(stage: Path, task: Task) -> Any:
     probe = {"input_ids": torch.tensor([[0, 3, 4, 5, 2]])}
     probe["attention_mask"] = torch.ones_like(probe["input_ids"])
     with torch.inference_mode():
-        expected = head(own.hidden(probe))
+        expected = head(own.hidden(one_pass(encoder, probe)))
         got = full(**probe)
     scores = torch.stack([got.start_logits, got.end_logits], -1) if "start_logits" in got else None
     if not torch.allclose(expected, got.logits if scores is None else scores, atol=1e-4):

@@ -2,52 +2,68 @@
 
 AdamW without decay on biases and LayerNorm, linear warm-up and decay, clipped gradients; checks
 at equal distances on a fixed sample of every dev set; the best check is kept. Nothing in a step
-reads from the device.
+reads from the device. All randomness of a step is a function of the stage's seed and the step's
+number, so a stage goes on from a checkpoint as if it had not stopped.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import fmean
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from xstilts import kinds
-from xstilts.config.recipe import StageRecipe
-from xstilts.data.batches import batches, example_order, generator, schedule
-from xstilts.errors import Diverged
+from xstilts.data.batches import schedule
+from xstilts.errors import Diverged, Preempted, StageError
 from xstilts.files import derive_seed
-from xstilts.kinds.kind import Batch, Encoded, Vocabulary
-from xstilts.plan.mixture import allocate
-from xstilts.plan.stage import Part, Train
-from xstilts.tasks import Task
-from xstilts.training.microbatches import pass_tokens, split
+from xstilts.kinds.kind import Batch, Vocabulary
+from xstilts.plan.stage import Train
+from xstilts.training.checkpoint import Checkpoints
+from xstilts.training.checks import Checks
+from xstilts.training.dropout import Masks, streams
+from xstilts.training.feed import Feed, PartData
 from xstilts.training.model import Model
-from xstilts.training.predict import autocast, main_score, predict
+from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
+from xstilts.training.passes import Divider, Pass
+from xstilts.training.predict import autocast
+from xstilts.training.ranks import ALONE, Ranks
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
 """Called now and then with the share of the stage that is done, 0-1."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartData:
-    """A part's encoded rows: training rows by language in the part's order, dev rows."""
+STOP_EVERY = 10
+"""Steps after which several processes ask each other whether to stop."""
 
-    train: Sequence[Encoded]
-    dev: Encoded | None
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a stage is computed, which changes none of its numbers but the last bits.
+
+    `max_tokens`: tokens of a pass at most, where memory is known to end. `gradient_checkpointing`:
+    recompute activations in the backward pass instead of keeping them.
+    """
+
+    max_tokens: int | None = None
+    gradient_checkpointing: bool = False
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a stage reports besides its weights; times in seconds. `examples` are those that were
-    drawn, by task and language: a stage that runs out of patience draws fewer than planned."""
+    """What a stage reports besides its weights; times in seconds.
+
+    `examples` are those that were drawn, by task and language: a stage that runs out of patience
+    draws fewer than planned. `wait_s` is what steps waited for their batch. `max_tokens` is what a
+    pass may hold, `halvings` how often memory made it smaller.
+    """
 
     dev: dict[str, dict[str, float]]
     dev_rows: dict[str, int]
@@ -58,35 +74,35 @@ class Outcome:
     tokens: int
     examples: dict[str, dict[str, int]]
     model_s: float
-    total_s: float = 0.0
+    wait_s: float
+    checkpoint_s: float
+    total_s: float
+    max_tokens: int
+    halvings: int
     collapsed: list[str] = field(default_factory=list)
 
 
-class Feed:
-    """Serves one part's batches in their order."""
+@dataclass(slots=True)
+class State:
+    """Where a stage is: all that is not weights or the optimiser's."""
 
-    def __init__(self, part: Part, data: PartData, stage: Train, vocabulary: Vocabulary):
-        self.task: Task = part.train.entry
-        self.kind = kinds.get(self.task.kind)
-        self._vocabulary = vocabulary
-        self._features = pa.concat_tables([encoded.features for encoded in data.train])
-        self._windows = _windows(data.train)
-        self._languages = [language for language, _ in part.train.rows]
-        self._ends = np.cumsum([count for _, count in part.train.rows])
-        self.drawn = dict.fromkeys(self._languages, 0)
-        order = example_order(part, stage.seed, stage.phase)
-        self._batches = batches(order, part.batch_size)
-        self._random = generator(stage.seed, stage.phase, "mask", self.task.name)
+    step: int = 0
+    tokens: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best_value: float | None = None
+    best_step: int = 0
+    checks_since_best: int = 0
+    max_tokens: int = 0
+    halvings: int = 0
 
-    def next(self) -> tuple[Batch, int]:
-        """The next batch and its number of real tokens."""
-        rows = next(self._batches)
-        for i in np.searchsorted(self._ends, rows, side="right").tolist():
-            self.drawn[self._languages[i]] += 1
-        positions = np.concatenate([self._windows[row] for row in rows])
-        columns = self._features.take(positions).to_pydict()
-        batch = self.kind.collate(columns, self._vocabulary, self._random)
-        return batch, int(batch.inputs["attention_mask"].sum())
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A step's batch before it is divided: `units` are the losses that its loss is the mean of."""
+
+    batch: Batch
+    units: int
+    tokens: int
 
 
 def train(
@@ -95,216 +111,309 @@ def train(
     data: Sequence[PartData],
     vocabulary: Vocabulary,
     progress: Progress = lambda share: None,
+    *,
+    options: Options = Options(),
+    checkpoints: Checkpoints | None = None,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Train a model in place; at the end it holds the weights of its best check.
 
     Raises:
         Diverged: the loss is not finite.
+        Preempted: the checkpoints were told to stop; the last one lies on disk.
+        StageError: not even one row fits into memory.
     """
-    started = time.perf_counter()
-    device = next(model.parameters()).device
-    feeds = [
-        Feed(part, rows, stage, vocabulary) for part, rows in zip(stage.parts, data, strict=True)
-    ]
-    steps = schedule(stage)
-    optimizer = build_optimizer(model, stage.recipe)
-    pass_cost = pass_tokens(model.encoder, device)
-    recipe = stage.recipe
-    warmup = recipe.warmup_steps or round(len(steps) * recipe.warmup_ratio)
-    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, linear_schedule(len(steps), warmup))
-    check_after = check_steps(len(steps), recipe)
-    samples = [
-        dev_sample(stage, part, rows.dev.examples) if part.dev and rows.dev else []
-        for part, rows in zip(stage.parts, data, strict=True)
-    ]
-    torch.manual_seed(derive_seed(stage.seed, stage.phase, "dropout"))
-    best_value, best_step, best_state, checks_since_best = -math.inf, 0, None, 0
-    curve: list[dict[str, float]] = []
-    losses: list[Tensor] = []
-    tokens, model_s = 0, 0.0
-    model.train()
-    for step, index in enumerate(steps, start=1):
-        feed = feeds[index]
-        batch, num_tokens = feed.next()
-        # Counted before the batch goes to the device, which a step never waits for.
-        parts = [(part, feed.kind.num_units(part)) for part in split(batch, pass_cost)]
-        num_units = max(1, sum(units for _, units in parts))
-        begun = time.perf_counter()
-        loss = torch.zeros((), device=device)
-        for part, units in parts:
+    return _Training(model, stage, data, vocabulary, options, checkpoints, ranks).run(progress)
+
+
+class _Training:
+    """One stage on its way."""
+
+    def __init__(
+        self,
+        model: Model,
+        stage: Train,
+        data: Sequence[PartData],
+        vocabulary: Vocabulary,
+        options: Options,
+        checkpoints: Checkpoints | None,
+        ranks: Ranks,
+    ):
+        self._started = time.perf_counter()
+        self.model = model
+        self.stage = stage
+        self.device = next(model.parameters()).device
+        self.feeds = [
+            Feed(part, rows, stage, vocabulary)
+            for part, rows in zip(stage.parts, data, strict=True)
+        ]
+        self.steps = schedule(stage)
+        self.numbers = _numbers(self.steps, len(self.feeds))
+        self.checks = Checks(stage, data, vocabulary, ranks)
+        self.check_after = check_steps(len(self.steps), stage.recipe)
+        self.optimizer = build_optimizer(model, stage.recipe)
+        self.checkpoints = checkpoints
+        self.ranks = ranks
+        self.divider = Divider.of(model.encoder, self.device)
+        if options.max_tokens is not None:
+            self.divider = replace(self.divider, max_tokens=options.max_tokens)
+        self.uses_masks = (
+            self.device.type == "cpu"
+            and self.divider.config is not None
+            and not options.gradient_checkpointing
+        )
+        if options.gradient_checkpointing:
+            model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
+        self.state = State(max_tokens=self.divider.max_tokens)
+        self.best: Mapping[str, Tensor] | None = None
+        self.losses: list[Tensor] = []
+        # Which parameters each task trains; agreed on by all processes in its first step.
+        self.trained: dict[str, list[bool]] = {}
+        self.model_s = self.wait_s = self.checkpoint_s = 0.0
+
+    def run(self, progress: Progress) -> Outcome:
+        self._resume()
+        state, recipe = self.state, self.stage.recipe
+        self.model.train()
+        # One thread makes the next batch while this one is computed.
+        with ThreadPoolExecutor(1, "batches") as pool:
+            for prepared in self._batches(pool):
+                begun = time.perf_counter()
+                self._step(prepared)
+                self.model_s += time.perf_counter() - begun
+                state.step += 1
+                state.tokens += prepared.tokens
+                if state.step in self.check_after:
+                    self._check()
+                    self.model.train()
+                    if recipe.patience and state.checks_since_best >= recipe.patience:
+                        break
+                if state.step % 10 == 0 or state.step == len(self.steps):
+                    progress(state.step / len(self.steps))
+                self._checkpoint()
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        final = self.checks.whole(self.model)
+        used = [0] * len(self.feeds)
+        for index in self.steps[: state.step]:
+            used[index] += 1
+        return Outcome(
+            dev=final.dev,
+            dev_rows=final.dev_rows,
+            floor=final.floor,
+            curve=state.curve,
+            best_step=state.best_step,
+            steps=state.step,
+            tokens=state.tokens,
+            examples={
+                feed.task.name: feed.drawn(count)
+                for feed, count in zip(self.feeds, used, strict=True)
+            },
+            model_s=self.model_s,
+            wait_s=self.wait_s,
+            checkpoint_s=self.checkpoint_s,
+            total_s=time.perf_counter() - self._started,
+            max_tokens=state.max_tokens,
+            halvings=state.halvings,
+            collapsed=final.collapsed,
+        )
+
+    def _batches(self, pool: ThreadPoolExecutor) -> Iterator[Prepared]:
+        """The batches that are left, each made while the one before it is trained."""
+
+        def prepare(step: int) -> Prepared:
+            feed = self.feeds[self.steps[step]]
+            batch = feed.batch(self.numbers[step])
+            tokens = int(batch.inputs["attention_mask"].sum())
+            return Prepared(batch, max(1, feed.kind.num_units(batch)), tokens)
+
+        first = self.state.step
+        coming = pool.submit(prepare, first) if first < len(self.steps) else None
+        for step in range(first, len(self.steps)):
+            assert coming is not None
+            begun = time.perf_counter()
+            prepared = coming.result()
+            self.wait_s += time.perf_counter() - begun
+            coming = pool.submit(prepare, step + 1) if step + 1 < len(self.steps) else None
+            yield prepared
+
+    def _step(self, prepared: Prepared) -> None:
+        """One update; where memory ends, the same update in smaller passes."""
+        step = self.state.step
+        seed = derive_seed(self.stage.seed, self.stage.phase, "dropout")
+        while True:
+            try:
+                loss = self._accumulate(prepared, step, seed)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(prepared, error)
+        rate = learning_rate(self.stage.recipe, step, len(self.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        self.ranks.add_up(p.grad for p in parameters if p.grad is not None)
+        nn.utils.clip_grad_norm_(parameters, self.stage.recipe.clip_norm, foreach=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.losses.append(loss)
+
+    def _accumulate(self, prepared: Prepared, step: int, seed: int) -> Tensor:
+        """The gradient of a batch, pass by pass; its mean loss (this process's share of it)."""
+        feed = self.feeds[self.steps[step]]
+        total = torch.zeros((), device=self.device)
+        own = streams(seed, step, len(prepared.batch.inputs["input_ids"]))
+        if not self.uses_masks:
+            torch.manual_seed(derive_seed(seed, str(step), str(self.ranks.rank)))
+        for work in self.divider.divide(prepared.batch, self.ranks.share):
+            # Counted before the pass goes to the device, which a step never waits for.
+            units = feed.kind.num_units(work.batch)
             if not units:  # the mean of nothing is not a number
                 continue
-            part = part.to(device)
-            with autocast(device, stage.precision):
-                hidden = model.hidden(part.inputs)
-                mean = feed.kind.loss(model.heads[feed.task.name], hidden, part)
-            share = mean * (units / num_units)
+            if self.uses_masks:
+                self.model.masks = _masks(work, own)
+            work = work.to(self.device)
+            with autocast(self.device, self.stage.precision):
+                hidden = self.model.hidden(work)
+                mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
+            share = mean * (units / prepared.units)
             share.backward()  # type: ignore[no-untyped-call]
-            loss += share.detach()
-        nn.utils.clip_grad_norm_(model.parameters(), stage.recipe.clip_norm, foreach=True)
-        optimizer.step()
-        rates.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss)
-        tokens += num_tokens
-        model_s += time.perf_counter() - begun
-        if step in check_after:
-            value = _check(model, stage, data, samples, vocabulary, losses, step, curve)
-            checks_since_best += 1
-            if value is None or value > best_value or recipe.keep == "last":
-                best_value = -math.inf if value is None else value
-                best_step, best_state, checks_since_best = step, _snapshot(model), 0
-            losses = []
-            model.train()
-            if recipe.patience and checks_since_best >= recipe.patience:
-                break
-        if step % 10 == 0 or step == len(steps):
-            progress(step / len(steps))
-    if best_state is not None:
-        model.load_state_dict(best_state)
-    outcome = Outcome(
-        dev={},
-        dev_rows={},
-        floor={},
-        curve=curve,
-        best_step=best_step,
-        steps=step,
-        tokens=tokens,
-        examples={feed.task.name: feed.drawn for feed in feeds},
-        model_s=model_s,
-    )
-    _score_dev(model, stage, data, vocabulary, outcome)
-    outcome.total_s = time.perf_counter() - started
-    return outcome
+            total += share.detach()
+        self._fill_gradients(feed.task.name)
+        return total
 
+    def _fill_gradients(self, task: str) -> None:
+        """Zeros where this process's share of the batch had nothing to learn from."""
+        if self.ranks.world == 1:
+            return
+        parameters = list(self.model.parameters())
+        if task not in self.trained:
+            own = [parameter.grad is not None for parameter in parameters]
+            flags = [any(column) for column in zip(*self.ranks.gather(own), strict=True)]
+            if not any(flags):
+                return
+            self.trained[task] = flags
+        for parameter, is_trained in zip(parameters, self.trained[task], strict=True):
+            if is_trained and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
 
-def build_optimizer(model: nn.Module, recipe: StageRecipe) -> torch.optim.AdamW:
-    """AdamW; biases and normalisation weights do not decay."""
-    decayed: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for parameter in model.parameters():
-        (decayed if parameter.dim() > 1 else others).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, eps=recipe.adam_epsilon, fused=True)
-
-
-def linear_schedule(num_steps: int, warmup: int) -> Callable[[int], float]:
-    """The factor of the peak learning rate at a step counted from 0: up, then down to 0."""
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return max(0.0, (num_steps - step) / max(1, num_steps - warmup))
-
-    return factor
-
-
-def check_steps(num_steps: int, recipe: StageRecipe) -> frozenset[int]:
-    """The steps, counted from 1, after which a stage is checked; the last is among them."""
-    if recipe.check_every:
-        return frozenset([*range(recipe.check_every, num_steps, recipe.check_every), num_steps])
-    return frozenset(math.ceil(num_steps * (i + 1) / recipe.checks) for i in range(recipe.checks))
-
-
-def dev_sample(stage: Train, part: Part, examples: pa.Table) -> list[int]:
-    """The dev examples of the checks: the same at every check and in every trial of a seed.
-
-    A stratified sample has as large a share of each label as the whole set; where examples have
-    no single label it is drawn from all.
-    """
-    assert part.dev is not None
-    size = min(stage.recipe.dev_examples, examples.num_rows)
-    if stage.recipe.dev_sample == "first":
-        return list(range(size))
-    order = generator(stage.seed, stage.phase, "dev", part.dev.task).permutation(examples.num_rows)
-    has_label = "label" in examples.column_names
-    labels = examples["label"].to_pylist() if has_label else [None] * examples.num_rows
-    strata: dict[Any, list[int]] = {}
-    for position in order.tolist():
-        strata.setdefault(labels[position], []).append(position)
-    # In an order that the draw does not change.
-    ranked = sorted(strata.items(), key=lambda pair: str(pair[0]))
-    counts = allocate(size, [len(positions) for _, positions in ranked])
-    chosen = zip(ranked, counts, strict=True)
-    return sorted(i for (_, positions), count in chosen for i in positions[:count])
-
-
-def _check(
-    model: Model,
-    stage: Train,
-    data: Sequence[PartData],
-    samples: Sequence[Sequence[int]],
-    vocabulary: Vocabulary,
-    losses: list[Tensor],
-    step: int,
-    curve: list[dict[str, float]],
-) -> float | None:
-    """Record the mean loss and the dev scores; the mean over tasks, None without a dev set."""
-    loss = float(torch.stack(losses).mean())
-    if not math.isfinite(loss):
-        raise Diverged(f"{stage.label}: the loss is {loss} by step {step}")
-    point = {"step": float(step), "loss": loss}
-    values = []
-    for part, rows, sample in zip(stage.parts, data, samples, strict=True):
-        if part.dev is None or rows.dev is None:
-            continue
-        task = part.dev.entry
-        predictions, chosen = predict(
-            model, rows.dev, task, vocabulary, precision=stage.precision, rows=sample
+    def _halve(self, prepared: Prepared, error: RuntimeError) -> None:
+        """Smaller passes from here on; the optimiser has not seen anything of the step yet."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model.masks = None
+        longest = int(prepared.batch.inputs["attention_mask"].sum(1).max())
+        passes = self.divider.divide(prepared.batch, self.ranks.share)
+        if all(len(work.sequences) == 1 for work in passes) or not passes:
+            raise StageError(
+                f"{self.stage.label}: out of memory with one row of {longest} tokens: shorten "
+                "max_length, use a smaller model, or set resources.gradient_checkpointing"
+            ) from error
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        largest = max(int(work.batch.inputs["attention_mask"].sum()) for work in passes)
+        self.state.max_tokens = max(1, min(self.divider.max_tokens, largest) // 2)
+        self.state.halvings += 1
+        self.divider = replace(self.divider, max_tokens=self.state.max_tokens)
+        logger.warning(
+            "%s: out of memory; passes of at most %d tokens from here on",
+            self.stage.label,
+            self.state.max_tokens,
         )
-        kind = kinds.get(task.kind)
-        scores = kind.score(predictions, chosen.examples, task, task.train_language)
-        values.append(main_score(scores, task))
-        point[f"dev/{task.name}"] = values[-1]
-    curve.append(point)
-    return fmean(values) if values else None
+
+    def _check(self) -> None:
+        """Record the mean loss and the dev scores, and keep the weights if they are the best."""
+        state = self.state
+        mean = torch.stack(self.losses).mean()
+        self.ranks.add_up([mean])
+        loss = float(mean)
+        if not math.isfinite(loss):
+            raise Diverged(f"{self.stage.label}: the loss is {loss} by step {state.step}")
+        value, values = self.checks.sample(self.model)
+        point = {"step": float(state.step), "loss": loss}
+        state.curve.append(point | {f"dev/{task}": score for task, score in values.items()})
+        self.losses = []
+        state.checks_since_best += 1
+        is_best = value is None or state.best_value is None or value > state.best_value
+        if is_best or self.stage.recipe.keep == "last":
+            state.best_value = value
+            state.best_step, state.checks_since_best = state.step, 0
+            self.best = {
+                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
+            }
+
+    def _checkpoint(self) -> None:
+        """Write one where it is due; the process that was told to stop writes it now."""
+        if self.checkpoints is None or self.state.step == len(self.steps):
+            return
+        # All processes of a stage stop after the same step.
+        if self.ranks.world > 1 and self.state.step % STOP_EVERY:
+            return
+        must_stop = any(self.ranks.gather(self.checkpoints.must_stop()))
+        begun = time.perf_counter()
+        if self.ranks.rank == 0 and (must_stop or self.checkpoints.is_due()):
+            self.checkpoints.write(self._tensors(), self._plain_state())
+            if must_stop:
+                self.checkpoints.wait()
+        self.checkpoint_s += time.perf_counter() - begun
+        if must_stop:
+            raise Preempted(f"{self.stage.label}: stopped after step {self.state.step}")
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.best is not None:
+            tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+        if self.losses:
+            tensors["losses"] = torch.stack(self.losses)
+        return tensors
+
+    def _plain_state(self) -> dict[str, Any]:
+        return {name: getattr(self.state, name) for name in State.__slots__}
+
+    def _resume(self) -> None:
+        """Go on from a checkpoint, if there is one."""
+        found = self.checkpoints.read() if self.checkpoints is not None else None
+        if found is None:
+            return
+        tensors, values = found
+        self.state = State(**values)
+        self.divider = replace(self.divider, max_tokens=self.state.max_tokens)
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            if name != "losses":
+                group, _, key = name.partition(".")
+                parts[group][key] = tensor
+        self.model.load_state_dict(parts["model"])
+        self.best = parts["best"] or None
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in parts["optimizer"].items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.losses = list(tensors["losses"].to(self.device)) if "losses" in tensors else []
+        logger.info("%s: goes on after step %d", self.stage.label, self.state.step)
 
 
-def _score_dev(
-    model: Model,
-    stage: Train,
-    data: Sequence[PartData],
-    vocabulary: Vocabulary,
-    outcome: Outcome,
-) -> None:
-    """Score the full dev set of every part once, and what a constant prediction would get."""
-    for part, rows in zip(stage.parts, data, strict=True):
-        if part.dev is None or rows.dev is None:
-            continue
-        task = part.dev.entry
-        kind = kinds.get(task.kind)
-        predictions, encoded = predict(model, rows.dev, task, vocabulary, precision=stage.precision)
-        language = task.train_language
-        scores = kind.score(predictions, encoded.examples, task, language)
-        constant = kind.constant(encoded.examples, task)
-        floor = main_score(kind.score(constant, encoded.examples, task, language), task)
-        outcome.dev[task.name] = scores
-        outcome.dev_rows[task.name] = encoded.examples.num_rows
-        outcome.floor[task.name] = floor
-        # Where a constant is nearly right, the margin is half of what is left.
-        if main_score(scores, task) < floor + min(COLLAPSE_MARGIN, (100 - floor) / 2):
-            outcome.collapsed.append(task.name)
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device, or the host, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-COLLAPSE_MARGIN = 10.0
-"""Points over the best constant prediction below which a stage has not learnt its task."""
+def _numbers(steps: Sequence[int], count: int) -> list[int]:
+    """For every step, how many steps of its part came before."""
+    seen = [0] * count
+    numbers = []
+    for index in steps:
+        numbers.append(seen[index])
+        seen[index] += 1
+    return numbers
 
 
-def _snapshot(model: nn.Module) -> Mapping[str, Any]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def _windows(encoded: Sequence[Encoded]) -> list[np.ndarray]:
-    """The positions of every example's features in the joined tables."""
-    windows: list[np.ndarray] = []
-    offset = 0
-    for rows in encoded:
-        owners = rows.features["example"].to_numpy()
-        order = np.argsort(owners, kind="stable")
-        counts = np.bincount(owners, minlength=rows.examples.num_rows)
-        windows += np.split(offset + order, np.cumsum(counts)[:-1])
-        offset += rows.features.num_rows
-    return windows
+def _masks(work: Pass, own: Sequence[Any]) -> Masks:
+    assert work.layout is not None
+    chosen = [own[place] for place in work.sequences]
+    lengths = work.batch.inputs["attention_mask"].sum(1).tolist()
+    return Masks(chosen, lengths, work.layout.rows.tolist())

@@ -19,7 +19,11 @@ from transformers.utils import logging as transformers_logging
 from xstilts import kinds
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
+from xstilts.plan.stage import Train
 from xstilts.tasks import Task
+from xstilts.training.dropout import Masks, install
+from xstilts.training.packing import ATTENTION, can_pack, unpack
+from xstilts.training.passes import Pass
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -31,27 +35,43 @@ HEADS_FILE = "heads.safetensors"
 
 
 class Model(nn.Module):
-    """An encoder and the heads of a stage's tasks, by task name."""
+    """An encoder and the heads of a stage's tasks, by task name.
+
+    An encoder of a known family computes attention packed, any other as its class does.
+    """
 
     def __init__(self, encoder: nn.Module, heads: Mapping[str, nn.Module]):
         super().__init__()
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
+        self.masks: Masks | None = None
+        if can_pack(encoder):
+            encoder.set_attn_implementation(ATTENTION)  # type: ignore[operator]
+        install(self, lambda: self.masks)
 
-    def hidden(self, inputs: Mapping[str, Tensor], layer: int | None = None) -> Tensor:
+    def hidden(self, work: Pass, layer: int | None = None) -> Tensor:
         """Hidden states: (sequences, length, hidden size).
 
         `layer` counts from 0, the embeddings; None is the last.
         """
         if layer is None:
-            last: Tensor = self.encoder(**inputs).last_hidden_state
-            return last
-        return self.states(inputs)[layer]
+            return self._padded(self._encode(work).last_hidden_state, work)
+        return self._padded(
+            self._encode(work, output_hidden_states=True).hidden_states[layer], work
+        )
 
-    def states(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    def states(self, work: Pass) -> tuple[Tensor, ...]:
         """All hidden states, the embeddings first: (sequences, length, hidden size) each."""
-        states: tuple[Tensor, ...] = self.encoder(**inputs, output_hidden_states=True).hidden_states
-        return states
+        states = self._encode(work, output_hidden_states=True).hidden_states
+        return tuple(self._padded(state, work) for state in states)
+
+    def _encode(self, work: Pass, **options: bool) -> Any:
+        if work.layout is None:
+            return self.encoder(**work.inputs, **options)
+        return self.encoder(**work.inputs, **options, blocks=work.layout.blocks, masks=self.masks)
+
+    def _padded(self, hidden: Tensor, work: Pass) -> Tensor:
+        return hidden if work.layout is None else unpack(hidden, work.layout)
 
 
 class LmHead(nn.Module):
@@ -87,17 +107,13 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_encoder(folder: Path, attention: str) -> nn.Module:
+def load_encoder(folder: Path) -> nn.Module:
     """The encoder of a folder in float32, without pooler where its class allows.
 
     Raises:
         StageError: the folder's files cannot be loaded.
     """
-    options = {
-        "dtype": torch.float32,
-        "attn_implementation": attention,
-        "output_loading_info": True,
-    }
+    options = {"dtype": torch.float32, "output_loading_info": True}
     try:
         try:
             encoder, info = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
@@ -112,7 +128,7 @@ def load_encoder(folder: Path, attention: str) -> nn.Module:
     return module
 
 
-def load_encoder_with_lm_head(folder: Path, attention: str) -> tuple[nn.Module, LmHead]:
+def load_encoder_with_lm_head(folder: Path) -> tuple[nn.Module, LmHead]:
     """The encoder and its pretrained LM head, tied to the embeddings as the checkpoint has it.
 
     Raises:
@@ -120,7 +136,7 @@ def load_encoder_with_lm_head(folder: Path, attention: str) -> tuple[nn.Module, 
     """
     try:
         full, info = AutoModelForMaskedLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+            folder, dtype=torch.float32, output_loading_info=True
         )
     except LOADING_ERRORS as error:
         raise StageError(f"{folder}: its LM head cannot be loaded: {error}") from error
@@ -141,6 +157,26 @@ def load_encoder_with_lm_head(folder: Path, attention: str) -> tuple[nn.Module, 
     if not torch.allclose(expected, got, atol=1e-4):
         raise StageError(f"{folder}: the LM head of {type(full).__name__} has an unknown form")
     return encoder, head
+
+
+def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
+    """The parent's encoder with new heads; an MLM part brings the pretrained LM head.
+
+    Raises:
+        StageError: the folder's files cannot be loaded.
+    """
+    tasks = {part.train.task: part.train.entry for part in stage.parts}
+    mlm = [name for name, task in tasks.items() if task.kind == "mlm"]
+    others = {name: task for name, task in tasks.items() if task.kind != "mlm"}
+    lm_heads = {}
+    if mlm:
+        backbone, head = load_encoder_with_lm_head(folder)
+        lm_heads = dict.fromkeys(mlm, head)
+    else:
+        backbone = load_encoder(folder)
+    hidden_size, dropout, std = settings(backbone)
+    heads = build_heads(others, hidden_size, dropout, std, stage.seed, stage.phase)
+    return Model(backbone, {**heads, **lm_heads}).to(device)
 
 
 def build_heads(

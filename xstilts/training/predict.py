@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from xstilts import kinds
-from xstilts.data.batches import by_length
-from xstilts.kinds.kind import Batch, Encoded, Vocabulary
+from xstilts.data.batches import by_length, columns_of
+from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.tasks import Task
 from xstilts.training.model import Model
+from xstilts.training.passes import Divider, Pass
+from xstilts.training.ranks import ALONE, Ranks
 
 MAX_TOKENS = {"cpu": 1024, "cuda": 16384}
 """Padded tokens of an evaluation batch; changes the speed, not the numbers. A CPU computes small
@@ -36,63 +41,79 @@ def predict(
     precision: str = "fp32",
     layer: int | None = None,
     rows: Sequence[int] | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[list[Any], Encoded]:
     """Predictions for every example, and the rows that they belong to.
 
-    `rows` takes only some of the examples. The model is left in evaluation mode.
+    `rows` takes only some of the examples; `ranks` divide the work, and all get all predictions.
+    The model is left in evaluation mode.
     """
     if rows is not None:
         encoded = select(encoded, rows)
     kind = kinds.get(task.kind)
     head = dict(model.heads.items()).get(task.head)
     outputs = _outputs(
-        lambda batch: kind.outputs(head, model.hidden(batch.inputs, layer), batch),
-        *(model, encoded, task, vocabulary, precision),
+        lambda work: kind.outputs(head, model.hidden(work, layer), work.batch),
+        *(model, encoded, task, vocabulary, precision, ranks),
     )
     return kind.decode(outputs, encoded, task), encoded
 
 
 def predict_layers(
-    model: Model, encoded: Encoded, task: Task, vocabulary: Vocabulary, *, precision: str = "fp32"
+    model: Model,
+    encoded: Encoded,
+    task: Task,
+    vocabulary: Vocabulary,
+    *,
+    precision: str = "fp32",
+    ranks: Ranks = ALONE,
 ) -> list[Any]:
     """Outputs of every hidden state for every feature, of a kind that is `Layered`."""
     kind = kinds.get(task.kind)
     assert isinstance(kind, kinds.Layered)
     return _outputs(
-        lambda batch: kind.layer_outputs(model.states(batch.inputs), batch),
-        *(model, encoded, task, vocabulary, precision),
+        lambda work: kind.layer_outputs(model.states(work), work.batch),
+        *(model, encoded, task, vocabulary, precision, ranks),
     )
 
 
 def _outputs(
-    compute: Callable[[Batch], list[Any]],
+    compute: Callable[[Pass], list[Any]],
     model: Model,
     encoded: Encoded,
     task: Task,
     vocabulary: Vocabulary,
     precision: str,
+    ranks: Ranks,
 ) -> list[Any]:
     """What `compute` gives for every feature, in their order; batches are sorted by length."""
     device = next(model.parameters()).device
     fixed = np.random.default_rng(0)
-    features = encoded.features
+    features = encoded.features.combine_chunks()
     outputs: list[Any] = [None] * features.num_rows
+    divider = Divider.of(model.encoder, device)
     model.eval()
+    own: list[tuple[list[int], list[Any]]] = []
     with torch.inference_mode(), autocast(device, precision):
-        for positions in by_length(feature_lengths(encoded), MAX_TOKENS[device.type]):
-            columns = features.take(positions).to_pydict()
-            batch = kinds.get(task.kind).collate(columns, vocabulary, fixed).to(device)
-            for position, output in zip(positions, compute(batch), strict=True):
+        every = by_length(feature_lengths(encoded), MAX_TOKENS[device.type])
+        for positions in islice(every, ranks.rank, None, ranks.world):
+            columns = columns_of(features.take(positions))
+            batch = kinds.get(task.kind).collate(columns, vocabulary, fixed)
+            own.append((positions, compute(divider.whole(batch).to(device))))
+    for computed in ranks.gather(own):
+        for positions, found in computed:
+            for position, output in zip(positions, found, strict=True):
                 outputs[position] = output
     return outputs
 
 
 def feature_lengths(encoded: Encoded) -> list[int]:
     """Tokens of every feature; of a group of sequences the sum."""
-    return [
-        sum(map(len, ids)) if ids and isinstance(ids[0], list) else len(ids)
-        for ids in encoded.features["input_ids"].to_pylist()
-    ]
+    column = encoded.features["input_ids"].combine_chunks()
+    if pa.types.is_list(column.type.value_type):
+        ends, inner = column.offsets.to_numpy(), column.values.offsets.to_numpy()
+        return list(np.diff(inner[ends]).tolist())
+    return list(pc.list_value_length(column).to_pylist())
 
 
 def select(encoded: Encoded, rows: Sequence[int]) -> Encoded:

@@ -1,0 +1,120 @@
+"""Packed encoders compute what transformers computes on padded rows; other families run padded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from xstilts.training.model import Model
+from xstilts.training.packing import can_pack, pack
+from xstilts.training.passes import one_pass
+
+SIZES = {
+    "vocab_size": 120,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 80,
+    "pad_token_id": 1,
+}
+PACKED = ("XLMRoberta", "XLMRobertaXL", "Roberta", "Camembert", "Bert", "Electra")
+PADDED = ("ModernBert", "DebertaV2", "EuroBert")
+
+
+def build(family: str) -> Any:
+    """A random encoder of a family, without dropout."""
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**SIZES)
+    return transformers.AutoModel.from_config(config).eval()
+
+
+def inputs_of(lengths: list[int], has_types: bool) -> dict[str, torch.Tensor]:
+    """Padded rows of random ids; a padding token stands inside one text, as masking may put it."""
+    random = torch.Generator().manual_seed(1)
+    ids = torch.full((len(lengths), max(lengths)), 1)
+    types = torch.zeros_like(ids)
+    for row, (own, length) in enumerate(zip(ids, lengths, strict=True)):
+        own[:length] = torch.randint(4, 120, (length,), generator=random)
+        types[row, length // 2 : length] = int(has_types)
+    ids[1, 3] = 1
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    return inputs | {"token_type_ids": types} if has_types else inputs
+
+
+LENGTHS = [5, 70, 9, 31, 9, 66, 2, 30]
+
+
+@pytest.mark.parametrize("family", [*PACKED, *PADDED])
+def test_states_and_gradients_are_transformers_own(family: str) -> None:
+    encoder = build(family)
+    inputs = inputs_of(LENGTHS, has_types=family in ("Bert", "Electra"))
+    real = inputs["attention_mask"].bool()
+    target = torch.randn(32, generator=torch.Generator().manual_seed(2))
+
+    def gradients(hidden: torch.Tensor) -> list[torch.Tensor]:
+        encoder.zero_grad()
+        (hidden[real] @ target).pow(2).mean().backward()
+        return [p.grad.clone() for p in encoder.parameters() if p.grad is not None]
+
+    expected = encoder(**inputs).last_hidden_state
+    expected_gradients = gradients(expected)
+    model = Model(encoder, {}).eval()
+    assert can_pack(encoder) == (family in PACKED)
+    work = one_pass(encoder, inputs)
+    assert work.inputs["input_ids"].numel() == (sum(LENGTHS) if family in PACKED else 8 * 70)
+    hidden = model.hidden(work)
+    assert torch.allclose(hidden[real], expected[real], rtol=1e-5, atol=1e-5)
+    norm = torch.cat([gradient.flatten() for gradient in expected_gradients]).norm()
+    for one, other in zip(gradients(hidden), expected_gradients, strict=True):
+        assert (one - other).norm() <= 1e-5 * norm
+    with torch.inference_mode():  # the fused kernels
+        assert torch.allclose(model.hidden(work)[real], expected[real], rtol=1e-5, atol=1e-5)
+        states = encoder(**inputs, output_hidden_states=True).hidden_states
+        for own, state in zip(model.states(work), states, strict=True):
+            assert torch.allclose(own[real], state[real], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [[7], [4, 4, 4], [1, 80 - 2, 1]])
+def test_rows_of_one_length_and_single_rows(lengths: list[int]) -> None:
+    encoder = build("XLMRoberta")
+    ids = torch.full((len(lengths), max(lengths)), 1)
+    for own, length in zip(ids, lengths, strict=True):
+        own[:length] = torch.arange(5, 5 + length)
+    inputs = {"input_ids": ids, "attention_mask": (ids != 1).long()}
+    real = inputs["attention_mask"].bool()
+    with torch.inference_mode():
+        expected = encoder(**inputs).last_hidden_state
+        hidden = Model(encoder, {}).eval().hidden(one_pass(encoder, inputs))
+    assert torch.allclose(hidden[real], expected[real], atol=1e-5)
+
+
+def test_blocks_hold_every_token_once() -> None:
+    encoder = build("Bert")
+    inputs = inputs_of(LENGTHS * 9, has_types=True)
+    packed, layout = pack(inputs, encoder.config)
+    assert layout.lengths.tolist() == sorted(LENGTHS * 9, reverse=True)
+    assert packed["input_ids"].shape == packed["position_ids"].shape == (1, sum(LENGTHS) * 9)
+    assert len(layout.blocks) > 1
+    assert sum(block.count for block in layout.blocks) == len(LENGTHS) * 9
+    vectors = [block.to_padded[block.to_packed] for block in layout.blocks]
+    assert torch.cat(vectors).tolist() == list(range(sum(LENGTHS) * 9 * 4))
+    padded = sum(len(block.to_padded) for block in layout.blocks)
+    assert padded <= 1.2 * sum(LENGTHS) * 9 * 4
+
+
+def test_bf16_is_near_fp32() -> None:
+    encoder = build("XLMRoberta")
+    inputs = inputs_of(LENGTHS, has_types=False)
+    model = Model(encoder, {}).eval()
+    work = one_pass(encoder, inputs)
+    exact = model.hidden(work)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = model.hidden(work)
+        rough.float().pow(2).mean().backward()
+    assert torch.allclose(rough.float(), exact, atol=0.15) and not rough.float().equal(exact)
+    assert all(p.grad.isfinite().all() for p in encoder.parameters() if p.grad is not None)

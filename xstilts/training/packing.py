@@ -1,0 +1,189 @@
+"""Sequences without padding: their tokens one after the other, attention within each.
+
+An encoder of a known family reads all tokens of a pass as one row, so that its matrix products
+and everything position by position see no padding; only attention is computed in blocks of
+sequences of similar length. It is transformers' own model with another attention function, and
+computes what that model computes on padded rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from xstilts.training.blocks import Block, attend
+from xstilts.training.dropout import Masks
+
+ATTENTION = "packed"
+
+POSITIONS_AFTER_PADDING = ("xlm-roberta", "xlm-roberta-xl", "roberta", "camembert")
+POSITIONS_FROM_ZERO = ("bert", "electra")
+"""Families whose encoders may run packed, by the rule of their positions: RoBERTa's count the
+tokens other than padding, beginning behind the padding's id; BERT's count from 0."""
+
+BLOCK_COST = 600.0
+"""Padded tokens that another block of attention must save; changes the speed, not the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the tokens of padded rows are in a packed row, and the blocks of their attention.
+
+    `rows`: (sequences,), the padded row of each packed sequence, the longest first.
+    `lengths`: tokens of each packed sequence.
+    `to_padded`: (sequences x longest,), the packed token at each padded place; at padding any.
+    `to_packed`: (tokens,), the padded place of each packed token.
+    """
+
+    rows: np.ndarray
+    lengths: np.ndarray
+    to_padded: Tensor
+    to_packed: Tensor
+    blocks: tuple[Block, ...]
+
+    def to(self, device: torch.device) -> Layout:
+        """The layout with its tensors on a device."""
+        return replace(
+            self,
+            to_padded=self.to_padded.to(device, non_blocking=True),
+            to_packed=self.to_packed.to(device, non_blocking=True),
+            blocks=tuple(block.to(device) for block in self.blocks),
+        )
+
+
+def can_pack(encoder: nn.Module) -> bool:
+    """Whether an encoder's family is known to compute the same packed."""
+    config: Any = encoder.config
+    known = (*POSITIONS_AFTER_PADDING, *POSITIONS_FROM_ZERO)
+    return config.model_type in known and not config.is_decoder
+
+
+def pack(inputs: dict[str, Tensor], config: Any) -> tuple[dict[str, Tensor], Layout]:
+    """The inputs of padded rows as one row without padding: (1, tokens) each, with positions.
+
+    Args:
+        inputs: on the host; `attention_mask` is 1 from the left to each row's length.
+        config: the encoder's.
+    """
+    ids, mask = inputs["input_ids"].numpy(), inputs["attention_mask"].numpy()
+    width = ids.shape[1]
+    lengths = mask.sum(1)
+    rows = np.argsort(-lengths, kind="stable")
+    lengths = lengths[rows]
+    owners = np.repeat(np.arange(len(rows)), lengths)
+    within = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    to_packed = rows[owners] * width + within
+    to_padded = np.zeros(ids.size, dtype=np.int64)
+    to_padded[to_packed] = np.arange(len(owners))
+    packed = {
+        name: tensor.flatten()[torch.from_numpy(to_packed)][None]
+        for name, tensor in inputs.items()
+        if name != "attention_mask"
+    }
+    positions = np.broadcast_to(np.arange(width), ids.shape)
+    if config.model_type in POSITIONS_AFTER_PADDING:
+        # A padding token inside a text (masking may draw it) has padding's position, as there.
+        pad_id = config.pad_token_id
+        is_text = ids != pad_id
+        positions = np.cumsum(is_text, axis=1) * is_text + pad_id
+    packed["position_ids"] = torch.from_numpy(positions.ravel()[to_packed])[None]
+    layout = Layout(
+        rows,
+        lengths,
+        torch.from_numpy(to_padded),
+        torch.from_numpy(to_packed),
+        tuple(_blocks(lengths, config.num_attention_heads)),
+    )
+    return packed, layout
+
+
+def unpack(hidden: Tensor, layout: Layout) -> Tensor:
+    """Hidden states as padded rows: (1, tokens, size) to (sequences, longest, size).
+
+    What stands at padding is some other token's state, and its gradient is dropped.
+    """
+    rows = len(layout.rows)
+    padded: Tensor = Regather.apply(hidden[0], layout.to_padded, layout.to_packed)  # type: ignore[no-untyped-call]
+    return padded.view(rows, -1, hidden.shape[-1])
+
+
+class Regather(torch.autograd.Function):
+    """Rows picked by an index, with a gradient that is picked as well.
+
+    The backward of `index_select` adds rows one by one; where every row that counts is picked
+    exactly once, its gradient is another, faster pick.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        """`values[index]`; `inverse[i]` is where row i went."""
+        ctx.save_for_backward(inverse)
+        return values.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient of each row from the one place where it counts."""
+        (inverse,) = ctx.saved_tensors
+        return grads[0].index_select(0, inverse), None, None
+
+
+def partition(lengths: Sequence[int] | np.ndarray, pass_cost: float) -> list[int]:
+    """Where to cut falling lengths so that padded tokens plus passes cost the least: the ends."""
+    sizes = np.asarray(lengths, dtype=np.float64)
+    best = np.zeros(len(sizes) + 1)
+    cut = np.zeros(len(sizes) + 1, dtype=np.int64)
+    for end in range(1, len(sizes) + 1):
+        costs = best[:end] + pass_cost + sizes[:end] * np.arange(end, 0, -1)
+        cut[end] = costs.argmin()
+        best[end] = costs[cut[end]]
+    ends = []
+    end = len(sizes)
+    while end:
+        ends.append(end)
+        end = int(cut[end])
+    return ends[::-1]
+
+
+def _blocks(lengths: np.ndarray, num_heads: int) -> list[Block]:
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    ends = partition(lengths, BLOCK_COST)
+    return [
+        Block.of(first, lengths[first:last], int(starts[first]), num_heads)
+        for first, last in pairwise([0, *ends])
+    ]
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    blocks: tuple[Block, ...] = (),
+    masks: Masks | None = None,
+    **options: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention within the sequences of a packed row; without blocks that of padded rows.
+
+    `query`, `key`, `value`: (1, heads, tokens, head size); gives (1, tokens, heads, head size).
+    """
+    if not blocks:
+        padded: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **options
+        )
+        return padded
+    return attend(query, key, value, blocks, options["scaling"], options["dropout"], masks), None
+
+
+AttentionInterface.register(ATTENTION, packed_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)

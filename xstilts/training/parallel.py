@@ -1,0 +1,177 @@
+"""Train one stage with several processes of one node, each on its own device.
+
+Processes are spawned, train a share of every batch each and add up their gradients; the first
+writes the stage's files. None of them outlives the process that asked for them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import (
+    ProcessExitedException,
+    ProcessRaisedException,
+    start_processes,
+)
+
+from xstilts.errors import Diverged, Preempted, StageError, XstiltsError
+from xstilts.kinds.kind import Vocabulary
+from xstilts.plan.stage import Train
+from xstilts.training.checkpoint import Checkpoints
+from xstilts.training.feed import PartData
+from xstilts.training.loop import Options, Outcome, Progress, train
+from xstilts.training.model import build_model, save
+from xstilts.training.ranks import ALONE, Ranks
+
+OUTCOME = "outcome.pickle"
+POLL_S = 0.2
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training stage and what it is made from. `encoder` is the folder of the parent's encoder,
+    `threads` those of each process."""
+
+    stage: Train
+    encoder: Path
+    data: Sequence[PartData]
+    vocabulary: Vocabulary
+    device: str
+    threads: int
+    options: Options
+
+    def run(
+        self,
+        folder: Path,
+        progress: Progress,
+        checkpoints: Checkpoints | None,
+        ranks: Ranks = ALONE,
+    ) -> Outcome:
+        """Train in this process and, as the first of several or alone, write the stage's files."""
+        name = f"cuda:{ranks.rank}" if self.device == "cuda" else self.device
+        device = torch.device(name)
+        model = build_model(self.stage, self.encoder, device)
+        outcome = train(
+            model,
+            self.stage,
+            self.data,
+            self.vocabulary,
+            progress,
+            options=self.options,
+            checkpoints=checkpoints,
+            ranks=ranks,
+        )
+        if ranks.rank == 0:
+            save(model, folder)
+        return outcome
+
+
+def run_together(
+    job: Job, world: int, folder: Path, progress: Progress, checkpoints: Checkpoints | None
+) -> Outcome:
+    """Train with `world` processes; the files and the outcome are those of one.
+
+    Raises:
+        Diverged, Preempted, StageError: as `train`, in any of them.
+        StageError: a process died; holds its traceback or its signal.
+    """
+    context = mp.get_context("spawn")
+    share, stop = context.Value("d", 0.0), context.Event()
+    with tempfile.TemporaryDirectory(prefix="xstilts-") as scratch:
+        # `must_stop` asks things that only this process knows.
+        asked = replace(checkpoints, must_stop=stop.is_set) if checkpoints is not None else None
+        arguments = (job, world, folder, asked, os.getpid(), scratch, share, stop)
+        started = start_processes(  # type: ignore[no-untyped-call]
+            _rank, arguments, world, join=False, start_method="spawn"
+        )
+        try:
+            while not _joined(started, job.stage.label):
+                progress(share.value)
+                if checkpoints is not None and checkpoints.must_stop():
+                    stop.set()
+        finally:
+            for process in started.processes:
+                if process.is_alive():
+                    process.kill()
+                process.join()
+        outcome = pickle.loads((Path(scratch) / OUTCOME).read_bytes())  # written by our own child
+    if isinstance(outcome, XstiltsError):
+        raise outcome
+    progress(1.0)
+    result: Outcome = outcome
+    return result
+
+
+def _joined(started: Any, label: str) -> bool:
+    """Whether all processes ended well; waits a moment for it."""
+    try:
+        is_done: bool = started.join(timeout=POLL_S)
+    except ProcessRaisedException as error:
+        raise StageError(f"{label}: process {error.error_index} failed:\n{error}") from error
+    except ProcessExitedException as error:
+        how = f"was ended by {error.signal_name}" if error.signal_name else f"ended: {error}"
+        raise StageError(f"{label}: process {error.error_index} {how}") from error
+    return is_done
+
+
+def _rank(
+    rank: int,
+    job: Job,
+    world: int,
+    folder: Path,
+    checkpoints: Checkpoints | None,
+    parent: int,
+    scratch: str,
+    share: Any,
+    stop: Any,
+) -> None:
+    """One of the processes. `stop` is held here so that the event lives as long as they do."""
+    _die_with(parent)
+    # An interrupt from the keyboard reaches the whole group; the parent decides what follows.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(job.threads)
+    # All processes are on this machine, whatever its names resolve to.
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if job.device == "cuda":
+        torch.cuda.set_device(rank)
+    dist.init_process_group(
+        "nccl" if job.device == "cuda" else "gloo",
+        init_method=f"file://{scratch}/rendezvous",
+        rank=rank,
+        world_size=world,
+    )
+
+    def tell(done: float) -> None:
+        share.value = done
+
+    def ignore(done: float) -> None:
+        pass
+
+    result: Outcome | XstiltsError
+    try:
+        progress = tell if rank == 0 else ignore
+        result = job.run(folder, progress, checkpoints, Ranks(rank, world))
+    except (Diverged, Preempted) as error:  # all of them meet these at the same step
+        result = error
+    if rank == 0:
+        (Path(scratch) / OUTCOME).write_bytes(pickle.dumps(result))
+    dist.destroy_process_group()
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)

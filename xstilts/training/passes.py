@@ -1,0 +1,178 @@
+"""Divide a batch into passes through the model: the same gradient with little or no padding.
+
+The optimiser sees the whole batch, drawn at random; how its rows are divided changes the speed and
+the memory, never the result. Encoders of known families run packed, all rows at once where memory
+allows; others in micro-batches of similar lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xstilts.kinds.kind import Batch
+from xstilts.training.packing import Layout, can_pack, pack, partition
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Roughly what a device does: the seconds that a pass costs beside its arithmetic, operations
+    and bytes a second. A wrong guess costs a little speed and changes no result."""
+
+    pass_s: float
+    flops: float
+    bytes_per_s: float
+
+
+SPEEDS = {"cpu": Speed(1e-2, 5e10, 1e10), "cuda": Speed(1e-2, 3e14, 3e12)}
+
+PASS_TOKENS = {"cpu": 4096, "cuda": 32768}
+"""Tokens of a training pass: what fits, until memory says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Some rows of a batch as they go through the model.
+
+    `batch`: the rows, padded to their own longest. `sequences`: (sequences,), where each stands in
+    the whole batch. `inputs`: what the encoder reads; with a `layout` they are packed.
+    """
+
+    batch: Batch
+    sequences: np.ndarray
+    inputs: dict[str, Tensor]
+    layout: Layout | None
+
+    def to(self, device: torch.device) -> Pass:
+        """The pass with its tensors on a device."""
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        layout = None if self.layout is None else self.layout.to(device)
+        return replace(self, batch=self.batch.to(device), inputs=moved, layout=layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Divider:
+    """How the batches of one model on one device are divided.
+
+    `config`: the encoder's, if it runs packed. `pass_cost`: padded tokens that another micro-batch
+    must save. `max_tokens`: tokens of a pass, padding counted.
+    """
+
+    config: Any | None
+    pass_cost: float
+    max_tokens: int
+
+    @classmethod
+    def of(cls, encoder: nn.Module, device: torch.device) -> Divider:
+        """How an encoder's batches are divided on a device."""
+        config = encoder.config if can_pack(encoder) else None
+        return cls(config, pass_tokens(encoder, device), PASS_TOKENS[device.type])
+
+    def whole(self, batch: Batch) -> Pass:
+        """A batch in one pass."""
+        count = len(batch.inputs["input_ids"])
+        if self.config is None:
+            return Pass(batch, np.arange(count), batch.inputs, None)
+        inputs, layout = pack(batch.inputs, self.config)
+        return Pass(batch, np.arange(count), inputs, layout)
+
+    def divide(self, batch: Batch, share: tuple[int, int] = (0, 1)) -> list[Pass]:
+        """The passes of a batch, those with the longest sequences first.
+
+        Args:
+            share: this process's number and how many divide the batch among them.
+
+        A pass holds at least one row, whatever its length.
+        """
+        lengths = batch.inputs["attention_mask"].sum(1).numpy()
+        num_rows = len(next(iter(batch.targets.values())))
+        # Multiple choice has several sequences a row, which stay together.
+        width = len(lengths) // num_rows
+        groups = lengths.reshape(num_rows, width)
+        longest = groups.max(1)
+        order = np.argsort(-longest, kind="stable")
+        rank, world = share
+        order = order[np.flatnonzero(_dealt(num_rows, world) == rank)]
+        if self.config is None:
+            ends = partition(width * longest[order], self.pass_cost)
+            ends = _bounded(width * longest[order], ends, self.max_tokens)
+        else:
+            ends = _filled(groups.sum(1)[order], self.max_tokens)
+        passes = []
+        for start, end in pairwise([0, *ends]):
+            rows = order[start:end]
+            if len(rows) == num_rows:
+                passes.append(self.whole(batch))
+                continue
+            part, sequences = _rows_of(batch, rows, width, int(longest[rows[0]]))
+            passes.append(replace(self.whole(part), sequences=sequences))
+        return passes
+
+
+def one_pass(encoder: nn.Module, inputs: dict[str, Tensor]) -> Pass:
+    """Padded inputs that belong to no step, in one pass; `inputs` are on the host."""
+    device = next(encoder.parameters()).device
+    return Divider.of(encoder, device).whole(Batch(inputs, {})).to(device)
+
+
+def pass_tokens(encoder: nn.Module, device: torch.device) -> float:
+    """The tokens whose arithmetic takes as long as the overhead of one pass.
+
+    A token costs about six operations a weight, forward and backward. Every pass also fills and
+    adds up a dense gradient of the embeddings, which are looked up.
+    """
+    speed = SPEEDS[device.type]
+    embeddings = encoder.get_input_embeddings()  # type: ignore[operator]
+    looked_up = sum(int(parameter.numel()) for parameter in embeddings.parameters())
+    weights = sum(int(parameter.numel()) for parameter in encoder.parameters()) - looked_up
+    overhead_s = speed.pass_s + 3 * 4 * looked_up / speed.bytes_per_s
+    return overhead_s * speed.flops / (6.0 * max(weights, 1))
+
+
+def _rows_of(batch: Batch, rows: np.ndarray, width: int, longest: int) -> tuple[Batch, np.ndarray]:
+    """Some rows of a batch, cut to their longest sequence, and their sequences' places."""
+    sequences = (rows[:, None] * width + np.arange(width)).ravel()
+    chosen, places = torch.from_numpy(rows), torch.from_numpy(sequences)
+    inputs = {name: tensor[places, :longest] for name, tensor in batch.inputs.items()}
+    targets = {
+        name: tensor[chosen, :longest] if name in batch.by_token else tensor[chosen]
+        for name, tensor in batch.targets.items()
+    }
+    return Batch(inputs, targets, batch.by_token), sequences
+
+
+def _dealt(count: int, world: int) -> np.ndarray:
+    """Which process gets each of rows sorted by length: there and back, so that all get alike."""
+    turns = np.arange(count) // world
+    places = np.arange(count) % world
+    return np.where(turns % 2 == 0, places, world - 1 - places)
+
+
+def _filled(tokens: np.ndarray, max_tokens: int) -> list[int]:
+    """The ends of passes of at most `max_tokens`, as even as their number allows."""
+    if not len(tokens):
+        return []
+    total = int(tokens.sum())
+    target = total / -(-total // max_tokens)
+    ends, used = [], 0
+    for i, count in enumerate(tokens.tolist()):
+        if used and (used + count > max_tokens or used >= target):
+            ends.append(i)
+            used = 0
+        used += count
+    return [*ends, len(tokens)]
+
+
+def _bounded(lengths: Sequence[int] | np.ndarray, ends: list[int], max_tokens: int) -> list[int]:
+    """Cuts between which no pass has more than `max_tokens` padded."""
+    bounded = []
+    for start, end in pairwise([0, *ends]):
+        step = max(1, max_tokens // int(lengths[start]))
+        bounded += [*range(start + step, end, step), end]
+    return bounded

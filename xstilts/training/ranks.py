@@ -1,0 +1,63 @@
+"""The processes that train one stage together: each computes a share of every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+BUCKET_BYTES = 2**26
+"""Gradients are added up in pieces of about this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process's number and how many there are; alone, nothing is sent."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """The share of a batch that this process computes."""
+        return self.rank, self.world
+
+    def add_up(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes; all call it with tensors alike."""
+        if self.world == 1:
+            return
+        bucket: list[Tensor] = []
+        size = 0
+        for tensor in tensors:
+            bucket.append(tensor)
+            size += tensor.numel() * tensor.element_size()
+            if size >= BUCKET_BYTES:
+                _add_up(bucket)
+                bucket, size = [], 0
+        if bucket:
+            _add_up(bucket)
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every process, in their order."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
+
+ALONE = Ranks()
+
+
+def _add_up(tensors: Sequence[Tensor]) -> None:
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    start = 0
+    for tensor in tensors:
+        end = start + tensor.numel()
+        tensor.copy_(flat[start:end].view_as(tensor))
+        start = end
