@@ -23,7 +23,8 @@ LAYERS = (
     {"data", "kinds", "training"},
     {"run", "tracking", "mini"},
     {"search", "report"},
-    {"cli", "bench"},
+    {"bench"},
+    {"cli"},
 )
 LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 

@@ -51,12 +51,27 @@ def predict(
     if rows is not None:
         encoded = select(encoded, rows)
     kind = kinds.get(task.kind)
+    found = outputs(model, encoded, task, vocabulary, precision, layer=layer, ranks=ranks)
+    return kind.decode(found, encoded, task), encoded
+
+
+def outputs(
+    model: Model,
+    encoded: Encoded,
+    task: Task,
+    vocabulary: Vocabulary,
+    precision: str,
+    *,
+    layer: int | None = None,
+    ranks: Ranks = ALONE,
+) -> list[Any]:
+    """What the kind decodes, for every feature in its order."""
+    kind = kinds.get(task.kind)
     head = dict(model.heads.items()).get(task.head)
-    outputs = _outputs(
+    return _outputs(
         lambda work: kind.outputs(head, model.hidden(work, layer), work.batch),
         *(model, encoded, task, vocabulary, precision, ranks),
     )
-    return kind.decode(outputs, encoded, task), encoded
 
 
 def predict_layers(

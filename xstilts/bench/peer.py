@@ -1,0 +1,113 @@
+"""The same work by transformers' Trainer: dynamic padding, same optimiser, same dropout."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from xstilts import kinds
+from xstilts.bench.workloads import vocabulary_of
+from xstilts.data.batches import columns_of
+from xstilts.errors import ConfigError, Problem
+from xstilts.kinds.kind import Batch, Encoded
+from xstilts.plan.stage import Train
+from xstilts.training.model import build_heads, settings
+
+
+class Peer(nn.Module):
+    """transformers' own encoder and the kind's head; a loss, as Trainer wants it."""
+
+    def __init__(self, encoder: nn.Module, stage: Train):
+        super().__init__()
+        task = stage.parts[0].train.entry
+        heads = build_heads({task.name: task}, *settings(encoder), stage.seed, stage.phase)
+        self.encoder = encoder
+        self.head = heads[task.name]
+        self.kind = kinds.get(task.kind)
+
+    def forward(self, labels: dict[str, Tensor], **inputs: Tensor) -> dict[str, Tensor]:
+        """The mean loss of a padded batch."""
+        hidden = self.encoder(**inputs).last_hidden_state
+        return {"loss": self.kind.loss(self.head, hidden, Batch(inputs, labels))}
+
+
+class _Order(Dataset[int]):
+    """The positions of the rows in the order of the stage's draws."""
+
+    def __init__(self, order: Sequence[int]):
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, place: int) -> int:
+        return self._order[place]
+
+
+def train_with_trainer(
+    encoder: nn.Module, stage: Train, rows: Encoded, order: Sequence[int], device: str
+) -> tuple[Peer, float]:
+    """The trained peer and the seconds of its steps.
+
+    Raises:
+        ConfigError: accelerate, which Trainer needs, is not installed.
+    """
+    try:
+        import accelerate  # noqa: F401
+        from transformers import PrinterCallback, Trainer, TrainingArguments
+    except ImportError as error:
+        rule = "needs the package accelerate: pip install 'xstilts[bench]'"
+        raise ConfigError([Problem("--peer", rule)]) from error
+    peer = Peer(encoder, stage)
+    vocabulary = vocabulary_of(encoder.config)
+    random = np.random.default_rng(0)
+
+    def collate(places: list[int]) -> dict[str, Any]:
+        batch = peer.kind.collate(columns_of(rows.features.take(places)), vocabulary, random)
+        return {**batch.inputs, "labels": batch.targets}
+
+    class InOrder(Trainer):  # type: ignore[misc]
+        """Trainer shuffles by itself; the draws of the stage are the same for both."""
+
+        def _get_train_sampler(self, *_: Any) -> Any:
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    recipe = stage.recipe
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=recipe.batch_size,
+            num_train_epochs=1,
+            learning_rate=recipe.learning_rate,
+            warmup_steps=0,
+            weight_decay=recipe.weight_decay,
+            adam_epsilon=recipe.adam_epsilon,
+            max_grad_norm=recipe.clip_norm,
+            lr_scheduler_type="linear",
+            optim="adamw_torch_fused",
+            bf16=stage.precision == "bf16",
+            use_cpu=device == "cpu",
+            seed=0,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_num_workers=0,
+        )
+        trainer = InOrder(
+            model=peer, args=arguments, data_collator=collate, train_dataset=_Order(order)
+        )
+        trainer.remove_callback(PrinterCallback)
+        begun = time.perf_counter()
+        trainer.train()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return peer, time.perf_counter() - begun

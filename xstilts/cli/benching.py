@@ -1,0 +1,100 @@
+"""`xstilts bench`: what this machine trains and evaluates a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from xstilts.cli.app import Json, command, err, out, print_json
+from xstilts.errors import ConfigError, Problem
+from xstilts.files import write_json
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@command("xstilts bench --model xlmr-base --peer --out bench.json")
+def bench(
+    model: Annotated[
+        str, typer.Option(help="xlmr-mini, xlmr-base, xlmr-large, or a folder with config.json.")
+    ] = "xlmr-mini",
+    work: Annotated[str, typer.Option(help="mnli, udpos, squad, or several with commas.")] = "mnli",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, or both with a comma.")] = "fp32",
+    batch: Annotated[int, typer.Option(min=1, help="Examples of an optimiser step.")] = 32,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of a turn.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns; figures are medians.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of this process.")] = 1,
+    peer: Annotated[
+        bool, typer.Option("--peer", help="Time transformers' Trainer in turn with ours.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the rows.")] = 0,
+    to: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure training and evaluation throughput on this machine, with random weights."""
+    from xstilts.bench.measure import measure
+    from xstilts.bench.workloads import WORKLOADS
+
+    found = measure(
+        model,
+        works=_chosen("--work", work, tuple(WORKLOADS)),
+        precisions=_chosen("--precision", precision, PRECISIONS),
+        batch_size=batch,
+        steps=steps,
+        rounds=rounds,
+        threads=threads,
+        with_peer=peer,
+        seed=seed,
+        tell=lambda line: err.print(line, markup=False, highlight=False),
+    )
+    if to is not None:
+        write_json(to, found)
+    if as_json:
+        print_json(found)
+    else:
+        out.print(_train_table(found, peer))
+        out.print(_evaluation_table(found))
+
+
+def _chosen(option: str, text: str, known: tuple[str, ...]) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        rule = f"is one or several of {', '.join(known)}"
+        raise ConfigError([Problem(option, rule, f'"{name}"') for name in unknown])
+    return names
+
+
+def _train_table(found: dict[str, Any], with_peer: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="training", title_justify="left")
+    names = ["work", "dtype", "examples/s", "tokens/s", "of peak", "padded", "loader"]
+    names += ["x Trainer", "x tuned"] if with_peer else []
+    for name in names:
+        table.add_column(name, justify="left" if name in ("work", "dtype") else "right")
+    for row in found["train"]:
+        cells = [
+            row["work"],
+            row["dtype"],
+            f"{row['examples_per_s']:,.1f}",
+            f"{row['tokens_per_s']:,.0f}",
+            f"{row['share_of_peak']:.0%}",
+            f"{row['padded_share']:.1%}",
+            f"{row['loader_share']:.1%}",
+        ]
+        if with_peer:
+            cells += [f"{row['ratio']:.2f}", f"{row['ratio_tuned']:.2f}"]
+        table.add_row(*cells)
+    return table
+
+
+def _evaluation_table(found: dict[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="evaluation", title_justify="left")
+    for name in ("work", "dtype", "examples/s", "tokens/s"):
+        table.add_column(name, justify="left" if name in ("work", "dtype") else "right")
+    for row in found["evaluate"]:
+        rates = f"{row['examples_per_s']:,.1f}", f"{row['tokens_per_s']:,.0f}"
+        table.add_row(row["work"], row["dtype"], *rates)
+    return table
