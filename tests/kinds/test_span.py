@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from xstilts import kinds
+from xstilts.kinds import span
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.kinds.span import MAX_ANSWER_TOKENS, MAX_QUERY_TOKENS
 from xstilts.tasks import Source, Task
 
 SPAN = kinds.get("span")
 TASK = Task("toy", "span", Source("toy/toy"), ("en",), {}, ("exact_match", "f1"))
+ABSTAINING = Task(
+    "toy", "span", Source("toy/toy"), ("en",), {}, ("exact_match", "f1"), can_abstain=True
+)
 
 FILLER = {
     "en": "The train to the city leaves at noon . ",
@@ -174,3 +179,95 @@ def test_padding_never_wins(tiny_tokenizer: Any) -> None:
     lengths = [len(ids) for ids in columns["input_ids"]]
     with torch.no_grad():
         assert [len(scores) for scores in SPAN.outputs(head, hidden, batch)] == lengths
+
+
+def best_span(scores: np.ndarray, allowed: list[bool]) -> tuple[float, int, int]:
+    """The rules one span after the other: narrow ones first, and only a better one is taken."""
+    best = (-np.inf, 0, 0)
+    for width in range(MAX_ANSWER_TOKENS):
+        for first in range(len(scores) - width):
+            last = first + width
+            if allowed[first] and allowed[last]:
+                value = float(scores[first, 0] + scores[last, 1])
+                if value > best[0]:
+                    best = (value, first, last)
+    return best
+
+
+def answers(outputs: list[np.ndarray], encoded: Encoded) -> list[list[Any]]:
+    """Text and margin of no answer for every example, one window after the other."""
+    contexts = encoded.examples["context"].to_pylist()
+    found = [["", -np.inf, np.inf] for _ in contexts]
+    for scores, feature in zip(outputs, encoded.features.to_pylist(), strict=True):
+        begins, ends, answer = feature["begins"], feature["ends"], found[feature["example"]]
+        value, first, last = best_span(scores, [begin >= 0 for begin in begins])
+        if value > answer[1]:
+            answer[:2] = contexts[feature["example"]][begins[first] : ends[last]].strip(), value
+        answer[2] = min(answer[2], float(scores[0, 0] + scores[0, 1]))
+    return [[text, null - value] for text, value, null in found]
+
+
+def windows_of(random: np.random.Generator, lengths: list[int], share: float) -> Encoded:
+    """Windows in any order over the contexts of three examples; the tokens are letters of which
+    some lie outside the basic plane, and `share` of them may be answered with."""
+    contexts = ["".join(random.choice(list("a é𝒳🙂"), 90)) for _ in range(3)]
+    begins, ends = [], []
+    for length in lengths:
+        tokens = random.integers(0, 90 - length) + np.arange(length)
+        inside = random.random(length) < share
+        inside[random.integers(length)] = True
+        begins.append(np.where(inside, tokens, -1))
+        ends.append(np.where(inside, tokens + 1, -1))
+    rows = random.integers(0, 3, len(lengths))
+    features = pa.table({"example": rows, "begins": begins, "ends": ends})
+    # As a selection of rows leaves them: in pieces that do not begin where their values do.
+    half = len(lengths) // 2
+    features = pa.concat_tables([features[:half], features[half:]])
+    return Encoded(features, pa.table({"context": contexts}))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["one token", "holes", "all"])
+@pytest.mark.parametrize("levels", [2, 5, None], ids=["many ties", "ties", "no ties"])
+@pytest.mark.parametrize("longest", [4, 29, 30, 31, 80])
+def test_the_answers_are_those_of_the_rules_one_span_after_the_other(
+    share: float, levels: int | None, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng([int(2 * share), levels or 0, longest])
+    monkeypatch.setattr(span, "BLOCK_WINDOWS", 5)
+    for _ in range(5):
+        lengths = random.integers(1, longest + 1, 12).tolist()
+        encoded = windows_of(random, lengths, share)
+        outputs = [random.normal(size=(length, 2)).astype(np.float32) for length in lengths]
+        if levels:
+            outputs = [np.floor(levels * scores % levels) for scores in outputs]
+        expected = answers(outputs, encoded)
+        assert SPAN.decode(outputs, encoded, ABSTAINING) == expected
+        assert SPAN.decode(outputs, encoded, TASK) == [text for text, _ in expected]
+        begins = encoded.features["begins"].to_pylist()
+        spans = span._best_spans(outputs, np.concatenate(begins) >= 0)
+        seen = np.cumsum([0, *lengths])
+        for scores, own, before, (value, first, last, _) in zip(
+            outputs, begins, seen, spans, strict=False
+        ):
+            place = best_span(scores, [begin >= 0 for begin in own])
+            assert (value, first - before, last - before) == place
+
+
+def test_rounding_may_make_spans_equal() -> None:
+    """1 and 1 + 2**-23 added to 2**10 are the same in float32: the narrower span counts."""
+    scores = np.full((6, 2), -(2.0**10), np.float32)
+    scores[1, 0], scores[2, 1], scores[4, 1] = 2**10, 1, 1 + 2**-23
+    ((value, *place, _),) = span._best_spans([scores], np.ones(6, bool))
+    assert (value, *place) == best_span(scores, [True] * 6) == (2**10 + 1, 1, 2)
+
+
+def test_scores_that_are_no_numbers_give_no_answer() -> None:
+    encoded = windows_of(np.random.default_rng(0), [9] * 6, 1.0)
+    outputs = [np.full((9, 2), np.nan, np.float32)] * 6
+    assert SPAN.decode(outputs, encoded, TASK) == [""] * 3
+
+
+def test_an_example_without_windows_has_no_answer() -> None:
+    encoded = windows_of(np.random.default_rng(0), [9], 1.0)
+    nothing = Encoded(encoded.features[:0], encoded.examples)
+    assert SPAN.decode([], nothing, TASK) == [""] * 3

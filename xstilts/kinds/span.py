@@ -6,11 +6,12 @@ Decoding never answers null, whatever an encoder learnt before, except where the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,6 +34,9 @@ STRIDE = 128
 MAX_QUERY_TOKENS = 64
 MAX_ANSWER_TOKENS = 30
 """XTREME's values (its run_squad scripts); the stride shrinks with short windows."""
+
+BLOCK_WINDOWS = 256
+"""Windows searched at once: enough to make calls rare, few enough to stay in the cache."""
 
 
 class Span:
@@ -106,19 +110,26 @@ class Span:
         """The best span over all windows of every example, as text; beside it, in a task that can
         abstain, how much better no answer looks: the first token in the window where it is worst.
         """
-        columns = encoded.features.select(["example", "begins", "ends"]).to_pydict()
+        features = encoded.features
+        begins, ends = (pc.list_flatten(features[name]).to_numpy() for name in ("begins", "ends"))
         contexts = encoded.examples["context"].to_pylist()
-        best = [(-np.inf, "")] * len(contexts)
+        best = [(-np.inf, 0, 0)] * len(contexts)
         none = [np.inf] * len(contexts)
-        for scores, row, begins, ends in zip(outputs, *columns.values(), strict=True):
-            value, first, last = _best_span(scores, np.asarray(begins) >= 0)
+        spans = _best_spans(outputs, begins >= 0)
+        for row, (value, first, last, null) in zip(
+            features["example"].to_pylist(), spans, strict=True
+        ):
             if value > best[row][0]:
-                best[row] = (value, contexts[row][begins[first] : ends[last]].strip())
-            none[row] = min(none[row], float(scores[0].sum()))
+                best[row] = (value, first, last)
+            none[row] = min(none[row], null)
+        texts = [
+            context[begins[first] : ends[last]].strip() if value > -np.inf else ""
+            for context, (value, first, last) in zip(contexts, best, strict=True)
+        ]
         if task.can_abstain:
-            pairs = zip(best, none, strict=True)
-            return [[text, null - float(value)] for (value, text), null in pairs]
-        return [text for _, text in best]
+            found = zip(texts, best, none, strict=True)
+            return [[text, null - value] for text, (value, _, _), null in found]
+        return texts
 
     def score(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
@@ -160,14 +171,73 @@ def _scores(head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
     return scores.masked_fill(padded, float("-inf"))
 
 
-def _best_span(scores: np.ndarray, allowed: np.ndarray) -> tuple[float, int, int]:
-    """The best allowed span of at most `MAX_ANSWER_TOKENS` tokens: value, first, last."""
-    start = np.where(allowed, scores[:, 0], -np.inf)
-    end = np.where(allowed, scores[:, 1], -np.inf)
-    best = (-np.inf, 0, 0)
-    for width in range(min(MAX_ANSWER_TOKENS, len(start))):
-        sums = start[: len(start) - width] + end[width:]
-        first = int(sums.argmax())
-        if sums[first] > best[0]:
-            best = (float(sums[first]), first, first + width)
-    return best
+def _best_spans(
+    outputs: Sequence[np.ndarray], allowed: np.ndarray
+) -> Iterator[tuple[float, int, int, float]]:
+    """For each window the value of its best allowed span, its first and last token, and the value
+    of the first token, which stands for no answer.
+
+    Args:
+        outputs: (length, 2) start and end scores of each window.
+        allowed: (tokens,), bool. Tokens are those of all windows, one window after the other;
+            spans are given by the same count.
+    """
+    seen = 0
+    for window in range(0, len(outputs), BLOCK_WINDOWS):
+        block = outputs[window : window + BLOCK_WINDOWS]
+        lengths = np.array([len(scores) for scores in block])
+        scores = np.concatenate(block)
+        stop = seen + len(scores)
+        values, firsts, lasts = _search(scores, allowed[seen:stop], lengths)
+        nulls = scores[np.cumsum(lengths) - lengths].sum(1)
+        found = (values, firsts + seen, lasts + seen, nulls)
+        yield from zip(*(column.tolist() for column in found), strict=True)
+        seen = stop
+
+
+def _search(
+    scores: np.ndarray, allowed: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The best allowed span of at most `MAX_ANSWER_TOKENS` tokens in every window: value, first
+    and last token. Of equal spans the narrowest counts, of these the first.
+
+    Args:
+        scores: (tokens, 2), the windows one after the other.
+        allowed: (tokens,), bool. A window without an allowed span has the value minus infinity.
+        lengths: (windows,), tokens of each window.
+    """
+    # A gap as long as a span can reach keeps spans from crossing into the next window.
+    gap = MAX_ANSWER_TOKENS - 1
+    owners = np.repeat(np.arange(len(lengths)), lengths + gap)
+    offsets = np.cumsum(lengths + gap) - (lengths + gap)
+    tokens = np.flatnonzero(allowed)
+    places = tokens + gap * np.repeat(np.arange(len(lengths)), lengths)[tokens]
+    start, end = np.full((2, len(owners)), -np.inf, scores.dtype)
+    start[places], end[places] = scores[tokens].T
+
+    # Rounding keeps order: the largest sum of a start is the one with its largest end.
+    furthest = _sliding_max(end, MAX_ANSWER_TOKENS)
+    sums = start[: len(furthest)] + furthest
+    values = np.maximum.reduceat(sums, offsets)
+
+    # Few starts reach their window's value; only of these the width is looked for.
+    hits = np.flatnonzero((sums == values[owners[: len(sums)]]) & (sums > -np.inf))
+    windows = owners[hits]
+    reach = start[hits, None] + end[hits[:, None] + np.arange(MAX_ANSWER_TOKENS)]
+    widths = (reach == values[windows, None]).argmax(1)
+    order = np.lexsort((hits, widths, windows))
+    windows, chosen = np.unique(windows[order], return_index=True)
+    firsts, lasts = np.zeros((2, len(lengths)), int)
+    firsts[windows] = hits[order[chosen]] - gap * windows
+    lasts[windows] = firsts[windows] + widths[order[chosen]]
+    return values, firsts, lasts
+
+
+def _sliding_max(values: np.ndarray, width: int) -> np.ndarray:
+    """The maximum of each `width` adjacent values: (values - width + 1,)."""
+    reach = 1
+    while reach < width:
+        step = min(reach, width - reach)
+        values = np.maximum(values[:-step], values[step:])
+        reach += step
+    return values
