@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from xstilts import kinds
-from xstilts.kinds import mining
-from xstilts.kinds.mining import best_threshold, mine, nearest
+from xstilts.kinds import mining, neighbours
+from xstilts.kinds.mining import best_threshold, mine
+from xstilts.kinds.neighbours import nearest
 from xstilts.tasks import Source, Task
 
 MINING: Any = kinds.get("mining")
@@ -62,14 +63,86 @@ def test_translations_among_others_are_found() -> None:
     assert {(a, b) for a, b, _ in mine(sources, targets)} == set(enumerate(best))
 
 
-@pytest.mark.parametrize("block_bytes", [64, 4096])
-def test_blocks_change_nothing(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    queries, index = unit(37, 1), unit(23, 2)
-    whole = nearest(queries, index, 4)
-    monkeypatch.setattr(mining, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(mining, "BLOCK_COLUMNS", 5)
-    parts = nearest(queries, index, 4)
-    assert np.allclose(whole[0], parts[0]) and (whole[1] == parts[1]).all()
+def small_blocks(
+    monkeypatch: pytest.MonkeyPatch, rows: int, columns: int, groups: int, candidates: int
+) -> None:
+    for name, value in (
+        ("BLOCK_ROWS", rows),
+        ("BLOCK_COLUMNS", columns),
+        ("GROUPS", groups),
+        ("CANDIDATES", candidates),
+    ):
+        monkeypatch.setattr(neighbours, name, value)
+
+
+def ranked(queries: np.ndarray, index: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of every query by a full sort; the lowest position first among equals."""
+    products = queries @ index.T
+    order = np.argsort(-products, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(products, order, 1), order
+
+
+@pytest.mark.parametrize("rows", [1, 7, 16, 64])
+@pytest.mark.parametrize("columns", [3, 16, 64])
+@pytest.mark.parametrize("groups", [4, 8, 100])
+def test_blocks_change_nothing(
+    rows: int, columns: int, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch, rows, columns, groups, candidates=11)
+    sources, targets = unit(53, 1), unit(61, 2)
+    for found, expected in zip(
+        nearest(sources, targets, 4),
+        (ranked(sources.numpy(), targets.numpy(), 4), ranked(targets.numpy(), sources.numpy(), 4)),
+        strict=True,
+    ):
+        assert np.allclose(found[0], expected[0], atol=1e-6)
+        assert (found[1] == expected[1]).all()
+        assert (found[0].dtype, found[1].dtype) == (np.float32, np.int64)
+
+
+@pytest.mark.parametrize("candidates", [5, 2**18])
+@pytest.mark.parametrize("levels", [0, 1, 3])
+def test_of_equal_products_the_lowest_position_counts(
+    levels: int, candidates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch, 16, 20, 4, candidates)
+    random = np.random.default_rng(levels)
+    # Small whole numbers: their products are exact, and many are equal, zero among them.
+    sources = random.integers(-levels, levels + 1, (70, 3)).astype(np.float32)
+    targets = random.integers(-levels, levels + 1, (90, 3)).astype(np.float32)
+    forward, backward = nearest(torch.from_numpy(sources), torch.from_numpy(targets), 4)
+    for found, expected in (
+        (forward, ranked(sources, targets, 4)),
+        (backward, ranked(targets, sources, 4)),
+    ):
+        assert (found[0] == expected[0]).all() and (found[1] == expected[1]).all()
+
+
+def test_a_small_pool_has_fewer_neighbours() -> None:
+    forward, backward = nearest(unit(2, 1), unit(3, 2), 4)
+    assert forward[1].shape == (2, 3) and backward[1].shape == (3, 2)
+    assert [sorted(row) for row in forward[1].tolist()] == [[0, 1, 2]] * 2
+
+
+def test_a_vector_that_is_no_number_is_nobodys_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch, 8, 16, 4, candidates=64)
+    sources, targets = unit(40, 1), unit(16, 2)
+    targets[[1, 6, 11]] = torch.nan
+    values, positions = nearest(sources, targets, 4)[0]
+    others = np.delete(np.arange(16), [1, 6, 11])
+    expected = ranked(sources.numpy(), targets.numpy()[others], 4)
+    assert (positions == others[expected[1]]).all() and np.allclose(values, expected[0], atol=1e-6)
+
+
+def test_the_length_of_a_vector_means_nothing(tiny_tokenizer: Any) -> None:
+    """And what the model gave stays as it was."""
+    encoded, vectors = encode(tiny_tokenizer), list(unit(6, 1).numpy())
+    longer = [vector * (i + 1) for i, vector in enumerate(vectors)]
+    before = np.stack(longer)
+    expected, found = (MINING.decode(given, encoded, TASK) for given in (vectors, longer))
+    assert expected and [pair[:2] for pair in found] == [pair[:2] for pair in expected]
+    assert [pair[2] for pair in found] == pytest.approx([pair[2] for pair in expected], rel=1e-5)
+    assert (np.stack(longer) == before).all()
 
 
 def test_the_threshold_lies_where_f1_is_best() -> None:

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from xstilts.kinds.kind import Batch, Encoded, Rows, Vocabulary, pad_inputs, sequence_columns
+from xstilts.kinds.neighbours import nearest
 from xstilts.kinds.retrieval import mean_vectors
 from xstilts.scores import metrics
 from xstilts.tasks import Task
 
 NEIGHBOURS = 4
-BLOCK_BYTES, BLOCK_COLUMNS = 2**28, 2**16
-"""Memory for similarities: pools of any size are compared block by block."""
 
 
 class Mining:
@@ -87,8 +86,8 @@ class Mining:
         """Candidate pairs with their margin, `[source id, target id, margin]`, best first."""
         ids = encoded.examples["id"].to_pylist()
         count = encoded.examples["is_target"].to_pylist().index(True)
-        vectors = torch.from_numpy(np.stack(outputs))
-        vectors = nn.functional.normalize(vectors, dim=1)
+        vectors = torch.from_numpy(np.stack(outputs, dtype=np.float32))
+        nn.functional.normalize(vectors, dim=1, out=vectors)
         pairs = mine(vectors[:count], vectors[count:])
         named = ((ids[i], ids[count + j], margin) for i, j, margin in pairs)
         return [[source, target, margin] for source, target, margin in named if source and target]
@@ -139,8 +138,9 @@ def mine(sources: Tensor, targets: Tensor) -> list[tuple[int, int, float]]:
         sources: (sources, hidden size), float32, on the host.
         targets: (targets, hidden size), float32, on the host.
     """
-    cosines, neighbours = nearest(sources, targets, min(NEIGHBOURS, len(targets)))
-    back_cosines, back_neighbours = nearest(targets, sources, min(NEIGHBOURS, len(sources)))
+    forward, backward = nearest(sources, targets, NEIGHBOURS)
+    cosines, neighbours = forward
+    back_cosines, back_neighbours = backward
     source_mean, target_mean = cosines.mean(1), back_cosines.mean(1)
     margins = cosines / ((source_mean[:, None] + target_mean[neighbours]) / 2)
     back_margins = back_cosines / ((target_mean[:, None] + source_mean[back_neighbours]) / 2)
@@ -149,43 +149,17 @@ def mine(sources: Tensor, targets: Tensor) -> list[tuple[int, int, float]]:
     firsts = np.concatenate([rows, back_neighbours[columns, back_best]])
     seconds = np.concatenate([neighbours[rows, best], columns])
     values = np.concatenate([margins[rows, best], back_margins[columns, back_best]])
+    order = np.argsort(-values, kind="stable")
+    order = order[values[order] > 0]
     taken_sources, taken_targets = np.zeros(len(rows), bool), np.zeros(len(columns), bool)
     pairs = []
-    for i in np.argsort(-values, kind="stable"):
-        first, second = firsts[i], seconds[i]
-        if values[i] > 0 and not taken_sources[first] and not taken_targets[second]:
-            pairs.append((int(first), int(second), float(values[i])))
-        taken_here = not taken_sources[first] and not taken_targets[second]
-        taken_sources[first] |= taken_here
-        taken_targets[second] |= taken_here
+    for first, second, value in zip(
+        *(column[order].tolist() for column in (firsts, seconds, values)), strict=True
+    ):
+        if not taken_sources[first] and not taken_targets[second]:
+            pairs.append((first, second, value))
+            taken_sources[first] = taken_targets[second] = True
     return pairs
-
-
-def nearest(queries: Tensor, index: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` largest inner products of each query and where they are: (queries, k) each.
-
-    Memory: `BLOCK_BYTES` for products, whatever the sizes of the pools.
-    """
-    width = max(k, min(len(index), BLOCK_COLUMNS))
-    height = max(1, BLOCK_BYTES // (4 * width))
-    values, positions = [], []
-    for start in range(0, len(queries), height):
-        block = queries[start : start + height]
-        best: Tensor | None = None
-        where: Tensor | None = None
-        for offset in range(0, len(index), width):
-            products = block @ index[offset : offset + width].T
-            found, at = products.topk(min(k, products.shape[1]), dim=1)
-            at = at + offset
-            if best is not None and where is not None:
-                found, at = torch.cat([best, found], 1), torch.cat([where, at], 1)
-                found, order = found.topk(k, dim=1)
-                at = at.gather(1, order)
-            best, where = found, at
-        assert best is not None and where is not None
-        values.append(best.numpy())
-        positions.append(where.numpy())
-    return np.concatenate(values), np.concatenate(positions)
 
 
 def best_threshold(candidates: Sequence[Any], gold: set[tuple[str, str]]) -> float:
