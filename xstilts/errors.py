@@ -59,6 +59,8 @@ class Diverged(StageError):
 class Preempted(XstiltsError):
     """A stage was told to stop; it goes on from its checkpoint when it is asked for again."""
 
+    exit_status = 143  # as the shell says of a command that SIGTERM ended
+
 
 class StoreError(XstiltsError):
     """The storage cannot be used as a store of stages."""

@@ -16,7 +16,7 @@ from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.plan.stage import Part, Pretrained, Rows, Train
 from xstilts.tasks import Source, Task, lookup
 from xstilts.training.feed import PartData
-from xstilts.training.loop import Outcome, train
+from xstilts.training.loop import train
 from xstilts.training.model import (
     Model,
     build_heads,
@@ -24,6 +24,7 @@ from xstilts.training.model import (
     load_encoder_with_lm_head,
     settings,
 )
+from xstilts.training.outcome import Outcome
 
 LABELS = ("red", "green", "blue")
 MARKERS = (10, 11, 12)

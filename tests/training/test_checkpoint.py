@@ -13,7 +13,8 @@ import torch
 
 from xstilts.errors import Preempted
 from xstilts.training.checkpoint import Checkpoints
-from xstilts.training.loop import Outcome, train
+from xstilts.training.loop import train
+from xstilts.training.outcome import Outcome
 
 Toy = Any  # of conftest.py, which tests cannot import
 

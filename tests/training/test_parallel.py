@@ -21,7 +21,7 @@ from xstilts.kinds.kind import Encoded
 from xstilts.tasks import lookup
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
-from xstilts.training.loop import Options
+from xstilts.training.outcome import Options
 from xstilts.training.parallel import Job, run_together
 
 Toy = Any  # of conftest.py, which tests cannot import

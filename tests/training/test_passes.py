@@ -15,7 +15,9 @@ from xstilts.kinds.kind import IGNORED, Batch, Encoded, Vocabulary
 from xstilts.tasks import Source, Task
 from xstilts.training.dropout import Masks, streams
 from xstilts.training.feed import Feed, PartData
+from xstilts.training.loop import train
 from xstilts.training.model import Model
+from xstilts.training.outcome import Options
 from xstilts.training.packing import partition
 from xstilts.training.passes import Divider, Pass, pass_tokens
 
@@ -164,8 +166,6 @@ def test_a_pass_without_any_label_takes_no_part(toy: Toy) -> None:
     rows = Encoded(features.set_column(index, "labels", [blank]), data.train[0].examples)
     model = toy.model(stage)
     before = model.heads["toy_x"].output.weight.detach().clone()
-    from xstilts.training.loop import Options, train
-
     outcome = train(
         model, stage, [PartData([rows], None)], toy.vocabulary, options=Options(max_tokens=12)
     )

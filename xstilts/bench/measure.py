@@ -24,8 +24,9 @@ from xstilts.data.batches import example_order
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Train
 from xstilts.training.feed import Feed, PartData
-from xstilts.training.loop import Outcome, train
+from xstilts.training.loop import train
 from xstilts.training.model import Model, build_heads, settings
+from xstilts.training.outcome import Outcome
 from xstilts.training.passes import Divider
 from xstilts.training.predict import outputs
 

@@ -82,9 +82,19 @@ def run_single(
 
 
 def stop_on_signal() -> Callable[[], bool]:
-    """Have SIGTERM stop the trial at its next step; gives the question whether it came."""
+    """Have SIGTERM, or Ctrl-C once, stop the trial at its next step; Ctrl-C twice stops at once.
+
+    Gives the question whether to stop.
+    """
     asked = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+
+    def ask(number: int, _: object) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
     return asked.is_set
 
 

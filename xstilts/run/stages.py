@@ -22,6 +22,7 @@ import torch
 
 from xstilts.config.schema import ResourcesSpec
 from xstilts.data.prepare import Encoder
+from xstilts.errors import Preempted
 from xstilts.files import read_json, sha256_of, write_json
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
@@ -32,7 +33,8 @@ from xstilts.run.store import Found, Store
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
-from xstilts.training.loop import Options
+from xstilts.training.matmul import check_precision, choose_matmul
+from xstilts.training.outcome import Options
 from xstilts.training.parallel import Job, run_together
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class Workshop:
         Raises:
             StageError: the training failed.
             DataError: rows cannot be read.
+            Preempted: `must_stop` became true.
         """
 
         def compute(folder: Path) -> dict[str, Any]:
@@ -113,7 +116,10 @@ class Workshop:
                 "environment": environment,
             }
 
+        self._stop_if_told(stage_name(stage))
         found = self.store.get(stage, compute)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # what the next stage, or another process, may need
         if isinstance(stage, Train):
             self._checkpoints(stage).clear()
         return found
@@ -151,6 +157,9 @@ class Workshop:
             trained = {part.train.task: part.train.entry for part in stage.parent.parts}
             heads = models.load_heads(self.store.path(stage.parent), trained, hidden_size)
         net = models.Model(backbone, heads).to(self.device)
+        models.check_vocabulary(net, vocabulary, self._encoder_folder(stage.parent))
+        check_precision(stage.precision, self.device)
+        choose_matmul()
         evaluator = Evaluator(stage, task, net, encoder, vocabulary)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
@@ -161,7 +170,12 @@ class Workshop:
             counts[language] = done.examples.num_rows
             write_predictions(folder, task, stage.split, language, done.predictions, done.examples)
             progress(i / len(stage.rows.rows))
+            self._stop_if_told(f"{stage.rows.task} evaluation")
         return {"scores": scores, "rows": counts}
+
+    def _stop_if_told(self, place: str) -> None:
+        if self.must_stop():
+            raise Preempted(f"{place}: stopped before its end; the same command goes on")
 
     def _checkpoints(self, stage: Train) -> Checkpoints:
         return Checkpoints(

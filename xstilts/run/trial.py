@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import languages_of
-from xstilts.errors import Diverged, XstiltsError
+from xstilts.errors import Diverged, Preempted, XstiltsError
 from xstilts.files import read_json, write_json
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
@@ -253,11 +253,16 @@ def run_trial(
     Args:
         folder: the trial's folder, for its status and record.
         on_error: called with the traceback of a failure.
+
+    Raises:
+        Preempted: the workshop was told to stop.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trial = TrialRun(plan, planner, workshop, folder)
     try:
         return trial.run()
+    except Preempted:
+        raise  # no result: the same command goes on
     except XstiltsError as error:
         on_error(traceback.format_exc())
         return trial.record("failed", str(error))

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ from xstilts.training.dropout import Masks, streams
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
+from xstilts.training.outcome import DEFAULTS, Options, Outcome, State
 from xstilts.training.passes import Divider, Pass
 from xstilts.training.predict import autocast
 from xstilts.training.ranks import ALONE, Ranks
@@ -42,58 +43,6 @@ Progress = Callable[[float], None]
 
 STOP_EVERY = 10
 """Steps after which several processes ask each other whether to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a stage is computed, which changes none of its numbers but the last bits.
-
-    `max_tokens`: tokens of a pass at most, where memory is known to end. `gradient_checkpointing`:
-    recompute activations in the backward pass instead of keeping them.
-    """
-
-    max_tokens: int | None = None
-    gradient_checkpointing: bool = False
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a stage reports besides its weights; times in seconds.
-
-    `examples` are those that were drawn, by task and language: a stage that runs out of patience
-    draws fewer than planned. `wait_s` is what steps waited for their batch. `max_tokens` is what a
-    pass may hold, `halvings` how often memory made it smaller.
-    """
-
-    dev: dict[str, dict[str, float]]
-    dev_rows: dict[str, int]
-    floor: dict[str, float]
-    curve: list[dict[str, float]]
-    best_step: int
-    steps: int
-    tokens: int
-    examples: dict[str, dict[str, int]]
-    model_s: float
-    wait_s: float
-    checkpoint_s: float
-    total_s: float
-    max_tokens: int
-    halvings: int
-    collapsed: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class State:
-    """Where a stage is: all that is not weights or the optimiser's."""
-
-    step: int = 0
-    tokens: int = 0
-    curve: list[dict[str, float]] = field(default_factory=list)
-    best_value: float | None = None
-    best_step: int = 0
-    checks_since_best: int = 0
-    max_tokens: int = 0
-    halvings: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +61,7 @@ def train(
     vocabulary: Vocabulary,
     progress: Progress = lambda share: None,
     *,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
     checkpoints: Checkpoints | None = None,
     ranks: Ranks = ALONE,
 ) -> Outcome:
@@ -163,7 +112,7 @@ class _Training:
             and not options.gradient_checkpointing
         )
         if options.gradient_checkpointing:
-            model.encoder.gradient_checkpointing_enable()  # type: ignore[operator]
+            model.encoder.activation_checkpointing_enable()  # type: ignore[operator]
         self.state = State(max_tokens=self.divider.max_tokens)
         self.best: Mapping[str, Tensor] | None = None
         self.losses: list[Tensor] = []
@@ -245,7 +194,7 @@ class _Training:
             try:
                 loss = self._accumulate(prepared, step, seed)
                 break
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(prepared, error)
@@ -298,7 +247,7 @@ class _Training:
             if is_trained and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
 
-    def _halve(self, prepared: Prepared, error: RuntimeError) -> None:
+    def _halve(self, prepared: Prepared, error: Exception) -> None:
         """Smaller passes from here on; the optimiser has not seen anything of the step yet."""
         self.optimizer.zero_grad(set_to_none=True)
         self.model.masks = None
@@ -357,7 +306,10 @@ class _Training:
                 self.checkpoints.wait()
         self.checkpoint_s += time.perf_counter() - begun
         if must_stop:
-            raise Preempted(f"{self.stage.label}: stopped after step {self.state.step}")
+            raise Preempted(
+                f"{self.stage.label}: stopped after step {self.state.step} of {len(self.steps)}, "
+                "with a checkpoint; the same command goes on"
+            )
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -397,9 +349,10 @@ class _Training:
         logger.info("%s: goes on after step %d", self.stage.label, self.state.step)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether a device, or the host, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
 
 
 def _numbers(steps: Sequence[int], count: int) -> list[int]:

@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from xstilts import kinds
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
+from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.tasks import Task
 from xstilts.training.dropout import Masks, install
@@ -104,6 +105,9 @@ def load_tokenizer(folder: Path) -> Any:
         raise StageError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
         raise StageError(f"{folder}: needs a fast tokenizer (tokenizer.json), for offsets")
+    if tokenizer.pad_token_id is None:
+        # What stands at padding is masked, so that any token will do.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
 
 
@@ -177,6 +181,20 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     hidden_size, dropout, std = settings(backbone)
     heads = build_heads(others, hidden_size, dropout, std, stage.seed, stage.phase)
     return Model(backbone, {**heads, **lm_heads}).to(device)
+
+
+def check_vocabulary(model: Model, vocabulary: Vocabulary, folder: Path) -> None:
+    """See that the weights have a vector for every token of the tokenizer.
+
+    Raises:
+        StageError: some tokens have none.
+    """
+    rows = int(model.encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    if rows < vocabulary.size:
+        raise StageError(
+            f"{folder}: the weights have {rows} token vectors, the tokenizer {vocabulary.size} "
+            "tokens; they do not belong together"
+        )
 
 
 def build_heads(

@@ -30,8 +30,10 @@ from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
-from xstilts.training.loop import Options, Outcome, Progress, train
-from xstilts.training.model import build_model, save
+from xstilts.training.loop import Progress, train
+from xstilts.training.matmul import check_precision, choose_matmul
+from xstilts.training.model import build_model, check_vocabulary, save
+from xstilts.training.outcome import Options, Outcome
 from xstilts.training.ranks import ALONE, Ranks
 
 OUTCOME = "outcome.pickle"
@@ -62,7 +64,10 @@ class Job:
         """Train in this process and, as the first of several or alone, write the stage's files."""
         name = f"cuda:{ranks.rank}" if self.device == "cuda" else self.device
         device = torch.device(name)
+        check_precision(self.stage.precision, device)
+        choose_matmul()
         model = build_model(self.stage, self.encoder, device)
+        check_vocabulary(model, self.vocabulary, self.encoder)
         outcome = train(
             model,
             self.stage,

@@ -1,0 +1,129 @@
+"""Memory: a stage that does not fit goes on in smaller passes, with the same update."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from xstilts.errors import StageError
+from xstilts.kinds.kind import Encoded
+from xstilts.training import passes
+from xstilts.training.feed import PartData
+from xstilts.training.loop import train
+from xstilts.training.outcome import Options
+from xstilts.training.parallel import Job
+
+Toy = Any  # of conftest.py, which tests cannot import
+
+LIMITED = """
+    import json, pickle, resource, sys
+    from pathlib import Path
+    import torch
+
+    job = pickle.loads(Path(sys.argv[1]).read_bytes())
+    torch.set_num_threads(1)
+    from xstilts.training import parallel
+    original = parallel.build_model
+
+    def build(*arguments):
+        model = original(*arguments)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limit = used + int(sys.argv[3]) * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        return model
+
+    parallel.build_model = build
+    try:
+        outcome = job.run(Path(sys.argv[2]), lambda share: None, None)
+        print(json.dumps([outcome.halvings, outcome.max_tokens, outcome.curve]))
+    except Exception as error:
+        print(json.dumps(f"{type(error).__name__}: {error}"))
+"""
+
+
+def long_job(toy: Toy) -> Job:
+    """Four batches of sixteen sequences as long as the tiny model reads."""
+    random = np.random.default_rng(0)
+    ids = [[0, *random.integers(10, 200, 118).tolist(), 2] for _ in range(256)]
+    features = {"example": list(range(256)), "input_ids": ids, "label": [0, 1] * 128}
+    rows = Encoded(pa.table(features), pa.table({"id": [str(i) for i in range(256)]}))
+    stage = toy.stage("mnli", examples=256, train_rows=256, batch_size=128, dev_rows=0, checks=2)
+    everything = Options(max_tokens=10**9)
+    return Job(stage, toy.folder, [PartData([rows], None)], toy.vocabulary, "cpu", 1, everything)
+
+
+def run_limited(job: Job, folder: Path, megabytes: int) -> Any:
+    """The job in a process that may allocate so much more than its model takes."""
+    (folder / "job").write_bytes(pickle.dumps(job))
+    script = textwrap.dedent(LIMITED)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder / "job"), str(folder / "out"), str(megabytes)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_where_memory_ends_passes_become_smaller(toy: Toy, tmp_path: Path) -> None:
+    """The host's own allocator refuses, as a device's would."""
+    job = long_job(toy)
+    halvings, max_tokens, curve = run_limited(job, tmp_path, 120)
+    assert halvings >= 1 and 120 <= max_tokens < 128 * 120
+    expected = job.run(tmp_path / "free", lambda share: None, None)
+    assert expected.halvings == 0 and expected.max_tokens == 10**9
+    for point, other in zip(curve, expected.curve, strict=True):
+        assert point == pytest.approx(other, rel=1e-4)
+    again = replace(job, options=Options(max_tokens=max_tokens))
+    # What is remembered is tried at once; a heap that starts otherwise may need a little more.
+    assert run_limited(again, tmp_path, 160)[0] == 0
+
+
+def test_where_not_even_a_row_fits_it_is_said(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.task("toy_a")
+    stage = toy.stage("toy_a")
+    model = toy.model(stage)
+    tried: list[int] = []
+
+    def refuse(work: passes.Pass, layer: int | None = None) -> torch.Tensor:
+        tried.append(len(work.sequences))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model, "hidden", refuse)
+    with pytest.raises(StageError, match="out of memory with one row of 9 tokens: shorten"):
+        train(model, stage, toy.data(stage), toy.vocabulary)
+    assert tried[0] == 16 and tried[-1] == 1 and tried == sorted(tried, reverse=True)
+
+
+def test_activations_can_be_computed_again(toy: Toy) -> None:
+    """The same weights without dropout; with it the stage still learns."""
+    toy.task("toy_a")
+    stage = toy.stage("toy_a", examples=128)
+    final = []
+    for is_on in (False, True):
+        model = toy.model(stage)
+        for module in model.modules():
+            if hasattr(module, "p"):
+                module.p = 0.0
+        options = Options(gradient_checkpointing=is_on)
+        train(model, stage, toy.data(stage), toy.vocabulary, options=options)
+        assert model.encoder.is_activation_checkpointing == is_on
+        final.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.allclose(*final, atol=1e-5)
+    stage = toy.stage("toy_a", examples=800)
+    model = toy.model(stage)
+    options = Options(gradient_checkpointing=True)
+    outcome = train(model, stage, toy.data(stage), toy.vocabulary, options=options)
+    assert outcome.curve[-1]["loss"] < outcome.curve[0]["loss"]
