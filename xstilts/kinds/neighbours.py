@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK_ROWS, BLOCK_COLUMNS = 1024, 4096
-"""Products held at a time, 16 MB: pools of any size are compared block by block."""
+BLOCK_ROWS, BLOCK_COLUMNS = 2048, 8192
+"""Products held at a time, 64 MB: pools of any size are compared block by block."""
 
 CANDIDATES = 2**18
 """Products taken up at a time; more in a block, as where all vectors are equal, come in turns."""
