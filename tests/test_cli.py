@@ -32,6 +32,7 @@ COMMANDS = (
     "prepare",
     "score",
     "export",
+    "bench",
 )
 
 
@@ -176,6 +177,33 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path, shared_mini: Path) 
     assert rows["mix", "mini_qa"]["examples"] > 0
     assert {name for name, _ in rows} >= {"nli", "choice", "qa", "mix", "target mini_xnli"}
     assert max(map(len, call("plan", file).output.splitlines())) <= 80
+
+
+def test_plan_tells_hours_at_measured_rates(tmp_path: Path, shared_mini: Path) -> None:
+    file = sweep_file(tmp_path, data={"root": str(shared_mini)})
+
+    def rates(scale: float, dtype: str = "fp32") -> str:
+        """A file of rates: `scale` rows of each measured kind a second."""
+        rows = [{"kind": kind, "dtype": dtype} for kind in ("pair", "tagging", "span")]
+        rows = [{**row, "model": "tiny", "examples_per_s": scale} for row in rows]
+        path = tmp_path / f"bench{scale}{dtype}.json"
+        path.write_text(json.dumps({"device": "cpu", "train": rows, "evaluate": rows}))
+        return str(path)
+
+    slow, fast = (
+        json.loads(call("plan", file, "--bench", rates(scale), "--json").stdout)
+        for scale in (10.0, 100.0)
+    )
+    assert slow["hours"]["most"] == pytest.approx(10 * fast["hours"]["most"])
+    assert slow["hours"]["most"] >= slow["hours"]["least"] > 0
+    shown = call("plan", file, "--bench", rates(10.0)).output
+    assert "hours of one trial after the other" in shown and "tiny on cpu" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    broken = tmp_path / "broken.json"
+    broken.write_text("{}")
+    for path, rule in ((str(broken), "bench --out"), (rates(1.0, "bf16"), "has rates of mnli")):
+        refused = call("plan", file, "--bench", path)
+        assert refused.exit_code == 2 and rule in refused.output
 
 
 def test_one_trial_runs_and_is_rebuilt_from_its_record(tmp_path: Path, shared_mini: Path) -> None:

@@ -65,8 +65,15 @@ def validate(
 
 
 @command("xstilts plan sweeps/quickstart.yaml")
-def plan(file: File, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Show what a sweep will do: trials, stages, what exists, examples, steps, disk."""
+def plan(
+    file: File,
+    overrides: Overrides = None,
+    bench: Annotated[
+        Path | None, typer.Option(help="A file of `xstilts bench --out`: adds the hours.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a sweep will do: trials, stages, what exists, examples, steps, disk, hours."""
     from xstilts.config.load import load_sweep
     from xstilts.report.forecast import forecast, forecast_tables
     from xstilts.run.places import Places, take_inventory
@@ -78,7 +85,12 @@ def plan(file: File, overrides: Overrides = None, as_json: Json = False) -> None
     places = Places.of(sweep)
     check_storage(places)
     summary = forecast(
-        sweep, take_inventory(sweep, places), target_points(sweep), Store(places.storage), places
+        sweep,
+        take_inventory(sweep, places),
+        target_points(sweep),
+        Store(places.storage),
+        places,
+        bench,
     )
     if as_json:
         print_json(summary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -17,6 +18,7 @@ from xstilts.config.space import Point
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train, fingerprint
+from xstilts.report.hours import Rates, hours
 from xstilts.run.places import Places
 from xstilts.run.single import point_of
 from xstilts.run.store import Store
@@ -29,8 +31,9 @@ def forecast(
     target_points: Mapping[str, Sequence[Point]],
     store: Store,
     places: Places,
+    bench: Path | None = None,
 ) -> dict[str, Any]:
-    """The forecast as a JSON-able dict.
+    """The forecast as a JSON-able dict; with hours where `bench` has rates.
 
     Where a sampler decides, numbers of stages are a range from `least` to `most`: configurations
     that differ only in `target.*` parameters share their intermediate stage.
@@ -47,7 +50,7 @@ def forecast(
     stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
     num_bytes = max(facts.num_bytes for facts in inventory.models.values())
     most = encoders[1] + num_trials * cells
-    return {
+    summary: dict[str, Any] = {
         "sweep": sweep.name,
         "configurations": num_configs,
         "seeds": len(sweep.seeds),
@@ -65,6 +68,10 @@ def forecast(
         "disk_gb": round(most * num_bytes / 1e9, 3),
         "warnings": list(_warnings(sweep)),
     }
+    if bench is not None:
+        rates = Rates(bench, planner.precision)
+        summary["hours"] = hours(rates, planner, example, summary["stages"])
+    return summary
 
 
 def forecast_tables(summary: dict[str, Any]) -> Group:
@@ -93,7 +100,18 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
         f"disk: at most {summary['disk_gb']:g} GB of weights",
         tasks,
         *warnings,
+        *_hours_line(summary),
     )
+
+
+def _hours_line(summary: dict[str, Any]) -> Iterator[str]:
+    if "hours" in summary:
+        bounds = summary["hours"]
+        low, high = f"{bounds['least']:.3g}", f"{bounds['most']:.3g}"
+        yield (
+            f"{low if low == high else f'{low} to {high}'} hours of one trial after the other, "
+            f"as measured with {bounds['rates_of']}, checks left out"
+        )
 
 
 def _warnings(sweep: Sweep) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +16,7 @@ from xstilts.kinds.kind import Encoded, Vocabulary, is_labelled
 from xstilts.plan.stage import Evaluate, Rows
 from xstilts.tasks import Task
 from xstilts.training.model import Model
-from xstilts.training.predict import predict, predict_layers
+from xstilts.training.predict import outputs, predict_layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,15 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """What evaluating a stage needs."""
+    """What evaluating a stage needs. `seconds` adds up what the encoder took, and what turning its
+    outputs into predictions did: spans, neighbours, pairs."""
 
     stage: Evaluate
     task: Task
     net: Model
     encoder: Encoder
     vocabulary: Vocabulary
+    seconds: dict[str, float] = field(default_factory=lambda: {"forward": 0.0, "decode": 0.0})
 
     def evaluate(self, language: str) -> Evaluated:
         """Predict and score one language.
@@ -61,13 +66,23 @@ class Evaluator:
         encoded = self.encoder.encoded(rows, language)
         precision, layer = self.stage.precision, self.stage.layer
         if isinstance(kind, kinds.Layered) and layer is not None:
-            layers = predict_layers(
-                self.net, encoded, self.task, self.vocabulary, precision=precision
-            )
+            with self._timed("forward"):
+                layers = predict_layers(
+                    self.net, encoded, self.task, self.vocabulary, precision=precision
+                )
             profile = kind.profile(layers, layer, encoded, self.task)
-            chosen = [vectors[layer] for vectors in layers]
-            return kind.decode(chosen, encoded, self.task), encoded, profile
-        predictions, _ = predict(
-            self.net, encoded, self.task, self.vocabulary, precision=precision, layer=layer
-        )
-        return predictions, encoded, {}
+            found = [vectors[layer] for vectors in layers]
+        else:
+            profile = {}
+            with self._timed("forward"):
+                found = outputs(
+                    self.net, encoded, self.task, self.vocabulary, precision, layer=layer
+                )
+        with self._timed("decode"):
+            return kind.decode(found, encoded, self.task), encoded, profile
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.seconds[what] += time.perf_counter() - begun

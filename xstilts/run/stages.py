@@ -171,7 +171,7 @@ class Workshop:
             write_predictions(folder, task, stage.split, language, done.predictions, done.examples)
             progress(i / len(stage.rows.rows))
             self._stop_if_told(f"{stage.rows.task} evaluation")
-        return {"scores": scores, "rows": counts}
+        return {"scores": scores, "rows": counts, "evaluation_s": evaluator.seconds}
 
     def _stop_if_told(self, place: str) -> None:
         if self.must_stop():

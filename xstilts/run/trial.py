@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class TrialRun:
         self.retries: dict[str, int] = {}
         self.examples: dict[str, dict[str, int]] = {}
         self.environment: dict[str, Any] = {}
+        self._evaluation_s: dict[str, float] = {}
         num_evaluations = len(self.sweep.targets)
         self.status = TrialStatus(folder, len(plan.training_stages) + num_evaluations)
 
@@ -101,7 +102,7 @@ class TrialRun:
                 "is_reused": found.manifest["computed_by"] != owner,
                 "seconds": found.manifest["seconds"],
                 "wait_s": found.wait_s,
-                "tokens": found.manifest.get("outcome", {}).get("tokens", 0),
+                **_told(found.manifest),
             }
         )
         return found
@@ -154,6 +155,8 @@ class TrialRun:
     def _evaluate(self, target: str, cell: Cell | None) -> None:
         stage = self.planner.evaluation(self.plan, target, cell)
         found = self._stage(stage, f"{target} evaluation")
+        for what, seconds in found.manifest["evaluation_s"].items():
+            self._evaluation_s[f"cost/{target}/{what}_s"] = seconds
         for language, scores in found.manifest["scores"].items():
             count = found.manifest["rows"][language]
             self._add(cell, target, language, stage.split, scores, count, True)
@@ -238,7 +241,22 @@ class TrialRun:
             "cost/reused_gpu_hours": reused * gpus,
             "cost/tokens": sum(s["tokens"] for s in self.stages if not s["is_reused"]),
             "cost/wait_s": sum(stage["wait_s"] for stage in self.stages),
+            "cost/loader_s": sum(s["loader_s"] for s in self.stages if not s["is_reused"]),
+            "cost/checkpoint_s": sum(s["checkpoint_s"] for s in self.stages if not s["is_reused"]),
+            **self._evaluation_s,
         }
+
+
+def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trial's record keeps of a training stage's outcome; zeros for an evaluation."""
+    outcome = manifest.get("outcome", {})
+    return {
+        "tokens": outcome.get("tokens", 0),
+        "loader_s": outcome.get("wait_s", 0.0),
+        "checkpoint_s": outcome.get("checkpoint_s", 0.0),
+        # 0: all that a pass may hold fitted into memory.
+        "max_tokens": outcome["max_tokens"] if outcome.get("halvings") else 0,
+    }
 
 
 def run_trial(

@@ -116,6 +116,9 @@ def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
         tags["collapsed"] = ", ".join(record["collapsed"])
     if record.get("retries"):
         tags["retried"] = ", ".join(f"{name} x{n}" for name, n in record["retries"].items())
+    smaller = [s for s in record["stages"] if s.get("max_tokens")]
+    if smaller:
+        tags["memory"] = ", ".join(f"{s['name']}: {s['max_tokens']} tokens a pass" for s in smaller)
     reasons = list(record["missing"])
     if sweep.evaluation.examples:
         reasons.append(f"subsampled: {sweep.evaluation.examples} rows a language")
