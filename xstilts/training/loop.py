@@ -140,6 +140,8 @@ class _Training:
                 if state.step % 10 == 0 or state.step == len(self.steps):
                     progress(state.step / len(self.steps))
                 self._checkpoint()
+        if self.checkpoints is not None:
+            self.checkpoints.wait()  # nothing may be written once the stage is done
         if self.best is not None:
             self.model.load_state_dict(self.best)
         final = self.checks.whole(self.model)
