@@ -34,11 +34,16 @@ def make_sweep(trials: int = 1, **changes: Any) -> Sweep:
     return parse_sweep(data, "test")
 
 
-def test_trials_storage_and_tracking_may_change(tmp_path: Path) -> None:
+def test_what_changes_no_result_may_change(tmp_path: Path) -> None:
     places = Places(tmp_path, "s")
     with prepared(make_sweep(1), places, INVENTORY):
         pass
-    later = make_sweep(5, storage="elsewhere", tracking={"uri": "http://127.0.0.1:5000"})
+    later = make_sweep(
+        5,
+        storage="elsewhere",
+        tracking={"uri": "http://127.0.0.1:5000"},
+        resources={"checkpoint_minutes": 2, "gradient_checkpointing": True},
+    )
     with prepared(later, places, INVENTORY) as launch:
         assert not is_complete(launch)
     assert read_json(places.sweep / "sweep.json")["search"]["encoder"]["trials"] == 5

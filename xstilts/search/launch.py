@@ -253,7 +253,10 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     identity = {key: value for key, value in resolved.items() if key not in ("storage", "tracking")}
     search = identity["search"]
     encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
-    return {**identity, "search": {**search, "encoder": encoder}}
+    # How often a stage is written, and what it keeps in memory, changes no result.
+    free = ("checkpoint_minutes", "gradient_checkpointing")
+    resources = {key: value for key, value in identity["resources"].items() if key not in free}
+    return {**identity, "search": {**search, "encoder": encoder}, "resources": resources}
 
 
 def _compare(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:
