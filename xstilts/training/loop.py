@@ -47,11 +47,14 @@ STOP_EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A step's batch before it is divided: `units` are the losses that its loss is the mean of."""
+    """A step's batch, whole and divided: `units` are the losses that its loss is the mean of,
+    those of each pass stand beside it."""
 
     batch: Batch
     units: int
     tokens: int
+    passes: Sequence[tuple[Pass, int]]
+    divider: Divider
 
 
 def train(
@@ -176,7 +179,9 @@ class _Training:
             feed = self.feeds[self.steps[step]]
             batch = feed.batch(self.numbers[step])
             tokens = int(batch.inputs["attention_mask"].sum())
-            return Prepared(batch, max(1, feed.kind.num_units(batch)), tokens)
+            units = max(1, feed.kind.num_units(batch))
+            divider = self.divider
+            return Prepared(batch, units, tokens, self._divided(feed, batch, divider), divider)
 
         first = self.state.step
         coming = pool.submit(prepare, first) if first < len(self.steps) else None
@@ -187,6 +192,14 @@ class _Training:
             self.wait_s += time.perf_counter() - begun
             coming = pool.submit(prepare, step + 1) if step + 1 < len(self.steps) else None
             yield prepared
+
+    def _divided(self, feed: Feed, batch: Batch, divider: Divider) -> list[tuple[Pass, int]]:
+        """This process's passes with their units, counted before they go to the device, which a
+        step never waits for."""
+        passes = divider.divide(batch, self.ranks.share)
+        if self.device.type == "cuda":
+            passes = [work.pinned() for work in passes]
+        return [(work, feed.kind.num_units(work.batch)) for work in passes]
 
     def _step(self, prepared: Prepared) -> None:
         """One update; where memory ends, the same update in smaller passes."""
@@ -217,9 +230,10 @@ class _Training:
         own = streams(seed, step, len(prepared.batch.inputs["input_ids"]))
         if not self.uses_masks:
             torch.manual_seed(derive_seed(seed, str(step), str(self.ranks.rank)))
-        for work in self.divider.divide(prepared.batch, self.ranks.share):
-            # Counted before the pass goes to the device, which a step never waits for.
-            units = feed.kind.num_units(work.batch)
+        passes = prepared.passes
+        if prepared.divider is not self.divider:  # memory ended since it was made
+            passes = self._divided(feed, prepared.batch, self.divider)
+        for work, units in passes:
             if not units:  # the mean of nothing is not a number
                 continue
             if self.uses_masks:

@@ -49,6 +49,12 @@ class Pass:
     inputs: dict[str, Tensor]
     layout: Layout | None
 
+    def pinned(self) -> Pass:
+        """The pass in memory from which a GPU copies while it computes."""
+        inputs = {name: tensor.pin_memory() for name, tensor in self.inputs.items()}
+        targets = {name: tensor.pin_memory() for name, tensor in self.batch.targets.items()}
+        return replace(self, inputs=inputs, batch=replace(self.batch, targets=targets))
+
     def to(self, device: torch.device) -> Pass:
         """The pass with its tensors on a device."""
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
