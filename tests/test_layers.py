@@ -205,7 +205,7 @@ import sys
 for name in {blocked!r}:
     sys.modules[name] = None
 import xstilts.data.batches, xstilts.kinds
-import xstilts.training.loop, xstilts.training.model, xstilts.training.predict
+import xstilts.training.parallel, xstilts.bench.measure, xstilts.bench.__main__
 """
     )
     assert "torch" in loaded
