@@ -106,7 +106,8 @@ def test_command(tmp_path: Path) -> None:
     options = ["bench", "--model", "tiny", "--steps", "1", "--rounds", "1", "--batch", "2"]
     done = runner.invoke(app, [*options, "--out", str(tmp_path / "bench.json")])
     assert done.exit_code == 0, done.output
-    assert "examples/s" in done.output and "Trainer" not in done.output
+    assert "rows/s" in done.output and "Trainer" not in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
     written: dict[str, Any] = json.loads((tmp_path / "bench.json").read_text())
     assert written["train"][0]["model"] == "tiny"
     for wrong in (["--model", "nowhere"], ["--work", "mnli,nil"], ["--precision", "fp8"]):

@@ -69,11 +69,14 @@ def _chosen(option: str, text: str, known: tuple[str, ...]) -> list[str]:
 
 
 def _train_table(found: dict[str, Any], with_peer: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="training", title_justify="left")
-    names = ["work", "dtype", "examples/s", "tokens/s", "of peak", "padded", "loader"]
-    names += ["x Trainer", "x tuned"] if with_peer else []
+    caption = "peak: share of the matmul rate; padded: of positions; loader: of the time"
+    if with_peer:
+        caption += "\nratio: times transformers' Trainer as it comes; tuned: with its matmul switch"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
+    names = ["training", "dtype", "rows/s", "tokens/s", "peak", "padded", "loader"]
+    names += ["ratio", "tuned"] if with_peer else []
     for name in names:
-        table.add_column(name, justify="left" if name in ("work", "dtype") else "right")
+        table.add_column(name, justify="left" if name in ("training", "dtype") else "right")
     for row in found["train"]:
         cells = [
             row["work"],
@@ -91,9 +94,9 @@ def _train_table(found: dict[str, Any], with_peer: bool) -> Table:
 
 
 def _evaluation_table(found: dict[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="evaluation", title_justify="left")
-    for name in ("work", "dtype", "examples/s", "tokens/s"):
-        table.add_column(name, justify="left" if name in ("work", "dtype") else "right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("evaluation", "dtype", "rows/s", "tokens/s"):
+        table.add_column(name, justify="left" if name in ("evaluation", "dtype") else "right")
     for row in found["evaluate"]:
         rates = f"{row['examples_per_s']:,.1f}", f"{row['tokens_per_s']:,.0f}"
         table.add_row(row["work"], row["dtype"], *rates)
