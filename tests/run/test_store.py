@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from xstilts.errors import StoreError
+from xstilts.errors import Preempted, StoreError
 from xstilts.plan.stage import Pretrained, stage_name
 from xstilts.run.store import DONE, Store
 
@@ -81,6 +81,28 @@ def test_two_threads_compute_a_stage_once(tmp_path: Path) -> None:
     assert len(calls) == 1
     assert sorted(f.is_reused for f in found) == [False, True]
     assert max(f.wait_s for f in found) > 0
+
+
+def test_who_waits_can_be_told_to_stop(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def compute(folder: Path) -> dict[str, str]:
+        begun.set()
+        assert go_on.wait(30)
+        return write_result(folder)
+
+    owner = threading.Thread(target=Store(tmp_path).get, args=(STAGE, compute))
+    owner.start()
+    assert begun.wait(30)
+
+    def stop() -> None:
+        raise Preempted("told to stop")
+
+    with pytest.raises(Preempted):
+        Store(tmp_path, heartbeat_s=0.2).get(STAGE, lambda folder: pytest.fail("twice"), stop)
+    go_on.set()
+    owner.join(30)
+    assert Store(tmp_path).has(STAGE), "the owner was left alone"
 
 
 def test_a_killed_owner_is_taken_over_and_its_rest_is_swept(tmp_path: Path) -> None:

@@ -122,10 +122,15 @@ def damage(path: Path, how: str) -> None:
         other = Checkpoints(path, "another", 0.0)
         other.write({"a": torch.ones(2)}, {"step": 3})
         other.wait()
+    elif how == "another model":
+        other = Checkpoints(path, "stage", 0.0)
+        other.write({"model.a": torch.ones(2)}, {"step": 3})
+        other.wait()
 
 
 @pytest.mark.parametrize(
-    "how", ["torn", "flipped", "empty", "another file", "weights", "another stage"]
+    "how",
+    ["torn", "flipped", "empty", "another file", "weights", "another stage", "another model"],
 )
 def test_a_checkpoint_that_cannot_be_used_is_skipped(
     toy: Toy, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture

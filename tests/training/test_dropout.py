@@ -17,7 +17,7 @@ def masks(step: int = 0, lengths: tuple[int, ...] = (300, 500, 200)) -> Masks:
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])
 def test_the_rate_and_the_scale(rate: float) -> None:
-    keep = masks().keep(torch.Size([1, 1000, 500]), rate)
+    keep = masks().keep(torch.Size([1, 1000, 500]), rate, 1)
     assert float(keep.float().mean()) == pytest.approx(1 - rate, abs=2e-3)
     assert scale(rate) == pytest.approx(1 / (1 - rate), rel=1e-4)
     # Units, places and sequences do not go together.
@@ -41,7 +41,7 @@ def test_the_gradient_goes_where_the_values_went() -> None:
 
 def test_steps_and_sequences_differ_and_repeat() -> None:
     shape = torch.Size([1, 1000, 8])
-    first, again, other = (masks(step).keep(shape, 0.5) for step in (0, 0, 1))
+    first, again, other = (masks(step).keep(shape, 0.5, 1) for step in (0, 0, 1))
     assert first.equal(again) and not first.equal(other)
     rows = torch.split(first[0], [500, 300, 200])
     assert not rows[0][:200].equal(rows[2])
@@ -50,15 +50,23 @@ def test_steps_and_sequences_differ_and_repeat() -> None:
 def test_a_sequence_loses_the_same_alone_and_beside_others() -> None:
     together = masks()
     alone = Masks(streams(1, 0, 3)[1:2], [500], [0])
-    packed, single = (
-        together.keep(torch.Size([1, 1000, 8]), 0.1),
-        alone.keep(torch.Size([1, 500, 8]), 0.1),
-    )
+    packed = together.keep(torch.Size([1, 1000, 8]), 0.1, 1)
+    single = alone.keep(torch.Size([1, 500, 8]), 0.1, 1)
     assert packed[0, :500].equal(single[0]), "it is the longest, so it stands first"
-    pairs, own = together.keep_pairs(0, 2, 500, 2, 0.1), alone.keep_pairs(0, 1, 500, 2, 0.1)
+    (pairs,), (own,) = (
+        which.keep_pairs([(0, count, 500)], 2, 0.1, 2)
+        for which, count in ((together, 2), (alone, 1))
+    )
     assert pairs[0].equal(own[0])
-    padded, row = together.keep(torch.Size([3, 6]), 0.1), alone.keep(torch.Size([1, 6]), 0.1)
-    assert padded[1].equal(row[0])
+    padded = together.keep(torch.Size([3, 6]), 0.1, 3)
+    assert padded[1].equal(alone.keep(torch.Size([1, 6]), 0.1, 3)[0])
+
+
+def test_a_module_that_is_computed_again_loses_the_same() -> None:
+    current = masks()
+    shape = torch.Size([1, 1000, 8])
+    first, other, again = (current.keep(shape, 0.5, caller) for caller in (1, 2, 1))
+    assert first.equal(again) and not first.equal(other)
 
 
 def test_every_dropout_is_replaced_once() -> None:

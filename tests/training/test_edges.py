@@ -111,7 +111,9 @@ def test_only_amd_gets_other_products_and_only_exact_ones(monkeypatch: pytest.Mo
         matmul.choose_matmul.cache_clear()
         monkeypatch.setattr(matmul, "_cpu_maker", lambda maker=maker: maker)
         monkeypatch.setattr(matmul, "product_error", lambda error=error: error)
-        matmul.choose_matmul()
+        matmul.choose_matmul("cpu")
+        assert set_to == expected
+        matmul.choose_matmul("cuda")
         assert set_to == expected
     matmul.choose_matmul.cache_clear()
     monkeypatch.undo()

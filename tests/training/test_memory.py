@@ -108,22 +108,40 @@ def test_where_not_even_a_row_fits_it_is_said(toy: Toy, monkeypatch: pytest.Monk
 
 
 def test_activations_can_be_computed_again(toy: Toy) -> None:
-    """The same weights without dropout; with it the stage still learns."""
+    """To the same weights, with dropout: a layer that is computed again loses the same units."""
     toy.task("toy_a")
     stage = toy.stage("toy_a", examples=128)
     final = []
     for is_on in (False, True):
         model = toy.model(stage)
-        for module in model.modules():
-            if hasattr(module, "p"):
-                module.p = 0.0
+        model.encoder.config.attention_probs_dropout_prob = 0.1
+        for layer in model.encoder.encoder.layer:
+            layer.attention.self.dropout.p = 0.1
         options = Options(gradient_checkpointing=is_on)
         train(model, stage, toy.data(stage), toy.vocabulary, options=options)
         assert model.encoder.is_activation_checkpointing == is_on
         final.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
-    assert torch.allclose(*final, atol=1e-5)
-    stage = toy.stage("toy_a", examples=800)
+    assert torch.allclose(*final, atol=1e-6)
+
+
+def test_a_row_of_choices_that_does_not_fit_ends_the_stage(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.task("toy_c", "choice")
+    stage = toy.stage("toy_c", examples=8, batch_size=4, dev_rows=0)
+    rows = {
+        "example": [0, 1, 2, 3],
+        "input_ids": [[[0, 10, 2], [0, 11, 12, 2]]] * 4,
+        "label": [0, 1, 0, 1],
+    }
+    encoded = Encoded(pa.table(rows), pa.table({"id": list("abcd")}))
+    part = replace(stage.parts[0], train=replace(stage.parts[0].train, rows=(("en", 4),)))
     model = toy.model(stage)
-    options = Options(gradient_checkpointing=True)
-    outcome = train(model, stage, toy.data(stage), toy.vocabulary, options=options)
-    assert outcome.curve[-1]["loss"] < outcome.curve[0]["loss"]
+
+    def refuse(work: passes.Pass, layer: int | None = None) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model, "hidden", refuse)
+    with pytest.raises(StageError, match="out of memory with one row"):
+        data = [PartData([encoded], None)]
+        train(model, replace(stage, parts=(part,)), data, toy.vocabulary)

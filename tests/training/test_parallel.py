@@ -82,16 +82,19 @@ def test_two_processes_do_what_one_does(toy: Toy, tmp_path: Path, tasks: tuple[s
 
 def test_two_processes_go_on_to_the_same_bits(toy: Toy, tmp_path: Path) -> None:
     job = job_of(toy, "mnli", "mlm", examples=240)
-    run_together(job, 2, tmp_path / "whole", ignore, None)
+    whole = run_together(job, 2, tmp_path / "whole", ignore, None)
     path = tmp_path / "checkpoint.safetensors"
     asked = iter([False, True])
     stop = Checkpoints(path, "stage", 1e9, lambda: next(asked, True))
     with pytest.raises(Preempted, match="stopped after step"):
         run_together(job, 2, tmp_path / "stopped", ignore, stop)
     assert path.exists() and not (tmp_path / "stopped").exists()
-    run_together(job, 2, tmp_path / "resumed", ignore, Checkpoints(path, "stage", 1e9))
+    last = Checkpoints(path, "stage", 1e9)
+    resumed = run_together(job, 2, tmp_path / "resumed", ignore, last)
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
     assert all(one[name].equal(other[name]) for name in one)
+    for point, same in zip(whole.curve, resumed.curve, strict=True):
+        assert point == pytest.approx(same, rel=1e-5)
 
 
 def test_what_fails_in_one_is_told_with_its_traceback(toy: Toy, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from xstilts import kinds
 from xstilts.kinds.kind import IGNORED, Batch, Encoded, Vocabulary
 from xstilts.tasks import Source, Task
-from xstilts.training.dropout import Masks, streams
+from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
 from xstilts.training.model import Model
@@ -63,10 +63,7 @@ def gradients(
     for work in passes:
         model.masks = None
         if dropout:
-            assert work.layout is not None
-            lengths = work.batch.inputs["attention_mask"].sum(1).tolist()
-            chosen = [own[place] for place in work.sequences]
-            model.masks = Masks(chosen, lengths, work.layout.rows.tolist())
+            model.masks = work.masks(own)
         loss = feed.kind.loss(model.heads["toy_x"], model.hidden(work), work.batch)
         (loss * feed.kind.num_units(work.batch) / units).backward()
     return [p.grad.clone() for p in model.parameters() if p.grad is not None]

@@ -25,6 +25,7 @@ from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Train
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
+from xstilts.training.matmul import choose_matmul
 from xstilts.training.model import Model, build_heads, settings
 from xstilts.training.outcome import Outcome
 from xstilts.training.passes import Divider
@@ -59,6 +60,7 @@ def measure(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(threads)
+    choose_matmul(device)
     encoder = encoder_of(model)
     peaks = {name: peak_gflops(device, DTYPES[name]) for name in precisions}
     tell(f"matmul: {', '.join(f'{name} {rate:,.0f} GFLOP/s' for name, rate in peaks.items())}")
@@ -92,7 +94,7 @@ def measure(
             if with_peer:
                 entry |= _peer_figures(turns, stage)
             if device == "cuda":
-                entry["peak_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+                entry["peak_memory_gb"] = max(turn["memory_gb"] for turn in turns)
             found["train"].append(entry)
             tell(f"{name} {precision}: {entry['examples_per_s']:,.1f} examples a second")
             found["evaluate"].append(
@@ -138,7 +140,11 @@ def _turn(
     encoder: nn.Module, stage: Train, rows: Encoded, device: str, with_peer: bool
 ) -> dict[str, Any]:
     """Ours, then the peer as it comes, then the peer with the other matmul."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     turn: dict[str, Any] = {"ours": _train(encoder, stage, rows, device)}
+    if device == "cuda":
+        turn["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
     if with_peer:
         order = example_order(stage.parts[0], stage.seed, stage.phase).tolist()
         was = torch.get_float32_matmul_precision()

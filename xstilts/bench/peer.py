@@ -102,6 +102,7 @@ def train_with_trainer(
             remove_unused_columns=False,
             dataloader_num_workers=0,
         )
+        arguments._n_gpu = min(1, arguments.n_gpu)  # one device, as ours has
         trainer = InOrder(
             model=peer, args=arguments, data_collator=collate, train_dataset=_Order(order)
         )

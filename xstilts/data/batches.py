@@ -32,6 +32,16 @@ def schedule(stage: Train) -> list[int]:
     return steps
 
 
+def numbers_within(steps: Sequence[int]) -> list[int]:
+    """For every step of a schedule, how many steps of its part come before it."""
+    seen: dict[int, int] = {}
+    numbers = []
+    for part in steps:
+        numbers.append(seen.get(part, 0))
+        seen[part] = numbers[-1] + 1
+    return numbers
+
+
 def example_order(part: Part, seed: int, phase: str) -> np.ndarray:
     """The examples that a part draws: (examples,), positions in its languages' rows joined.
 

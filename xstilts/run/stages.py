@@ -22,7 +22,7 @@ import torch
 
 from xstilts.config.schema import ResourcesSpec
 from xstilts.data.prepare import Encoder
-from xstilts.errors import Preempted
+from xstilts.errors import Diverged, Preempted
 from xstilts.files import read_json, sha256_of, write_json
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
@@ -101,7 +101,9 @@ class Workshop:
                 manifest = self._train(stage, folder, progress)
             else:
                 manifest = self._evaluate(stage, folder, progress)
-            seconds = time.time() - started
+            # Those before a checkpoint count: somebody paid for them.
+            trained_s = manifest.get("outcome", {}).get("total_s", 0.0)
+            seconds = max(time.time() - started, trained_s)
             logger.info("%s: %.1f s", fingerprint(stage)[:12], seconds)
             environment = {
                 **environment_of(self.device.type),
@@ -117,7 +119,7 @@ class Workshop:
             }
 
         self._stop_if_told(stage_name(stage))
-        found = self.store.get(stage, compute)
+        found = self.store.get(stage, compute, lambda: self._stop_if_told(stage_name(stage)))
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # what the next stage, or another process, may need
         if isinstance(stage, Train):
@@ -138,10 +140,14 @@ class Workshop:
             Options(limit.read(), self.resources.gradient_checkpointing),
         )
         checkpoints = self._checkpoints(stage)
-        if processes > 1:
-            outcome = run_together(job, processes, folder, progress, checkpoints)
-        else:
-            outcome = job.run(folder, progress, checkpoints)
+        try:
+            if processes > 1:
+                outcome = run_together(job, processes, folder, progress, checkpoints)
+            else:
+                outcome = job.run(folder, progress, checkpoints)
+        except Diverged:
+            checkpoints.clear()  # going on from it would diverge again
+            raise
         if outcome.halvings:
             limit.write(outcome.max_tokens)
         return {"outcome": asdict(outcome)}
@@ -159,18 +165,18 @@ class Workshop:
         net = models.Model(backbone, heads).to(self.device)
         models.check_vocabulary(net, vocabulary, self._encoder_folder(stage.parent))
         check_precision(stage.precision, self.device)
-        choose_matmul()
+        choose_matmul(self.device.type)
         evaluator = Evaluator(stage, task, net, encoder, vocabulary)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
         for i, (language, _) in enumerate(stage.rows.rows, start=1):
+            self._stop_if_told(f"{stage.rows.task} evaluation")
             done = evaluator.evaluate(language)
             if done.scores:
                 scores[language] = done.scores
             counts[language] = done.examples.num_rows
             write_predictions(folder, task, stage.split, language, done.predictions, done.examples)
             progress(i / len(stage.rows.rows))
-            self._stop_if_told(f"{stage.rows.task} evaluation")
         return {"scores": scores, "rows": counts, "evaluation_s": evaluator.seconds}
 
     def _stop_if_told(self, place: str) -> None:
@@ -190,7 +196,18 @@ class Workshop:
         facts = self._model_of(stage)
         lengths = max(part.train.max_length for part in stage.parts)
         device = environment_of(self.device.type)["device_name"]
-        key = [facts.weights, lengths, device, stage.precision]
+        kinds = sorted(part.train.entry.kind for part in stage.parts)
+        resources = self.resources
+        key = [
+            facts.weights,
+            lengths,
+            kinds,
+            device,
+            stage.precision,
+            resources.gpus_per_trial,
+            resources.processes,
+            resources.gradient_checkpointing,
+        ]
         return Limit(self.storage / "limits" / f"{sha256_of(key)[:16]}.json")
 
     def _part_data(self, part: Part, encoder: Encoder) -> PartData:

@@ -71,10 +71,16 @@ class Store:
         lease = self._lease(stage)
         return lease.holder() is not None and not lease.is_stale()
 
-    def get(self, stage: Stage, compute: Callable[[Path], dict[str, Any]]) -> Found:
+    def get(
+        self,
+        stage: Stage,
+        compute: Callable[[Path], dict[str, Any]],
+        while_waiting: Callable[[], None] = lambda: None,
+    ) -> Found:
         """The stage, computed if nobody has; waits while another process computes it.
 
         `compute` writes the stage's files into the folder it is given and returns the manifest.
+        `while_waiting` is called now and then; what it raises ends the wait.
         """
         started = time.monotonic()
         lease = self._lease(stage)
@@ -84,6 +90,7 @@ class Store:
                 return Found(self.path(stage), self.read(stage), True, waited)
             if lease.acquire():
                 break
+            while_waiting()
             time.sleep(min(1.0, self._heartbeat_s / 4))
         waited = time.monotonic() - started
         with lease.held():

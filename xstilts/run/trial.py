@@ -155,8 +155,9 @@ class TrialRun:
     def _evaluate(self, target: str, cell: Cell | None) -> None:
         stage = self.planner.evaluation(self.plan, target, cell)
         found = self._stage(stage, f"{target} evaluation")
-        for what, seconds in found.manifest["evaluation_s"].items():
-            self._evaluation_s[f"cost/{target}/{what}_s"] = seconds
+        if not self.stages[-1]["is_reused"]:
+            for what, seconds in found.manifest["evaluation_s"].items():
+                self._evaluation_s[f"cost/{target}/{what}_s"] = seconds
         for language, scores in found.manifest["scores"].items():
             count = found.manifest["rows"][language]
             self._add(cell, target, language, stage.split, scores, count, True)
@@ -254,8 +255,8 @@ def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "tokens": outcome.get("tokens", 0),
         "loader_s": outcome.get("wait_s", 0.0),
         "checkpoint_s": outcome.get("checkpoint_s", 0.0),
-        # 0: all that a pass may hold fitted into memory.
-        "max_tokens": outcome["max_tokens"] if outcome.get("halvings") else 0,
+        # 0: all that a pass may hold fits into memory.
+        "max_tokens": outcome["max_tokens"] if outcome.get("is_limited") else 0,
     }
 
 

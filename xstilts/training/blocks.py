@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,13 +55,13 @@ class Block:
             bias,
         )
 
-    def to(self, device: torch.device) -> Block:
-        """The block with its tensors on a device."""
+    def map(self, function: Callable[[Tensor], Tensor]) -> Block:
+        """The block with a function applied to its tensors."""
         return replace(
             self,
-            to_padded=self.to_padded.to(device, non_blocking=True),
-            to_packed=self.to_packed.to(device, non_blocking=True),
-            bias=None if self.bias is None else self.bias.to(device, non_blocking=True),
+            to_padded=function(self.to_padded),
+            to_packed=function(self.to_packed),
+            bias=None if self.bias is None else function(self.bias),
         )
 
 
@@ -72,6 +73,7 @@ def attend(
     scaling: float,
     rate: float,
     masks: Masks | None,
+    caller: int,
 ) -> Tensor:
     """Softmax attention within each sequence.
 
@@ -80,16 +82,20 @@ def attend(
         scaling: what the products are multiplied by.
         rate: dropout of the attention weights.
         masks: where the dropout comes from; None: torch.
+        caller: the attention module's identity, under which the masks remember what they drew.
 
     Returns:
         (1, tokens, heads, head size)
     """
     _, num_heads, num_tokens, size = query.shape
     vectors = [x.transpose(1, 2).reshape(-1, size) for x in (query, key, value)]
-    if query.device.type == "cpu" and torch.is_grad_enabled() and (masks is not None or not rate):
+    # Computed again for the backward pass, a layer runs without a gradient at first.
+    is_own = masks is not None if rate else torch.is_grad_enabled()
+    if query.device.type == "cpu" and is_own:
         keeps: list[Tensor | None] = [None for _ in blocks]
         if rate and masks is not None:
-            keeps = [masks.keep_pairs(b.first, b.count, b.longest, num_heads, rate) for b in blocks]
+            sizes = [(block.first, block.count, block.longest) for block in blocks]
+            keeps = list(masks.keep_pairs(sizes, num_heads, rate, caller))
         factor = scale(rate) if rate else 1.0
         out = _Attention.apply(*vectors, blocks, keeps, num_heads, scaling, factor)  # type: ignore[no-untyped-call]
     else:

@@ -103,29 +103,33 @@ class Checkpoints:
         """Delete the checkpoint: the stage is done."""
         self.wait()
         self.path.unlink(missing_ok=True)
-        for rest in self.path.parent.glob(f".{self.path.name}.*"):
-            rest.unlink(missing_ok=True)
+        self.tidy()
 
     def _write(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         started = time.monotonic()
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        metadata = {
-            "identity": self.identity,
-            "state": json.dumps(state),
-            "checksum": str(_checksum(tensors)),
-        }
         try:
+            metadata = {
+                "identity": self.identity,
+                "state": json.dumps(state),
+                "checksum": str(_checksum(tensors)),
+            }
             self.path.parent.mkdir(parents=True, exist_ok=True)
             safetensors.torch.save_file(tensors, temporary, metadata)
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(self.path)
-        except (OSError, safetensors.SafetensorError) as error:
+        except Exception as error:  # nobody sees a thread's own; the next call raises it
             self._failure = OSError(f"{self.path}: cannot be written: {error}")
         finally:
             with suppress(OSError):
                 temporary.unlink()
         self._write_s = time.monotonic() - started
+
+    def tidy(self) -> None:
+        """Remove files of writers that were killed; whoever trains a stage is its only writer."""
+        for rest in self.path.parent.glob(f".{self.path.name}.*"):
+            rest.unlink(missing_ok=True)
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> int:

@@ -1,9 +1,9 @@
 """Dropout on the CPU from a fast generator, with a stream of random bits for every sequence.
 
-Drawing `bernoulli_` costs a CPU as much as a sixth of a training step. Here a step's bits come
-from SFC64, whose stream depends on the stage's seed, the step and the sequence's place in its
-batch alone: however a batch is divided among passes or processes, each sequence loses the same
-units.
+Drawing `bernoulli_` costs a CPU as much as a sixth of a training step. Here the bits of encoders
+that run packed come from SFC64, whose stream depends on the stage's seed, the step and the
+sequence's place in its batch alone: however a batch is divided among passes or processes, each
+sequence loses the same units.
 """
 
 from __future__ import annotations
@@ -53,13 +53,38 @@ class Masks:
         self._streams = streams
         self._lengths = lengths
         self._packed = packed
+        self._drawn: dict[int, list[Tensor]] = {}
 
-    def keep(self, shape: torch.Size, rate: float) -> Tensor:
+    def _once(self, caller: int, draw: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """What a module drew in this pass: one that is computed again loses the same units."""
+        if caller not in self._drawn:
+            self._drawn[caller] = draw()
+        return self._drawn[caller]
+
+    def keep(self, shape: torch.Size, rate: float, caller: int) -> Tensor:
         """Which units stay, bool, for activations of a shape.
 
         The shape is (1, tokens, size) of a packed row, (sequences, places, size) of padded ones, or
-        (sequences, size).
+        (sequences, size). `caller` is the module's identity; every module draws once a pass.
         """
+        (keep,) = self._once(caller, lambda: [self._units(shape) >= _threshold(rate)])
+        return keep
+
+    def keep_pairs(
+        self, sizes: Sequence[tuple[int, int, int]], num_heads: int, rate: float, caller: int
+    ) -> list[Tensor]:
+        """Which attention weights stay, block by block: (count, heads, longest, longest), bool.
+
+        `sizes` are each block's first sequence in the packed row, their count and the longest.
+        """
+
+        def draw() -> list[Tensor]:
+            return [self._pairs(*size, num_heads) >= _threshold(rate) for size in sizes]
+
+        return self._once(caller, draw)
+
+    def _units(self, shape: torch.Size) -> Tensor:
+        """Random bits of a shape, int16."""
         if len(shape) == 3 and shape[:2] == (1, sum(self._lengths)):
             bits = np.empty(shape.numel(), dtype=np.int16)
             end = 0
@@ -69,19 +94,16 @@ class Masks:
         else:
             size = shape[1:].numel()
             bits = np.concatenate([_draw(stream, size) for stream in self._streams])
-        return torch.from_numpy(bits).view(shape) >= _threshold(rate)
+        return torch.from_numpy(bits).view(shape)
 
-    def keep_pairs(
-        self, first: int, count: int, longest: int, num_heads: int, rate: float
-    ) -> Tensor:
-        """Which attention weights stay: (count, heads, longest, longest), bool, for the sequences
-        of the packed row from `first` on."""
+    def _pairs(self, first: int, count: int, longest: int, num_heads: int) -> Tensor:
+        """Random bits for pairs of tokens, 0 at padding: (count, heads, longest, longest)."""
         bits = np.zeros((count, num_heads, longest, longest), dtype=np.int16)
         for own, row in zip(bits, self._packed[first : first + count], strict=True):
             length = self._lengths[row]
             drawn = _draw(self._streams[row], num_heads * length * length)
             own[:, :length, :length] = drawn.reshape(num_heads, length, length)
-        return torch.from_numpy(bits) >= _threshold(rate)
+        return torch.from_numpy(bits)
 
 
 def scale(rate: float) -> float:
@@ -104,7 +126,7 @@ class Dropout(nn.Module):
             return values
         if masks is None:
             return functional.dropout(values, self.p)
-        keep = masks.keep(values.shape, self.p)
+        keep = masks.keep(values.shape, self.p, id(self))
         dropped: Tensor = _Drop.apply(values, keep, scale(self.p))  # type: ignore[no-untyped-call]
         return dropped
 

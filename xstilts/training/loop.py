@@ -2,8 +2,9 @@
 
 AdamW without decay on biases and LayerNorm, linear warm-up and decay, clipped gradients; checks
 at equal distances on a fixed sample of every dev set; the best check is kept. Nothing in a step
-reads from the device. All randomness of a step is a function of the stage's seed and the step's
-number, so a stage goes on from a checkpoint as if it had not stopped.
+waits for the device, but for MLM's pick of masked positions. All randomness of a step is a function
+of the stage's seed and the step's number, so a stage goes on from a checkpoint as if it had not
+stopped.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xstilts.data.batches import schedule
+from xstilts.data.batches import numbers_within, schedule
 from xstilts.errors import Diverged, Preempted, StageError
 from xstilts.files import derive_seed
 from xstilts.kinds.kind import Batch, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.checks import Checks
-from xstilts.training.dropout import Masks, streams
+from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
+from xstilts.training.memory import is_out_of_memory
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
 from xstilts.training.outcome import DEFAULTS, Options, Outcome, State
@@ -100,20 +102,17 @@ class _Training:
             for part, rows in zip(stage.parts, data, strict=True)
         ]
         self.steps = schedule(stage)
-        self.numbers = _numbers(self.steps, len(self.feeds))
+        self.numbers = numbers_within(self.steps)
         self.checks = Checks(stage, data, vocabulary, ranks)
         self.check_after = check_steps(len(self.steps), stage.recipe)
         self.optimizer = build_optimizer(model, stage.recipe)
         self.checkpoints = checkpoints
         self.ranks = ranks
         self.divider = Divider.of(model.encoder, self.device)
+        self.usual_tokens = self.divider.max_tokens
         if options.max_tokens is not None:
             self.divider = replace(self.divider, max_tokens=options.max_tokens)
-        self.uses_masks = (
-            self.device.type == "cpu"
-            and self.divider.config is not None
-            and not options.gradient_checkpointing
-        )
+        self.uses_masks = self.device.type == "cpu" and self.divider.config is not None
         if options.gradient_checkpointing:
             model.encoder.activation_checkpointing_enable()  # type: ignore[operator]
         self.state = State(max_tokens=self.divider.max_tokens)
@@ -121,7 +120,6 @@ class _Training:
         self.losses: list[Tensor] = []
         # Which parameters each task trains; agreed on by all processes in its first step.
         self.trained: dict[str, list[bool]] = {}
-        self.model_s = self.wait_s = self.checkpoint_s = 0.0
 
     def run(self, progress: Progress) -> Outcome:
         self._resume()
@@ -132,7 +130,7 @@ class _Training:
             for prepared in self._batches(pool):
                 begun = time.perf_counter()
                 self._step(prepared)
-                self.model_s += time.perf_counter() - begun
+                state.model_s += time.perf_counter() - begun
                 state.step += 1
                 state.tokens += prepared.tokens
                 if state.step in self.check_after:
@@ -163,12 +161,13 @@ class _Training:
                 feed.task.name: feed.drawn(count)
                 for feed, count in zip(self.feeds, used, strict=True)
             },
-            model_s=self.model_s,
-            wait_s=self.wait_s,
-            checkpoint_s=self.checkpoint_s,
-            total_s=time.perf_counter() - self._started,
-            max_tokens=state.max_tokens,
-            halvings=state.halvings,
+            model_s=state.model_s,
+            wait_s=state.wait_s,
+            checkpoint_s=state.checkpoint_s,
+            total_s=self._total_s(),
+            max_tokens=min(self.ranks.gather(state.max_tokens)),
+            halvings=max(self.ranks.gather(state.halvings)),
+            is_limited=any(self.ranks.gather(state.max_tokens < self.usual_tokens)),
             collapsed=final.collapsed,
         )
 
@@ -179,7 +178,7 @@ class _Training:
             feed = self.feeds[self.steps[step]]
             batch = feed.batch(self.numbers[step])
             tokens = int(batch.inputs["attention_mask"].sum())
-            units = max(1, feed.kind.num_units(batch))
+            units = feed.kind.num_units(batch)
             divider = self.divider
             return Prepared(batch, units, tokens, self._divided(feed, batch, divider), divider)
 
@@ -189,7 +188,7 @@ class _Training:
             assert coming is not None
             begun = time.perf_counter()
             prepared = coming.result()
-            self.wait_s += time.perf_counter() - begun
+            self.state.wait_s += time.perf_counter() - begun
             coming = pool.submit(prepare, step + 1) if step + 1 < len(self.steps) else None
             yield prepared
 
@@ -205,14 +204,15 @@ class _Training:
         """One update; where memory ends, the same update in smaller passes."""
         step = self.state.step
         seed = derive_seed(self.stage.seed, self.stage.phase, "dropout")
-        while True:
+        loss = None
+        while loss is None:
             try:
                 loss = self._accumulate(prepared, step, seed)
-                break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve(prepared, error)
+            if loss is None:  # out of the handler, which holds on to the failed pass
+                self._halve(prepared)
         rate = learning_rate(self.stage.recipe, step, len(self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -237,7 +237,7 @@ class _Training:
             if not units:  # the mean of nothing is not a number
                 continue
             if self.uses_masks:
-                self.model.masks = _masks(work, own)
+                self.model.masks = work.masks(own)
             work = work.to(self.device)
             with autocast(self.device, self.stage.precision):
                 hidden = self.model.hidden(work)
@@ -245,35 +245,32 @@ class _Training:
             share = mean * (units / prepared.units)
             share.backward()  # type: ignore[no-untyped-call]
             total += share.detach()
-        self._fill_gradients(feed.task.name)
+        if prepared.units and self.ranks.world > 1:
+            self._fill_gradients(feed.task.name)
         return total
 
     def _fill_gradients(self, task: str) -> None:
         """Zeros where this process's share of the batch had nothing to learn from."""
-        if self.ranks.world == 1:
-            return
         parameters = list(self.model.parameters())
         if task not in self.trained:
             own = [parameter.grad is not None for parameter in parameters]
-            flags = [any(column) for column in zip(*self.ranks.gather(own), strict=True)]
-            if not any(flags):
-                return
-            self.trained[task] = flags
+            gathered = zip(*self.ranks.gather(own), strict=True)
+            self.trained[task] = [any(column) for column in gathered]
         for parameter, is_trained in zip(parameters, self.trained[task], strict=True):
             if is_trained and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
 
-    def _halve(self, prepared: Prepared, error: Exception) -> None:
+    def _halve(self, prepared: Prepared) -> None:
         """Smaller passes from here on; the optimiser has not seen anything of the step yet."""
         self.optimizer.zero_grad(set_to_none=True)
         self.model.masks = None
         longest = int(prepared.batch.inputs["attention_mask"].sum(1).max())
         passes = self.divider.divide(prepared.batch, self.ranks.share)
-        if all(len(work.sequences) == 1 for work in passes) or not passes:
+        if all(work.num_rows == 1 for work in passes):
             raise StageError(
                 f"{self.stage.label}: out of memory with one row of {longest} tokens: shorten "
                 "max_length, use a smaller model, or set resources.gradient_checkpointing"
-            ) from error
+            )
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         largest = max(int(work.batch.inputs["attention_mask"].sum()) for work in passes)
@@ -299,28 +296,40 @@ class _Training:
         state.curve.append(point | {f"dev/{task}": score for task, score in values.items()})
         self.losses = []
         state.checks_since_best += 1
-        is_best = value is None or state.best_value is None or value > state.best_value
-        if is_best or self.stage.recipe.keep == "last":
+        if value is None or self.stage.recipe.keep == "last":
+            state.best_step, state.checks_since_best = state.step, 0
+        elif state.best_value is None or value > state.best_value:
             state.best_value = value
             state.best_step, state.checks_since_best = state.step, 0
-            self.best = {
-                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
-            }
+            self._keep()
+
+    def _keep(self) -> None:
+        """Copy the weights as they are, into the copy that is there."""
+        weights = self.model.state_dict()
+        if self.best is None:
+            self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        else:
+            for name, tensor in self.best.items():
+                tensor.copy_(weights[name])
 
     def _checkpoint(self) -> None:
         """Write one where it is due; the process that was told to stop writes it now."""
         if self.checkpoints is None or self.state.step == len(self.steps):
             return
-        # All processes of a stage stop after the same step.
+        # All processes of a stage write, and stop, after the same step.
         if self.ranks.world > 1 and self.state.step % STOP_EVERY:
             return
-        must_stop = any(self.ranks.gather(self.checkpoints.must_stop()))
+        asked = self.ranks.gather((self.checkpoints.must_stop(), self.checkpoints.is_due()))
+        must_stop, is_due = any(stop for stop, _ in asked), asked[0][1]
+        if not must_stop and not is_due:
+            return
         begun = time.perf_counter()
-        if self.ranks.rank == 0 and (must_stop or self.checkpoints.is_due()):
-            self.checkpoints.write(self._tensors(), self._plain_state())
+        tensors = self._tensors()
+        if self.ranks.rank == 0:
+            self.checkpoints.write(tensors, self._plain_state())
             if must_stop:
                 self.checkpoints.wait()
-        self.checkpoint_s += time.perf_counter() - begun
+        self.state.checkpoint_s += time.perf_counter() - begun
         if must_stop:
             raise Preempted(
                 f"{self.stage.label}: stopped after step {self.state.step} of {len(self.steps)}, "
@@ -334,16 +343,30 @@ class _Training:
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
         if self.losses:
-            tensors["losses"] = torch.stack(self.losses)
+            losses = torch.stack(self.losses)
+            self.ranks.add_up([losses])
+            tensors["losses"] = losses
         return tensors
 
     def _plain_state(self) -> dict[str, Any]:
-        return {name: getattr(self.state, name) for name in State.__slots__}
+        values = {name: getattr(self.state, name) for name in State.__slots__}
+        return values | {"total_s": self._total_s()}
+
+    def _total_s(self) -> float:
+        """Seconds of the stage, those before a checkpoint counted."""
+        return self.state.total_s + time.perf_counter() - self._started
 
     def _resume(self) -> None:
-        """Go on from a checkpoint, if there is one."""
+        """Go on from a checkpoint, if there is one that all processes can read."""
         found = self.checkpoints.read() if self.checkpoints is not None else None
-        if found is None:
+        if found is not None and not self._fits(found[0]):
+            logger.warning(
+                "%s: skipped, the stage begins anew: its tensors are not the model's",
+                self.checkpoints.path if self.checkpoints else "",
+            )
+            found = None
+        steps = self.ranks.gather(found[1]["step"] if found else None)
+        if found is None or len(set(steps)) > 1:
             return
         tensors, values = found
         self.state = State(**values)
@@ -361,28 +384,15 @@ class _Training:
             moments.setdefault(int(index), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.losses = list(tensors["losses"].to(self.device)) if "losses" in tensors else []
+        if "losses" in tensors:
+            # They are added up over the processes; one of them holds them from here on.
+            share = tensors["losses"] if self.ranks.rank == 0 else tensors["losses"] * 0
+            self.losses = list(share.to(self.device))
         logger.info("%s: goes on after step %d", self.stage.label, self.state.step)
 
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device, or the host, had no memory left."""
-    kinds = (torch.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
-
-
-def _numbers(steps: Sequence[int], count: int) -> list[int]:
-    """For every step, how many steps of its part came before."""
-    seen = [0] * count
-    numbers = []
-    for index in steps:
-        numbers.append(seen[index])
-        seen[index] += 1
-    return numbers
-
-
-def _masks(work: Pass, own: Sequence[Any]) -> Masks:
-    assert work.layout is not None
-    chosen = [own[place] for place in work.sequences]
-    lengths = work.batch.inputs["attention_mask"].sum(1).tolist()
-    return Masks(chosen, lengths, work.layout.rows.tolist())
+    def _fits(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether a checkpoint's weights are those of this model: another version of a library may
+        name or form them otherwise."""
+        own = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
+        got = {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")}
+        return got == {f"model.{name}": shape for name, shape in own.items()}

@@ -14,14 +14,15 @@ TOLERANCE = 1e-5
 
 
 @cache
-def choose_matmul() -> None:
+def choose_matmul(device: str) -> None:
     """Let a CPU by AMD compute float32 products with oneDNN, which is two to four times as fast
     there as the default library; where that rounds to bfloat16, leave the default.
 
     It goes by the maker's name, not by a stopwatch: the choice decides the last bits of a result,
     so a machine must always make the same.
     """
-    if _cpu_maker() != "AuthenticAMD":
+    # With a GPU in play the same switch would allow its products to round.
+    if device != "cpu" or _cpu_maker() != "AuthenticAMD":
         return
     was = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")

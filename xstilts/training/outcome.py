@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a stage is computed, which changes none of its numbers but the last bits.
+    """How a stage is computed, which changes none of its numbers but the last bits - on a GPU, and
+    for encoders that run padded, also what dropout draws.
 
     `max_tokens`: tokens of a pass at most, where memory is known to end. `gradient_checkpointing`:
     recompute activations in the backward pass instead of keeping them.
@@ -26,7 +27,8 @@ class Outcome:
 
     `examples` are those that were drawn, by task and language: a stage that runs out of patience
     draws fewer than planned. `wait_s` is what steps waited for their batch. `max_tokens` is what a
-    pass may hold, `halvings` how often memory made it smaller.
+    pass may hold, `halvings` how often memory made it smaller in this stage, `is_limited` whether
+    it ever did. Times include those before a checkpoint.
     """
 
     dev: dict[str, dict[str, float]]
@@ -43,6 +45,7 @@ class Outcome:
     total_s: float
     max_tokens: int
     halvings: int
+    is_limited: bool
     collapsed: list[str] = field(default_factory=list)
 
 
@@ -58,3 +61,7 @@ class State:
     checks_since_best: int = 0
     max_tokens: int = 0
     halvings: int = 0
+    model_s: float = 0.0
+    wait_s: float = 0.0
+    checkpoint_s: float = 0.0
+    total_s: float = 0.0

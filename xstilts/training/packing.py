@@ -8,7 +8,7 @@ computes what that model computes on padded rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -50,13 +50,13 @@ class Layout:
     to_packed: Tensor
     blocks: tuple[Block, ...]
 
-    def to(self, device: torch.device) -> Layout:
-        """The layout with its tensors on a device."""
+    def map(self, function: Callable[[Tensor], Tensor]) -> Layout:
+        """The layout with a function applied to its tensors."""
         return replace(
             self,
-            to_padded=self.to_padded.to(device, non_blocking=True),
-            to_packed=self.to_packed.to(device, non_blocking=True),
-            blocks=tuple(block.to(device) for block in self.blocks),
+            to_padded=function(self.to_padded),
+            to_packed=function(self.to_packed),
+            blocks=tuple(block.map(function) for block in self.blocks),
         )
 
 
@@ -182,7 +182,8 @@ def packed_attention(
             module, query, key, value, attention_mask, **options
         )
         return padded
-    return attend(query, key, value, blocks, options["scaling"], options["dropout"], masks), None
+    scaling, rate = options["scaling"], options["dropout"]
+    return attend(query, key, value, blocks, scaling, rate, masks, id(module)), None
 
 
 AttentionInterface.register(ATTENTION, packed_attention)

@@ -64,8 +64,10 @@ class Job:
         """Train in this process and, as the first of several or alone, write the stage's files."""
         name = f"cuda:{ranks.rank}" if self.device == "cuda" else self.device
         device = torch.device(name)
+        if checkpoints is not None and ranks.rank == 0:
+            checkpoints.tidy()
         check_precision(self.stage.precision, device)
-        choose_matmul()
+        choose_matmul(self.device)
         model = build_model(self.stage, self.encoder, device)
         check_vocabulary(model, self.vocabulary, self.encoder)
         outcome = train(
@@ -106,6 +108,11 @@ def run_together(
                 progress(share.value)
                 if checkpoints is not None and checkpoints.must_stop():
                     stop.set()
+        except StageError as error:
+            # A signal to all may end a process before it could listen.
+            if checkpoints is not None and checkpoints.must_stop():
+                raise Preempted(f"{job.stage.label}: stopped; the same command goes on") from error
+            raise
         finally:
             for process in started.processes:
                 if process.is_alive():
@@ -142,10 +149,12 @@ def _rank(
     share: Any,
     stop: Any,
 ) -> None:
-    """One of the processes. `stop` is held here so that the event lives as long as they do."""
+    """One of the processes."""
     _die_with(parent)
-    # An interrupt from the keyboard reaches the whole group; the parent decides what follows.
+    # A signal to the whole group reaches this process too: the parent decides what an interrupt
+    # from the keyboard means; an order to end is one to write a checkpoint.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     torch.set_num_threads(job.threads)
     # All processes are on this machine, whatever its names resolve to.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -167,7 +176,9 @@ def _rank(
     result: Outcome | XstiltsError
     try:
         progress = tell if rank == 0 else ignore
-        result = job.run(folder, progress, checkpoints, Ranks(rank, world))
+        # Python objects go over the network's own group, which no GPU has to wait for.
+        ranks = Ranks(rank, world, dist.new_group(backend="gloo"))
+        result = job.run(folder, progress, checkpoints, ranks)
     except (Diverged, Preempted) as error:  # all of them meet these at the same step
         result = error
     if rank == 0:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from xstilts.kinds.kind import Batch
+from xstilts.training.dropout import Masks
 from xstilts.training.packing import Layout, can_pack, pack, partition
 
 
@@ -49,16 +50,32 @@ class Pass:
     inputs: dict[str, Tensor]
     layout: Layout | None
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the batch: of multiple choice, groups of sequences."""
+        return len(next(iter(self.batch.targets.values())))
+
+    def masks(self, streams: Sequence[Any]) -> Masks:
+        """What a packed pass loses; `streams` are those of all sequences of the batch."""
+        assert self.layout is not None
+        chosen = [streams[place] for place in self.sequences]
+        lengths = self.batch.inputs["attention_mask"].sum(1).tolist()
+        return Masks(chosen, lengths, self.layout.rows.tolist())
+
     def pinned(self) -> Pass:
         """The pass in memory from which a GPU copies while it computes."""
         inputs = {name: tensor.pin_memory() for name, tensor in self.inputs.items()}
         targets = {name: tensor.pin_memory() for name, tensor in self.batch.targets.items()}
-        return replace(self, inputs=inputs, batch=replace(self.batch, targets=targets))
+        layout = None if self.layout is None else self.layout.map(Tensor.pin_memory)
+        batch = replace(self.batch, targets=targets)
+        return replace(self, inputs=inputs, batch=batch, layout=layout)
 
     def to(self, device: torch.device) -> Pass:
         """The pass with its tensors on a device."""
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
-        layout = None if self.layout is None else self.layout.to(device)
+        layout = None
+        if self.layout is not None:
+            layout = self.layout.map(lambda tensor: tensor.to(device, non_blocking=True))
         return replace(self, batch=self.batch.to(device), inputs=moved, layout=layout)
 
 

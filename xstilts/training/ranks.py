@@ -16,10 +16,12 @@ BUCKET_BYTES = 2**26
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process's number and how many there are; alone, nothing is sent."""
+    """This process's number and how many there are; alone, nothing is sent. `objects` is the group
+    over which Python objects go."""
 
     rank: int = 0
     world: int = 1
+    objects: dist.ProcessGroup | None = None
 
     @property
     def share(self) -> tuple[int, int]:
@@ -46,7 +48,7 @@ class Ranks:
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.objects)
         return values
 
 
