@@ -91,6 +91,32 @@ def test_where_memory_ends_passes_become_smaller(toy: Toy, tmp_path: Path) -> No
     assert run_limited(again, tmp_path, 160)[0] == 0
 
 
+def test_memory_comes_back() -> None:
+    """Of a thousand holes between blocks that stay, nearly all of it."""
+    script = """
+    import sys, torch
+    from pathlib import Path
+    from xstilts.training.memory import give_back
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    torch.ones(2**21)  # frees a large block, so that blocks of this size come from the heap
+    blocks = [torch.ones(2**18) for _ in range(400)]
+    full = resident()
+    kept = blocks[::8]
+    del blocks
+    holes = resident()
+    give_back(torch.device("cpu"))
+    print((full - resident()) / 2**20, (full - holes) / 2**20)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+    )
+    freed, before = map(float, done.stdout.split())
+    assert before < 100 < 300 < freed, "350 of 400 MB are free"
+
+
 def test_where_not_even_a_row_fits_it_is_said(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.task("toy_a")
     stage = toy.stage("toy_a")

@@ -34,6 +34,7 @@ from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
 from xstilts.training.matmul import check_precision, choose_matmul
+from xstilts.training.memory import give_back
 from xstilts.training.outcome import Options
 from xstilts.training.parallel import Job, run_together
 
@@ -120,8 +121,7 @@ class Workshop:
 
         self._stop_if_told(stage_name(stage))
         found = self.store.get(stage, compute, lambda: self._stop_if_told(stage_name(stage)))
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()  # what the next stage, or another process, may need
+        give_back(self.device)
         if isinstance(stage, Train):
             self._checkpoints(stage).clear()
         return found

@@ -29,7 +29,7 @@ from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.checks import Checks
 from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
-from xstilts.training.memory import is_out_of_memory
+from xstilts.training.memory import give_back, is_out_of_memory
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
 from xstilts.training.outcome import DEFAULTS, Options, Outcome, State
@@ -135,6 +135,7 @@ class _Training:
                 state.tokens += prepared.tokens
                 if state.step in self.check_after:
                     self._check()
+                    give_back(self.device)
                     self.model.train()
                     if recipe.patience and state.checks_since_best >= recipe.patience:
                         break

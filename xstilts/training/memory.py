@@ -1,6 +1,8 @@
-"""What a device says when its memory ends."""
+"""When memory ends, and how it is given back."""
 
 from __future__ import annotations
+
+import ctypes
 
 import torch
 
@@ -11,3 +13,16 @@ def is_out_of_memory(error: Exception) -> bool:
         return True
     signs = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     return any(sign in str(error) for sign in signs)
+
+
+def give_back(device: torch.device) -> None:
+    """Return memory that nothing uses any more, to the device or the system.
+
+    Tensors of ever other sizes leave holes in the C library's heaps, which it keeps by itself: a
+    worker would grow from stage to stage.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, others need it not
+    if trim is not None:
+        trim(0)
