@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
 from xstilts.training.outcome import Options
 from xstilts.training.parallel import Job
@@ -34,7 +35,7 @@ SCRIPT = """
     if __name__ == "__main__":
         job = pickle.loads(Path(sys.argv[1]).read_bytes())
         folder, world = Path(sys.argv[2]), int(sys.argv[3])
-        checkpoints = Checkpoints(folder / "checkpoint", "stage", every_s=0.05)
+        checkpoints = Checkpoints(folder / "checkpoint", "stage", every_s=0.0)
 
         def tell(share):
             print(share, flush=True)
@@ -82,7 +83,8 @@ def wait_until(process: subprocess.Popen[str], share: float) -> None:
 def test_a_killed_stage_ends_with_the_same_bytes(
     toy: Toy, tmp_path: Path, tasks: tuple[str, ...], world: int
 ) -> None:
-    (tmp_path / "job").write_bytes(pickle.dumps(job_of(toy, *tasks)))
+    job = job_of(toy, *tasks)
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
     quiet = tmp_path / "quiet"
     quiet.mkdir()
     process = launch(quiet, world)
@@ -93,14 +95,16 @@ def test_a_killed_stage_ends_with_the_same_bytes(
         folder = tmp_path / f"kill{number}"
         folder.mkdir()
         process = launch(folder, world)
-        wait_until(process, moments.uniform(0.05, 0.8))
+        wait_until(process, moments.uniform(0.2, 0.9))
         process.kill()
         process.communicate()
         assert not (folder / "out").exists(), "it was not at its end"
-        resumed = (folder / "checkpoint").exists()
+        found = Checkpoints(folder / "checkpoint", "stage", 1e9).read()
+        assert found is not None, "they are written as often as their share of the time allows"
         process = launch(folder, world)
         first = next(line for line in process.stdout or () if float(line) > 0)
         process.communicate()
         assert process.returncode == 0
         assert digest(folder) == digest(quiet)
-        assert not resumed or float(first) > 0.01, "it went on, it did not begin anew"
+        steps = sum(part.num_steps for part in job.stage.parts)
+        assert float(first) * steps > found[1]["step"], "it went on, it did not begin anew"

@@ -142,7 +142,6 @@ def test_activations_can_be_computed_again(toy: Toy) -> None:
     final = []
     for is_on in (False, True):
         model = toy.model(stage)
-        model.encoder.config.attention_probs_dropout_prob = 0.1
         for layer in model.encoder.encoder.layer:
             layer.attention.self.dropout.p = 0.1
         options = Options(gradient_checkpointing=is_on)

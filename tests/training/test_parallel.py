@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -138,8 +139,6 @@ def is_alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("victim", ["a process", "the parent"])
 def test_nothing_survives_a_kill(toy: Toy, tmp_path: Path, victim: str) -> None:
-    import pickle
-
     job = job_of(toy, "mnli", examples=10**6)
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     script = tmp_path / "script.py"

@@ -13,7 +13,7 @@ import torch
 from xstilts import kinds
 from xstilts.kinds.kind import IGNORED, Batch, Encoded, Vocabulary
 from xstilts.tasks import Source, Task
-from xstilts.training.dropout import streams
+from xstilts.training.dropout import Dropout, streams
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
 from xstilts.training.model import Model
@@ -77,8 +77,9 @@ def test_however_divided_the_gradient_is_the_batchs(toy: Toy, kind: str, dropout
     toy.task("toy_x", kind)
     stage = toy.stage("toy_x", batch_size=24)
     model = toy.model(stage)
-    for config in (model.encoder.config,):
-        config.attention_probs_dropout_prob = 0.1
+    for module in model.modules():
+        if isinstance(module, Dropout):  # attention weights among them
+            module.p = 0.1
     (data,) = toy.data(stage)
     feed = Feed(stage.parts[0], data, stage, toy.vocabulary)
     batch = feed.batch(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 from xstilts.bench.measure import DTYPES, measure
 from xstilts.bench.workloads import WORKLOADS
@@ -17,24 +18,22 @@ def main() -> None:
     """Measure what the options say."""
     parser = argparse.ArgumentParser(prog="python -m xstilts.bench", description=__doc__)
     parser.add_argument("model", help="xlmr-mini, xlmr-base, xlmr-large or a model folder")
-    parser.add_argument("--work", nargs="+", choices=sorted(WORKLOADS), default=["mnli"])
-    parser.add_argument("--precision", nargs="+", choices=sorted(DTYPES), default=["fp32"])
-    for name, value in (("batch", 32), ("steps", 10), ("rounds", 3), ("threads", 1), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--peer", action="store_true")
-    chosen = parser.parse_args()
-    found = measure(
-        chosen.model,
-        works=chosen.work,
-        precisions=chosen.precision,
-        batch_size=chosen.batch,
-        steps=chosen.steps,
-        rounds=chosen.rounds,
-        threads=chosen.threads,
-        with_peer=chosen.peer,
-        seed=chosen.seed,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    several: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
+    parser.add_argument(
+        "--work", dest="works", choices=sorted(WORKLOADS), default=["mnli"], **several
     )
+    parser.add_argument(
+        "--precision", dest="precisions", choices=sorted(DTYPES), default=["fp32"], **several
+    )
+    parser.add_argument("--batch", dest="batch_size", type=int, default=32)
+    for name, value in (("steps", 10), ("rounds", 3), ("threads", 1), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--peer", dest="with_peer", action="store_true")
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    found = measure(**vars(parser.parse_args()), tell=tell)
     json.dump(found, sys.stdout, indent=1)
     sys.stdout.write("\n")
 

@@ -21,7 +21,7 @@ from xstilts.bench.workloads import (
     vocabulary_of,
 )
 from xstilts.data.batches import example_order
-from xstilts.kinds.kind import Encoded
+from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
@@ -77,9 +77,8 @@ def measure(
         rows = rows_of(work, batch_size * steps, encoder.config.vocab_size, seed)
         for precision in precisions:
             stage = stage_of(work, batch_size * steps, batch_size, seed, precision)
-            turns = [_turn(encoder, stage, rows, device, with_peer) for _ in range(rounds + 1)][
-                1:
-            ]  # the first warms up
+            _turn(encoder, stage, rows, device, with_peer)  # warms up
+            turns = [_turn(encoder, stage, rows, device, with_peer) for _ in range(rounds)]
             entry = {
                 "model": model,
                 "work": name,
@@ -157,15 +156,19 @@ def _turn(
 
 
 def _train(encoder: nn.Module, stage: Train, rows: Encoded, device: str) -> Outcome:
-    task = stage.parts[0].train.entry
-    copied = copy.deepcopy(encoder)
-    heads = build_heads({task.name: task}, *settings(copied), stage.seed, stage.phase)
-    model = Model(copied, heads).to(device)
-    vocabulary = vocabulary_of(copied.config)
+    model, vocabulary = _model(encoder, stage, device)
     begun = _now(device)
     outcome = train(model, stage, [PartData([rows], None)], vocabulary)
     outcome.total_s = _now(device) - begun
     return outcome
+
+
+def _model(encoder: nn.Module, stage: Train, device: str) -> tuple[Model, Vocabulary]:
+    """A copy of the encoder with the stage's fresh head."""
+    task = stage.parts[0].train.entry
+    copied = copy.deepcopy(encoder)
+    heads = build_heads({task.name: task}, *settings(copied), stage.seed, stage.phase)
+    return Model(copied, heads).to(device), vocabulary_of(copied.config)
 
 
 def _train_figures(
@@ -200,10 +203,7 @@ def _evaluation_figures(
 ) -> dict[str, float]:
     """One pass over the rows, decoding left out: it needs texts."""
     task = stage.parts[0].train.entry
-    copied = copy.deepcopy(encoder)
-    heads = build_heads({task.name: task}, *settings(copied), stage.seed, stage.phase)
-    model = Model(copied, heads).to(device)
-    vocabulary = vocabulary_of(copied.config)
+    model, vocabulary = _model(encoder, stage, device)
     seconds = []
     for _ in range(3):
         begun = _now(device)

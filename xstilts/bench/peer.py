@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,11 @@ def train_with_trainer(
     Raises:
         ConfigError: accelerate, which Trainer needs, is not installed.
     """
-    try:
-        import accelerate  # noqa: F401
-        from transformers import PrinterCallback, Trainer, TrainingArguments
-    except ImportError as error:
+    if find_spec("accelerate") is None:
         rule = "needs the package accelerate: pip install 'xstilts[bench]'"
-        raise ConfigError([Problem("--peer", rule)]) from error
+        raise ConfigError([Problem("--peer", rule)])
+    from transformers import PrinterCallback, Trainer, TrainingArguments
+
     peer = Peer(encoder, stage)
     vocabulary = vocabulary_of(encoder.config)
     random = np.random.default_rng(0)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xstilts.config.derive import NONE
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Evaluate, Train
 
-SEQUENCES = {"choice": 4}
+SEQUENCES = {"choice": 4, "retrieval": 2}
 """Sequences of an example, where it has several: most multiple-choice tasks give four."""
 
 
@@ -69,7 +70,7 @@ def hours(
     """
     encoders = [plan.encoder for plan in example.values() if isinstance(plan.encoder, Train)]
     intermediate_s = sum(map(rates.train_s, encoders)) / max(1, len(encoders))
-    baseline = next(iter(example.values()))
+    baseline = example[NONE]
     cells = [cell for group in baseline.target_sets for cell in group.cells]
     target_s = sum(rates.train_s(cell.stage) for cell in cells) / max(1, len(cells))
     evaluations = []

@@ -67,9 +67,7 @@ class Evaluator:
         precision, layer = self.stage.precision, self.stage.layer
         if isinstance(kind, kinds.Layered) and layer is not None:
             with self._timed("forward"):
-                layers = predict_layers(
-                    self.net, encoded, self.task, self.vocabulary, precision=precision
-                )
+                layers = predict_layers(self.net, encoded, self.task, self.vocabulary, precision)
             profile = kind.profile(layers, layer, encoded, self.task)
             found = [vectors[layer] for vectors in layers]
         else:

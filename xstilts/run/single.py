@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -77,15 +78,14 @@ def run_single(
     if plan is None:
         raise ConfigError([Problem("--seed", "is one of the file's seeds", str(seed))])
     workshop = workshop_of(planner, places)
-    workshop.must_stop = stop_on_signal()
-    return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
+    with stopping_on_signals() as workshop.must_stop:
+        return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
 
 
-def stop_on_signal() -> Callable[[], bool]:
-    """Have SIGTERM, or Ctrl-C once, stop the trial at its next step; Ctrl-C twice stops at once.
-
-    Gives the question whether to stop.
-    """
+@contextmanager
+def stopping_on_signals() -> Iterator[Callable[[], bool]]:
+    """While the block runs, SIGTERM, or Ctrl-C once, asks the trial to stop at its next step;
+    Ctrl-C twice stops at once. Gives the question whether to stop."""
     asked = threading.Event()
 
     def ask(number: int, _: object) -> None:
@@ -93,9 +93,12 @@ def stop_on_signal() -> Callable[[], bool]:
             raise KeyboardInterrupt
         asked.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-    return asked.is_set
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _record_of(places: Places, trial: str) -> dict[str, Any]:

@@ -228,8 +228,9 @@ class _Training:
         """The gradient of a batch, pass by pass; its mean loss (this process's share of it)."""
         feed = self.feeds[self.steps[step]]
         total = torch.zeros((), device=self.device)
-        own = streams(seed, step, len(prepared.batch.inputs["input_ids"]))
-        if not self.uses_masks:
+        if self.uses_masks:
+            own = streams(seed, step, len(prepared.batch.inputs["input_ids"]))
+        else:
             torch.manual_seed(derive_seed(seed, str(step), str(self.ranks.rank)))
         passes = prepared.passes
         if prepared.divider is not self.divider:  # memory ended since it was made
@@ -246,6 +247,7 @@ class _Training:
             share = mean * (units / prepared.units)
             share.backward()  # type: ignore[no-untyped-call]
             total += share.detach()
+            self.model.masks = None  # they would stay through the dev checks
         if prepared.units and self.ranks.world > 1:
             self._fill_gradients(feed.task.name)
         return total

@@ -11,6 +11,7 @@ import os
 import pickle
 import signal
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +99,7 @@ def run_together(
     share, stop = context.Value("d", 0.0), context.Event()
     with tempfile.TemporaryDirectory(prefix="xstilts-") as scratch:
         # `must_stop` asks things that only this process knows.
-        asked = replace(checkpoints, must_stop=stop.is_set) if checkpoints is not None else None
+        asked = replace(checkpoints, must_stop=_never) if checkpoints is not None else None
         arguments = (job, world, folder, asked, os.getpid(), scratch, share, stop)
         started = start_processes(  # type: ignore[no-untyped-call]
             _rank, arguments, world, join=False, start_method="spawn"
@@ -126,6 +127,11 @@ def run_together(
     return result
 
 
+def _never() -> bool:
+    """In the place of a question that cannot be sent to another process."""
+    return False
+
+
 def _joined(started: Any, label: str) -> bool:
     """Whether all processes ended well; waits a moment for it."""
     try:
@@ -151,10 +157,14 @@ def _rank(
 ) -> None:
     """One of the processes."""
     _die_with(parent)
+    # Not `stop` itself: its lock may be held by this very thread when the signal comes.
+    told = threading.Event()
     # A signal to the whole group reaches this process too: the parent decides what an interrupt
     # from the keyboard means; an order to end is one to write a checkpoint.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    if checkpoints is not None:
+        checkpoints = replace(checkpoints, must_stop=lambda: told.is_set() or stop.is_set())
     torch.set_num_threads(job.threads)
     # All processes are on this machine, whatever its names resolve to.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")

@@ -59,8 +59,9 @@ class Pass:
         """What a packed pass loses; `streams` are those of all sequences of the batch."""
         assert self.layout is not None
         chosen = [streams[place] for place in self.sequences]
-        lengths = self.batch.inputs["attention_mask"].sum(1).tolist()
-        return Masks(chosen, lengths, self.layout.rows.tolist())
+        lengths = np.empty_like(self.layout.lengths)
+        lengths[self.layout.rows] = self.layout.lengths
+        return Masks(chosen, lengths.tolist(), self.layout.rows.tolist())
 
     def pinned(self) -> Pass:
         """The pass in memory from which a GPU copies while it computes."""

@@ -79,16 +79,14 @@ def predict_layers(
     encoded: Encoded,
     task: Task,
     vocabulary: Vocabulary,
-    *,
-    precision: str = "fp32",
-    ranks: Ranks = ALONE,
+    precision: str,
 ) -> list[Any]:
     """Outputs of every hidden state for every feature, of a kind that is `Layered`."""
     kind = kinds.get(task.kind)
     assert isinstance(kind, kinds.Layered)
     return _outputs(
         lambda work: kind.layer_outputs(model.states(work), work.batch),
-        *(model, encoded, task, vocabulary, precision, ranks),
+        *(model, encoded, task, vocabulary, precision, ALONE),
     )
 
 
