@@ -33,6 +33,7 @@ COMMANDS = (
     "score",
     "export",
     "bench",
+    "gc",
 )
 
 

@@ -66,5 +66,9 @@ class StoreError(XstiltsError):
     """The storage cannot be used as a store of stages."""
 
 
+class StorageFull(StoreError):
+    """The disk of the storage is full: nothing can go on, and nothing is lost."""
+
+
 class TrackingError(XstiltsError):
     """The tracking server did not take what it was given; training goes on without it."""

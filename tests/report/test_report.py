@@ -21,6 +21,7 @@ from xstilts.report.publish import publish_sweep, try_publish, write_report
 from xstilts.report.results import Results, load_results
 from xstilts.report.tables import as_json, as_markdown, best_table, grid_table
 from xstilts.run.places import Places
+from xstilts.run.states import TrialStates
 from xstilts.tracking.tracker import TrackedRun
 
 PNG = b"\x89PNG"
@@ -184,22 +185,22 @@ def test_a_tracker_that_is_down_is_a_warning(places: Places) -> None:
 
 def test_the_mirror_follows_and_forgives(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = Kept()
-    mirror = Mirror(tracker, load_results(places))
+    mirror, states = Mirror(tracker, load_results(places)), TrialStates(places)
     now = time.time()
     status = {"stage": "nli", "done": 0.2, "started": now, "updated": now}
     write_json(places.trials / "new-s0" / "status.json", status)
-    mirror.step()
+    mirror.step(states.look())
     assert tracker.runs["new-s0"].state == "running"
     assert tracker.runs["nli-b-s0"].state == "finished"
     tracker.is_down = True
     add(places, make_record("new-s0", "nli", "e", 0, 1, 1, started=now, ended=now + 1))
-    mirror.step()
+    mirror.step(states.look())
     assert mirror.trouble == "down"
     tracker.is_down = False
-    mirror.step()  # not yet: it waits before it tries again
+    mirror.step(states.look())  # not yet: it waits before it tries again
     assert tracker.runs["new-s0"].state == "running"
     monkeypatch.setattr(mirror, "_not_before", 0.0)
-    mirror.step()
+    mirror.step(states.look())
     assert tracker.runs["new-s0"].state == "finished"
 
 
@@ -215,7 +216,7 @@ def test_the_view_tells_running_silent_and_ended(places: Places) -> None:
     for name, updated in (("live", now), ("quiet", now - 1000)):
         status = {"stage": "qa", "done": 0.5, "started": now - 1000, "updated": updated}
         write_json(places.trials / name / "status.json", status)
-    views = {view.trial: view for view in trial_views(places, now)}
+    views = {view.trial: view for view in trial_views(TrialStates(places).look(), now)}
     assert (views["live"].state, views["quiet"].state) == ("running", "silent")
     assert views["nli-b-s0"].objective == 60
     assert views["live"].elapsed_s == pytest.approx(1000)

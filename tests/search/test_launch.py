@@ -73,6 +73,25 @@ def test_another_configuration_is_refused_with_the_difference(
     assert read_json(places.sweep / "sweep.json") == before
 
 
+def test_a_sweep_may_gain_intermediates_and_what_they_read(tmp_path: Path) -> None:
+    places = Places(tmp_path, "s")
+    nli, qa = {"tasks": ["mini_nli"]}, {"tasks": ["mini_qa"]}
+    with prepared(make_sweep(intermediates={"nli": nli}), places, INVENTORY) as launch:
+        assert launch.grown_by == ()
+    more = replace(INVENTORY, data={**INVENTORY.data, "xstilts/b": "sha"})
+    larger = make_sweep(intermediates={"nli": nli, "qa": qa})
+    with prepared(larger, places, more) as launch:
+        assert launch.grown_by == ("qa",)
+    with prepared(larger, places, more) as launch:
+        assert launch.grown_by == ()
+    for fewer in ({"qa": qa}, {"nli": {**nli, "examples": 5}, "qa": qa}):
+        with (
+            pytest.raises(ConfigError, match="another name"),
+            prepared(make_sweep(intermediates=fewer), places, more),
+        ):
+            pass
+
+
 def test_changed_inputs_are_refused(tmp_path: Path) -> None:
     places = Places(tmp_path, "s")
     with prepared(make_sweep(), places, INVENTORY):

@@ -115,7 +115,7 @@ def test_open_proposals_are_reissued_and_half_made_ones_tried_again(tmp_path: Pa
     storage = optuna.storages.JournalStorage(
         optuna.storages.journal.JournalFileBackend(str(tmp_path / "j"))
     )
-    study = optuna.load_study(study_name="s", storage=storage)
+    study = optuna.load_study(study_name=first._study.study_name, storage=storage)
     assert [t.value for t in study.trials if t.state.name == "COMPLETE"] == [1.0]
 
 
@@ -135,3 +135,23 @@ def test_the_inner_points_are_paired_over_encoders_and_differ_by_seed() -> None:
     for drawn in points.values():
         assert len(drawn) == 2
         assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
+def test_a_space_that_has_grown_goes_on_from_what_is_known(tmp_path: Path, sampler: str) -> None:
+    rates = {"intermediate.rates": {"simplex": True, "step": 1.0}}
+    small = {"intermediate": {"choice": ["none", "nli"]}, **rates}
+    first = Proposals(make_sweep(2, sampler, space=small), tmp_path / "journal")
+    done, open_ = first.ask(), first.ask()
+    assert done and open_
+    first.tell(done.config_id, 42.0)
+    all_three = {"intermediate": {"choice": ["none", "nli", "mix"]}, **rates}
+    large = make_sweep(3, sampler, space=all_three)
+    for _ in range(2):  # a second launch takes nothing over twice
+        grown = Proposals(large, tmp_path / "journal")
+        assert [(t.value, t.user_attrs["point"]) for t in grown._study.trials if t.value] == [
+            (42.0, done.point)
+        ]
+    points = [done.point, *ask_all(grown)]
+    assert sorted(point["intermediate"] for point in points) == ["mix", "nli", "none"]
+    assert open_.point in points

@@ -6,14 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ray.tune.search import Searcher
 
 from xstilts.config.load import parse_sweep
+from xstilts.errors import StageError
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.run.store import Store
 from xstilts.search.proposals import Proposals, target_points
-from xstilts.search.searcher import StageSearcher
+from xstilts.search.searcher import MAX_DEATHS, StageSearcher
 from xstilts.tasks import lookup
 
 TASKS = ("mini_nli", "mini_qa", "mini_tatoeba")
@@ -125,14 +127,74 @@ def test_a_failed_trial_fails_its_proposal_and_the_sweep_goes_on(tmp_path: Path)
     searcher, proposals = make_searcher(tmp_path, planner, records)
     searcher.suggest("t0")
     second = trial_of(planner, searcher.suggest("t1"))
-    searcher.on_trial_complete("t0", {"objective": None})
+    searcher.on_trial_complete("t0", {"outcome": "failed", "objective": None})
     records.finished[second.trial_id] = {"objective": 4.0}
     searcher.on_trial_complete("t1", {}, error=False)
     assert [trial.state.name for trial in proposals._study.trials] == ["FAIL", "COMPLETE"]
     assert searcher.suggest("t2") == Searcher.FINISHED
 
 
-def test_the_trainable_is_importable_by_name() -> None:
-    from xstilts.search.trial import train_trial
+@pytest.mark.parametrize("end", [{"error": True}, {"result": {"outcome": "stopped"}}])
+def test_a_lost_trial_is_handed_out_again_before_others(
+    tmp_path: Path, end: dict[str, Any]
+) -> None:
+    planner, records = make_planner({}, 3, [0]), Records()
+    searcher, proposals = make_searcher(tmp_path, planner, records)
+    lost = trial_of(planner, searcher.suggest("t0"))
+    searcher.on_trial_complete("t0", **end)
+    assert trial_of(planner, searcher.suggest("t1")) == lost
+    assert [trial.state.name for trial in proposals._study.trials] == ["RUNNING"]
+    # Its process died after the record was written: nothing is left to do.
+    records.finished[lost.trial_id] = {"objective": 1.0}
+    searcher.on_trial_complete("t1", error=True)
+    assert [trial.state.name for trial in proposals._study.trials] == ["COMPLETE"]
 
-    assert getattr(sys.modules[train_trial.__module__], train_trial.__name__) is train_trial
+
+def test_processes_that_die_before_a_trial_begins_end_the_sweep(tmp_path: Path) -> None:
+    planner, attempts = make_planner({}, 1, [0]), []
+    proposals = Proposals(planner.sweep, tmp_path / "journal")
+    searcher = StageSearcher(
+        proposals, planner, Store(tmp_path), lambda plan: None, lambda plan: len(attempts)
+    )
+
+    def die(times: int) -> None:
+        for _ in range(times):
+            searcher.suggest("t")
+            searcher.on_trial_complete("t", error=True)
+
+    die(MAX_DEATHS - 1)
+    attempts.append("it began at last")
+    die(MAX_DEATHS - 1)
+    with pytest.raises(StageError, match="died 10 times before the trial began"):
+        die(1)
+
+
+def test_a_full_disk_stops_the_sweep_and_nothing_is_told(tmp_path: Path) -> None:
+    planner, records = make_planner({}, 2, [0]), Records()
+    searcher, proposals = make_searcher(tmp_path, planner, records)
+    searcher.suggest("t0")
+    searcher.on_trial_complete("t0", {"outcome": "halt", "reason": "/runs: the disk is full"})
+    assert searcher.suggest("t1") == Searcher.FINISHED
+    assert searcher.trouble == "/runs: the disk is full"
+    assert [trial.state.name for trial in proposals._study.trials] == ["RUNNING"]
+
+
+def test_a_stage_that_another_sweep_trains_is_held_back(tmp_path: Path) -> None:
+    planner, records = (
+        make_planner({"intermediate": {"choice": ["nli", "none"]}}, 2, [0]),
+        Records(),
+    )
+    searcher, _ = make_searcher(tmp_path, planner, records)
+    nli = planner.plan({"model": "m", "intermediate": "nli"}, 0)
+    lease = Store(tmp_path)._lease(nli.encoder)
+    assert lease.acquire()
+    with lease.held():
+        assert trial_of(planner, searcher.suggest("t0")).intermediate == "none"
+        assert searcher.suggest("t1") is None
+    assert trial_of(planner, searcher.suggest("t1")).intermediate == "nli"
+
+
+def test_the_trainable_is_importable_by_name() -> None:
+    from xstilts.search.trial import TrialActor
+
+    assert getattr(sys.modules[TrialActor.__module__], TrialActor.__name__) is TrialActor

@@ -39,6 +39,7 @@ search:
   target:
     trials: 2
     space: {learning_rate: {float: [5.0e-4, 2.0e-3], log: true, levels: 3}}
+resources: {keep_target_weights: 3}
 """
 
 
@@ -95,6 +96,10 @@ class Bench:
 
     def records(self) -> dict[str, dict[str, Any]]:
         paths = self.storage.glob("sweeps/small/trials/*/record.json")
+        return {path.parent.name: json.loads(path.read_text()) for path in paths}
+
+    def attempts(self) -> dict[str, list[dict[str, Any]]]:
+        paths = self.storage.glob("sweeps/small/trials/*/attempts.json")
         return {path.parent.name: json.loads(path.read_text()) for path in paths}
 
     def scores(self) -> dict[str, Any]:

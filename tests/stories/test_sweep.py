@@ -110,8 +110,11 @@ def test_ctrl_c_then_the_same_command(bench: Any, undisturbed: Any) -> None:
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 1, text
+    assert "running trials write a checkpoint first" in text
     assert "the same command goes on where it stopped" in text
     assert "Traceback" not in text
+    ends = [trial["how"] for trials in bench.attempts().values() for trial in trials]
+    assert "stopped" in ends and "lost" not in ends
     before = bench.stages()
     assert len(before) < len(undisturbed.stages())
     bench.sweep()
@@ -123,10 +126,13 @@ def test_a_killed_worker_is_replaced(bench: Any, undisturbed: Any) -> None:
     bench.wait_for(lambda: len(bench.stages()) >= 1)
     before = bench.stages()
     worker = str(raylet_of(process.pid))
-    subprocess.run(["pkill", "-9", "-P", worker, "-f", "ray::ImplicitFunc"], check=True)
+    subprocess.run(["pkill", "-9", "-P", worker, "-f", "ray::TrialActor"], check=True)
     text, _ = process.communicate(timeout=400)
     assert process.returncode == 0, text
     check_resumed(bench, undisturbed, before)
+    lost = [record["metrics"]["cost/interruptions"] for record in bench.records().values()]
+    assert sum(lost) >= 1, "a death is counted, and is no failure"
+    assert not any(record["error"] for record in bench.records().values())
 
 
 def raylet_of(driver: int) -> int:

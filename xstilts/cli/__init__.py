@@ -3,11 +3,21 @@
 Exit status 0: done; 1: it ran and failed; 2: the input is wrong and nothing was started.
 """
 
-from xstilts.cli import benching, data, exporting, preparing, scoring, sweeps
+from xstilts.cli import benching, cleaning, data, exporting, preparing, scoring, sweeps
 from xstilts.cli.app import app
 
 # Importing the modules registers their commands.
-__all__ = ["app", "benching", "data", "exporting", "main", "preparing", "scoring", "sweeps"]
+__all__ = [
+    "app",
+    "benching",
+    "cleaning",
+    "data",
+    "exporting",
+    "main",
+    "preparing",
+    "scoring",
+    "sweeps",
+]
 
 
 def main() -> None:

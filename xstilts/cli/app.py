@@ -15,6 +15,7 @@ from rich.console import Console
 
 from xstilts import __version__
 from xstilts.errors import ConfigError, Problem, XstiltsError
+from xstilts.files import is_disk_full
 
 app = typer.Typer(
     help="Sweeps over intermediate tasks (STILTs) for zero-shot cross-lingual transfer.",
@@ -55,6 +56,12 @@ def command(
             except XstiltsError as error:
                 err.print(str(error), style="red", markup=False, soft_wrap=True)
                 raise typer.Exit(error.exit_status) from None
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                line = f"{error}; make space, then the same command goes on"
+                err.print(line, style="red", markup=False, soft_wrap=True)
+                raise typer.Exit(1) from None
 
         registry.command(name=name, epilog=f"Example: {example}")(guarded)
         return function

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ def quickstart(
     except OSError as error:
         raise ConfigError([Problem("--dir", "cannot be made", str(error))]) from error
     out.print(f"Sweep file: {file}\nFolder:     {directory.resolve()}", soft_wrap=True)
-    _sweep(file, base=directory.resolve(), address=None)
+    _sweep(file, base=directory.resolve(), address=None, is_rehearsed=False, overrides=[])
 
 
 @command("xstilts validate sweeps/*.yaml")
@@ -105,10 +106,20 @@ def sweep(
         str | None,
         typer.Option(help="A running Ray cluster (`auto`: this machine's); none starts its own."),
     ] = None,
+    rehearse: Annotated[
+        bool | None,
+        typer.Option(
+            help="Try every sort of stage for at most 20 steps first; unless said, on a cluster."
+        ),
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Launch a sweep, or resume it after an interruption: the same command."""
-    _sweep(file, base=Path.cwd(), address=address, overrides=overrides or [])
+    """Launch a sweep, or resume it after an interruption: the same command.
+
+    Ctrl-C once: running trials write a checkpoint and the sweep stops; twice: it stops at once.
+    """
+    is_rehearsed = address is not None if rehearse is None else rehearse
+    _sweep(file, Path.cwd(), address, is_rehearsed, overrides or [])
 
 
 @command("xstilts run sweeps/quickstart.yaml --point '{intermediate: nli}'")
@@ -153,15 +164,22 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
 
     from xstilts.report.live import render, trial_views
     from xstilts.report.results import load_results
+    from xstilts.report.usage import usage
+    from xstilts.run.states import TrialStates
 
-    results = load_results(places_of(storage, name))
-    views = trial_views(results.places, time.time())
+    results, now = load_results(places_of(storage, name)), time.time()
+    states = TrialStates(results.places).look()
+    views, hours = trial_views(states, now), usage(results, states, now)
     if as_json:
-        print_json([{key: getattr(view, key) for key in view.__slots__} for view in views])
+        lines = [{key: getattr(view, key) for key in view.__slots__} for view in views]
+        print_json(
+            {"trials": lines, "hours": {key: getattr(hours, key) for key in hours.__slots__}}
+        )
         return
-    started = min((time.time() - view.elapsed_s for view in views), default=time.time())
-    wanted = results.sweep.search.encoder.trials * len(results.sweep.seeds)
-    out.print(render(results.sweep, results.places, started, wanted))
+    begun = min((state.started for state in states), default=now)
+    over = max((state.ended or now for state in states), default=now)
+    out.print(render(results.sweep, views, over - begun, len(views)))
+    out.print(str(hours), highlight=False)
     _print_lines(results.warnings())
 
 
@@ -236,19 +254,23 @@ def _quickstart_file() -> Path:
     return packed if packed.exists() else package.parent / "sweeps" / "quickstart.yaml"
 
 
-def _sweep(file: Path, base: Path, address: str | None, overrides: list[str] | None = None) -> None:
+def _sweep(
+    file: Path, base: Path, address: str | None, is_rehearsed: bool, overrides: list[str]
+) -> None:
     from xstilts.cli.preparing import prepare_all
     from xstilts.config.load import load_sweep
     from xstilts.report.live import watching
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
     from xstilts.report.results import load_results
+    from xstilts.run.kept import Keeper
     from xstilts.run.places import Places, take_inventory
     from xstilts.run.preparation import PARALLEL_ROWS, jobs_of, missing_jobs
+    from xstilts.run.states import TrialState, TrialStates
     from xstilts.search import launch
     from xstilts.search.preflight import check_storage
 
-    sweep = load_sweep(file, overrides or [])
+    sweep = load_sweep(file, overrides)
     places = Places.of(sweep, base)
     check_storage(places)
     inventory = take_inventory(sweep, places, base)
@@ -256,19 +278,26 @@ def _sweep(file: Path, base: Path, address: str | None, overrides: list[str] | N
     with launch.prepared(sweep, places, inventory) as ready:
         results = load_results(places)
         tracker = _tracker(results)
+        if ready.grown_by:
+            names = ", ".join(ready.grown_by)
+            out.print(
+                f"The sweep has grown by {names}: its finished trials count, and seed the search"
+            )
         if launch.is_complete(ready):
             out.print(f"{sweep.name}: everything is done already")
         else:
-            mirror = Mirror(tracker, results)
+            mirror, keeper = Mirror(tracker, results), Keeper(sweep, places)
+
+            def follow(states: Sequence[TrialState]) -> None:
+                keeper.step(states)
+                mirror.step(states)
+
             jobs = jobs_of(ready.planner)
             missing = missing_jobs(jobs, places.storage, inventory)
             if sum(job.num_rows for job in missing) > PARALLEL_ROWS:
                 prepare_all(missing, places.storage, inventory)
-            try:
-                with watching(out, sweep, places, mirror.step):
-                    launch.run_trials(ready, address)
-            except KeyboardInterrupt:
-                pass
+            with suppress(KeyboardInterrupt), watching(out, sweep, TrialStates(places), follow):
+                launch.run_trials(ready, address, err.print, is_rehearsed)
         is_complete = launch.is_complete(ready)
         results = load_results(places)
         pictures = write_report(results)

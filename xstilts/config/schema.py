@@ -214,7 +214,8 @@ class ResourcesSpec(Model):
     CPUs are threads. Several GPUs train a stage together, a process each; on CPUs
     `processes_per_trial` do, and share its threads. A running stage writes a checkpoint every
     `checkpoint_minutes`. `gradient_checkpointing` computes activations again instead of keeping
-    them: less memory, about a third more time.
+    them: less memory, about a third more time. Of the fine-tuned models of every target, those of
+    the best `keep_target_weights` trials by dev stay on disk.
     """
 
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
@@ -222,6 +223,7 @@ class ResourcesSpec(Model):
     processes_per_trial: PositiveInt | None = None
     checkpoint_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10
     gradient_checkpointing: bool = False
+    keep_target_weights: Annotated[int, Field(ge=0)] = 1
 
     @property
     def processes(self) -> int:
@@ -275,3 +277,13 @@ class Sweep(Model):
     resources: ResourcesSpec = ResourcesSpec()
     storage: Annotated[str, Field(min_length=1)] = "./runs"
     tracking: TrackingSpec = TrackingSpec()
+
+    @field_validator("storage")
+    @classmethod
+    def _a_folder(cls, storage: str) -> str:
+        if "://" in storage:
+            raise ValueError(
+                f'is a folder; got "{storage}"; an object store creates no file atomically, so '
+                "that two trials could train one stage: name a folder on a shared file system"
+            )
+        return storage

@@ -20,9 +20,9 @@ from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train, fingerprint
 from xstilts.report.hours import Rates, hours
 from xstilts.run.places import Places
+from xstilts.run.records import read_record
 from xstilts.run.single import point_of
 from xstilts.run.store import Store
-from xstilts.run.trial import read_record
 
 
 def forecast(

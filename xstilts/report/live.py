@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -19,18 +18,17 @@ from rich.table import Table
 from rich.text import Text
 
 from xstilts.config.schema import Sweep
-from xstilts.files import read_json
-from xstilts.run.places import Places
-from xstilts.run.trial import STATUS, read_record
+from xstilts.run.states import TrialState, TrialStates
 
 REFRESH_S = 1.0
-SILENT_AFTER_S = 120.0
-"""A trial that wrote no status for so long is no longer called running."""
+ENDED = ("finished", "failed")
+MOST_ENDED = 10
+"""How many of the ended trials a live view shows, the last ones; the rest is a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialView:
-    """One line of the view. `done` is a share, times are in seconds."""
+    """One line of the view. `done` is a share, times are in seconds, `lost` counts attempts."""
 
     trial: str
     state: str
@@ -38,37 +36,29 @@ class TrialView:
     done: float
     objective: float | None
     elapsed_s: float
+    lost: int = 0
 
 
-def trial_views(places: Places, now: float) -> list[TrialView]:
-    """The state of every trial that has begun, in the order in which they began."""
-    views = []
-    for folder in places.trials.glob("*"):
-        record = read_record(folder)
-        status = _read_status(folder / STATUS)
-        if status is None:
-            continue
-        if record is not None and record["ended"] >= status["started"]:
-            line = TrialView(
-                folder.name,
-                record["state"],
-                "",
-                1.0,
-                record["objective"],
-                record["ended"] - record["started"],
-            )
-        else:
-            is_silent = now - status["updated"] > SILENT_AFTER_S
-            line = TrialView(
-                folder.name,
-                "silent" if is_silent else "running",
-                status["stage"],
-                status["done"],
-                None,
-                now - status["started"],
-            )
-        views.append((status["started"], line))
-    return [line for _, line in sorted(views, key=lambda pair: pair[0])]
+def trial_views(states: Sequence[TrialState], now: float) -> list[TrialView]:
+    """The trials as lines."""
+    return [
+        TrialView(
+            trial=state.trial,
+            state="silent" if state.is_silent(now) else state.state,
+            stage=state.stage,
+            done=state.done,
+            objective=state.objective,
+            elapsed_s=_until(state, now) - state.started,
+            lost=state.num_lost,
+        )
+        for state in states
+    ]
+
+
+def _until(state: TrialState, now: float) -> float:
+    if state.ended is not None:
+        return state.ended
+    return now if state.state == "running" else state.updated
 
 
 def time_left(views: list[TrialView], num_trials: int) -> float | None:
@@ -81,15 +71,20 @@ def time_left(views: list[TrialView], num_trials: int) -> float | None:
     return (num_trials - done) * worked / done / len(running)
 
 
-def render(sweep: Sweep, places: Places, started: float, num_trials: int) -> Table:
-    """The view as a table."""
-    now = time.time()
-    views = trial_views(places, now)
+def render(sweep: Sweep, views: list[TrialView], elapsed_s: float, most_ended: int) -> Table:
+    """The view as a table: all trials that run, and the last `most_ended` of those that ended."""
+    num_trials = sweep.search.encoder.trials * len(sweep.seeds)
     left = time_left(views, num_trials)
     finished = sum(view.state == "finished" for view in views)
-    times = f"elapsed {_clock(now - started)}, left {_clock(left) if left is not None else '?'}"
+    times = f"elapsed {_clock(elapsed_s)}"
+    if finished < num_trials:
+        times += f", left {_clock(left) if left is not None else '?'}"
+    ended = [view for view in views if view.state in ENDED]
+    hidden = {view.trial for view in ended[: max(0, len(ended) - most_ended)]}
     table = Table(
         title=f"{sweep.name}: {finished} of {num_trials} trials, {times}",
+        caption=f"{len(hidden)} more have ended" if hidden else None,
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,
@@ -99,11 +94,16 @@ def render(sweep: Sweep, places: Places, started: float, num_trials: int) -> Tab
     table.add_column("done", justify="right")
     table.add_column(sweep.objective.metric, justify="right")
     table.add_column("elapsed", justify="right")
-    colours = {"running": "cyan", "finished": "green", "failed": "red", "silent": "yellow"}
+    colours = {"running": "cyan", "finished": "green", "failed": "red"}
     for view in views:
+        if view.trial in hidden:
+            continue
+        stage = view.stage if view.state == "running" else view.state
+        if view.lost:
+            stage += f" (lost {view.lost}x)"
         table.add_row(
             view.trial,
-            Text(view.stage or view.state, style=colours.get(view.state, "")),
+            Text(stage, style=colours.get(view.state, "yellow")),
             f"{100 * view.done:.0f} %",
             "" if view.objective is None else f"{view.objective:.1f}",
             _clock(view.elapsed_s),
@@ -113,35 +113,40 @@ def render(sweep: Sweep, places: Places, started: float, num_trials: int) -> Tab
 
 @contextmanager
 def watching(
-    console: Console, sweep: Sweep, places: Places, each: Callable[[], None]
+    console: Console,
+    sweep: Sweep,
+    states: TrialStates,
+    each: Callable[[Sequence[TrialState]], None],
 ) -> Iterator[None]:
     """Show the view while the block runs; `each` is called about once a second beside it.
 
     Where the output is no terminal, a line is printed for every trial that ends instead.
     """
     started = time.time()
-    num_trials = sweep.search.encoder.trials * len(sweep.seeds)
     stop = threading.Event()
-    known = {view.trial for view in trial_views(places, started) if view.state != "running"}
+    known = {state.trial for state in states.look() if state.is_ended}
+
+    def table() -> Table:
+        now = time.time()
+        return render(sweep, trial_views(states.look(), now), now - started, MOST_ENDED)
 
     def follow() -> None:
         live = None
         if console.is_terminal:
-            first = render(sweep, places, started, num_trials)
-            live = Live(first, console=console, auto_refresh=False, transient=True)
+            live = Live(table(), console=console, auto_refresh=False, transient=True)
             live.start()
         try:
             while not stop.wait(REFRESH_S):
-                each()
+                each(states.look())
                 if live is not None:
-                    live.update(render(sweep, places, started, num_trials), refresh=True)
+                    live.update(table(), refresh=True)
                 else:
-                    _print_ended(console, sweep, places, known, started)
+                    _print_ended(console, sweep, states, known, started)
         finally:
             if live is not None:
                 live.stop()
             else:
-                _print_ended(console, sweep, places, known, started)
+                _print_ended(console, sweep, states, known, started)
 
     thread = threading.Thread(target=follow, name="live view", daemon=True)
     thread.start()
@@ -153,10 +158,10 @@ def watching(
 
 
 def _print_ended(
-    console: Console, sweep: Sweep, places: Places, known: set[str], started: float
+    console: Console, sweep: Sweep, states: TrialStates, known: set[str], started: float
 ) -> None:
-    for view in trial_views(places, time.time()):
-        if view.state in ("finished", "failed") and view.trial not in known:
+    for view in trial_views(states.look(), time.time()):
+        if view.state in ENDED and view.trial not in known:
             known.add(view.trial)
             value = "-" if view.objective is None else f"{view.objective:.1f}"
             console.print(
@@ -164,14 +169,6 @@ def _print_ended(
                 f"{sweep.objective.metric} {value}, {_clock(view.elapsed_s)}",
                 highlight=False,
             )
-
-
-def _read_status(path: Any) -> dict[str, Any] | None:
-    try:
-        status: dict[str, Any] = read_json(path)
-    except (OSError, ValueError):
-        return None
-    return status
 
 
 def _clock(seconds: float) -> str:

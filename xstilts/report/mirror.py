@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 from xstilts.errors import TrackingError
-from xstilts.files import read_json
 from xstilts.report.publish import publish_trial
 from xstilts.report.results import Results
-from xstilts.run.trial import STATUS, read_record
+from xstilts.run.records import read_record
+from xstilts.run.states import TrialState
 from xstilts.tracking.runs import running_run
 from xstilts.tracking.tracker import Tracker
 
@@ -33,30 +34,26 @@ class Mirror:
         self._not_before = 0.0
         self.trouble = ""
 
-    def step(self) -> None:
+    def step(self, states: Sequence[TrialState]) -> None:
         """Write what is new since the last step."""
         if time.monotonic() < self._not_before:
             return
         try:
-            for folder in sorted(self._results.places.trials.glob("*")):
-                self._follow(folder.name)
+            for state in states:
+                self._follow(state)
             self.trouble = ""
         except TrackingError as error:
             self.trouble = str(error)
             self._not_before = time.monotonic() + RETRY_AFTER_S
             logger.warning("MLflow: %s; trials go on, trying again in a minute", error)
 
-    def _follow(self, trial: str) -> None:
-        folder = self._results.places.trials / trial
-        try:
-            status = read_json(folder / STATUS)
-        except (OSError, ValueError):
-            return
-        record = read_record(folder)
-        if record is None or record["ended"] < status["started"]:
-            if trial not in self._begun:
-                self._tracker.write(running_run(trial, status["started"]))
-                self._begun.add(trial)
-        elif self._ended.get(trial) != record["ended"]:
-            publish_trial(self._tracker, self._results, record)
-            self._ended[trial] = record["ended"]
+    def _follow(self, state: TrialState) -> None:
+        if state.ended is None:
+            if state.trial not in self._begun:
+                self._tracker.write(running_run(state.trial, state.started))
+                self._begun.add(state.trial)
+        elif self._ended.get(state.trial) != state.ended:
+            record = read_record(self._results.places.trials / state.trial)
+            if record is not None:
+                publish_trial(self._tracker, self._results, record)
+            self._ended[state.trial] = state.ended

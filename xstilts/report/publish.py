@@ -7,6 +7,7 @@ an extended sweep gives what an undisturbed sweep would have given.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from xstilts.plan.plan import Planner
 from xstilts.report.pictures import gain_map, heat_map
 from xstilts.report.results import Results
 from xstilts.report.tables import as_json_text, as_markdown, column_names, tables
+from xstilts.report.usage import bars, draw_timeline
 from xstilts.run.places import INVENTORY
 from xstilts.run.preparation import jobs_of, known_figures
-from xstilts.run.trial import RECORD
+from xstilts.run.records import RECORD
 from xstilts.scores.table import COLUMNS
 from xstilts.tracking.runs import summary_run, trial_run
 from xstilts.tracking.tracker import Point, Tracker
@@ -45,6 +47,8 @@ def write_report(results: Results) -> list[Path]:
     _write_parquet(rows, folder / "scores.parquet")
     write_json(folder / "scores.json", rows)
     _write_tokens(results, folder / "tokens.csv")
+    if times := bars(results, time.time()):
+        draw_timeline(times, f"{results.sweep.name}: what trials did", folder / "timeline.png")
     return _write_pictures(results, folder)
 
 

@@ -13,7 +13,7 @@ from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
 from xstilts.run.places import SWEEP, Places
-from xstilts.run.trial import read_record
+from xstilts.run.records import read_record
 from xstilts.scores.best import Best, TrialScores, best_for, entries_for
 from xstilts.tasks import lookup, suggest
 

@@ -33,6 +33,9 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 SWEEP, INVENTORY, TARGET_POINTS = "sweep.json", "inventory.json", "target_points.json"
 """What defines a launched sweep, in its folder."""
 
+LAUNCHES = "launches.json"
+"""When the sweep ran, and how many trials it had place for."""
+
 PREPARED = "prepared.json"
 """The inventory that `prepare` read, until the sweep is launched."""
 

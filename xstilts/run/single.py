@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -16,8 +13,10 @@ from xstilts.config.space import Choice, Float, Int, Point, Simplex
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.plan import Planner
 from xstilts.run.places import Places, take_inventory
+from xstilts.run.records import read_record
 from xstilts.run.reopen import workshop_of
-from xstilts.run.trial import read_record, run_trial
+from xstilts.run.stopping import stopping_on_signals
+from xstilts.run.trial import run_trial
 from xstilts.tasks import suggest
 
 
@@ -80,25 +79,6 @@ def run_single(
     workshop = workshop_of(planner, places)
     with stopping_on_signals() as workshop.must_stop:
         return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
-
-
-@contextmanager
-def stopping_on_signals() -> Iterator[Callable[[], bool]]:
-    """While the block runs, SIGTERM, or Ctrl-C once, asks the trial to stop at its next step;
-    Ctrl-C twice stops at once. Gives the question whether to stop."""
-    asked = threading.Event()
-
-    def ask(number: int, _: object) -> None:
-        if asked.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _record_of(places: Places, trial: str) -> dict[str, Any]:

@@ -28,8 +28,9 @@ from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint, stage_name
 from xstilts.run.evaluation import Evaluator
+from xstilts.run.kept import kept_by_all
 from xstilts.run.predictions import write_predictions
-from xstilts.run.store import Found, Store
+from xstilts.run.store import DONE, Found, Store
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
@@ -41,6 +42,9 @@ from xstilts.training.parallel import Job, run_together
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
+
+CHECKPOINTS = "checkpoints"
+"""The folder of the storage where running stages write what they go on from."""
 
 
 @dataclass
@@ -79,18 +83,29 @@ class Workshop:
             self._vocabularies[facts.tokenizer] = Vocabulary.of(tokenizer)
         return self._encoders[facts.tokenizer], self._vocabularies[facts.tokenizer]
 
-    def run(self, stage: Train | Evaluate, owner: str, progress: Progress) -> Found:
+    def run(
+        self,
+        stage: Train | Evaluate,
+        owner: str,
+        progress: Progress,
+        with_weights: bool = False,
+    ) -> Found:
         """The stage from the store, computed now if nobody has.
 
         Args:
             owner: who pays for it, `sweep/trial`; goes into the manifest.
             progress: called with the share that is done, 0-1.
+            with_weights: of a training stage: its weights too, should they have been dropped.
 
         Raises:
             StageError: the training failed.
             DataError: rows cannot be read.
             Preempted: `must_stop` became true.
+            StorageFull: the disk is full.
         """
+        parent, store = stage.parent, self.store
+        if isinstance(parent, Train) and not store.has(stage) and not store.has_weights(parent):
+            self.run(parent, owner, progress, with_weights=True)
 
         def compute(folder: Path) -> dict[str, Any]:
             started = time.time()
@@ -120,11 +135,24 @@ class Workshop:
             }
 
         self._stop_if_told(stage_name(stage))
-        found = self.store.get(stage, compute, lambda: self._stop_if_told(stage_name(stage)))
+        found = self.store.get(
+            stage, compute, lambda: self._stop_if_told(stage_name(stage)), with_weights
+        )
         give_back(self.device)
         if isinstance(stage, Train):
             self._checkpoints(stage).clear()
         return found
+
+    def progress_of(self, name: str) -> list[Any]:
+        """Stands for how far the stage of that name is: equal as long as nothing is gained."""
+        checkpoint = self._checkpoint_file(name)
+        written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        return [name, (self.store.folder / name / DONE).exists(), written]
+
+    def let_go(self, name: str) -> None:
+        """Drop the weights of a stage that this trial needs no more, unless a sweep keeps them."""
+        if name not in kept_by_all(self.storage):
+            self.store.drop_weights(name)
 
     def _train(self, stage: Train, folder: Path, progress: Progress) -> dict[str, Any]:
         encoder, vocabulary = self.encoder_of(self._model_of(stage))
@@ -185,11 +213,14 @@ class Workshop:
 
     def _checkpoints(self, stage: Train) -> Checkpoints:
         return Checkpoints(
-            self.storage / "checkpoints" / f"{stage_name(stage)}.safetensors",
+            self._checkpoint_file(stage_name(stage)),
             fingerprint(stage),
             60 * self.resources.checkpoint_minutes,
             self.must_stop,
         )
+
+    def _checkpoint_file(self, name: str) -> Path:
+        return self.storage / CHECKPOINTS / f"{name}.safetensors"
 
     def _limit(self, stage: Train) -> Limit:
         """What memory held before, of this model at this length on this sort of device."""

@@ -16,14 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import StoreError
-from xstilts.files import HEARTBEAT_S, Lease, read_json, write_atomically, write_json
+from xstilts.errors import StorageFull, StoreError
+from xstilts.files import HEARTBEAT_S, Lease, is_disk_full, read_json, write_atomically, write_json
 from xstilts.plan.stage import Stage, fingerprint, stage_name
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 DONE = "DONE"
+WEIGHTS = "*.safetensors"
+"""What a training stage leaves besides its manifest; it may be dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,18 @@ class Store:
         """Whether a stage is complete."""
         return (self.path(stage) / DONE).exists()
 
+    def has_weights(self, stage: Stage) -> bool:
+        """Whether a training stage is complete and its weights have not been dropped."""
+        return self.has(stage) and any(self.path(stage).glob(f"encoder/{WEIGHTS}"))
+
+    def drop_weights(self, name: str) -> None:
+        """Delete the weights of the stage in the folder `name`; what it found out stays.
+
+        Who needs them again trains it again, to the same bytes.
+        """
+        for path in (self.folder / name).rglob(WEIGHTS):
+            path.unlink(missing_ok=True)
+
     def read(self, stage: Stage) -> dict[str, Any]:
         """A complete stage's manifest.
 
@@ -76,16 +90,23 @@ class Store:
         stage: Stage,
         compute: Callable[[Path], dict[str, Any]],
         while_waiting: Callable[[], None] = lambda: None,
+        with_weights: bool = False,
     ) -> Found:
         """The stage, computed if nobody has; waits while another process computes it.
 
         `compute` writes the stage's files into the folder it is given and returns the manifest.
-        `while_waiting` is called now and then; what it raises ends the wait.
+        `while_waiting` is called now and then; what it raises ends the wait. A stage whose weights
+        were dropped is computed again where they are asked for.
+
+        Raises:
+            StorageFull: the disk is full.
+            StoreError: the folder cannot be written.
         """
         started = time.monotonic()
         lease = self._lease(stage)
+        is_there = self.has_weights if with_weights else self.has
         while True:
-            if self.has(stage):
+            if is_there(stage):
                 waited = time.monotonic() - started
                 return Found(self.path(stage), self.read(stage), True, waited)
             if lease.acquire():
@@ -94,7 +115,7 @@ class Store:
             time.sleep(min(1.0, self._heartbeat_s / 4))
         waited = time.monotonic() - started
         with lease.held():
-            if self.has(stage):  # finished between our look and our lease
+            if is_there(stage):  # finished between our look and our lease
                 return Found(self.path(stage), self.read(stage), True, waited)
             return Found(self.path(stage), self._compute(stage, compute), False, waited)
 
@@ -106,8 +127,6 @@ class Store:
         # What a killed process left behind; we hold the lease, so nobody else writes there.
         for rest in self.folder.glob(f".{final.name}.*"):
             shutil.rmtree(rest, ignore_errors=True)
-        if final.exists():
-            shutil.rmtree(final)
         temporary = self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}"
         temporary.mkdir(parents=True)
         try:
@@ -117,9 +136,15 @@ class Store:
                 if path.is_file():
                     _flush(path)
             write_atomically(temporary / DONE, "")
+            if final.exists():  # without DONE, or without its weights
+                shutil.rmtree(final)
             temporary.rename(final)
-        except OSError as error:
-            raise StoreError(f"{final}: cannot be written: {error}") from error
+        except Exception as error:
+            if is_disk_full(error):
+                raise StorageFull(f"{self.folder}: the disk is full") from error
+            if isinstance(error, OSError):
+                raise StoreError(f"{final}: cannot be written: {error}") from error
+            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return manifest

@@ -9,23 +9,24 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import languages_of
-from xstilts.errors import Diverged, Preempted, XstiltsError
-from xstilts.files import read_json, write_json
+from xstilts.errors import Diverged, Preempted, StorageFull, XstiltsError
+from xstilts.files import is_disk_full, read_json, sha256_of, write_json
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
+from xstilts.run import attempts
+from xstilts.run.records import RECORD, STAGES, STATUS, read_status
 from xstilts.run.stages import Workshop
-from xstilts.run.store import Found, Store
+from xstilts.run.store import Found
 from xstilts.scores.aggregate import averages
 from xstilts.scores.table import Score, ScoreTable
 from xstilts.tasks import lookup
 
-RECORD = "record.json"
-STATUS = "status.json"
 STATUS_EVERY_S = 0.5
 
 
@@ -83,14 +84,34 @@ class TrialRun:
             self.examples = outcome["examples"]
             self.curves["intermediate"] = outcome["curve"]
             self.collapsed += [f"intermediate/{task}" for task in outcome["collapsed"]]
-        for group in self.plan.target_sets:
+        self._note_stages()
+        waiting = list(self.plan.target_sets)
+        while waiting:
+            # What another trial trains right now is done when the rest is, and need not be waited
+            # for with a GPU in hand.
+            group = next((group for group in waiting if not self._is_in_work(group)), waiting[0])
+            waiting.remove(group)
             cell = self._best_cell(group) if group.cells else None
             for target in group.targets:
                 self._evaluate(target, cell)
         return self.record("finished")
 
+    def _is_in_work(self, group: TargetSet) -> bool:
+        """Whether another process computes a stage of the target set now."""
+        store = self.workshop.store
+        stages: list[Train | Evaluate] = [cell.stage for cell in group.cells]
+        if not stages:
+            stages = [self.planner.evaluation(self.plan, name, None) for name in group.targets]
+        return any(not store.has(stage) and store.is_in_work(stage) for stage in stages)
+
+    def _note_stages(self) -> None:
+        names = {stage_name(stage) for stage in self.plan.training_stages}
+        names |= {stage["name"] for stage in self.stages}
+        write_json(self.folder / STAGES, sorted(names))
+
     def _stage(self, stage: Train | Evaluate, name: str) -> Found:
         self.status.at(name)
+        asked = time.time()
         owner = f"{self.sweep.name}/{self.plan.trial_id}"
         found = self.workshop.run(stage, owner, lambda share: self.status.at(name, share))
         self.status.done_stages += 1
@@ -100,6 +121,8 @@ class TrialRun:
                 "name": stage_name(stage),
                 "fingerprint": fingerprint(stage),
                 "is_reused": found.manifest["computed_by"] != owner,
+                "asked": asked,
+                "started": found.manifest["started"],
                 "seconds": found.manifest["seconds"],
                 "wait_s": found.wait_s,
                 **_told(found.manifest),
@@ -112,6 +135,8 @@ class TrialRun:
         for attempt in range(self.sweep.retries + 1):
             tried = retried(stage, attempt)
             is_last = attempt == self.sweep.retries
+            if attempt:
+                self._note_stages()
             try:
                 found = self._stage(tried, name if not attempt else f"{name}, retry {attempt}")
             except Diverged:
@@ -137,6 +162,8 @@ class TrialRun:
 
         best, best_found = max(trained, key=lambda pair: dev(pair[1]))
         for cell, found in trained:
+            if cell is not best:
+                self.workshop.let_go(stage_name(cell.stage))
             outcome = found.manifest["outcome"]
             for target in group.targets:
                 count = outcome["dev_rows"][task.name]
@@ -196,6 +223,7 @@ class TrialRun:
         sweep, plan = self.sweep, self.plan
         tasks = [lookup(name) for name in sweep.targets]
         languages = {task.name: languages_of(sweep, task) for task in tasks}
+        self._in_the_plans_order()
         result = averages(
             ScoreTable(self.scores), tasks, languages, sweep.benchmark, sweep.evaluation.split
         )
@@ -230,6 +258,18 @@ class TrialRun:
         write_json(self.folder / RECORD, record)
         return record
 
+    def _in_the_plans_order(self) -> None:
+        """Sort what the target sets gave: their order of execution hangs on other trials."""
+        groups = [group.name for group in self.plan.target_sets]
+        place = {
+            target: groups.index(group.name)
+            for group in self.plan.target_sets
+            for target in group.targets
+        }
+        self.scores.sort(key=lambda score: place[score.target])
+        self.collapsed.sort(key=lambda name: place.get(name, -1))
+        self.chosen = {name: self.chosen[name] for name in groups if name in self.chosen}
+
     def _costs(self) -> dict[str, float]:
         """What the trial's stages cost: computed for it, read from others, waited for."""
         gpus = self.sweep.resources.gpus_per_trial
@@ -241,6 +281,7 @@ class TrialRun:
             "cost/gpu_hours": own * gpus,
             "cost/reused_gpu_hours": reused * gpus,
             "cost/tokens": sum(s["tokens"] for s in self.stages if not s["is_reused"]),
+            "cost/interruptions": attempts.num_lost(attempts.read(self.folder)),
             "cost/wait_s": sum(stage["wait_s"] for stage in self.stages),
             "cost/loader_s": sum(s["loader_s"] for s in self.stages if not s["is_reused"]),
             "cost/checkpoint_s": sum(s["checkpoint_s"] for s in self.stages if not s["is_reused"]),
@@ -275,33 +316,38 @@ def run_trial(
 
     Raises:
         Preempted: the workshop was told to stop.
+        StorageFull: the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     trial = TrialRun(plan, planner, workshop, folder)
     try:
-        return trial.run()
+        how = "stopped"
+        attempts.check_progress(_begin(plan, workshop, folder))
+        record = trial.run()
+        how = record["state"]
     except Preempted:
         raise  # no result: the same command goes on
-    except XstiltsError as error:
-        on_error(traceback.format_exc())
-        return trial.record("failed", str(error))
     except Exception as error:
-        # A bug or a library's error: the sweep goes on, the record keeps the traceback.
+        if is_disk_full(error):
+            raise StorageFull(f"{workshop.storage}: the disk is full") from error
         on_error(traceback.format_exc())
-        return trial.record("failed", f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """A trial's record, None before it ended."""
-    path = folder / RECORD
-    if not path.exists():
-        return None
-    record: dict[str, Any] = read_json(path)
+        text = str(error)
+        if not isinstance(error, XstiltsError):
+            # A bug or a library's error: the sweep goes on, the record keeps the traceback.
+            text = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        how = "failed"
+        record = trial.record("failed", text)
+    finally:
+        with suppress(OSError):
+            attempts.end(folder, how)
     return record
 
 
-def is_finished(record: dict[str, Any] | None, store: Store) -> bool:
-    """Whether a trial's record is final and every stage behind it is still in the store."""
-    if record is None or record["state"] != "finished":
-        return False
-    return all((store.folder / stage["name"] / "DONE").exists() for stage in record["stages"])
+def _begin(plan: TrialPlan, workshop: Workshop, folder: Path) -> list[dict[str, Any]]:
+    """Note a further attempt; all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    status = read_status(folder)
+    known = folder / STAGES
+    names = read_json(known) if known.exists() else []
+    names += [stage_name(stage) for stage in plan.training_stages]
+    progress = sha256_of([workshop.progress_of(name) for name in sorted(set(names))])[:16]
+    return attempts.begin(folder, progress, status["updated"] if status else None)

@@ -12,8 +12,8 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,19 +24,19 @@ from xstilts.errors import ConfigError, Problem, StageError
 from xstilts.files import Lease, read_json, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
-from xstilts.run.places import INVENTORY, PREPARED, SWEEP, TARGET_POINTS, Places
+from xstilts.run import attempts
+from xstilts.run.node import ENVIRONMENT, versions
+from xstilts.run.places import INVENTORY, LAUNCHES, PREPARED, SWEEP, TARGET_POINTS, Places
+from xstilts.run.records import is_finished, read_record
+from xstilts.run.stopping import STOP, stopping_on_signals
 from xstilts.run.store import Store
-from xstilts.run.trial import is_finished, read_record
-from xstilts.search.preflight import check_resources
+from xstilts.search.preflight import check_nodes, check_resources
 from xstilts.search.proposals import Proposals, target_points
 
 logger = logging.getLogger(__name__)
 
 
 JOURNAL = "study.journal"
-MAX_FAILURES = 3
-"""How often Tune restarts a trial whose process was killed; a trial's own failure is a result."""
-
 RAY_STARTS = 3
 """How often a Ray of our own is started before giving up."""
 
@@ -46,6 +46,7 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -56,13 +57,14 @@ OBJECT_STORE_BYTES = 200 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A sweep that is ready to run."""
+    """A sweep that is ready to run; `grown_by` are intermediates that it did not have before."""
 
     sweep: Sweep
     places: Places
     planner: Planner
     store: Store
     proposals: Proposals
+    grown_by: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -87,12 +89,13 @@ def prepared(sweep: Sweep, places: Places, inventory: Inventory) -> Iterator[Lau
             ]
         )
     with lease.held():
-        _settle(sweep, places, inventory)
+        grown_by = _settle(sweep, places, inventory)
         # The holder of this lock was a driver, and the only driver is us.
         (places.sweep / f"{JOURNAL}.lock").unlink(missing_ok=True)
         planner = Planner(sweep, inventory, read_json(places.sweep / TARGET_POINTS))
         store = Store(places.storage)
-        yield Launch(sweep, places, planner, store, Proposals(sweep, places.sweep / JOURNAL))
+        proposals = Proposals(sweep, places.sweep / JOURNAL)
+        yield Launch(sweep, places, planner, store, proposals, grown_by)
 
 
 def read_final(launch: Launch, plan: TrialPlan) -> dict[str, Any] | None:
@@ -110,24 +113,41 @@ def is_complete(launch: Launch) -> bool:
     return all(read_final(launch, plan) is not None for plan in plans)
 
 
-def run_trials(launch: Launch, address: str | None = None) -> None:
-    """Run what is left of the sweep under Ray Tune.
+def run_trials(
+    launch: Launch,
+    address: str | None,
+    tell: Callable[[Any], Any],
+    is_rehearsed: bool = False,
+    trainable: Any = None,
+) -> None:
+    """Run what is left of the sweep under Ray Tune, until it is done or told to stop.
+
+    SIGTERM, or Ctrl-C once, has the running trials write checkpoints and end; Ctrl-C twice ends
+    them at once.
 
     Args:
         address: of a running cluster (`auto` finds the one of this machine); None starts a Ray of
             this machine's resources that ends with the call.
+        tell: called with what the user must see at once: a line, a table.
+        is_rehearsed: whether every sort of stage is tried for a few steps before the first trial.
+        trainable: what Tune runs, in the place of `TrialActor`.
 
     Raises:
-        ConfigError: a trial fits on no node.
+        ConfigError: a trial fits on no node, or a node differs from this one.
+        KeyboardInterrupt: Ctrl-C came twice.
+        StageError: what no trial can mend: a full disk, no node left, processes that die before a
+            trial begins.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
     from ray import tune
 
-    from xstilts.search.nodes import NodeWatch
+    from xstilts.search.nodes import AllStopped, SweepWatch
     from xstilts.search.searcher import StageSearcher
-    from xstilts.search.trial import train_trial
+
+    if trainable is None:
+        from xstilts.search.trial import TrialActor as trainable
 
     resources = launch.sweep.resources
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -145,19 +165,33 @@ def run_trials(launch: Launch, address: str | None = None) -> None:
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         check_resources(launch.sweep, [*nodes, *_node_types()])
+        if address is not None:
+            check_nodes(launch.sweep, launch.places, launch.planner.inventory, tell)
+        write_json(launch.places.sweep / ENVIRONMENT, versions())
+        if is_rehearsed:
+            from xstilts.search.rehearsal import run_rehearsal
+
+            run_rehearsal(launch.planner, launch.places, tell)
         folder = launch.places.sweep / "tune"
         shutil.rmtree(folder, ignore_errors=True)
         per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+        searcher = StageSearcher(
+            launch.proposals,
+            launch.planner,
+            launch.store,
+            lambda plan: read_final(launch, plan),
+            lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
+        )
+        watch = SweepWatch(
+            lambda: searcher.is_stopping,
+            lambda nodes: _concurrency(launch.sweep, nodes),
+            launch.places.sweep / LAUNCHES,
+        )
         tuner = tune.Tuner(
-            tune.with_resources(train_trial, per_trial),
+            tune.with_resources(trainable, per_trial),
             param_space={"storage": str(launch.places.storage), "sweep": launch.sweep.name},
             tune_config=tune.TuneConfig(
-                search_alg=StageSearcher(
-                    launch.proposals,
-                    launch.planner,
-                    launch.store,
-                    lambda plan: read_final(launch, plan),
-                ),
+                search_alg=searcher,
                 num_samples=-1,  # the searcher says when it is over
                 max_concurrent_trials=None if address else _concurrency(launch.sweep, nodes),
                 reuse_actors=True,
@@ -167,11 +201,29 @@ def run_trials(launch: Launch, address: str | None = None) -> None:
                 name="tune",
                 storage_path=str(launch.places.sweep),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-                callbacks=[NodeWatch()],
+                # A trial whose process died is handed out again by the searcher, as a new one.
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[watch],
             ),
         )
-        tuner.fit()
+        stop = launch.places.sweep / STOP
+        stop.unlink(missing_ok=True)
+
+        def asked() -> None:
+            searcher.stop()
+            with suppress(OSError):  # on a full disk the trials end by themselves
+                stop.touch()
+            tell("Stopping: running trials write a checkpoint first. Ctrl-C again stops at once.")
+
+        try:
+            with stopping_on_signals(asked), suppress(AllStopped):
+                tuner.fit()
+            watch.look()
+        finally:
+            watch.write()
+        if searcher.trouble:
+            raise StageError(f"{searcher.trouble}; once that is mended, the same command goes on")
     finally:
         ray.shutdown()
 
@@ -223,15 +275,24 @@ def _concurrency(sweep: Sweep, nodes: list[dict[str, float]]) -> int:
     return sum(map(fitting, nodes))
 
 
-def _settle(sweep: Sweep, places: Places, inventory: Inventory) -> None:
-    """Write what defines the sweep on its first launch; compare it on every other."""
+def _settle(sweep: Sweep, places: Places, inventory: Inventory) -> tuple[str, ...]:
+    """Write what defines the sweep on its first launch; compare it on every other.
+
+    Gives the intermediates that have come since.
+    """
     resolved = sweep.model_dump(mode="json", by_alias=True)
     known = places.sweep / SWEEP
+    grown_by: tuple[str, ...] = ()
     if known.exists():
-        _compare(_identity(read_json(known)), _identity(resolved), places)
+        before = _identity(read_json(known))
+        _compare(before, _without_growth(_identity(resolved), before), places)
+        grown_by = tuple(x for x in sweep.intermediates if x not in before["intermediates"])
         rule = "the inputs of a sweep stay as they were when it began"
         repair = "bring the old files back, or give the sweep another name"
-        changed = _changed(read_json(places.sweep / INVENTORY), inventory.to_json())
+        old = read_json(places.sweep / INVENTORY)
+        changed = _changed(old, inventory.to_json())
+        if grown_by:  # what they read is no change of what was there
+            changed = [name for name in changed if name in old["data"] or name in old["models"]]
         _refuse(places, rule, changed, repair)
     elif (places.sweep / PREPARED).exists():
         rule = "the inputs of a sweep stay as `prepare` read them"
@@ -246,6 +307,22 @@ def _settle(sweep: Sweep, places: Places, inventory: Inventory) -> None:
     write_json(places.sweep / INVENTORY, inventory.to_json())
     if not (places.sweep / TARGET_POINTS).exists():
         write_json(places.sweep / TARGET_POINTS, target_points(sweep))
+    return grown_by
+
+
+def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without the intermediates that an older one does not have: a sweep may gain
+    candidates, whose trials compare with those before."""
+    known = old["intermediates"]
+    kept = {name: spec for name, spec in new["intermediates"].items() if name in known}
+    encoder = new["search"]["encoder"]
+    space = dict(encoder["space"])
+    if space.get("intermediate", {}).get("choice"):
+        gained = new["intermediates"].keys() - known.keys()
+        choice = [name for name in space["intermediate"]["choice"] if name not in gained]
+        space["intermediate"] = {**space["intermediate"], "choice": choice}
+    search = {**new["search"], "encoder": {**encoder, "space": space}}
+    return {**new, "intermediates": kept, "search": search}
 
 
 def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +331,7 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     search = identity["search"]
     encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
     # How often a stage is written, and what it keeps in memory, changes no result.
-    free = ("checkpoint_minutes", "gradient_checkpointing")
+    free = ("checkpoint_minutes", "gradient_checkpointing", "keep_target_weights")
     resources = {key: value for key, value in identity["resources"].items() if key not in free}
     return {**identity, "search": {**search, "encoder": encoder}, "resources": resources}
 

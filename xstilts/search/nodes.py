@@ -1,32 +1,84 @@
-"""Watches that there is a node left to run on: Tune itself would wait for one for ever."""
+"""Watches over a running sweep what Tune does not: that a node is left, that a stop is a stop,
+and how much was allocated to it."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
 
 from xstilts.errors import StageError
+from xstilts.files import read_json, write_json
 
 CHECK_EVERY_S = 5.0
+WRITE_EVERY_S = 30.0
 
 
-class NodeWatch(tune.Callback):  # type: ignore[misc]
-    """Ends a sweep whose nodes are all dead; the same command resumes it."""
+class AllStopped(Exception):
+    """The sweep was told to stop, and nothing of it runs any more."""
 
-    def __init__(self) -> None:
+
+class SweepWatch(tune.Callback):  # type: ignore[misc]
+    """Ends a sweep whose nodes are all dead, for Tune would wait for one for ever, and one that
+    was told to stop as soon as no trial runs, for Tune would still start those that wait for a
+    place. The same command resumes either.
+
+    Args:
+        is_stopping: whether the sweep was told to stop.
+        num_slots: how many trials fit on nodes with these resources.
+        file: where the time that was allocated is noted: every launch with its slot-seconds.
+    """
+
+    def __init__(
+        self,
+        is_stopping: Callable[[], bool],
+        num_slots: Callable[[list[dict[str, float]]], int],
+        file: Path,
+    ) -> None:
+        self._is_stopping = is_stopping
+        self._num_slots = num_slots
+        self._file = file
+        self._before: list[dict[str, float]] = read_json(file) if file.exists() else []
+        self._own = {"started": time.time(), "seen": time.time(), "slot_s": 0.0}
         self._checked = time.monotonic()
+        self._written = 0.0
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """See the class.
 
         Raises:
             StageError: no node is alive.
+            AllStopped: the sweep is stopping and no trial runs.
         """
-        if time.monotonic() - self._checked < CHECK_EVERY_S:
-            return
-        self._checked = time.monotonic()
-        if not any(node["Alive"] for node in ray.nodes()):
+        if self._is_stopping() and not any(trial.status == Trial.RUNNING for trial in trials):
+            raise AllStopped
+        if time.monotonic() - self._checked >= CHECK_EVERY_S:
+            self.look()
+
+    def look(self) -> None:
+        """Count the nodes, and the time since the last look.
+
+        Raises:
+            StageError: no node is alive.
+        """
+        now = time.monotonic()
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._own["slot_s"] += (now - self._checked) * self._num_slots(alive)
+        self._own["seen"] = time.time()
+        self._checked = now
+        if now - self._written >= WRITE_EVERY_S:
+            self.write()
+        if not alive:
             raise StageError("Ray has lost its last node; the same command goes on from here")
+
+    def write(self) -> None:
+        """Note what was counted; a full disk is no reason to end."""
+        self._written = time.monotonic()
+        with suppress(OSError):
+            write_json(self._file, [*self._before, self._own])

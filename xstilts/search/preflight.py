@@ -1,21 +1,48 @@
-"""Preflight: what only the machine can tell, checked before the first stage."""
+"""Preflight: what only the machines can tell, checked before the first stage."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
 
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
+from xstilts.plan.inventory import Inventory
+from xstilts.run.node import differences, node_facts, versions
 from xstilts.run.places import Places
+
+ANSWER_S = 180.0
+"""How long a node may take to answer; its first process imports the package, perhaps over NFS."""
+
+
+OBJECT_STORES = ("s3fs", "mountpoint-s3", "gcsfuse", "goofys", "rclone", "blobfuse", "geesefs")
+"""Kinds of mounts that look like folders and are object stores."""
 
 
 def check_storage(places: Places) -> None:
-    """Refuse a storage that cannot be written.
+    """Refuse a storage that cannot be written, or in which two could hold one lease.
 
     Raises:
-        ConfigError: with the operating system's reason.
+        ConfigError: with the reason.
     """
+    kind = file_system(places.storage, Path("/proc/mounts"))
+    if any(name in kind for name in OBJECT_STORES):
+        raise ConfigError(
+            [
+                Problem(
+                    "storage",
+                    "cannot be an object store: it creates no file atomically, so that two trials "
+                    "could train one stage",
+                    f'"{places.storage}" ({kind})',
+                    "name a folder on a shared file system (NFS, EFS, Lustre)",
+                )
+            ]
+        )
     probe = places.sweep / f".probe-{uuid.uuid4().hex[:8]}"
     try:
         places.sweep.mkdir(parents=True, exist_ok=True)
@@ -34,6 +61,21 @@ def check_storage(places: Places) -> None:
         ) from error
 
 
+def file_system(folder: Path, mounts: Path) -> str:
+    """The kind and source of the mount that a folder lies in, as the system names them."""
+    best, kind = "", ""
+    try:
+        lines = mounts.read_text().splitlines()
+    except OSError:  # no Linux
+        return ""
+    for line in lines:
+        source, point, name, *_ = line.split(" ")
+        place = point.replace("\\040", " ")
+        if folder.is_relative_to(place) and len(place) > len(best):
+            best, kind = place, f"{name} {source}"
+    return kind
+
+
 def check_resources(sweep: Sweep, nodes: Sequence[dict[str, float]]) -> None:
     """Refuse a trial that fits on no node.
 
@@ -43,9 +85,9 @@ def check_resources(sweep: Sweep, nodes: Sequence[dict[str, float]]) -> None:
     Raises:
         ConfigError: naming the largest node.
     """
-    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
-    if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+    if any(fits(sweep, node) for node in nodes):
         return
+    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
     shapes = sorted({f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in nodes})
     raise ConfigError(
         [
@@ -57,3 +99,109 @@ def check_resources(sweep: Sweep, nodes: Sequence[dict[str, float]]) -> None:
             )
         ]
     )
+
+
+def fits(sweep: Sweep, node: Mapping[str, float]) -> bool:
+    """Whether a trial fits on a node with these resources."""
+    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
+    return node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus
+
+
+def ask_nodes(sweep: Sweep, places: Places, inventory: Inventory) -> list[dict[str, Any]]:
+    """What every node on which a trial fits says of itself; Ray must be connected.
+
+    A node that cannot answer has the reason as its `error`.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    token = f".preflight-{uuid.uuid4().hex[:8]}"
+    (places.sweep / token).touch()
+    needed = [facts.path for facts in inventory.models.values()]
+    arguments = (
+        str(places.sweep),
+        token,
+        [*needed, *inventory.folders.values()],
+        sweep.resources.gpus_per_trial > 0,
+    )
+    nodes = [node for node in ray.nodes() if node["Alive"] and fits(sweep, node["Resources"])]
+    task = ray.remote(num_cpus=0, max_retries=0)(node_facts)
+    asked = [
+        task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(*arguments)
+        for node in nodes
+    ]
+    found = []
+    try:
+        for node, answer in zip(nodes, asked, strict=True):
+            facts: dict[str, Any] = {"node": node["NodeManagerHostname"]}
+            try:
+                facts |= ray.get(answer, timeout=ANSWER_S)
+            except Exception as error:  # a task's own, a timeout, a node that went away
+                facts["error"] = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+            found.append(facts)
+        answers = list(places.sweep.glob(f"{token}-*"))
+        written = {path.name.removeprefix(f"{token}-").rpartition("-")[0] for path in answers}
+        for facts in found:
+            if facts.get("storage") == "" and facts["host"] not in written:
+                facts["storage"] = "not the driver's"
+    finally:
+        for path in places.sweep.glob(f"{token}*"):
+            path.unlink(missing_ok=True)
+    return found
+
+
+def node_problems(sweep: Sweep, facts: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a node, of what it said of itself."""
+    if "error" in facts:
+        return [facts["error"]]
+    problems = differences(facts["versions"], versions())
+    if facts["storage"]:
+        problems.append(f"storage: {facts['storage']}")
+    problems += [f"no such file here: {path}" for path in facts["missing"]]
+    if sweep.resources.gpus_per_trial and not facts["gpus"]:
+        problems.append("torch sees no GPU")
+    return problems
+
+
+def check_nodes(
+    sweep: Sweep, places: Places, inventory: Inventory, tell: Callable[[Table], Any]
+) -> None:
+    """Refuse nodes that differ from this one, or do not see what trials read and write.
+
+    Args:
+        tell: called with the table of all nodes where one is refused.
+
+    Raises:
+        ConfigError: a line for every problem of every node.
+    """
+    found = ask_nodes(sweep, places, inventory)
+    problems = [
+        Problem(f"node {facts['node']}", problem)
+        for facts in found
+        for problem in node_problems(sweep, facts)
+    ]
+    if problems:
+        tell(node_table(sweep, found))
+        raise ConfigError(problems)
+
+
+def node_table(sweep: Sweep, found: Sequence[Mapping[str, Any]]) -> Table:
+    """The nodes side by side; what is wrong with one stands in red."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Nodes", title_justify="left")
+    for name in ("node", "code", "torch", "GPUs", "verdict"):
+        table.add_column(name)
+    for facts in found:
+        own = facts.get("versions", {})
+        gpus = facts.get("gpus", [])
+        cards = f"{len(gpus)} x {gpus[0]['name']}, {gpus[0]['gb']} GB" if gpus else "-"
+        problems = node_problems(sweep, facts)
+        table.add_row(
+            facts["node"],
+            own.get("code", "?"),
+            own.get("torch", "?"),
+            cards,
+            "[red]" + "\n".join(problems) + "[/red]" if problems else "fits",
+        )
+    return table

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -23,7 +24,7 @@ from optuna.trial import Trial, TrialState
 
 from xstilts.config.derive import NONE, candidates, encoder_space, target_space
 from xstilts.config.schema import Sweep
-from xstilts.config.space import Point, Space
+from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.plan import target_key, target_sets
 from xstilts.tasks import lookup
@@ -90,16 +91,59 @@ class Proposals:
         self._wanted = sweep.search.encoder.trials
         journal.parent.mkdir(parents=True, exist_ok=True)
         storage = JournalStorage(JournalFileBackend(str(journal)))
+        # A study cannot take new choices, so that a space that has grown gets one of its own.
+        space = sha256_of(repr(self._space))[:8]
         self._study = optuna.create_study(
             storage=storage,
-            study_name=sweep.name,
+            study_name=f"{sweep.name}-{space}",
             direction="maximize" if sweep.objective.mode == "max" else "minimize",
             load_if_exists=True,
         )
+        self._take_over(storage)
         self.is_exhausted = False
         self.made: dict[str, Proposal] = {}
         self._open: dict[str, int] = {}
         self._recover()
+
+    def _take_over(self, storage: JournalStorage) -> None:
+        """Seed the study with what the journal's earlier ones know: the space has grown since.
+
+        What they proposed and nobody has finished is proposed again.
+        """
+        known = {
+            sha256_of(trial.user_attrs[POINT])
+            for trial in self._study.get_trials(deepcopy=False)
+            if POINT in trial.user_attrs
+        }
+        choices = {
+            parameter.label or parameter.name: CategoricalDistribution(parameter.dimension.values)
+            for parameter in self._space.parameters
+            if isinstance(parameter.dimension, Choice)
+        }
+        for name in optuna.get_all_study_names(storage):
+            if name == self._study.study_name:
+                continue
+            before = optuna.load_study(study_name=name, storage=storage)
+            for trial in before.get_trials(deepcopy=False):
+                point = trial.user_attrs.get(POINT)
+                if point is None or sha256_of(point) in known:
+                    continue
+                if trial.state == TrialState.COMPLETE:
+                    distributions = {
+                        label: choices.get(label, distribution)
+                        for label, distribution in trial.distributions.items()
+                    }
+                    self._study.add_trial(
+                        optuna.create_trial(
+                            value=trial.value,
+                            params=trial.params,
+                            distributions=distributions,
+                            user_attrs={POINT: point},
+                        )
+                    )
+                elif trial.state == TrialState.RUNNING:
+                    self._study.enqueue_trial(trial.params, skip_if_exists=True)
+                    before.tell(trial.number, state=TrialState.FAIL)
 
     def _recover(self) -> None:
         """Take up the journal: open proposals stay open, half-made ones are dropped."""

@@ -14,13 +14,18 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from xstilts.config.space import Point
+from xstilts.errors import StageError
 from xstilts.plan.plan import Planner, TrialPlan
-from xstilts.plan.stage import Train, fingerprint
+from xstilts.plan.stage import Stage, Train, fingerprint
 from xstilts.run.store import Store
+from xstilts.search.outcomes import ENDED, HALT
 from xstilts.search.proposals import Proposal, Proposals
 
 LOOKAHEAD = 4
 """How many proposals beyond the held-back ones the searcher makes to find one that can run."""
+
+MAX_DEATHS = 10
+"""How often in a row a trial's process may die before the trial begins."""
 
 ReadRecord = Callable[[TrialPlan], dict[str, Any] | None]
 
@@ -34,22 +39,34 @@ class Unit:
 
 
 class StageSearcher(Searcher):  # type: ignore[misc]
-    """Tune's view of the sweep. `read_final` gives a trial's record if nothing is left to do.
+    """Tune's view of the sweep. `read_final` gives a trial's record if nothing is left to do,
+    `num_attempts` how often it has begun.
 
-    State lives in the journal and the records, so Tune's own snapshots hold none of it.
+    State lives in the journal and the records, so Tune's own snapshots hold none of it. A trial
+    whose process, node or card was lost is handed out again, first of all; it goes on from its
+    stages and checkpoints.
     """
 
     def __init__(
-        self, proposals: Proposals, planner: Planner, store: Store, read_final: ReadRecord
+        self,
+        proposals: Proposals,
+        planner: Planner,
+        store: Store,
+        read_final: ReadRecord,
+        num_attempts: Callable[[TrialPlan], int] = lambda plan: 0,
     ):
         super().__init__(metric="objective", mode=planner.sweep.objective.mode)
         self._proposals = proposals
         self._planner = planner
         self._store = store
         self._read_final = read_final
+        self._num_attempts = num_attempts
         self._waiting: list[Unit] = []
         self._running: dict[str, Unit] = {}
         self._values: dict[str, dict[int, float | None]] = {}
+        self._deaths: dict[str, tuple[int, int]] = {}
+        self.is_stopping = False
+        self.trouble = ""
         for proposal in list(proposals.made.values()):
             self._take(proposal)
 
@@ -58,8 +75,15 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         """Trials that are proposed and not handed out."""
         return len(self._waiting)
 
+    def stop(self, trouble: str = "") -> None:
+        """Hand out nothing more; `trouble` says why, if not the user asked."""
+        self.is_stopping = True
+        self.trouble = self.trouble or trouble
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None for "not now", FINISHED when none is left."""
+        if self.is_stopping:
+            return str(Searcher.FINISHED)
         unit = self._next()
         if unit is None:
             is_over = not self._waiting and not self._running and self._ask() is None
@@ -76,12 +100,38 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Note a trial's outcome; tell the study when all seeds of its proposal have one."""
+        """Note a trial's outcome; tell the study when all seeds of its proposal have one.
+
+        Raises:
+            StageError: the trial's processes die before they say anything.
+        """
         unit = self._running.pop(trial_id, None)
         if unit is None:
             return
+        result = result or {}
+        outcome = None if error else result.get("outcome")
         record = self._read_final(unit.plan)
-        self._note(unit, record if record and not error else None)
+        if record is not None or outcome in ENDED:
+            self._note(unit, record)
+            return
+        if outcome == HALT:
+            self.stop(result["reason"])
+        self._waiting.insert(0, unit)
+        if error:
+            self._count_death(unit.plan)
+
+    def _count_death(self, plan: TrialPlan) -> None:
+        """A trial that begins and dies again and again says so in its record; this is about one
+        that does not even begin, so that others will not either."""
+        begun, deaths = self._deaths.get(plan.trial_id, (0, 0))
+        attempts = self._num_attempts(plan)
+        deaths = deaths + 1 if attempts == begun else 1
+        self._deaths[plan.trial_id] = attempts, deaths
+        if deaths == MAX_DEATHS:
+            raise StageError(
+                f"{plan.trial_id}: its process died {deaths} times before the trial began; see "
+                "the logs of Ray's workers, /tmp/ray/session_latest/logs on each node"
+            )
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: see the class."""
@@ -99,11 +149,15 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             }
             for unit in self._waiting:
                 encoder = unit.plan.encoder
-                if fingerprint(encoder) not in in_work:
+                if fingerprint(encoder) not in in_work and not self._is_elsewhere(encoder):
                     return unit
             if self._ask() is None:
                 return None
         return None
+
+    def _is_elsewhere(self, encoder: Stage) -> bool:
+        """Whether a living process, of another sweep then, trains the encoder now."""
+        return not self._store.has(encoder) and self._store.is_in_work(encoder)
 
     def _ask(self) -> Proposal | None:
         """Make a proposal and queue what is left to do of it; its trials may all be done."""

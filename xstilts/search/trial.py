@@ -1,38 +1,86 @@
-"""The Tune trainable: a module-level function that gets a few names and reads the rest.
+"""The Tune trainable: an actor that gets a few names, reads the rest, and runs one trial a step.
 
 Nothing large is pickled; the resolved sweep, the inventory and the points of the inner search lie
-in the sweep's folder, which every worker sees.
+in the sweep's folder, which every worker sees. It is a class because a step runs in the main
+thread of its process, where a signal can be heeded.
 """
 
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+import socket
+from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from xstilts.errors import Preempted, StorageFull
+from xstilts.files import read_json
 from xstilts.plan.plan import Planner
+from xstilts.run.node import ENVIRONMENT, differences, versions
 from xstilts.run.places import Places
 from xstilts.run.reopen import load_planner, workshop_of
 from xstilts.run.stages import Workshop
+from xstilts.run.stopping import stopping_on_signals, told_to_stop
 from xstilts.run.trial import run_trial
+from xstilts.search.outcomes import HALT, STOPPED
 
 
-def train_trial(config: dict[str, Any]) -> None:
-    """Run one trial. Its own failure is a result, so that Tune repeats only what was killed."""
+class TrialActor(tune.Trainable):  # type: ignore[misc]
+    """Runs trials, one after the other; a trial's outcome is a result, even a failure.
+
+    Only the death of the process is an error, to Tune as to us.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first trial."""
+        self._trial = config
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial, in the same warm process."""
+        self._trial = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run the trial."""
+        with stopping_on_signals() as is_told:
+            return {"done": True, "objective": None, **run(self._trial, is_told)}
+
+
+def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
+    """Run one trial on what this process was allocated; its outcome."""
     # Workers read local files only; what is missing must fail at once, not try the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    planner, workshop, trials = _workshop(config["storage"], config["sweep"])
+    places = Places(Path(config["storage"]), config["sweep"])
+    if reason := _unfit(places):
+        return {"outcome": HALT, "reason": reason}
+    planner, workshop = _workshop(places)
+    is_sweep_told = told_to_stop(places.sweep)
+    workshop.must_stop = lambda: is_told() or is_sweep_told()
     plan = planner.plan(config["trial"]["point"], config["trial"]["seed"])
-    record = run_trial(plan, planner, workshop, trials / plan.trial_id)
-    tune.report({"objective": record["objective"], "trial": plan.trial_id})
+    try:
+        record = run_trial(plan, planner, workshop, places.trials / plan.trial_id)
+    except Preempted:
+        return {"outcome": STOPPED}
+    except StorageFull as error:
+        return {"outcome": HALT, "reason": str(error)}
+    return {"outcome": record["state"], "objective": record["objective"]}
+
+
+@cache
+def _unfit(places: Places) -> str:
+    """Why this node may not run trials; empty if it may. Nodes that come later than the launch
+    have not been asked before."""
+    found = differences(versions(), read_json(places.sweep / ENVIRONMENT))
+    return (
+        f"node {socket.gethostname()} differs from the driver: {'; '.join(found)}" if found else ""
+    )
 
 
 @lru_cache(maxsize=1)
-def _workshop(storage: str, name: str) -> tuple[Planner, Workshop, Path]:
+def _workshop(places: Places) -> tuple[Planner, Workshop]:
     """Kept between the trials of a warm worker: tokenizers and encoded rows stay open."""
-    places = Places(Path(storage), name)
     planner = load_planner(places)
-    return planner, workshop_of(planner, places), places.trials
+    return planner, workshop_of(planner, places)

@@ -1,0 +1,53 @@
+"""`gc`: what may be deleted from a storage, and its deletion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xstilts.cli.app import Json, Storage, command, out, places_of, print_json
+from xstilts.errors import ConfigError, Problem
+
+
+@command("xstilts gc --storage runs --delete")
+def gc(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A sweep whose weights are wanted no more; its scores stay."),
+    ] = None,
+    storage: Storage = Path("runs"),
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; else only say.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what no sweep needs any more, and delete it if asked to."""
+    from rich import box
+    from rich.table import Table
+
+    from xstilts.run.garbage import find_garbage
+
+    if not (storage / "sweeps").is_dir():
+        raise ConfigError([Problem("--storage", "holds no sweeps", f'"{storage}"')])
+    if name is not None:
+        places_of(storage, name)
+    garbage = find_garbage(storage.resolve(), name)
+    if delete:
+        for one in garbage:
+            one.delete()
+    if as_json:
+        print_json([{"path": str(g.path), "why": g.reason, "bytes": g.num_bytes} for g in garbage])
+        return
+    if not garbage:
+        out.print("nothing to delete")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("what")
+    for title in ("files and folders", "GB"):
+        table.add_column(title, justify="right")
+    for reason in dict.fromkeys(one.reason for one in garbage):
+        sizes = [one.num_bytes for one in garbage if one.reason == reason]
+        table.add_row(reason, f"{len(sizes):,}", f"{sum(sizes) / 1e9:,.3f}")
+    out.print(table)
+    total = sum(one.num_bytes for one in garbage) / 1e9
+    out.print(f"{total:,.3f} GB deleted" if delete else f"{total:,.3f} GB; --delete deletes them")

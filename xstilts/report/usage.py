@@ -1,0 +1,152 @@
+"""What a sweep did with what it was allocated: hours used, reused, waited, idle, and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xstilts.files import read_json
+from xstilts.report.results import Results
+from xstilts.run import attempts
+from xstilts.run.places import LAUNCHES
+from xstilts.run.records import read_status
+from xstilts.run.states import TrialState
+
+COLOURS = {
+    "intermediate": "#4c72b0",
+    "target": "#55a868",
+    "evaluate": "#ccb974",
+    "waiting": "#c44e52",
+    "other": "#dddddd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Hours of `unit`: GPU-hours, or hours of trials where a trial has no GPU.
+
+    `used` is what trials held, `waiting` the part of it in which they waited for another's stage,
+    `reused` what stages cost that they read instead of computing, `idle` what was allocated and
+    not held.
+    """
+
+    unit: str
+    used: float
+    waiting: float
+    reused: float
+    idle: float
+
+    def __str__(self) -> str:
+        share = 100 * self.waiting / self.used if self.used else 0.0
+        return (
+            f"{self.unit}: {self.used:.2f} used ({share:.1f} % of them waiting), "
+            f"{self.reused:.2f} reused, {self.idle:.2f} idle"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of the timeline: what a trial did in a lane; seconds since the epoch."""
+
+    lane: int
+    what: str
+    started: float
+    ended: float
+
+
+def usage(results: Results, states: Sequence[TrialState], now: float) -> Usage:
+    """What the sweep has used so far, all launches together."""
+    per_trial = results.sweep.resources.gpus_per_trial or 1
+    held = sum(
+        ended - started for _, started, ended in _holdings(results, [s.trial for s in states], now)
+    )
+    stages = [stage for record in results.records for stage in record["stages"]]
+    reused = sum(stage["seconds"] for stage in stages if stage["is_reused"])
+    path = results.places.sweep / LAUNCHES
+    launches = read_json(path) if path.exists() else []
+    allocated = sum(launch["slot_s"] for launch in launches)
+    return Usage(
+        unit="GPU-hours" if results.sweep.resources.gpus_per_trial else "trial-hours",
+        used=held * per_trial / 3600,
+        waiting=sum(stage["wait_s"] for stage in stages) * per_trial / 3600,
+        reused=reused * per_trial / 3600,
+        idle=max(0.0, allocated - held) * per_trial / 3600,
+    )
+
+
+def bars(results: Results, now: float) -> list[Bar]:
+    """The sweep's time, a lane for each place in which trials ran one after the other."""
+    records = {record["trial"]: record for record in results.records}
+    names = [path.name for path in results.places.trials.glob("*")]
+    free_at: list[tuple[str, float]] = []
+    found = []
+    for (trial, host), started, ended in sorted(
+        _holdings(results, names, now), key=lambda holding: holding[1]
+    ):
+        lane = next(
+            (i for i, (place, free) in enumerate(free_at) if place == host and free <= started),
+            len(free_at),
+        )
+        free_at[lane : lane + 1] = [(host, ended)]
+        found.append(Bar(lane, "other", started, ended))
+        for what, begun, over in _work(records.get(trial, {})):
+            if started <= begun < ended:
+                found.append(Bar(lane, what, begun, min(over, ended)))
+    return found
+
+
+def draw_timeline(bars: Sequence[Bar], title: str, path: Path) -> None:
+    """Draw the bars: what each lane did when, in minutes since the sweep began."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.patches import Patch
+
+    lanes = 1 + max(bar.lane for bar in bars)
+    begun = min(bar.started for bar in bars)
+    figure, axes = pyplot.subplots(figsize=(9, 1.6 + 0.35 * lanes), dpi=150, layout="constrained")
+    for bar in bars:
+        left, width = (bar.started - begun) / 60, (bar.ended - bar.started) / 60
+        axes.barh(bar.lane, width, 0.8, left, color=COLOURS[bar.what])
+    axes.set_yticks(range(lanes), [str(lane + 1) for lane in range(lanes)])
+    axes.invert_yaxis()
+    axes.set_xlabel("minutes")
+    axes.set_ylabel("place of a trial")
+    axes.set_title(title)
+    seen = {bar.what for bar in bars}
+    handles = [Patch(color=colour, label=what) for what, colour in COLOURS.items() if what in seen]
+    figure.legend(handles=handles, ncols=len(handles), fontsize="small", loc="outside lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": ""})
+    pyplot.close(figure)
+
+
+def _holdings(
+    results: Results, trials: Sequence[str], now: float
+) -> list[tuple[tuple[str, str], float, float]]:
+    """(Trial, host), begin and end of every time that a trial held its resources."""
+    found = []
+    for trial in trials:
+        folder = results.places.trials / trial
+        status = read_status(folder)
+        for attempt in attempts.read(folder):
+            ended = attempt["ended"]
+            if ended is None:  # it runs, or nobody has noticed yet that it does not
+                ended = max(attempt["started"], status["updated"]) if status else now
+            found.append(((trial, attempt["host"]), attempt["started"], min(ended, now)))
+    return found
+
+
+def _work(record: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """What a trial computed or waited for, and when."""
+    found = []
+    for stage in record.get("stages", []):
+        if stage["wait_s"] >= 1:
+            found.append(("waiting", stage["asked"], stage["asked"] + stage["wait_s"]))
+        if not stage["is_reused"]:
+            phase = stage["name"].partition("-")[0]
+            found.append((phase, stage["started"], stage["started"] + stage["seconds"]))
+    return found

@@ -1,0 +1,80 @@
+"""Which fine-tuned weights stay: those of the best trials of each target, by dev, of each sweep.
+
+Predictions, scores and manifests of all stages stay in any case; weights are what fills a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xstilts.config.schema import Sweep
+from xstilts.files import read_json, write_json
+from xstilts.plan.plan import target_sets
+from xstilts.run.places import Places
+from xstilts.run.records import read_record
+from xstilts.run.states import TrialState
+from xstilts.run.store import Store
+
+KEPT = "kept.json"
+"""In a sweep's folder: the stages whose weights it keeps."""
+
+
+def best_stages(sweep: Sweep, records: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The target stages of the best `keep_target_weights` trials by dev, of every target set.
+
+    `records` are those of finished trials.
+    """
+    best: set[str] = set()
+    for name, targets in target_sets(sweep).items():
+        scored = [
+            (record["metrics"][f"dev/{targets[0]}"], record["chosen"][name]["stage"])
+            for record in records
+            if name in record["chosen"]
+        ]
+        # Equal scores: the name decides, so that the choice does not hang on the order of trials.
+        scored.sort(key=lambda pair: (-pair[0], pair[1]))
+        best |= {stage for _, stage in scored[: sweep.resources.keep_target_weights]}
+    return best
+
+
+class Keeper:
+    """Drops the weights of one sweep's trials as better ones come in."""
+
+    def __init__(self, sweep: Sweep, places: Places):
+        self._sweep = sweep
+        self._places = places
+        self._store = Store(places.storage)
+        self._records: dict[str, Mapping[str, Any]] = {}
+        self._there: set[str] = set()
+        self._ended: dict[str, float] = {}
+
+    def step(self, states: Sequence[TrialState]) -> None:
+        """Take in the trials that have ended since the last step."""
+        for state in states:
+            if state.ended is not None and self._ended.get(state.trial) != state.ended:
+                record = read_record(self._places.trials / state.trial)
+                if record is not None:
+                    self.add(record)
+                self._ended[state.trial] = state.ended
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Note an ended trial; drop what is no longer among the best, here or in other sweeps.
+
+        One that failed keeps its weights, for it is tried again by the next launch.
+        """
+        if record["state"] != "finished":
+            return
+        self._records[record["trial"]] = {key: record[key] for key in ("metrics", "chosen")}
+        self._there |= {chosen["stage"] for chosen in record["chosen"].values()}
+        kept = best_stages(self._sweep, self._records.values())
+        write_json(self._places.sweep / KEPT, sorted(kept))
+        for name in self._there - kept_by_all(self._places.storage):
+            self._store.drop_weights(name)
+        self._there &= kept
+
+
+def kept_by_all(storage: Path) -> set[str]:
+    """The stages whose weights some sweep of the storage keeps."""
+    return {name for path in storage.glob(f"sweeps/*/{KEPT}") for name in read_json(path)}

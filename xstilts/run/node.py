@@ -1,0 +1,91 @@
+"""What one node is and has: what must be equal on all nodes of a sweep, and what must be there."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "safetensors", "numpy", "ray")
+"""Packages whose versions may change a result, or what one node can read of another."""
+
+ENVIRONMENT = "environment.json"
+"""In a sweep's folder: the versions with which it was launched."""
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python, of the packages, and of this package's own code by its content.
+
+    The code is compared by content because a checkout that was copied has no commit.
+    """
+    found = {"python": platform.python_version(), "code": _code()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def _code() -> str:
+    package = Path(__file__).parents[1]
+    digest = sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def differences(own: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
+    """What differs from another node's `versions`, as `name own, not other`."""
+    return [
+        f"{name} {own.get(name, 'absent')}, not {value}"
+        for name, value in others.items()
+        if own.get(name) != value
+    ]
+
+
+def node_facts(folder: str, token: str, needed: Sequence[str], with_gpus: bool) -> dict[str, Any]:
+    """Facts of the node that calls it.
+
+    Args:
+        folder: of the sweep, on the shared storage.
+        token: the name of a file that the driver wrote there; an answer is written beside it.
+        needed: files and folders that trials read.
+        with_gpus: whether trials need GPUs.
+    """
+    facts: dict[str, Any] = {"host": socket.gethostname(), "versions": versions()}
+    facts["storage"] = _storage(Path(folder), token)
+    facts["missing"] = [path for path in needed if not Path(path).exists()]
+    facts["gpus"] = _gpus() if with_gpus else []
+    return facts
+
+
+def _storage(folder: Path, token: str) -> str:
+    """What is wrong with the storage; empty if it can be read and written."""
+    try:
+        if not (folder / token).exists():
+            return "not the driver's"
+        (folder / f"{token}-{socket.gethostname()}-{os.getpid()}").touch()
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
+    return ""
+
+
+def _gpus() -> list[dict[str, Any]]:
+    import torch
+
+    return [
+        {
+            "name": torch.cuda.get_device_name(i),
+            "gb": round(torch.cuda.get_device_properties(i).total_memory / 1e9),
+        }
+        for i in range(torch.cuda.device_count())
+    ]

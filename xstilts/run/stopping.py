@@ -1,0 +1,76 @@
+"""How work is told to stop: by a signal, by a file of its sweep, by a notice of its node.
+
+Whoever computes asks a question now and then; nothing is interrupted in the middle of a write.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Question = Callable[[], bool]
+
+STOP = "stop"
+"""The file in a sweep's folder that asks its trials to stop."""
+
+NOTICE = "XSTILTS_NOTICE"
+"""The environment variable that names the file by which a node says that it will go away."""
+
+LOOK_EVERY_S = 1.0
+
+
+@contextmanager
+def stopping_on_signals(asked: Callable[[], None] = lambda: None) -> Iterator[Question]:
+    """While the block runs, SIGTERM, or Ctrl-C once, asks it to stop; Ctrl-C twice stops at once.
+
+    Gives the question whether to stop. Needs the main thread, as all signal handlers do.
+
+    Args:
+        asked: called once, in the signal handler, when the first signal comes.
+    """
+    event = threading.Event()
+
+    def ask(number: int, _: object) -> None:
+        if event.is_set():
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        event.set()
+        asked()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield event.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class FileQuestion:
+    """Whether one of some files exists; looks at most once a second, for it is asked every step."""
+
+    def __init__(self, *paths: Path):
+        self._paths = paths
+        self._looked = -LOOK_EVERY_S
+        self._answer = False
+
+    def __call__(self) -> bool:
+        """See the class; once yes, it stays yes."""
+        now = time.monotonic()
+        if not self._answer and now - self._looked >= LOOK_EVERY_S:
+            self._looked = now
+            self._answer = any(path.exists() for path in self._paths)
+        return self._answer
+
+
+def told_to_stop(sweep_folder: Path) -> Question:
+    """Whether the sweep, or the node of this process, asks its trials to stop."""
+    paths = [sweep_folder / STOP]
+    if notice := os.environ.get(NOTICE):
+        paths.append(Path(notice))
+    return FileQuestion(*paths)
