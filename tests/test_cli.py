@@ -179,6 +179,33 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path, shared_mini: Path) 
     assert max(map(len, call("plan", file).output.splitlines())) <= 80
 
 
+def test_plan_says_what_fits_on_a_cluster(tmp_path: Path, shared_mini: Path) -> None:
+    file = sweep_file(tmp_path, data={"root": str(shared_mini)})
+    shown = call("plan", file, "--cluster", str(ROOT / "cluster.yaml"))
+    assert "node type gpu: 8 trials at once on each, at most 4 nodes" in shown.output
+    assert "node type head: no trial fits" in shown.output
+    assert max(map(len, shown.output.splitlines())) <= 80
+    large = [file, "--set", "resources.cpus_per_trial=16"]
+    refused = call("plan", *large, "--cluster", str(ROOT / "cluster.yaml"))
+    assert refused.exit_code == 2 and "a trial must fit on one node" in refused.output
+    refused = call("plan", file, "--cluster", file)
+    assert refused.exit_code == 2 and "--cluster: is a file for `ray up`" in refused.output
+
+
+def test_plan_assumes_a_rate_of_gpus_and_says_so(tmp_path: Path, shared_mini: Path) -> None:
+    file = sweep_file(
+        tmp_path,
+        data={"root": str(shared_mini)},
+        resources={"gpus_per_trial": 2, "cpus_per_trial": 2},
+    )
+    shown = " ".join(call("plan", file).output.split())
+    assert "GPU-hours, if a GPU sustains 100 TFLOP/s, an assumption" in shown
+    one = json.loads(call("plan", file, "--set", "resources.gpus_per_trial=1", "--json").stdout)
+    two = json.loads(call("plan", file, "--json").stdout)
+    assert two["hours"]["most"] == pytest.approx(2 * one["hours"]["most"])
+    assert not any(row["is_counted"] for row in two["tasks"])
+
+
 def test_plan_tells_hours_at_measured_rates(tmp_path: Path, shared_mini: Path) -> None:
     file = sweep_file(tmp_path, data={"root": str(shared_mini)})
 

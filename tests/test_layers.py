@@ -35,6 +35,7 @@ SIDEWAYS = {
     ("training", "data.batches"),
     ("run", "tracking.tracker"),
     ("run", "mini"),
+    ("search", "report.trial_files"),
 }
 """Imports within a layer, as (package, module or package)."""
 

@@ -56,6 +56,10 @@ class Diverged(StageError):
     """The training of a stage left the finite numbers."""
 
 
+class ProcessLost(StageError):
+    """One of the processes that train a stage together was killed: no fault of the stage's."""
+
+
 class Preempted(XstiltsError):
     """A stage was told to stop; it goes on from its checkpoint when it is asked for again."""
 

@@ -14,8 +14,8 @@ from xstilts.errors import ConfigError, StageError
 from xstilts.files import Lease, read_json
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.run.places import Places
-from xstilts.search.launch import RAY_STARTS, _concurrency, _start_ray, is_complete, prepared
-from xstilts.search.preflight import check_resources, check_storage
+from xstilts.search.launch import RAY_STARTS, _start_ray, is_complete, prepared
+from xstilts.search.preflight import check_storage
 
 INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, {"xstilts/a": "sha"}, {})
 
@@ -123,19 +123,6 @@ def test_one_driver_at_a_time_and_a_dead_one_holds_nothing(tmp_path: Path) -> No
     (places.sweep / "study.journal.lock").touch()
     with prepared(make_sweep(), places, INVENTORY):
         assert not (places.sweep / "study.journal.lock").exists()
-
-
-def test_a_trial_must_fit_on_one_node() -> None:
-    sweep = make_sweep(resources={"gpus_per_trial": 1, "cpus_per_trial": 4})
-    check_resources(sweep, [{"CPU": 8, "GPU": 1}])
-    with pytest.raises(ConfigError, match=r"2 CPUs, 4 GPUs \| 8 CPUs, 0 GPUs"):
-        check_resources(sweep, [{"CPU": 8}, {"CPU": 2, "GPU": 4}])
-
-
-def test_concurrency_is_what_fits_on_the_nodes() -> None:
-    half = make_sweep(resources={"gpus_per_trial": 0.5, "cpus_per_trial": 2})
-    assert _concurrency(half, [{"CPU": 16, "GPU": 2}, {"CPU": 3, "GPU": 1}]) == 4 + 1
-    assert _concurrency(make_sweep(), [{"CPU": 2}]) == 2
 
 
 def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:

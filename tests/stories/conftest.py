@@ -65,10 +65,10 @@ class Bench:
             env={**os.environ, "COLUMNS": "80"},
         )
 
-    def run(self, *arguments: str, status: int = 0) -> str:
+    def run(self, *arguments: str, status: int = 0, timeout_s: float = 400) -> str:
         """Run `xstilts ...` to its end; its output."""
         process = self.start(*arguments)
-        text, _ = process.communicate(timeout=400)
+        text, _ = process.communicate(timeout=timeout_s)
         assert process.returncode == status, text
         return text
 
@@ -78,7 +78,7 @@ class Bench:
     @staticmethod
     def kill(process: subprocess.Popen[str]) -> None:
         """SIGKILL a driver and every process of its Ray."""
-        for pid in (process.pid, *_descendants(process.pid)):
+        for pid in (process.pid, *descendants(process.pid)):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
@@ -102,14 +102,19 @@ class Bench:
         paths = self.storage.glob("sweeps/small/trials/*/attempts.json")
         return {path.parent.name: json.loads(path.read_text()) for path in paths}
 
+    def workers(self) -> list[int]:
+        """Processes in which trials run now."""
+        last = [attempts[-1] for attempts in self.attempts().values()]
+        return [attempt["pid"] for attempt in last if attempt["how"] is None]
+
     def scores(self) -> dict[str, Any]:
         """Every trial's score rows, to the last bit."""
         return {name: record["scores"] for name, record in self.records().items()}
 
-    def mlflow(self) -> dict[str, tuple[str, dict[str, float]]]:
+    def mlflow(self, database: Path | None = None) -> dict[str, tuple[str, dict[str, float]]]:
         """State and metrics of every run by its key, straight from the database."""
         runs: dict[str, tuple[str, dict[str, float]]] = {}
-        with sqlite3.connect(self.storage / "mlflow.db") as db:
+        with sqlite3.connect(database or self.storage / "mlflow.db") as db:
             query = "select run_uuid, value from tags where key = 'xstilts.key'"
             for run, key in db.execute(query).fetchall():
                 assert key not in runs, f"{key} has two runs"
@@ -139,7 +144,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, shared_mini: Path) -> 
     return bench
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """All processes below one, by the parents that /proc names."""
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -125,22 +125,14 @@ def test_a_killed_worker_is_replaced(bench: Any, undisturbed: Any) -> None:
     process = bench.start("sweep", "sweep.yaml")
     bench.wait_for(lambda: len(bench.stages()) >= 1)
     before = bench.stages()
-    worker = str(raylet_of(process.pid))
-    subprocess.run(["pkill", "-9", "-P", worker, "-f", "ray::TrialActor"], check=True)
+    for pid in bench.workers():
+        os.kill(pid, signal.SIGKILL)
     text, _ = process.communicate(timeout=400)
     assert process.returncode == 0, text
     check_resumed(bench, undisturbed, before)
     lost = [record["metrics"]["cost/interruptions"] for record in bench.records().values()]
     assert sum(lost) >= 1, "a death is counted, and is no failure"
     assert not any(record["error"] for record in bench.records().values())
-
-
-def raylet_of(driver: int) -> int:
-    """The process id of the driver's raylet."""
-    listed = subprocess.run(
-        ["pgrep", "-P", str(driver), "-f", "raylet/raylet"], capture_output=True, text=True
-    )
-    return int(listed.stdout.split()[0])
 
 
 def test_a_sweep_with_another_file_is_refused_with_the_difference(undisturbed: Any) -> None:

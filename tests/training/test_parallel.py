@@ -159,7 +159,7 @@ def test_nothing_survives_a_kill(toy: Toy, tmp_path: Path, victim: str) -> None:
     rest = parent.stdout.read()
     parent.wait(60)
     if victim == "a process":
-        assert "ERROR StageError" in rest and "process 1 was ended by SIGKILL" in rest
+        assert "ERROR ProcessLost" in rest and "process 1 was ended by SIGKILL" in rest
     deadline = time.monotonic() + 20
     while any(map(is_alive, ranks)) and time.monotonic() < deadline:
         time.sleep(0.1)

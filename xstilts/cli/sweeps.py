@@ -72,6 +72,9 @@ def plan(
     bench: Annotated[
         Path | None, typer.Option(help="A file of `xstilts bench --out`: adds the hours.")
     ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="A file of `ray up`: how many trials its nodes run.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a sweep will do: trials, stages, what exists, examples, steps, disk, hours."""
@@ -92,6 +95,7 @@ def plan(
         Store(places.storage),
         places,
         bench,
+        cluster,
     )
     if as_json:
         print_json(summary)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich import box
 from rich.console import Group
 from rich.table import Table as RichTable
@@ -15,10 +17,12 @@ from rich.text import Text
 from xstilts.config.derive import NONE, candidates, encoder_space, overlaps, shared_families
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
+from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train, fingerprint
-from xstilts.report.hours import Rates, hours
+from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
+from xstilts.run.node import check_resources, places_on
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.single import point_of
@@ -32,8 +36,12 @@ def forecast(
     store: Store,
     places: Places,
     bench: Path | None = None,
+    cluster: Path | None = None,
 ) -> dict[str, Any]:
-    """The forecast as a JSON-able dict; with hours where `bench` has rates.
+    """The forecast as a JSON-able dict.
+
+    Hours are at the rates of `bench`, else on GPUs at an assumed one. `cluster` is a file of
+    `ray up`: how many trials its nodes run at once.
 
     Where a sampler decides, numbers of stages are a range from `least` to `most`: configurations
     that differ only in `target.*` parameters share their intermediate stage.
@@ -48,8 +56,7 @@ def forecast(
     known = [plan for points in _known_points(sweep, places) for plan in _plans(planner, points)]
     known += _plans(planner, example[NONE].point)
     stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
-    num_bytes = max(facts.num_bytes for facts in inventory.models.values())
-    most = encoders[1] + num_trials * cells
+    lengths = Lengths(places.storage, inventory)
     summary: dict[str, Any] = {
         "sweep": sweep.name,
         "configurations": num_configs,
@@ -64,14 +71,62 @@ def forecast(
             },
             "done": sum(store.has(stage) for stage in stages.values()),
         },
-        "tasks": list(_task_rows(example)),
-        "disk_gb": round(most * num_bytes / 1e9, 3),
+        "tasks": list(_task_rows(example, lengths)),
+        **_disk(sweep, inventory, example[NONE], encoders[1]),
+        "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
         "warnings": list(_warnings(sweep)),
     }
+    rates: Rates | None = None
     if bench is not None:
-        rates = Rates(bench, planner.precision)
+        rates = Measured(bench, planner.precision)
+    elif sweep.resources.gpus_per_trial:
+        rates = Assumed(lengths, inventory, example[NONE].model)
+    if rates is not None:
         summary["hours"] = hours(rates, planner, example, summary["stages"])
+    if cluster is not None:
+        summary["cluster"] = fitting_nodes(sweep, cluster)
     return summary
+
+
+def _disk(
+    sweep: Sweep, inventory: Inventory, baseline: TrialPlan, encoders: int
+) -> dict[str, float]:
+    """GB of weights that stay at most, and that each running trial needs besides.
+
+    A running trial has the models of one target set, and a checkpoint: weights and two moments.
+    """
+    num_bytes = max(facts.num_bytes for facts in inventory.models.values())
+    sets = [group for group in baseline.target_sets if group.cells]
+    kept = sweep.resources.keep_target_weights * len(sets)
+    at_once = max((len(group.cells) for group in sets), default=0) + 3
+    return {
+        "disk_gb": round((encoders + kept) * num_bytes / 1e9, 3),
+        "disk_gb_a_running_trial": round(at_once * num_bytes / 1e9, 3),
+    }
+
+
+def fitting_nodes(sweep: Sweep, cluster: Path) -> list[dict[str, Any]]:
+    """The node types of a cluster file: how many trials fit on one, how many nodes may come.
+
+    Raises:
+        ConfigError: the file is none of `ray up`, or a trial fits on no node type.
+    """
+    try:
+        config = yaml.safe_load(cluster.read_text(encoding="utf-8"))
+        types = config["available_node_types"]
+        nodes = [
+            {
+                "type": name,
+                "trials_a_node": places_on(sweep, node["resources"]),
+                "most_nodes": int(node.get("max_workers", 1)),
+            }
+            for name, node in types.items()
+        ]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        rule = "is a file for `ray up` whose node types say their resources"
+        raise ConfigError([Problem("--cluster", rule, f'"{cluster}"')]) from error
+    check_resources(sweep, [node["resources"] for node in types.values()])
+    return nodes
 
 
 def forecast_tables(summary: dict[str, Any]) -> Group:
@@ -87,31 +142,41 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
         bounds = summary["stages"][name]
         stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
     tasks = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("stage", "task", "rows", "examples", "batch", "steps", "epochs"):
+    for name in ("stage", "task", "rows", "examples", "batch", "steps", "epochs", "Mtokens"):
         tasks.add_column(name, justify="left" if name in ("stage", "task") else "right")
     for row in summary["tasks"]:
-        tasks.add_row(*(str(row[name]) for name in row))
+        sign = "" if row["is_counted"] else "<"
+        values = [row[name] for name in row if name not in ("tokens", "is_counted")]
+        tasks.add_row(*map(str, values), f"{sign}{row['tokens'] / 1e6:.3g}")
     done = summary["stages"]["done"]
     warnings = (Text(line, style="yellow") for line in summary["warnings"])
     return Group(
         title,
         stages,
-        f"{done} training stages of known trials are done already; "
-        f"disk: at most {summary['disk_gb']:g} GB of weights",
+        f"{done} training stages of known trials are done already",
+        f"disk: at most {summary['disk_gb']:g} GB of weights, and "
+        f"{summary['disk_gb_a_running_trial']:g} GB for each trial that runs; "
+        f"{summary['free_gb']:g} GB are free",
         tasks,
         *warnings,
         *_hours_line(summary),
+        *_cluster_lines(summary),
     )
+
+
+def _cluster_lines(summary: dict[str, Any]) -> Iterator[str]:
+    for node in summary.get("cluster", []):
+        count = node["trials_a_node"]
+        fits = f"{count} trials at once on each" if count else "no trial fits"
+        yield f"node type {node['type']}: {fits}, at most {node['most_nodes']} nodes"
 
 
 def _hours_line(summary: dict[str, Any]) -> Iterator[str]:
     if "hours" in summary:
         bounds = summary["hours"]
         low, high = f"{bounds['least']:.3g}", f"{bounds['most']:.3g}"
-        yield (
-            f"{low if low == high else f'{low} to {high}'} hours of one trial after the other, "
-            f"as measured with {bounds['rates_of']}, checks left out"
-        )
+        unit = bounds["unit"]
+        yield f"{low if low == high else f'{low} to {high}'} {unit}, {bounds['source']}"
 
 
 def _warnings(sweep: Sweep) -> Iterator[str]:
@@ -125,7 +190,7 @@ def _warnings(sweep: Sweep) -> Iterator[str]:
             yield f"{name}: overlap, it trains on the training data of {', '.join(overlapping)}"
 
 
-def _task_rows(example: Mapping[str, TrialPlan]) -> Iterator[dict[str, Any]]:
+def _task_rows(example: Mapping[str, TrialPlan], lengths: Lengths) -> Iterator[dict[str, Any]]:
     trains = [(name, plan.encoder) for name, plan in example.items()]
     groups = example[NONE].target_sets
     trains += [(f"target {group.name}", group.cells[0].stage) for group in groups if group.cells]
@@ -133,6 +198,7 @@ def _task_rows(example: Mapping[str, TrialPlan]) -> Iterator[dict[str, Any]]:
         if not isinstance(stage, Train):
             continue
         for part in stage.parts:
+            tokens, is_counted = lengths.drawn(part, example[NONE].model)
             yield {
                 "stage": name,
                 "task": part.train.task,
@@ -141,6 +207,8 @@ def _task_rows(example: Mapping[str, TrialPlan]) -> Iterator[dict[str, Any]]:
                 "batch": part.batch_size,
                 "steps": part.num_steps,
                 "epochs": round(part.epochs, 2),
+                "tokens": round(tokens),
+                "is_counted": is_counted,
             }
 
 

@@ -1,22 +1,98 @@
-"""Hours before the launch: what is planned, at the rates that `bench` measured."""
+"""Hours before the launch: what is planned, at the rates that `bench` measured, or assumed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from xstilts.config.derive import NONE
+from xstilts.data.prepare import EncodedFiles
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
+from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.plan import Planner, TrialPlan
-from xstilts.plan.stage import Evaluate, Train
+from xstilts.plan.stage import Evaluate, Part, Rows, Train
 
 SEQUENCES = {"choice": 4, "retrieval": 2}
 """Sequences of an example, where it has several: most multiple-choice tasks give four."""
 
 
-class Rates:
+ASSUMED_TFLOPS = 100.0
+"""What a GPU is assumed to sustain in bf16 where nothing was measured: about a third of an A100's
+peak, a tenth of an H200's, more than an A10G reaches."""
+
+
+class Rates(Protocol):
+    """Seconds that stages take; `source` says how that is known."""
+
+    source: str
+
+    def train_s(self, stage: Train) -> float:
+        """Seconds of a training stage, its checks left out."""
+
+    def evaluate_s(self, stage: Evaluate) -> float:
+        """Seconds of an evaluation."""
+
+
+class Lengths:
+    """Tokens of rows, as the tokenizer counted them, or as many as they may have at most."""
+
+    def __init__(self, storage: Path, inventory: Inventory):
+        self._storage = storage
+        self._inventory = inventory
+
+    def tokens(self, rows: Rows, model: str) -> tuple[float, bool]:
+        """Tokens of all the rows, and whether they were counted: `prepare` does."""
+        total, is_counted = 0.0, True
+        for language, count in rows.rows:
+            files = EncodedFiles(
+                self._storage, rows, language, self._inventory.models[model].tokenizer
+            )
+            figures = files.figures()
+            is_counted &= figures is not None
+            sequences = SEQUENCES.get(rows.entry.kind, 1)
+            total += figures["tokens"] if figures else count * sequences * rows.max_length
+        return total, is_counted
+
+    def drawn(self, part: Part, model: str) -> tuple[float, bool]:
+        """Tokens of the examples that a stage draws from a part's rows."""
+        tokens, is_counted = self.tokens(part.train, model)
+        return tokens * part.epochs, is_counted
+
+
+class Assumed:
+    """Rates of a GPU that sustains `ASSUMED_TFLOPS`: six operations a weight and token to train,
+    two to evaluate (Kaplan et al. 2020), the embeddings left out."""
+
+    def __init__(self, lengths: Lengths, inventory: Inventory, model: str):
+        self._lengths = lengths
+        self._model = model
+        self._weights = _computing_weights(inventory.models[model])
+        self.source = f"if a GPU sustains {ASSUMED_TFLOPS:g} TFLOP/s, an assumption (see --bench)"
+
+    def train_s(self, stage: Train) -> float:
+        """See `Rates`."""
+        tokens = sum(self._lengths.drawn(part, self._model)[0] for part in stage.parts)
+        return 6 * self._weights * tokens / (ASSUMED_TFLOPS * 1e12)
+
+    def evaluate_s(self, stage: Evaluate) -> float:
+        """See `Rates`."""
+        tokens, _ = self._lengths.tokens(stage.rows, self._model)
+        return 2 * self._weights * tokens / (ASSUMED_TFLOPS * 1e12)
+
+
+def _computing_weights(facts: ModelFacts) -> float:
+    """Weights that take part in matrix products; all of them where the shape is not known."""
+    try:
+        shape = read_json(Path(facts.path) / "config.json")
+        hidden, inner = int(shape["hidden_size"]), int(shape["intermediate_size"])
+        return int(shape["num_hidden_layers"]) * (4.0 * hidden**2 + 2.0 * hidden * inner)
+    except (OSError, ValueError, KeyError, TypeError):
+        return facts.num_bytes / 4
+
+
+class Measured:
     """Examples a second by kind, of one model on one sort of machine.
 
     Raises:
@@ -27,8 +103,7 @@ class Rates:
         try:
             found = read_json(path)
             rows = {phase: _by_kind(found[phase], precision) for phase in ("train", "evaluate")}
-            self.model = str(found["train"][0]["model"])
-            self.device = str(found["device"])
+            model, device = str(found["train"][0]["model"]), str(found["device"])
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             rule = "is a file that `xstilts bench --out` wrote"
             raise ConfigError([Problem("--bench", rule, f'"{path}"')]) from error
@@ -37,15 +112,16 @@ class Rates:
             repair = f"xstilts bench --work mnli,udpos,squad --precision {precision} --out {path}"
             raise ConfigError([Problem("--bench", rule, f'"{path}"', repair)])
         self._train, self._evaluate = rows["train"], rows["evaluate"]
+        self.source = f"as measured with {model} on {device}, checks left out"
 
     def train_s(self, stage: Train) -> float:
-        """Seconds of a training stage, its checks left out."""
+        """See `Rates`."""
         return sum(
             part.examples / _rate(self._train, part.train.entry.kind) for part in stage.parts
         )
 
     def evaluate_s(self, stage: Evaluate) -> float:
-        """Seconds of an evaluation."""
+        """See `Rates`."""
         return stage.rows.num_rows / _rate(self._evaluate, stage.rows.entry.kind)
 
 
@@ -64,7 +140,7 @@ def hours(
     example: Mapping[str, TrialPlan],
     stages: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:
-    """Hours of one trial after the other, from the least to the most stages.
+    """Hours of one trial after the other, or of their GPUs, from the least to the most stages.
 
     Every intermediate counts as their mean: which of them a sampler will propose is not known.
     """
@@ -78,11 +154,15 @@ def hours(
         cell = group.cells[0] if group.cells else None
         evaluations += [planner.evaluation(baseline, name, cell) for name in group.targets]
     evaluate_s = sum(map(rates.evaluate_s, evaluations)) / max(1, len(evaluations))
+    gpus = planner.sweep.resources.gpus_per_trial
     seconds = {"intermediate": intermediate_s, "target": target_s, "evaluation": evaluate_s}
     return {
-        "rates_of": f"{rates.model} on {rates.device}",
+        "source": rates.source,
+        "unit": "GPU-hours" if gpus else "hours of one trial after the other",
         **{
-            bound: sum(stages[name][bound] * value for name, value in seconds.items()) / 3600
+            bound: sum(stages[name][bound] * value for name, value in seconds.items())
+            * (gpus or 1)
+            / 3600
             for bound in ("least", "most")
         },
     }

@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as parquet
 
 from xstilts.errors import TrackingError
 from xstilts.files import read_json, write_atomically, write_json
@@ -23,11 +22,10 @@ from xstilts.plan.plan import Planner
 from xstilts.report.pictures import gain_map, heat_map
 from xstilts.report.results import Results
 from xstilts.report.tables import as_json_text, as_markdown, column_names, tables
+from xstilts.report.trial_files import columns_of, trial_artifacts, write_scores
 from xstilts.report.usage import bars, draw_timeline
 from xstilts.run.places import INVENTORY
 from xstilts.run.preparation import jobs_of, known_figures
-from xstilts.run.records import RECORD
-from xstilts.scores.table import COLUMNS
 from xstilts.tracking.runs import summary_run, trial_run
 from xstilts.tracking.tracker import Point, Tracker
 
@@ -44,7 +42,7 @@ def write_report(results: Results) -> list[Path]:
     ):
         write_atomically(folder / f"{name}.csv", table.csv())
     rows = [row for record in results.records for row in record["scores"]]
-    _write_parquet(rows, folder / "scores.parquet")
+    write_scores(rows, folder / "scores.parquet")
     write_json(folder / "scores.json", rows)
     _write_tokens(results, folder / "tokens.csv")
     if times := bars(results, time.time()):
@@ -58,8 +56,8 @@ def publish_trial(tracker: Tracker, results: Results, record: Mapping[str, Any])
     Raises:
         TrackingError: see `Tracker.write`.
     """
-    folder = results.places.trials / record["trial"]
-    tracker.write(trial_run(results.sweep, record, _trial_artifacts(results, record, folder), ()))
+    artifacts = trial_artifacts(results.sweep, results.places, record)
+    tracker.write(trial_run(results.sweep, record, artifacts, ()))
 
 
 def publish_sweep(tracker: Tracker, results: Results) -> None:
@@ -83,8 +81,7 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
             for target, entry in sorted(baselines.items())
             if f"{target}/avg" in record["metrics"] and record["state"] == "finished"
         ]
-        folder = results.places.trials / record["trial"]
-        artifacts = _trial_artifacts(results, record, folder)
+        artifacts = trial_artifacts(results.sweep, results.places, record)
         tracker.write(trial_run(results.sweep, record, artifacts, gains))
     files = [path for path in sorted(results.places.report.glob("*")) if path.is_file()]
     artifacts = {path.name: path for path in files}
@@ -109,34 +106,6 @@ def _summary(results: Results) -> dict[str, float]:
         scores = [best.best.score for best in results.best()]
         metrics["best/avg"] = sum(scores) / len(scores)
     return {**metrics, "trials": float(len(results.finished))}
-
-
-def _trial_artifacts(results: Results, record: Mapping[str, Any], folder: Path) -> dict[str, Path]:
-    """The trial's record, score table, heat map and predictions, by their path in the run."""
-    table, picture = folder / "scores.parquet", folder / "languages.png"
-    # Made anew when the record is newer: a trial may have run again after a stage was lost.
-    is_fresh = picture.exists() and picture.stat().st_mtime >= (folder / RECORD).stat().st_mtime
-    if record["scores"] and not is_fresh:
-        _write_parquet(record["scores"], table)
-        write_json(folder / "scores.json", record["scores"])
-        grid = {
-            target: {
-                key.partition("/")[2]: value
-                for key, value in record["metrics"].items()
-                if key.startswith(f"{target}/") and _is_language(key)
-            }
-            for target in results.sweep.targets
-        }
-        heat_map(grid, _languages(grid), f"{record['trial']}: score by language", picture)
-    names = ("scores.parquet", "scores.json", "languages.png", RECORD)
-    artifacts = {name: folder / name for name in names if (folder / name).exists()}
-    artifacts["sweep.yaml"] = results.places.sweep / "sweep.yaml"
-    for stage in record["stages"]:
-        predictions = results.places.storage / "stages" / stage["name"] / "predictions"
-        for path in sorted(predictions.rglob("*")):
-            if path.is_file():
-                artifacts[f"predictions/{path.relative_to(predictions)}"] = path
-    return artifacts
 
 
 def _write_tokens(results: Results, path: Path) -> None:
@@ -167,21 +136,5 @@ def _write_pictures(results: Results, folder: Path) -> list[Path]:
     name = results.sweep.name
     gain_map(results.grid(), column_names(results), f"{name}: best by dev", by_intermediate)
     grid = results.languages()
-    heat_map(grid, _languages(grid), f"{name}: best intermediate by language", by_language)
+    heat_map(grid, columns_of(grid), f"{name}: best intermediate by language", by_language)
     return [by_intermediate, by_language]
-
-
-def _languages(grid: Mapping[str, Mapping[str, float]]) -> list[str]:
-    return sorted({language for row in grid.values() for language in row})
-
-
-def _is_language(key: str) -> bool:
-    """Whether a metric's key is `<target>/<language>` and no average."""
-    rest = key.partition("/")[2]
-    return "/" not in rest and rest not in ("avg", "zero_shot")
-
-
-def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pa.table(columns), path)

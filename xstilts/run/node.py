@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import socket
@@ -11,6 +12,9 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError, Problem
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "safetensors", "numpy", "ray")
 """Packages whose versions may change a result, or what one node can read of another."""
@@ -89,3 +93,32 @@ def _gpus() -> list[dict[str, Any]]:
         }
         for i in range(torch.cuda.device_count())
     ]
+
+
+def places_on(sweep: Sweep, node: Mapping[str, float]) -> int:
+    """How many trials fit on a node with these resources, as Ray counts them (`CPU`, `GPU`)."""
+    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
+    by_cpu = math.floor(node.get("CPU", 0) / cpus)
+    return min(by_cpu, math.floor(node.get("GPU", 0) / gpus + 1e-9)) if gpus else by_cpu
+
+
+def check_resources(sweep: Sweep, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Refuse a trial that fits on no node.
+
+    Raises:
+        ConfigError: naming all sorts of nodes.
+    """
+    if any(places_on(sweep, node) for node in nodes):
+        return
+    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
+    shapes = sorted({f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in nodes})
+    raise ConfigError(
+        [
+            Problem(
+                "resources",
+                "a trial must fit on one node",
+                f"{cpus} CPUs and {gpus:g} GPUs a trial; nodes: {' | '.join(shapes)}",
+                "ask for less, or add a node type",
+            )
+        ]
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import languages_of
-from xstilts.errors import Diverged, Preempted, StorageFull, XstiltsError
+from xstilts.errors import Diverged, Preempted, ProcessLost, StorageFull, XstiltsError
 from xstilts.files import is_disk_full, read_json, sha256_of, write_json
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
@@ -56,12 +56,20 @@ class TrialStatus:
 class TrialRun:
     """One trial on its way."""
 
-    def __init__(self, plan: TrialPlan, planner: Planner, workshop: Workshop, folder: Path):
+    def __init__(
+        self,
+        plan: TrialPlan,
+        planner: Planner,
+        workshop: Workshop,
+        folder: Path,
+        before_record: Callable[[dict[str, Any]], None],
+    ):
         self.plan = plan
         self.planner = planner
         self.sweep = planner.sweep
         self.workshop = workshop
         self.folder = folder
+        self.before_record = before_record
         self.scores: list[Score] = []
         self.stages: list[dict[str, Any]] = []
         self.curves: dict[str, list[dict[str, float]]] = {}
@@ -255,6 +263,7 @@ class TrialRun:
             "started": self.status.started,
             "ended": time.time(),
         }
+        self.before_record(record)
         write_json(self.folder / RECORD, record)
         return record
 
@@ -307,18 +316,22 @@ def run_trial(
     workshop: Workshop,
     folder: Path,
     on_error: Callable[[str], None] = lambda text: None,
+    before_record: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> dict[str, Any]:
     """Run a trial to its record; a trial that fails for its own reason gives a failed record.
 
     Args:
         folder: the trial's folder, for its status and record.
         on_error: called with the traceback of a failure.
+        before_record: called with the record before it is written, which tells all others that
+            the trial has ended.
 
     Raises:
         Preempted: the workshop was told to stop.
+        ProcessLost: one of the trial's processes was killed.
         StorageFull: the disk is full.
     """
-    trial = TrialRun(plan, planner, workshop, folder)
+    trial = TrialRun(plan, planner, workshop, folder, before_record)
     try:
         how = "stopped"
         attempts.check_progress(_begin(plan, workshop, folder))
@@ -326,6 +339,9 @@ def run_trial(
         how = record["state"]
     except Preempted:
         raise  # no result: the same command goes on
+    except ProcessLost:
+        how = attempts.LOST
+        raise
     except Exception as error:
         if is_disk_full(error):
             raise StorageFull(f"{workshop.storage}: the disk is full") from error

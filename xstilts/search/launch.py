@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,12 +24,12 @@ from xstilts.files import Lease, read_json, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.run import attempts
-from xstilts.run.node import ENVIRONMENT, versions
+from xstilts.run.node import ENVIRONMENT, check_resources, places_on, versions
 from xstilts.run.places import INVENTORY, LAUNCHES, PREPARED, SWEEP, TARGET_POINTS, Places
 from xstilts.run.records import is_finished, read_record
 from xstilts.run.stopping import STOP, stopping_on_signals
 from xstilts.run.store import Store
-from xstilts.search.preflight import check_nodes, check_resources
+from xstilts.search.preflight import check_nodes
 from xstilts.search.proposals import Proposals, target_points
 
 logger = logging.getLogger(__name__)
@@ -182,9 +181,13 @@ def run_trials(
             lambda plan: read_final(launch, plan),
             lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
         )
+
+        def num_places(nodes: list[dict[str, float]]) -> int:
+            return sum(places_on(launch.sweep, node) for node in nodes)
+
         watch = SweepWatch(
             lambda: searcher.is_stopping,
-            lambda nodes: _concurrency(launch.sweep, nodes),
+            num_places,
             launch.places.sweep / LAUNCHES,
         )
         tuner = tune.Tuner(
@@ -193,7 +196,9 @@ def run_trials(
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,  # the searcher says when it is over
-                max_concurrent_trials=None if address else _concurrency(launch.sweep, nodes),
+                max_concurrent_trials=None
+                if address
+                else sum(places_on(launch.sweep, node) for node in nodes),
                 reuse_actors=True,
                 trial_dirname_creator=_dirname,
             ),
@@ -262,17 +267,6 @@ def _machine() -> dict[str, float]:
 
     gpus = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
     return {"CPU": len(os.sched_getaffinity(0)), "GPU": gpus}
-
-
-def _concurrency(sweep: Sweep, nodes: list[dict[str, float]]) -> int:
-    """How many trials fit on the nodes at once."""
-    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
-
-    def fitting(node: dict[str, float]) -> int:
-        by_cpu = math.floor(node.get("CPU", 0) / cpus)
-        return min(by_cpu, math.floor(node.get("GPU", 0) / gpus + 1e-9)) if gpus else by_cpu
-
-    return sum(map(fitting, nodes))
 
 
 def _settle(sweep: Sweep, places: Places, inventory: Inventory) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory
-from xstilts.run.node import differences, node_facts, versions
+from xstilts.run.node import differences, node_facts, places_on, versions
 from xstilts.run.places import Places
 
 ANSWER_S = 180.0
@@ -76,37 +76,6 @@ def file_system(folder: Path, mounts: Path) -> str:
     return kind
 
 
-def check_resources(sweep: Sweep, nodes: Sequence[dict[str, float]]) -> None:
-    """Refuse a trial that fits on no node.
-
-    Args:
-        nodes: the resources of every node, as Ray counts them (`CPU`, `GPU`).
-
-    Raises:
-        ConfigError: naming the largest node.
-    """
-    if any(fits(sweep, node) for node in nodes):
-        return
-    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
-    shapes = sorted({f"{n.get('CPU', 0):g} CPUs, {n.get('GPU', 0):g} GPUs" for n in nodes})
-    raise ConfigError(
-        [
-            Problem(
-                "resources",
-                "a trial must fit on one node",
-                f"{cpus} CPUs and {gpus:g} GPUs a trial; nodes: {' | '.join(shapes)}",
-                "ask for less, or add a node type",
-            )
-        ]
-    )
-
-
-def fits(sweep: Sweep, node: Mapping[str, float]) -> bool:
-    """Whether a trial fits on a node with these resources."""
-    cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
-    return node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus
-
-
 def ask_nodes(sweep: Sweep, places: Places, inventory: Inventory) -> list[dict[str, Any]]:
     """What every node on which a trial fits says of itself; Ray must be connected.
 
@@ -124,7 +93,7 @@ def ask_nodes(sweep: Sweep, places: Places, inventory: Inventory) -> list[dict[s
         [*needed, *inventory.folders.values()],
         sweep.resources.gpus_per_trial > 0,
     )
-    nodes = [node for node in ray.nodes() if node["Alive"] and fits(sweep, node["Resources"])]
+    nodes = [node for node in ray.nodes() if node["Alive"] and places_on(sweep, node["Resources"])]
     task = ray.remote(num_cpus=0, max_retries=0)(node_facts)
     asked = [
         task.options(

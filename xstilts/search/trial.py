@@ -16,9 +16,10 @@ from typing import Any
 
 from ray import tune
 
-from xstilts.errors import Preempted, StorageFull
+from xstilts.errors import Preempted, ProcessLost, StorageFull
 from xstilts.files import read_json
 from xstilts.plan.plan import Planner
+from xstilts.report.trial_files import write_trial_files
 from xstilts.run.node import ENVIRONMENT, differences, versions
 from xstilts.run.places import Places
 from xstilts.run.reopen import load_planner, workshop_of
@@ -61,8 +62,14 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
     workshop.must_stop = lambda: is_told() or is_sweep_told()
     plan = planner.plan(config["trial"]["point"], config["trial"]["seed"])
     try:
-        record = run_trial(plan, planner, workshop, places.trials / plan.trial_id)
-    except Preempted:
+        record = run_trial(
+            plan,
+            planner,
+            workshop,
+            places.trials / plan.trial_id,
+            before_record=lambda record: write_trial_files(planner.sweep, places, record),
+        )
+    except (Preempted, ProcessLost):
         return {"outcome": STOPPED}
     except StorageFull as error:
         return {"outcome": HALT, "reason": str(error)}

@@ -26,7 +26,7 @@ from torch.multiprocessing.spawn import (
     start_processes,
 )
 
-from xstilts.errors import Diverged, Preempted, StageError, XstiltsError
+from xstilts.errors import Diverged, Preempted, ProcessLost, StageError, XstiltsError
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.checkpoint import Checkpoints
@@ -86,6 +86,10 @@ class Job:
         return outcome
 
 
+PEER_GONE = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
+"""What gloo and NCCL say when a process that they talk to has died."""
+
+
 def run_together(
     job: Job, world: int, folder: Path, progress: Progress, checkpoints: Checkpoints | None
 ) -> Outcome:
@@ -93,7 +97,8 @@ def run_together(
 
     Raises:
         Diverged, Preempted, StageError: as `train`, in any of them.
-        StageError: a process died; holds its traceback or its signal.
+        ProcessLost: a process was killed; names its signal.
+        StageError: a process failed; holds its traceback.
     """
     context = mp.get_context("spawn")
     share, stop = context.Value("d", 0.0), context.Event()
@@ -137,10 +142,14 @@ def _joined(started: Any, label: str) -> bool:
     try:
         is_done: bool = started.join(timeout=POLL_S)
     except ProcessRaisedException as error:
-        raise StageError(f"{label}: process {error.error_index} failed:\n{error}") from error
+        # Of a process that was killed, the others may be the first to tell.
+        kind = ProcessLost if any(words in str(error) for words in PEER_GONE) else StageError
+        raise kind(f"{label}: process {error.error_index} failed:\n{error}") from error
     except ProcessExitedException as error:
-        how = f"was ended by {error.signal_name}" if error.signal_name else f"ended: {error}"
-        raise StageError(f"{label}: process {error.error_index} {how}") from error
+        if error.signal_name:
+            how = f"was ended by {error.signal_name}"
+            raise ProcessLost(f"{label}: process {error.error_index} {how}") from error
+        raise StageError(f"{label}: process {error.error_index} ended: {error}") from error
     return is_done
 
 

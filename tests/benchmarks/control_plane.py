@@ -1,0 +1,273 @@
+"""What a sweep costs beside its training: real Tune, Optuna and MLflow over trials that do nothing.
+
+    python tests/benchmarks/control_plane.py --trials 1000 --concurrency 64
+
+prints JSON: CPU-seconds of the driver for a trial, its memory at a tenth, a half and the end of the
+trials, seconds to take the finished sweep up again, and seconds of a report over it. A trial writes
+the record of nine targets in all their languages, with scores from a seed; it imports no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray import tune
+
+from xstilts.config.load import parse_sweep
+from xstilts.files import derive_seed, read_json, write_json
+from xstilts.plan.inventory import Inventory, ModelFacts, row_key
+from xstilts.plan.plan import Planner
+from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
+from xstilts.tasks import lookup
+
+TASKS = ("mnli", "squad_v2", "hellaswag", "qqp")
+TARGETS = ["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"]
+
+
+def sweep_of(name: str, storage: Path, trials: int, uri: str | None) -> Any:
+    """A sweep over all of XTREME whose search never ends by itself."""
+    space = {"intermediate.learning_rate": {"float": [1e-6, 1e-4], "log": True}}
+    return parse_sweep(
+        {
+            "name": name,
+            "benchmark": "xtreme",
+            "recipe": "phang2020",
+            "models": {"m": {"path": "FacebookAI/xlm-roberta-large"}},
+            "data": {"root": "mirror"},
+            "intermediates": {task: {"tasks": [task]} for task in TASKS},
+            "targets": TARGETS,
+            "search": {
+                "encoder": {
+                    "trials": trials,
+                    "space": space,
+                }
+            },
+            "storage": str(storage),
+            "tracking": {"uri": uri},
+        },
+        "control plane",
+    )
+
+
+def inventory_of() -> Inventory:
+    """As if every data set lay there, with 1,000 rows for everything."""
+    rows, data = {}, {}
+    for task in map(lookup, {*TASKS, *TARGETS, *(lookup(name).head for name in TARGETS)}):
+        for use in task.splits:
+            for source in task.sources_of(use):
+                data[source.hub_id] = source.hub_id
+            for language in task.languages_of(use):
+                rows[row_key(task, use, language)] = 1000
+    return Inventory({"m": ModelFacts("/", "w", "t", 24, 2 * 10**9)}, {}, data, rows)
+
+
+def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A finished trial's record, its scores drawn from the point."""
+    from xstilts.config.derive import languages_of
+    from xstilts.scores.aggregate import averages
+    from xstilts.scores.table import Score, ScoreTable
+
+    plan, sweep = planner.plan(point, seed), planner.sweep
+    random = np.random.default_rng(derive_seed(seed, plan.config_id))
+    tasks = [lookup(name) for name in sweep.targets]
+    scores = []
+    for task in tasks:
+        splits = [("dev", [task.train_language])] if "dev" in task.splits else []
+        splits.append((sweep.evaluation.split, list(languages_of(sweep, task))))
+        scores += [
+            Score(
+                trial=plan.trial_id,
+                config=plan.config_id,
+                cell="",
+                intermediate=plan.intermediate,
+                model=plan.model,
+                target=task.name,
+                language=language,
+                split=split,
+                metric=metric,
+                value=float(random.uniform(40, 90)),
+                n=1000,
+                seed=seed,
+                is_chosen=True,
+            )
+            for split, languages in splits
+            for language in languages
+            for metric in task.metrics
+        ]
+    languages = {task.name: languages_of(sweep, task) for task in tasks}
+    result = averages(ScoreTable(scores), tasks, languages, sweep.benchmark, sweep.evaluation.split)
+    now = time.time()
+    chosen = {
+        group.name: {"learning_rate": 1e-5, "stage": f"target-{group.name}-{plan.config_id}"}
+        for group in plan.target_sets
+        if group.cells
+    }
+    return {
+        "trial": plan.trial_id,
+        "config": plan.config_id,
+        "sweep": sweep.name,
+        "state": "finished",
+        "error": "",
+        "point": point,
+        "seed": seed,
+        "model": plan.model,
+        "intermediate": plan.intermediate,
+        "rates": dict(plan.rates),
+        "examples": {},
+        "learning_rate": point.get("intermediate.learning_rate"),
+        "chosen": chosen,
+        "metrics": {**result.metrics, "cost/hours": 1.0},
+        "missing": list(result.missing),
+        "collapsed": [],
+        "retries": {},
+        "objective": result.metrics[sweep.objective.metric],
+        "scores": ScoreTable(scores).to_rows(),
+        "stages": [],
+        "curves": {},
+        "environment": {},
+        "started": now,
+        "ended": now,
+    }
+
+
+class NoOp(tune.Trainable):  # type: ignore[misc]
+    """A trial that only writes what a trial leaves."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._places = Places(Path(config["storage"]), config["sweep"])
+        folder = self._places.sweep
+        self._planner = Planner(
+            parse_sweep(read_json(folder / SWEEP), "sweep"),
+            Inventory.from_json(read_json(folder / INVENTORY)),
+            read_json(folder / TARGET_POINTS),
+        )
+        self._trial = config["trial"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._trial = new_config["trial"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        from xstilts.report.trial_files import write_trial_files
+        from xstilts.run import attempts
+
+        record = record_of(self._planner, self._trial["point"], self._trial["seed"])
+        folder = self._places.trials / record["trial"]
+        folder.mkdir(parents=True, exist_ok=True)
+        attempts.begin(folder, "", None)
+        times = {"started": record["started"], "updated": record["started"]}
+        write_json(folder / "status.json", {"stage": "no-op", "done": 0.0, **times})
+        write_trial_files(self._planner.sweep, self._places, record)
+        write_json(folder / "record.json", record)
+        attempts.end(folder, "finished")
+        assert "torch" not in sys.modules
+        return {"done": True, "outcome": "finished", "objective": record["objective"]}
+
+
+def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any]:
+    """Launch the sweep as the command does, and measure this process."""
+    from rich.console import Console
+
+    from xstilts.report.live import watching
+    from xstilts.report.mirror import Mirror
+    from xstilts.report.publish import try_publish, write_report
+    from xstilts.report.results import load_results
+    from xstilts.run.kept import Keeper
+    from xstilts.run.states import TrialState, TrialStates
+    from xstilts.search import launch
+    from xstilts.tracking.mlflow import MlflowTracker
+
+    sweep = sweep_of(name, storage, trials, uri)
+    places = Places(storage, name)
+    begun = time.monotonic()
+    memory: list[float] = []
+    with launch.prepared(sweep, places, inventory_of()) as ready:
+        is_complete = launch.is_complete(ready)
+        resumed_s = time.monotonic() - begun
+        results = load_results(places)
+        tracker = MlflowTracker(places.tracking_uri(sweep), name, storage / "mlartifacts")
+        mirror, keeper = Mirror(tracker, results), Keeper(sweep, places)
+        marks = [trials // 10, trials // 2, trials]
+
+        def follow(states: Sequence[TrialState]) -> None:
+            keeper.step(states)
+            mirror.step(states)
+            if marks and sum(state.is_ended for state in states) >= marks[0]:
+                marks.pop(0)
+                memory.append(_resident_mb())
+
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        started = time.monotonic()
+        if not is_complete:
+            with watching(Console(stderr=True), sweep, TrialStates(places), follow):
+                launch.run_trials(ready, "auto", print, trainable=NoOp)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        wall_s = time.monotonic() - started
+        report_begun = time.monotonic()
+        results = load_results(places)
+        write_report(results)
+        report_s = time.monotonic() - report_begun
+        publish_begun = time.monotonic()
+        trouble = try_publish(tracker, results)
+        publish_s = time.monotonic() - publish_begun
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "trials": len(results.finished),
+        "wall_s": round(wall_s, 1),
+        "driver_cpu_s_per_trial": round(cpu_s / trials, 4),
+        "driver_mb_at_tenth_half_end": memory,
+        "take_up_s": round(resumed_s, 2),
+        "report_s": round(report_s, 2),
+        "publish_s": round(publish_s, 2),
+        "mlflow": trouble,
+    }
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
+def main() -> None:
+    """Run it on a Ray of logical CPUs, then take it up again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--tracking", help="a server; SQLite beside the storage if not given")
+    parser.add_argument("--storage", type=Path)
+    parser.add_argument("--again", action="store_true", help="only take the sweep up again")
+    chosen = parser.parse_args()
+    storage = chosen.storage or Path(tempfile.mkdtemp(prefix="control-"))
+    arguments = ["--trials", str(chosen.trials), "--storage", str(storage), "--again"]
+    if chosen.tracking:
+        arguments += ["--tracking", chosen.tracking]
+    if chosen.again:
+        print(json.dumps(run("noop", storage, chosen.trials, chosen.tracking), indent=1))
+        return
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": chosen.concurrency, "object_store_memory": 200 * 2**20},
+    )
+    environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+    try:
+        for _ in range(2):
+            subprocess.run([sys.executable, __file__, *arguments], env=environment, check=True)
+    finally:
+        cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Small Ray clusters of this machine, for stories that need an address or a second node."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .conftest import descendants
+
+START_S = 120
+
+
+@contextmanager
+def one_node(num_cpus: int) -> Iterator[str]:
+    """A cluster of one node with so many logical CPUs; its address."""
+    with _nodes(num_cpus) as (address, _):
+        yield address
+
+
+@contextmanager
+def two_nodes() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A cluster of two nodes of one CPU each; its address, and the process of the second node."""
+    with _nodes(1, 1) as (address, started):
+        yield address, started[1]
+
+
+@contextmanager
+def _nodes(*cpus: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    port = free_port()
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = [str(Path(sys.executable).parent / "ray"), "start", "--block"]
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for number, count in enumerate(cpus):
+            where = [f"--address=127.0.0.1:{port}"]
+            if not number:
+                where = ["--head", f"--port={port}", "--include-dashboard=false"]
+            command = [*ray, *where, f"--num-cpus={count}", "--object-store-memory=100000000"]
+            started.append(
+                subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+            _wait_for_raylet(started[-1])
+        yield f"127.0.0.1:{port}", started
+    finally:
+        for process in started:
+            for pid in (process.pid, *descendants(process.pid)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_for_raylet(process: subprocess.Popen[bytes]) -> None:
+    """Until the node's raylet has started its first worker: then it has registered."""
+    deadline = time.monotonic() + START_S
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline, "Ray did not start"
+        if any("ray::IDLE" in _command(pid) for pid in descendants(process.pid)):
+            return
+        time.sleep(0.5)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

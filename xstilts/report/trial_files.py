@@ -1,0 +1,74 @@
+"""What stands beside a trial's record for people and programs: its score table and its picture.
+
+The trial's own process writes them, so that the one driver of a thousand trials need not draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from xstilts.config.schema import Sweep
+from xstilts.files import write_json
+from xstilts.report.pictures import heat_map
+from xstilts.run.places import Places
+from xstilts.run.records import RECORD
+from xstilts.scores.table import COLUMNS
+
+
+def write_trial_files(sweep: Sweep, places: Places, record: Mapping[str, Any]) -> None:
+    """Write a trial's score table and heat map, unless they were written since the trial began: it
+    may have run again after a stage was lost."""
+    folder = places.trials / record["trial"]
+    picture = folder / "languages.png"
+    is_fresh = picture.exists() and picture.stat().st_mtime >= record["started"]
+    if is_fresh or not record["scores"]:
+        return
+    write_scores(record["scores"], folder / "scores.parquet")
+    write_json(folder / "scores.json", record["scores"])
+    grid = {
+        target: {
+            key.partition("/")[2]: value
+            for key, value in record["metrics"].items()
+            if key.startswith(f"{target}/") and _is_language(key)
+        }
+        for target in sweep.targets
+    }
+    heat_map(grid, columns_of(grid), f"{record['trial']}: score by language", picture)
+
+
+def trial_artifacts(sweep: Sweep, places: Places, record: Mapping[str, Any]) -> dict[str, Path]:
+    """A trial's record, score table, heat map and predictions, by their path in its run."""
+    write_trial_files(sweep, places, record)
+    folder = places.trials / record["trial"]
+    names = ("scores.parquet", "scores.json", "languages.png", RECORD)
+    artifacts = {name: folder / name for name in names if (folder / name).exists()}
+    artifacts["sweep.yaml"] = places.sweep / "sweep.yaml"
+    for stage in record["stages"]:
+        predictions = places.storage / "stages" / stage["name"] / "predictions"
+        for path in sorted(predictions.rglob("*")):
+            if path.is_file():
+                artifacts[f"predictions/{path.relative_to(predictions)}"] = path
+    return artifacts
+
+
+def write_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows of the score table as Parquet."""
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pa.table(columns), path)
+
+
+def columns_of(grid: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The languages of a grid of targets by languages."""
+    return sorted({language for row in grid.values() for language in row})
+
+
+def _is_language(key: str) -> bool:
+    """Whether a metric's key is `<target>/<language>` and no average."""
+    rest = key.partition("/")[2]
+    return "/" not in rest and rest not in ("avg", "zero_shot")
