@@ -137,18 +137,22 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("victim", ["a process", "the parent"])
-def test_nothing_survives_a_kill(toy: Toy, tmp_path: Path, victim: str) -> None:
-    job = job_of(toy, "mnli", examples=10**6)
-    (tmp_path / "job").write_bytes(pickle.dumps(job))
-    script = tmp_path / "script.py"
+def launch(job: Job, folder: Path) -> subprocess.Popen[str]:
+    """Train with two processes, in a process of their own."""
+    (folder / "job").write_bytes(pickle.dumps(job))
+    script = folder / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    parent = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "job"), str(tmp_path / "out")],
+    return subprocess.Popen(
+        [sys.executable, str(script), str(folder / "job"), str(folder / "out")],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ,
     )
+
+
+@pytest.mark.parametrize("victim", ["a process", "the parent"])
+def test_nothing_survives_a_kill(toy: Toy, tmp_path: Path, victim: str) -> None:
+    parent = launch(job_of(toy, "mnli", examples=10**6), tmp_path)
     assert parent.stdout is not None
     for line in parent.stdout:  # the first that says that steps are done
         if line[0].isdigit() and float(line) > 0:
@@ -164,3 +168,15 @@ def test_nothing_survives_a_kill(toy: Toy, tmp_path: Path, victim: str) -> None:
     while any(map(is_alive, ranks)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(map(is_alive, ranks))
+
+
+def test_a_process_that_is_killed_as_it_starts_is_missed(toy: Toy, tmp_path: Path) -> None:
+    job = job_of(toy, "mnli", examples=10**6)
+    # More than a pipe holds: its reader is dead before it has read it.
+    parent = launch(replace(job, stage=replace(job.stage, label="x" * 10**6)), tmp_path)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "ready\n"
+    while not (ranks := children_of(parent.pid)):
+        time.sleep(0.001)
+    os.kill(ranks[0], signal.SIGKILL)
+    assert "ERROR ProcessLost" in parent.communicate(timeout=120)[0]

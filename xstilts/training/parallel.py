@@ -37,7 +37,7 @@ from xstilts.training.model import build_model, check_vocabulary, save
 from xstilts.training.outcome import Options, Outcome
 from xstilts.training.ranks import ALONE, Ranks
 
-OUTCOME = "outcome.pickle"
+JOB, OUTCOME = "job.pickle", "outcome.pickle"
 POLL_S = 0.2
 PR_SET_PDEATHSIG = 1
 
@@ -101,11 +101,15 @@ def run_together(
         StageError: a process failed; holds its traceback.
     """
     context = mp.get_context("spawn")
-    share, stop = context.Value("d", 0.0), context.Event()
+    # Without locks: a process that is killed with one in its hand would hold it for ever.
+    share, stop = (context.Value(kind, 0, lock=False) for kind in ("d", "b"))
     with tempfile.TemporaryDirectory(prefix="xstilts-") as scratch:
         # `must_stop` asks things that only this process knows.
         asked = replace(checkpoints, must_stop=_never) if checkpoints is not None else None
-        arguments = (job, world, folder, asked, os.getpid(), scratch, share, stop)
+        # In a file, for `spawn` sends arguments through a pipe, and would wait for ever for a
+        # process that was killed before it had read more than the pipe holds.
+        (Path(scratch) / JOB).write_bytes(pickle.dumps((job, asked)))
+        arguments = (world, folder, os.getpid(), scratch, share, stop)
         started = start_processes(  # type: ignore[no-untyped-call]
             _rank, arguments, world, join=False, start_method="spawn"
         )
@@ -113,7 +117,7 @@ def run_together(
             while not _joined(started, job.stage.label):
                 progress(share.value)
                 if checkpoints is not None and checkpoints.must_stop():
-                    stop.set()
+                    stop.value = True
         except StageError as error:
             # A signal to all may end a process before it could listen.
             if checkpoints is not None and checkpoints.must_stop():
@@ -155,10 +159,8 @@ def _joined(started: Any, label: str) -> bool:
 
 def _rank(
     rank: int,
-    job: Job,
     world: int,
     folder: Path,
-    checkpoints: Checkpoints | None,
     parent: int,
     scratch: str,
     share: Any,
@@ -166,14 +168,16 @@ def _rank(
 ) -> None:
     """One of the processes."""
     _die_with(parent)
-    # Not `stop` itself: its lock may be held by this very thread when the signal comes.
+    job: Job
+    checkpoints: Checkpoints | None
+    job, checkpoints = pickle.loads((Path(scratch) / JOB).read_bytes())  # written by our parent
     told = threading.Event()
     # A signal to the whole group reaches this process too: the parent decides what an interrupt
     # from the keyboard means; an order to end is one to write a checkpoint.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     if checkpoints is not None:
-        checkpoints = replace(checkpoints, must_stop=lambda: told.is_set() or stop.is_set())
+        checkpoints = replace(checkpoints, must_stop=lambda: told.is_set() or bool(stop.value))
     torch.set_num_threads(job.threads)
     # All processes are on this machine, whatever its names resolve to.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
