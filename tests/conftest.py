@@ -87,6 +87,19 @@ SHAPE = {
 }
 
 
+def require(name: str, condition: bool, reason: str) -> None:
+    """Skip a test for which this machine lacks something; fail it if `name` must not be lacking.
+
+    `XSTILTS_REQUIRE=cluster,records` names what must be there, so that where everything can run
+    nothing is left out unseen.
+    """
+    if condition:
+        return
+    if name in os.environ.get("XSTILTS_REQUIRE", "").split(","):
+        pytest.fail(f"{name} is required: {reason}")
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def texts() -> dict[str, tuple[str, ...]]:
     """Six sentences by language, translations of each other."""
@@ -212,8 +225,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Real records of the tasks' data sets, imported into a mirror: folders by Hub id."""
     from xstilts.data.importers import import_folder
 
-    if not RECORDS.is_dir():
-        pytest.skip(f"no real records at {RECORDS}")
+    require("records", RECORDS.is_dir(), f"no real records at {RECORDS}")
     root = tmp_path_factory.mktemp("records")
     import_folder(RECORDS, root)
     readmes = root.glob("*/*/README.md")

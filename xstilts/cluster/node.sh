@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# What the nodes of a cluster do, on AWS (cluster.yaml) and on hosts of your own (local.yaml):
+#   node.sh shell [NAME=VALUE ...]             the environment of shells and of the driver
+#   node.sh mlflow start                       on the head: the MLflow server, unless it runs
+#   node.sh ray start head [OPTION ...]        options go to `ray start`
+#   node.sh ray start worker HEAD [OPTION ...]
+#   node.sh stop                               Ray and the MLflow server, whatever runs of them
+# Every node has a Python environment in ~/venv and the storage that all share at /mnt/xstilts.
+set -euo pipefail
+
+VENV=$HOME/venv
+SHARED=/mnt/xstilts
+# A call of the API, because /health answers even to hosts that are refused.
+PROBE='http://127.0.0.1:5000/api/2.0/mlflow/experiments/get?experiment_id=0'
+
+fail() {
+  echo "node.sh: $*" >&2
+  exit 1
+}
+
+# Ray's authentication is off because only the cluster's own nodes reach its ports; say so
+# everywhere, else a head that once ran Ray by itself asks its workers for a token.
+shell() {
+  touch ~/.bashrc
+  sed -i '/# xstilts$/d' ~/.bashrc
+  echo "export PATH=\$HOME/venv/bin:\$PATH RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0" \
+    "$* # xstilts" >> ~/.bashrc
+}
+
+# On loopback: the driver is its only writer and runs here, you come through ssh. SQLite is on the
+# head's own disk, for it is unsafe on NFS.
+mlflow_start() {
+  if ! mlflow_answers; then
+    mkdir -p ~/mlflow
+    MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+      setsid nohup "$VENV/bin/mlflow" server --host 127.0.0.1 --port 5000 --workers 1 \
+      --allowed-hosts 'localhost:*,127.0.0.1:*' \
+      --backend-store-uri "sqlite:///$HOME/mlflow/mlflow.db" \
+      --artifacts-destination "$HOME/mlflow/artifacts" > ~/mlflow/server.log 2>&1 < /dev/null &
+    for _ in $(seq 60); do
+      if mlflow_answers; then break; fi
+      sleep 2
+    done
+  fi
+  mlflow_answers || fail "the MLflow server does not answer: $(tail -n 20 ~/mlflow/server.log)"
+}
+
+mlflow_answers() { curl -fs -o /dev/null "$PROBE"; }
+
+# The server's session leaders; their groups hold its workers.
+mlflow_servers() {
+  pgrep -u "$(id -u)" -f "mlflow server .*sqlite:///$HOME/mlflow/mlflow.db" || true
+}
+
+# No node joins without the shared storage, and no worker with another than its head's.
+check_storage() {
+  mountpoint -q "$SHARED" || fail "nothing is mounted at $SHARED"
+  test -w "$SHARED/runs" || fail "$SHARED/runs cannot be written"
+  mkdir -p "$SHARED/heads"
+  if [ "$1" = head ]; then
+    for address in $(hostname -I); do touch "$SHARED/heads/$address"; done
+  else
+    test -e "$SHARED/heads/$2" || fail "$SHARED is not the storage of the head $2"
+  fi
+}
+
+ray_start() {
+  local role=$1 place=(--head --port=6379 --dashboard-host=127.0.0.1)
+  shift
+  check_storage "$role" "$@"
+  if [ "$role" = worker ]; then
+    place=("--address=$1:6379")
+    shift
+  fi
+  "$VENV/bin/ray" stop
+  # Ray wants many files; where the limit cannot be raised it warns.
+  ulimit -n 65536 || true
+  # What a worker reads is on the storage, encoded by the driver: trials need no network. The
+  # object store is small: nothing but small dicts travels through Ray.
+  RAY_AUTH_MODE=disabled RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1 TOKENIZERS_PARALLELISM=false \
+    HF_HUB_OFFLINE=1 "$VENV/bin/ray" start "${place[@]}" \
+    --object-store-memory=209715200 --disable-usage-stats "$@"
+}
+
+# `ray down` leaves the MLflow server, and of hosts of your own the workers' Ray too.
+stop() {
+  "$VENV/bin/ray" stop --force
+  for signal in TERM KILL; do
+    for leader in $(mlflow_servers); do kill -s "$signal" -- "-$leader" || true; done
+    for _ in $(seq 20); do
+      if [ -z "$(mlflow_servers)" ]; then break; fi
+      sleep 0.5
+    done
+  done
+}
+
+case "${1-} ${2-} ${3-}" in
+  "shell "*) shift && shell "$@" ;;
+  "mlflow start ") mlflow_start ;;
+  "ray start head") shift 3 && ray_start head "$@" ;;
+  "ray start worker") shift 3 && ray_start worker "${1:?the address of the head}" "${@:2}" ;;
+  "stop  ") stop ;;
+  *) fail "unknown: $*; see the first lines of $0" ;;
+esac
