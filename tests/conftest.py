@@ -93,6 +93,7 @@ def require(name: str, condition: bool, reason: str) -> None:
     `XSTILTS_REQUIRE=cluster,records` names what must be there, so that where everything can run
     nothing is left out unseen.
     """
+    __tracebackhide__ = True
     if condition:
         return
     if name in os.environ.get("XSTILTS_REQUIRE", "").split(","):

@@ -20,7 +20,7 @@ from xstilts.cli import app
 from xstilts.config.load import load_sweep
 from xstilts.files import HEARTBEAT_S
 
-from .cluster.rules import MOUNT, ROOT, Config, Files, problems
+from .cluster.rules import MOUNT, NODE, ROOT, Config, Files, problems
 
 FILE = ROOT / "cluster.yaml"
 LOCAL = ROOT / "xstilts/cluster/local.yaml"
@@ -325,3 +325,34 @@ def test_the_commands_in_the_comments_exist(tmp_path: Path) -> None:
             assert sweep.tracking.uri == "http://127.0.0.1:5000"
         elif "storage" in context.params:
             assert str(context.params["storage"]) == f"{MOUNT}/runs"
+
+
+def test_what_is_to_fill_in_for_hosts_of_ones_own_is_explained() -> None:
+    header, _, body = LOCAL.read_text().partition("cluster_name:")
+    words = {"HEAD", "WORKER", "USER", "KEY", "ENVIRONMENT"}
+    values = re.sub(r"#.*", "", body)
+    assert {word for word in words if re.search(rf"\b{word}\b", values)} == words
+    explained = re.findall(r"(?m)^#   ([A-Z]+(?:, [A-Z]+)*)  ", header)
+    assert {word for line in explained for word in line.split(", ")} == words
+
+
+def test_hosts_of_ones_own_get_the_code_where_the_commands_look_for_it() -> None:
+    config = Files.read(LOCAL).config
+    mounts = {
+        there.removeprefix("~/xstilts/"): here for there, here in config["file_mounts"].items()
+    }
+    assert mounts == {"xstilts": "xstilts", "sweeps": "sweeps"}
+    assert config["rsync_exclude"] == Files.read(FILE).config["rsync_exclude"]
+
+
+def test_the_readme_runs_commands_that_exist() -> None:
+    page = (ROOT / "README.md").read_text().split("## On a cluster\n")[1].split("\n## ")[0]
+    block = page.split("```sh\n")[1].split("```")[0]
+    used = re.findall(r"&& xstilts (\w+) (.*?)'", block)
+    known = typer.main.get_command(app)
+    assert [name for name, _ in used] == ["prepare", "sweep"]
+    for name, words in used:
+        known.commands[name].make_context(name, shlex.split(words))  # type: ignore[attr-defined]
+    assert f"storage: {MOUNT}/runs" in page
+    for verb in re.findall(r"node\.sh (\w+);", block):
+        assert f'"{verb}  ") ' in NODE.read_text()

@@ -14,6 +14,8 @@ from xstilts.kinds import retrieval
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.tasks import Source, Task, lookup
 
+from ..conftest import require
+
 RETRIEVAL = kinds.get("retrieval")
 TASK = Task("toy", "retrieval", Source("toy/toy"), ("th",), {}, ("accuracy",))
 
@@ -90,8 +92,7 @@ RECORDS = Path(__file__).parents[3] / "shared"
 @pytest.mark.parametrize("language", ["de", "th", "zh", "jv", "el"])
 def test_the_order_is_that_of_xtremes_labels(language: str, tiny_tokenizer: Any) -> None:
     labels = RECORDS / f"conformance/xtreme_mock/labels/tatoeba/test-{language}.tsv"
-    if not labels.exists():
-        pytest.skip(f"no labels at {labels}")
+    require("records", labels.exists(), f"no labels at {labels}")
     code = lookup("tatoeba").source.names[language]
     (path,) = (RECORDS / "data/tatoeba").rglob(f"tatoeba.{code}-eng.eng")
     lines = path.read_text(encoding="utf-8").splitlines()

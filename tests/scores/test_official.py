@@ -15,14 +15,15 @@ from xstilts.errors import ConfigError
 from xstilts.scores.official import file_name, score_folder
 from xstilts.tasks import lookup
 
+from ..conftest import require
+
 MOCK = Path(__file__).parents[3] / "shared" / "conformance" / "xtreme_mock"
 TASKS = ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba")
 
 
 @pytest.fixture(scope="session")
 def mock() -> Path:
-    if not MOCK.is_dir():
-        pytest.skip(f"XTREME's mock data is not at {MOCK}")
+    require("records", MOCK.is_dir(), f"XTREME's mock data is not at {MOCK}")
     return MOCK
 
 

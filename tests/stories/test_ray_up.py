@@ -87,7 +87,8 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     )
 
     laptop.run(up)
-    wait_for(lambda: laptop.run(status).count(" local.cluster.node") == 2, "both hosts are there")
+    active = re.compile(r"Active:\s+2 local\.cluster\.node")
+    wait_for(lambda: bool(active.search(laptop.run(status))), "both hosts are there")
     laptop.run(prepare)
     encoded = files_below(tmp_path / "storage/runs/encoded")
     table = laptop.run(sweep)

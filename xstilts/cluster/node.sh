@@ -73,8 +73,8 @@ ray_start() {
     shift
   fi
   "$VENV/bin/ray" stop
-  # Ray wants many files; where the limit cannot be raised it warns.
-  ulimit -n 65536 || true
+  # Ray wants many files; with fewer it warns, and a small cluster runs all the same.
+  ulimit -n 65536 2> /dev/null || true
   # What a worker reads is on the storage, encoded by the driver: trials need no network. The
   # object store is small: nothing but small dicts travels through Ray.
   RAY_AUTH_MODE=disabled RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1 TOKENIZERS_PARALLELISM=false \
@@ -84,14 +84,18 @@ ray_start() {
 
 # `ray down` leaves the MLflow server, and of hosts of your own the workers' Ray too.
 stop() {
-  "$VENV/bin/ray" stop --force
+  "$VENV/bin/ray" stop --force > /dev/null
+  local groups signal
+  groups=$(mlflow_servers | paste -sd,)
+  if [ -z "$groups" ]; then return; fi
   for signal in TERM KILL; do
-    for leader in $(mlflow_servers); do kill -s "$signal" -- "-$leader" || true; done
+    pkill "-$signal" -g "$groups" || return 0
     for _ in $(seq 20); do
-      if [ -z "$(mlflow_servers)" ]; then break; fi
+      pgrep -g "$groups" > /dev/null || return 0
       sleep 0.5
     done
   done
+  fail "the MLflow server does not end"
 }
 
 case "${1-} ${2-} ${3-}" in

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from ...conftest import require
+
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of the real records."""
-    if not DATA.is_dir():
-        pytest.skip("the real records are not beside this checkout")
+    require("records", DATA.is_dir(), f"no real records at {DATA}")
     return DATA
 
 

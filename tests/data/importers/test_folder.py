@@ -11,7 +11,7 @@ from xstilts.data.mirror import declared_files
 from xstilts.errors import DataError
 
 RECORDS = Path(__file__).parents[4] / "shared" / "data"
-needs_records = pytest.mark.skipif(not RECORDS.is_dir(), reason=f"no real records at {RECORDS}")
+needs_records = pytest.mark.usefixtures("data")
 
 
 def xnli(folder: Path, name: str, rows: list[tuple[str, ...]]) -> None:

@@ -19,7 +19,7 @@ from xstilts.data.mirror import write_dataset
 from xstilts.errors import DataError
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real records at {DATA}")
+needs_data = pytest.mark.usefixtures("data")
 
 TYDIQA = {
     "ar": "arabic",

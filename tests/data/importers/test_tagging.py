@@ -18,7 +18,7 @@ from xstilts.errors import DataError
 from xstilts.tasks.targets import UPOS
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real records at {DATA}")
+needs_data = pytest.mark.usefixtures("data")
 
 
 def read(path: Path, root: Path) -> Imported:

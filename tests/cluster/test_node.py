@@ -1,0 +1,129 @@
+"""The script that nodes run, with the real MLflow server: started once, answering, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .rules import NODE
+
+NodeSh = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free: int = probe.getsockname()[1]
+        return free
+
+
+@pytest.fixture
+def node(tmp_path: Path, port: int) -> Iterator[NodeSh]:
+    """Runs the script in an empty home, with the environment that runs the tests but for Ray,
+    which other tests may be using here."""
+    environment = tmp_path / "venv/bin"
+    environment.mkdir(parents=True)
+    (environment / "mlflow").symlink_to(Path(sys.executable).parent / "mlflow")
+    (environment / "ray").symlink_to("/bin/true")
+    script = tmp_path / "node.sh"
+    script.write_text(NODE.read_text().replace("5000", str(port)))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", str(script), *arguments],
+            env={**os.environ, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    yield run
+    run("stop")
+
+
+@pytest.mark.slow
+def test_the_server_starts_once_answers_here_alone_and_ends(
+    node: NodeSh, port: int, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        ended = node("mlflow", "start")
+        assert ended.returncode == 0, ended.stderr
+    url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        assert json.load(answer)["experiment"]["experiment_id"] == "0"
+    foreign = urllib.request.Request(url, headers={"Host": "elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(foreign, timeout=30)
+    assert refused.value.code == 403
+    assert (tmp_path / "mlflow/mlflow.db").exists()
+    sessions = {os.getsid(pid) for pid in servers(tmp_path)}
+    assert len(sessions) == 1
+    assert node("stop").returncode == 0
+    assert servers(tmp_path) == []
+    assert not [pid for pid in processes() if session_of(pid) in sessions]
+    assert node("stop").returncode == 0, "nothing to stop is no failure"
+
+
+def processes() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def servers(home: Path) -> list[int]:
+    """The processes of the server whose database lies under a folder."""
+    found = []
+    for pid in processes():
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "mlflow" in line and f"sqlite:///{home}/" in line:
+            found.append(pid)
+    return found
+
+
+def session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def test_a_server_that_does_not_start_fails_with_its_log(node: NodeSh, tmp_path: Path) -> None:
+    mlflow = tmp_path / "venv/bin/mlflow"
+    mlflow.unlink()
+    mlflow.write_text("#!/bin/bash\necho no such table; exit 1\n")
+    mlflow.chmod(0o755)
+    script = tmp_path / "node.sh"
+    script.write_text(script.read_text().replace("seq 60", "seq 2"))
+    ended = node("mlflow", "start")
+    assert ended.returncode == 1
+    assert "no such table" in ended.stderr
+
+
+def test_the_environment_of_shells_is_written_once(node: NodeSh, tmp_path: Path) -> None:
+    (tmp_path / ".bashrc").write_text("alias ll='ls -l'\n")
+    node("shell", "A=1")
+    node("shell", "A=2")
+    lines = (tmp_path / ".bashrc").read_text().splitlines()
+    assert lines[0] == "alias ll='ls -l'"
+    assert len(lines) == 2
+    assert " A=2 " in lines[1]
+
+
+@pytest.mark.parametrize(
+    "words", ["", "start", "ray start", "ray start boss", "mlflow start twice", "stop all"]
+)
+def test_other_words_are_refused(node: NodeSh, words: str) -> None:
+    ended = node(*words.split())
+    assert ended.returncode == 1
+    assert "unknown" in ended.stderr
