@@ -64,10 +64,12 @@ class Host:
 
     def __init__(self, name: str, mounts: dict[str, Path]) -> None:
         self.name = name
-        python = {str(Path(p).resolve()): Path(p).resolve() for p in (sys.prefix, sys.base_prefix)}
-        # What the new mounts would hide is kept open by a descriptor until it is bound again.
+        python = {str(path): path for path in map(Path, (sys.prefix, sys.base_prefix))}
+        hidden = [*OWN, *mounts]
+        needed = {p: path for p, path in python.items() if any(map(path.is_relative_to, hidden))}
+        # What new mounts would hide is kept open by a descriptor until it is bound again.
         keep, bind = [], []
-        for number, (there, here) in enumerate({**python, **mounts}.items(), 10):
+        for number, (there, here) in enumerate({**mounts, **needed}.items(), 10):
             keep.append(f"exec {number}< {shlex.quote(str(here))}")
             bind.append(f"mkdir -p {shlex.quote(there)}")
             bind.append(
@@ -89,15 +91,13 @@ class Host:
         children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children")
         self.pid = int(children.read_text().split()[0])
 
-    def popen(
-        self, command: str, environment: dict[str, str] | None = None
-    ) -> subprocess.Popen[str]:
+    def popen(self, command: str) -> subprocess.Popen[str]:
         """Start a shell command on the host, in a session and environment of its own."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         variables = {"HOME": "/root", "PATH": path, "USER": "root", "LANG": "C.UTF-8"}
         return subprocess.Popen(
             ["nsenter", "--all", f"--target={self.pid}", "bash", "-c", command],
-            env={**variables, **(environment or {})},
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -105,9 +105,9 @@ class Host:
             start_new_session=True,
         )
 
-    def run(self, command: str, environment: dict[str, str] | None = None, status: int = 0) -> str:
+    def run(self, command: str, status: int = 0) -> str:
         """Run a shell command on the host to its end; its output."""
-        process = self.popen(command, environment)
+        process = self.popen(command)
         try:
             output, _ = process.communicate(timeout=600)
         except subprocess.TimeoutExpired:
