@@ -212,6 +212,12 @@ def _inside(host: Host, command: str) -> None:
     subprocess.run(nsenter, check=True, capture_output=True, text=True)
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    """End what `Host.popen` started, for nsenter hands no signal on."""
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+
+
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 300) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + timeout_s

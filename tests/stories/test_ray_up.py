@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ..conftest import require
-from .hosts import Host, Network, missing, wait_for
+from .hosts import Host, Network, end, missing, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -108,13 +108,12 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     wait_for(lambda: "story" in experiments(laptop), "MLflow answers through the tunnel")
     runs = finished_runs(laptop, experiments(laptop)["story"])
     assert len([metrics for metrics in runs if "dev/avg" in metrics]) == TRIALS
-    forwarding.terminate()
-    forwarding.wait()
+    end(forwarding)
 
     laptop.run(down)
     laptop.run(clean)
     for host in (head, worker):
-        wait_for(lambda host=host: not host.processes(), f"nothing runs on the {host.name}", 60)
+        wait_for(lambda host=host: not host.processes(), f"the {host.name} runs nothing", 60)
 
 
 def filled_in(text: str, values: dict[str, str]) -> str:
