@@ -3,6 +3,10 @@
 Nothing large is pickled; the resolved sweep, the inventory and the points of the inner search lie
 in the sweep's folder, which every worker sees. It is a class because a step runs in the main
 thread of its process, where a signal can be heeded.
+
+Torch and all above it are imported by the first step, not with the module: Tune gives a waiting
+trial to a warm actor and throws away the actor that was starting for it, so with trials shorter
+than these imports a second node would never get to run one.
 """
 
 from __future__ import annotations
@@ -12,21 +16,18 @@ import socket
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
 from xstilts.errors import Preempted, ProcessLost, StorageFull
 from xstilts.files import read_json
-from xstilts.plan.plan import Planner
-from xstilts.report.trial_files import write_trial_files
-from xstilts.run.node import ENVIRONMENT, differences, versions
-from xstilts.run.places import Places
-from xstilts.run.reopen import load_planner, workshop_of
-from xstilts.run.stages import Workshop
-from xstilts.run.stopping import stopping_on_signals, told_to_stop
-from xstilts.run.trial import run_trial
 from xstilts.search.outcomes import HALT, STOPPED
+
+if TYPE_CHECKING:
+    from xstilts.plan.plan import Planner
+    from xstilts.run.places import Places
+    from xstilts.run.stages import Workshop
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
@@ -46,6 +47,8 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Run the trial."""
+        from xstilts.run.stopping import stopping_on_signals
+
         with stopping_on_signals() as is_told:
             return {"done": True, "objective": None, **run(self._trial, is_told)}
 
@@ -54,6 +57,11 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
     """Run one trial on what this process was allocated; its outcome."""
     # Workers read local files only; what is missing must fail at once, not try the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    from xstilts.report.trial_files import write_trial_files
+    from xstilts.run.places import Places
+    from xstilts.run.stopping import told_to_stop
+    from xstilts.run.trial import run_trial
+
     places = Places(Path(config["storage"]), config["sweep"])
     if reason := _unfit(places):
         return {"outcome": HALT, "reason": reason}
@@ -80,6 +88,8 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
 def _unfit(places: Places) -> str:
     """Why this node may not run trials; empty if it may. Nodes that come later than the launch
     have not been asked before."""
+    from xstilts.run.node import ENVIRONMENT, differences, versions
+
     found = differences(versions(), read_json(places.sweep / ENVIRONMENT))
     return (
         f"node {socket.gethostname()} differs from the driver: {'; '.join(found)}" if found else ""
@@ -89,5 +99,7 @@ def _unfit(places: Places) -> str:
 @lru_cache(maxsize=1)
 def _workshop(places: Places) -> tuple[Planner, Workshop]:
     """Kept between the trials of a warm worker: tokenizers and encoded rows stay open."""
+    from xstilts.run.reopen import load_planner, workshop_of
+
     planner = load_planner(places)
     return planner, workshop_of(planner, places)
