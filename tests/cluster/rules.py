@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +117,9 @@ def play(files: Files, role: str, mounted: bool = True, head: str = HEAD) -> Pla
     try:
         return _play(files, role, mounted, head, home)
     finally:
+        # What is started to stay, as the watch over a spot machine.
+        while not subprocess.run(["pkill", "-9", "-f", f"{home}/"], check=False).returncode:
+            time.sleep(0.05)
         shutil.rmtree(home)
 
 

@@ -7,9 +7,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,49 @@ def test_other_words_are_refused(node: NodeSh, words: str) -> None:
     ended = node(*words.split())
     assert ended.returncode == 1
     assert "unknown" in ended.stderr
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """The machine's metadata as AWS serves them: a token first; no action until there is one."""
+
+    is_called_back = False
+
+    def do_PUT(self) -> None:
+        self._answer(200 if self.path == "/latest/api/token" else 404)
+
+    def do_GET(self) -> None:
+        has_token = self.headers["X-aws-ec2-metadata-token"] == "token"
+        is_there = self.path == "/latest/meta-data/spot/instance-action" and self.is_called_back
+        self._answer(401 if not has_token else 200 if is_there else 404)
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(b"token")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_machine_that_is_called_back_gives_notice(tmp_path: Path) -> None:
+    notice = tmp_path / "notice"
+    notice.touch()  # of the machine's life before
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        "HOME": str(tmp_path),
+        "XSTILTS_NOTICE": str(notice),
+        "XSTILTS_METADATA": f"http://127.0.0.1:{server.server_port}",
+        "XSTILTS_METADATA_EVERY_S": "0.1",
+    }
+    watcher = subprocess.Popen(["bash", str(NODE), "spot"], env={**os.environ, **environment})
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            watcher.wait(2)
+        assert not notice.exists()
+        Metadata.is_called_back = True
+        assert watcher.wait(60) == 0
+        assert notice.exists()
+    finally:
+        watcher.kill()
+        server.shutdown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,20 @@ def test_ctrl_c_then_the_same_command(bench: Any, undisturbed: Any) -> None:
     assert "stopped" in ends and "lost" not in ends
     before = bench.stages()
     assert len(before) < len(undisturbed.stages())
+    bench.sweep()
+    check_resumed(bench, undisturbed, before)
+
+
+def test_ctrl_c_twice_stops_at_once(bench: Any, undisturbed: Any) -> None:
+    process = bench.start("sweep", "sweep.yaml")
+    bench.wait_for(lambda: len(bench.stages()) >= 1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, text
+    assert "Traceback" not in text
+    before = bench.stages()
     bench.sweep()
     check_resumed(bench, undisturbed, before)
 

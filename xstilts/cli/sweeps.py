@@ -338,7 +338,7 @@ def _print_results(results: Any, pictures: list[Path]) -> None:
         out.print(grid_table(results).rich())
     _print_lines(results.warnings())
     for picture in pictures:
-        out.print(f"Heat map:  {picture}", soft_wrap=True)
+        out.print(f"Picture:   {picture}", soft_wrap=True)
 
 
 def _print_lines(lines: list[str]) -> None:

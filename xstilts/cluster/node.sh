@@ -4,12 +4,15 @@
 #   node.sh mlflow start                       on the head: the MLflow server, unless it runs
 #   node.sh ray start head [OPTION ...]        options go to `ray start`
 #   node.sh ray start worker HEAD [OPTION ...]
+#   node.sh spot                               on AWS: stop trials when the machine is called back
 #   node.sh stop                               Ray and the MLflow server, whatever runs of them
 # Every node has a Python environment in ~/venv and the storage that all share at /mnt/xstilts.
 set -euo pipefail
 
 VENV=$HOME/venv
 SHARED=/mnt/xstilts
+# Trials of this node write a checkpoint and stop when this file appears.
+NOTICE=${XSTILTS_NOTICE:-/tmp/xstilts-notice}
 # A call of the API, because /health answers even to hosts that are refused.
 PROBE='http://127.0.0.1:5000/api/2.0/mlflow/experiments/get?experiment_id=0'
 
@@ -78,8 +81,24 @@ ray_start() {
   # What a worker reads is on the storage, encoded by the driver: trials need no network. The
   # object store is small: nothing but small dicts travels through Ray.
   RAY_AUTH_MODE=disabled RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1 TOKENIZERS_PARALLELISM=false \
-    HF_HUB_OFFLINE=1 "$VENV/bin/ray" start "${place[@]}" \
+    HF_HUB_OFFLINE=1 XSTILTS_NOTICE="$NOTICE" "$VENV/bin/ray" start "${place[@]}" \
     --object-store-memory=209715200 --disable-usage-stats "$@"
+}
+
+# A spot machine is told two minutes before it is called back: enough for a checkpoint.
+spot() {
+  local metadata=${XSTILTS_METADATA:-http://169.254.169.254}/latest token
+  rm -f "$NOTICE"
+  while true; do
+    token=$(curl -fs -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
+      "$metadata/api/token") || token=
+    if curl -fs -m 2 -o /dev/null -H "X-aws-ec2-metadata-token: $token" \
+      "$metadata/meta-data/spot/instance-action"; then
+      touch "$NOTICE"
+      return
+    fi
+    sleep "${XSTILTS_METADATA_EVERY_S:-5}"
+  done
 }
 
 # `ray down` leaves the MLflow server, and of hosts of your own the workers' Ray too.
@@ -103,6 +122,7 @@ case "${1-} ${2-} ${3-}" in
   "mlflow start ") mlflow_start ;;
   "ray start head") shift 3 && ray_start head "$@" ;;
   "ray start worker") shift 3 && ray_start worker "${1:?the address of the head}" "${@:2}" ;;
+  "spot  ") spot ;;
   "stop  ") stop ;;
   *) fail "unknown: $*; see the first lines of $0" ;;
 esac

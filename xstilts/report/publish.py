@@ -45,9 +45,11 @@ def write_report(results: Results) -> list[Path]:
     write_scores(rows, folder / "scores.parquet")
     write_json(folder / "scores.json", rows)
     _write_tokens(results, folder / "tokens.csv")
+    pictures = _write_pictures(results, folder)
     if times := bars(results, time.time()):
-        draw_timeline(times, f"{results.sweep.name}: what trials did", folder / "timeline.png")
-    return _write_pictures(results, folder)
+        pictures.append(folder / "timeline.png")
+        draw_timeline(times, f"{results.sweep.name}: what trials did", pictures[-1])
+    return pictures
 
 
 def publish_trial(tracker: Tracker, results: Results, record: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from xstilts.plan.plan import Planner
     from xstilts.run.places import Places
     from xstilts.run.stages import Workshop
+
+
+GOING_S = 2.0
+"""How long a node that is about to go keeps a trial that it was given all the same."""
 
 
 class TrialActor(tune.Trainable):  # type: ignore[misc]
@@ -67,6 +72,10 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
         return {"outcome": HALT, "reason": reason}
     planner, workshop = _workshop(places)
     is_sweep_told = told_to_stop(places.sweep)
+    if is_sweep_told():
+        # The node is about to go, and this actor would be given one trial after the other.
+        time.sleep(GOING_S)
+        return {"outcome": STOPPED}
     workshop.must_stop = lambda: is_told() or is_sweep_told()
     plan = planner.plan(config["trial"]["point"], config["trial"]["seed"])
     try:

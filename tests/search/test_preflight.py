@@ -1,0 +1,113 @@
+"""Preflight: storage that cannot hold a lease, nodes that differ; asked of real Ray nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from xstilts.config.load import parse_sweep
+from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError
+from xstilts.plan.inventory import Inventory, ModelFacts
+from xstilts.run.node import versions
+from xstilts.run.places import Places
+from xstilts.search import preflight
+from xstilts.search.preflight import check_nodes, check_storage, file_system
+
+INVENTORY = Inventory({"m": ModelFacts("/", "w", "t", 2, 1)}, {}, {}, {})
+
+
+def make_sweep(**changes: Any) -> Sweep:
+    return parse_sweep(
+        {
+            "name": "s",
+            "benchmark": "custom",
+            "recipe": "mini",
+            "models": {"m": {"path": "builtin:mini"}},
+            "data": {"root": "builtin:mini"},
+            "targets": ["mini_xnli"],
+            **changes,
+        },
+        "test",
+    )
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+server:/export /mnt/shared nfs4 rw,actimeo=5 0 0
+s3fs /mnt/shared/bucket\\040one fuse.s3fs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/home/me/runs", "ext4 /dev/vda"),
+        ("/mnt/shared/runs", "nfs4 server:/export"),
+        ("/mnt/shared/bucket one/runs", "fuse.s3fs s3fs"),
+    ],
+)
+def test_the_mount_of_a_folder(tmp_path: Path, folder: str, kind: str) -> None:
+    (tmp_path / "mounts").write_text(MOUNTS)
+    assert file_system(Path(folder), tmp_path / "mounts") == kind
+
+
+def test_an_object_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_storage(Places(tmp_path, "s"))
+    monkeypatch.setattr(preflight, "file_system", lambda folder, mounts: "fuse.gcsfuse bucket")
+    with pytest.raises(ConfigError, match=r"creates no file atomically.*gcsfuse.*NFS, EFS"):
+        check_storage(Places(tmp_path, "s"))
+    with pytest.raises(ConfigError, match='storage: is a folder; got "s3://b/runs"'):
+        make_sweep(storage="s3://b/runs")
+
+
+@pytest.fixture(scope="module")
+def ray_of_one_node() -> Iterator[None]:
+    import ray
+
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.ray
+def test_nodes_are_asked_and_those_that_differ_refused(
+    ray_of_one_node: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path, "s")
+    places.sweep.mkdir(parents=True)
+    told: list[Any] = []
+    check_nodes(make_sweep(), places, INVENTORY, told.append)
+    assert told == [] and list(places.sweep.iterdir()) == [], "nothing is left behind"
+
+    other = {**versions(), "transformers": "5.0.0", "code": "0123456789ab"}
+    monkeypatch.setattr(preflight, "versions", lambda: other)
+    gone = replace(INVENTORY, folders={"xstilts/a": "/no/such/folder"})
+    with pytest.raises(ConfigError) as caught:
+        check_nodes(make_sweep(), places, gone, told.append)
+    text = str(caught.value)
+    assert text.count("node ") == 3
+    assert f"transformers {versions()['transformers']}, not 5.0.0" in text
+    assert "no such file here: /no/such/folder" in text
+    console = Console(width=80, record=True)
+    console.print(told[0])
+    assert "not 0123456789ab" in console.export_text()
+
+
+@pytest.mark.ray
+def test_a_node_that_does_not_answer_is_refused(
+    ray_of_one_node: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> dict[str, Any]:
+        raise RuntimeError("no such module: xstilts")
+
+    places = Places(tmp_path, "s")
+    places.sweep.mkdir(parents=True)
+    monkeypatch.setattr(preflight, "node_facts", fail)
+    with pytest.raises(ConfigError, match="no such module: xstilts"):
+        check_nodes(make_sweep(), places, INVENTORY, lambda table: None)
