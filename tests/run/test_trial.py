@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,17 @@ import yaml
 from typer.testing import CliRunner
 
 from xstilts.cli import app
+from xstilts.config.load import parse_sweep
 from xstilts.errors import Diverged
+from xstilts.plan.plan import Planner
+from xstilts.run.places import Places, take_inventory
+from xstilts.run.reopen import workshop_of
+from xstilts.run.trial import run_trial
+from xstilts.search.proposals import target_points
 from xstilts.training import parallel
 
 
-def run_trial(folder: Path, data: Path, rate: float, retries: int, status: int = 0) -> Any:
+def run_command(folder: Path, data: Path, rate: float, retries: int, status: int = 0) -> Any:
     folder.mkdir(exist_ok=True)
     sweep = {
         "name": "s",
@@ -48,14 +56,14 @@ def run_trial(folder: Path, data: Path, rate: float, retries: int, status: int =
 def test_a_stage_that_collapses_is_tried_again_and_still_tagged(
     tmp_path: Path, shared_mini: Path
 ) -> None:
-    record = run_trial(tmp_path, shared_mini, rate=1e-12, retries=1)
+    record = run_command(tmp_path, shared_mini, rate=1e-12, retries=1)
     assert record["retries"] == {"nli": 1, "mini_xquad 1/1": 1}
     assert record["collapsed"] == ["intermediate/mini_nli", "mini_xquad"]
     names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
     assert names.count("intermediate-mini_nli") == names.count("target-mini_xquad") == 2
     assert len({stage["fingerprint"] for stage in record["stages"]}) == len(names)
     # Without retries the first attempt is the trial, and its stages are found, not trained anew.
-    plain = run_trial(tmp_path, shared_mini, rate=1e-12, retries=0)
+    plain = run_command(tmp_path, shared_mini, rate=1e-12, retries=0)
     assert plain["retries"] == {} and plain["collapsed"] == record["collapsed"]
     first, again = (
         {key: value for key, value in one["stages"][0].items() if key not in ("wait_s", "asked")}
@@ -74,6 +82,53 @@ def test_a_stage_that_diverges_fails_the_trial_after_its_retries(
         raise Diverged("nli: the loss is nan by step 1")
 
     monkeypatch.setattr(parallel, "train", diverge)
-    record = run_trial(tmp_path, shared_mini, rate=1e-3, retries=2, status=1)
+    record = run_command(tmp_path, shared_mini, rate=1e-3, retries=2, status=1)
     assert record["state"] == "failed" and "the loss is nan" in record["error"]
     assert len(set(seeds)) == 3 and seeds[0] == 0
+
+
+def test_what_another_process_trains_is_left_for_last(tmp_path: Path, shared_mini: Path) -> None:
+    """No GPU waits while there is something else to do; the record is in the file's order."""
+    sweep = parse_sweep(
+        {
+            "name": "s",
+            "benchmark": "custom",
+            "recipe": "mini",
+            "models": {"mini": {"path": "builtin:mini"}},
+            "data": {"root": str(shared_mini)},
+            "targets": ["mini_udpos", "mini_xquad", "mini_tatoeba"],
+            "languages": ["en", "qaa"],
+            "search": {"encoder": {"space": {"target.epochs": {"choice": [0.02]}}}},
+        },
+        "test",
+    )
+    places = Places(tmp_path, "s")
+    inventory = take_inventory(sweep, places)
+    planner = Planner(sweep, inventory, target_points(sweep))
+    plan = planner.plan({"model": "mini", "intermediate": "none", "target.epochs": 0.02}, 0)
+    workshop = workshop_of(planner, places)
+    (cell,) = plan.target_sets[0].cells
+    lease = workshop.store._lease(cell.stage)
+    assert lease.acquire()
+
+    def hold() -> None:
+        """As another process would, until all else is done."""
+        with lease.held():
+            while not list((tmp_path / "stages").glob("evaluate-mini_tatoeba-*/DONE")):
+                time.sleep(0.05)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    record = run_trial(plan, planner, workshop, places.trials / plan.trial_id)
+    other.join()
+    assert record["state"] == "finished", record["error"]
+    names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
+    assert names == [
+        "target-mini_xquad",
+        "evaluate-mini_xquad",
+        "evaluate-mini_tatoeba",
+        "target-mini_udpos",
+        "evaluate-mini_udpos",
+    ]
+    targets = list(dict.fromkeys(row["target"] for row in record["scores"]))
+    assert targets == list(sweep.targets) and list(record["chosen"]) == targets[:2]

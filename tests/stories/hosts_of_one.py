@@ -52,7 +52,7 @@ def _nodes(*cpus: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
                     start_new_session=True,
                 )
             )
-            _wait_for_raylet(started[-1])
+            _wait_for_nodes(f"127.0.0.1:{port}", number + 1, environment)
         yield f"127.0.0.1:{port}", started
     finally:
         for process in started:
@@ -62,21 +62,27 @@ def _nodes(*cpus: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
             process.wait()
 
 
-def _wait_for_raylet(process: subprocess.Popen[bytes]) -> None:
-    """Until the node's raylet has started its first worker: then it has registered."""
+COUNT = """
+import ray, sys
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+print(sum(node["Alive"] for node in ray.nodes()))
+"""
+
+
+def _wait_for_nodes(address: str, count: int, environment: dict[str, str]) -> None:
+    """Until so many nodes have registered with the head."""
     deadline = time.monotonic() + START_S
     while True:
-        assert process.poll() is None and time.monotonic() < deadline, "Ray did not start"
-        if any("ray::IDLE" in _command(pid) for pid in descendants(process.pid)):
+        asked = subprocess.run(
+            [sys.executable, "-c", COUNT, address],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if asked.stdout.strip() == str(count):
             return
-        time.sleep(0.5)
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
+        assert time.monotonic() < deadline, f"Ray did not start: {asked.stderr}"
 
 
 def free_port() -> int:
