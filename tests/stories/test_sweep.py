@@ -1,8 +1,7 @@
-"""What users live through: a sweep, the same again, things lost, everything killed."""
+"""What users live through: a sweep, the same again, things lost, stops. Kills are in test_faults."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import time
@@ -92,19 +91,6 @@ def check_resumed(bench: Any, undisturbed: Any, before: dict[str, int]) -> None:
         }
 
 
-@pytest.mark.parametrize("finished_stages", [1, 5])
-def test_kill_9_of_everything_then_the_same_command(
-    bench: Any, undisturbed: Any, finished_stages: int
-) -> None:
-    process = bench.start("sweep", "sweep.yaml")
-    bench.wait_for(lambda: len(bench.stages()) >= finished_stages)
-    bench.kill(process)
-    before = bench.stages()
-    assert len(before) < len(undisturbed.stages())
-    bench.sweep()
-    check_resumed(bench, undisturbed, before)
-
-
 def test_ctrl_c_then_the_same_command(bench: Any, undisturbed: Any) -> None:
     process = bench.start("sweep", "sweep.yaml")
     bench.wait_for(lambda: len(bench.stages()) >= 2)
@@ -134,20 +120,6 @@ def test_ctrl_c_twice_stops_at_once(bench: Any, undisturbed: Any) -> None:
     before = bench.stages()
     bench.sweep()
     check_resumed(bench, undisturbed, before)
-
-
-def test_a_killed_worker_is_replaced(bench: Any, undisturbed: Any) -> None:
-    process = bench.start("sweep", "sweep.yaml")
-    bench.wait_for(lambda: len(bench.stages()) >= 1)
-    before = bench.stages()
-    for pid in bench.workers():
-        os.kill(pid, signal.SIGKILL)
-    text, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, text
-    check_resumed(bench, undisturbed, before)
-    lost = [record["metrics"]["cost/interruptions"] for record in bench.records().values()]
-    assert sum(lost) >= 1, "a death is counted, and is no failure"
-    assert not any(record["error"] for record in bench.records().values())
 
 
 def test_a_sweep_with_another_file_is_refused_with_the_difference(undisturbed: Any) -> None:
