@@ -1,4 +1,4 @@
-"""What users live through: a sweep, the same again, things lost, stops. Kills are in test_faults."""
+"""What users live through: a sweep, the same again, things lost, stops; test_faults has kills."""
 
 from __future__ import annotations
 
