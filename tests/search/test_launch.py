@@ -11,13 +11,20 @@ import pytest
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, StageError
-from xstilts.files import Lease, read_json
-from xstilts.plan.inventory import Inventory, ModelFacts
+from xstilts.files import Lease, read_json, write_json
+from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.run.places import Places
 from xstilts.search.launch import RAY_STARTS, _start_ray, is_complete, prepared
 from xstilts.search.preflight import check_storage
+from xstilts.tasks import lookup
 
-INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, {"xstilts/a": "sha"}, {})
+ROWS = {
+    row_key(lookup("mini_xnli"), use, language): 10
+    for use in lookup("mini_xnli").splits
+    for language in lookup("mini_xnli").languages_of(use)
+}
+DATA = {"xstilts/a": "sha", lookup("mini_xnli").source.hub_id: "sha"}
+INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, DATA, ROWS)
 
 
 def make_sweep(trials: int = 1, **changes: Any) -> Sweep:
@@ -92,12 +99,28 @@ def test_a_sweep_may_gain_intermediates_and_what_they_read(tmp_path: Path) -> No
             pass
 
 
+def test_a_space_that_is_exhausted_is_complete(tmp_path: Path) -> None:
+    space = {"target.epochs": {"choice": [1, 2]}}
+    sweep = make_sweep(search={"encoder": {"trials": 20, "space": space}})
+    with prepared(sweep, Places(tmp_path, "s"), INVENTORY) as launch:
+        assert not is_complete(launch)
+        while launch.proposals.ask() is not None:
+            pass
+        assert len(launch.proposals.made) == 2
+        assert not is_complete(launch), "proposed, not finished"
+        for proposal in launch.proposals.made.values():
+            trial = launch.planner.plan(proposal.point, 0).trial_id
+            record = {"state": "finished", "stages": []}
+            write_json(launch.places.trials / trial / "record.json", record)
+        assert is_complete(launch)
+
+
 def test_changed_inputs_are_refused(tmp_path: Path) -> None:
     places = Places(tmp_path, "s")
     with prepared(make_sweep(), places, INVENTORY):
         pass
     weights = replace(INVENTORY, models={"m": replace(INVENTORY.models["m"], weights="other")})
-    rows = replace(INVENTORY, data={"xstilts/a": "other"})
+    rows = replace(INVENTORY, data={**DATA, "xstilts/a": "other"})
     for changed, name in ((weights, "changed: m;"), (rows, "changed: xstilts/a;")):
         with (
             pytest.raises(ConfigError, match=name),

@@ -262,6 +262,7 @@ def _sweep(
     file: Path, base: Path, address: str | None, is_rehearsed: bool, overrides: list[str]
 ) -> None:
     from xstilts.cli.preparing import prepare_all
+    from xstilts.config.derive import num_configurations
     from xstilts.config.load import load_sweep
     from xstilts.report.live import watching
     from xstilts.report.mirror import Mirror
@@ -287,6 +288,9 @@ def _sweep(
             out.print(
                 f"The sweep has grown by {names}: its finished trials count, and seed the search"
             )
+        if (there := num_configurations(sweep)) < sweep.search.encoder.trials:
+            asked = sweep.search.encoder.trials
+            out.print(f"The space has {there} configurations, fewer than the {asked} asked for")
         if launch.is_complete(ready):
             out.print(f"{sweep.name}: everything is done already")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
@@ -50,6 +51,12 @@ def encoder_space(sweep: Sweep) -> Space:
             also = {"intermediate": trained} if name.startswith("intermediate.") else {}
             parameters.append(_parameter(name, spec, spec.dimension(), also))
     return Space(in_dependency_order(parameters))
+
+
+def num_configurations(sweep: Sweep) -> int:
+    """How many configurations a sweep tries: as many as asked for, or all that its space has."""
+    space, wanted = encoder_space(sweep), sweep.search.encoder.trials
+    return sum(1 for _ in islice(space.grid(), wanted)) if space.is_finite else wanted
 
 
 def target_space(sweep: Sweep) -> Space:

@@ -14,7 +14,14 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from xstilts.config.derive import NONE, candidates, encoder_space, overlaps, shared_families
+from xstilts.config.derive import (
+    NONE,
+    candidates,
+    encoder_space,
+    num_configurations,
+    overlaps,
+    shared_families,
+)
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
@@ -48,7 +55,7 @@ def forecast(
     """
     planner = Planner(sweep, inventory, target_points)
     example = example_plans(sweep, planner)
-    num_configs = _num_configurations(sweep)
+    num_configs = num_configurations(sweep)
     num_trials = num_configs * len(sweep.seeds)
     cells = sum(len(group.cells) for group in example[NONE].target_sets)
     encoders = _range_of_encoders(sweep, planner, num_configs)
@@ -218,14 +225,6 @@ def example_plans(sweep: Sweep, planner: Planner) -> dict[str, TrialPlan]:
         name: planner.plan(point_of(sweep, {"intermediate": name}), sweep.seeds[0])
         for name in candidates(sweep)
     }
-
-
-def _num_configurations(sweep: Sweep) -> int:
-    """What the file asks for, or the whole of a space that has less."""
-    space, wanted = encoder_space(sweep), sweep.search.encoder.trials
-    if not space.is_finite:
-        return wanted
-    return sum(1 for _ in islice(space.grid(), wanted))
 
 
 def _range_of_encoders(sweep: Sweep, planner: Planner, num_configs: int) -> tuple[int, int]:

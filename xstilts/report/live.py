@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
 from xstilts.run.states import TrialState, TrialStates
 
@@ -73,7 +74,7 @@ def time_left(views: list[TrialView], num_trials: int) -> float | None:
 
 def render(sweep: Sweep, views: list[TrialView], elapsed_s: float, most_ended: int) -> Table:
     """The view as a table: all trials that run, and the last `most_ended` of those that ended."""
-    num_trials = sweep.search.encoder.trials * len(sweep.seeds)
+    num_trials = num_configurations(sweep) * len(sweep.seeds)
     left = time_left(views, num_trials)
     finished = sum(view.state == "finished" for view in views)
     times = f"elapsed {_clock(elapsed_s)}"

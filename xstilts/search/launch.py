@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem, StageError
 from xstilts.files import Lease, read_json, write_atomically, write_json
@@ -104,9 +105,9 @@ def read_final(launch: Launch, plan: TrialPlan) -> dict[str, Any] | None:
 
 
 def is_complete(launch: Launch) -> bool:
-    """Whether every trial that the sweep asks for is finished."""
+    """Whether every trial that the sweep asks for, and its space has, is finished."""
     proposals = list(launch.proposals.made.values())
-    if len(proposals) < launch.sweep.search.encoder.trials:
+    if len(proposals) < num_configurations(launch.sweep):
         return False
     plans = (launch.planner.plan(p.point, seed) for p in proposals for seed in launch.sweep.seeds)
     return all(read_final(launch, plan) is not None for plan in plans)
@@ -185,20 +186,15 @@ def run_trials(
         def num_places(nodes: list[dict[str, float]]) -> int:
             return sum(places_on(launch.sweep, node) for node in nodes)
 
-        watch = SweepWatch(
-            lambda: searcher.is_stopping,
-            num_places,
-            launch.places.sweep / LAUNCHES,
-        )
+        noted = launch.places.sweep / LAUNCHES
+        watch = SweepWatch(lambda: searcher.is_stopping, num_places, noted)
         tuner = tune.Tuner(
             tune.with_resources(trainable, per_trial),
             param_space={"storage": str(launch.places.storage), "sweep": launch.sweep.name},
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,  # the searcher says when it is over
-                max_concurrent_trials=None
-                if address
-                else sum(places_on(launch.sweep, node) for node in nodes),
+                max_concurrent_trials=None if address else num_places(nodes),
                 reuse_actors=True,
                 trial_dirname_creator=_dirname,
             ),

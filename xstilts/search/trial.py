@@ -11,6 +11,7 @@ than these imports a second node would never get to run one.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from xstilts.errors import Preempted, ProcessLost, StorageFull
-from xstilts.files import read_json
+from xstilts.files import is_disk_full, read_json
 from xstilts.search.outcomes import HALT, STOPPED
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from xstilts.run.places import Places
     from xstilts.run.stages import Workshop
 
+
+logger = logging.getLogger(__name__)
 
 GOING_S = 2.0
 """How long a node that is about to go keeps a trial that it was given all the same."""
@@ -62,7 +65,6 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
     """Run one trial on what this process was allocated; its outcome."""
     # Workers read local files only; what is missing must fail at once, not try the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from xstilts.report.trial_files import write_trial_files
     from xstilts.run.places import Places
     from xstilts.run.stopping import told_to_stop
     from xstilts.run.trial import run_trial
@@ -84,13 +86,26 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
             planner,
             workshop,
             places.trials / plan.trial_id,
-            before_record=lambda record: write_trial_files(planner.sweep, places, record),
+            before_record=lambda record: _draw(planner, places, record),
         )
     except (Preempted, ProcessLost):
         return {"outcome": STOPPED}
     except StorageFull as error:
         return {"outcome": HALT, "reason": str(error)}
     return {"outcome": record["state"], "objective": record["objective"]}
+
+
+def _draw(planner: Planner, places: Places, record: dict[str, Any]) -> None:
+    """Write what stands beside the record. A picture that cannot be drawn costs no trial: the
+    driver tries again when it publishes."""
+    from xstilts.report.trial_files import write_trial_files
+
+    try:
+        write_trial_files(planner.sweep, places, record)
+    except Exception as error:
+        if is_disk_full(error):
+            raise
+        logger.warning("%s: its score table and picture: %s", record["trial"], error)
 
 
 @cache
