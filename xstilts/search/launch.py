@@ -141,7 +141,6 @@ def run_trials(
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
-    from ray import tune
 
     from xstilts.search.nodes import AllStopped, SweepWatch
     from xstilts.search.searcher import StageSearcher
@@ -149,7 +148,6 @@ def run_trials(
     if trainable is None:
         from xstilts.search.trial import TrialActor as trainable
 
-    resources = launch.sweep.resources
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         check_resources(launch.sweep, [_machine()])
@@ -172,9 +170,6 @@ def run_trials(
             from xstilts.search.rehearsal import run_rehearsal
 
             run_rehearsal(launch.planner, launch.places, tell)
-        folder = launch.places.sweep / "tune"
-        shutil.rmtree(folder, ignore_errors=True)
-        per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         searcher = StageSearcher(
             launch.proposals,
             launch.planner,
@@ -188,26 +183,7 @@ def run_trials(
 
         noted = launch.places.sweep / LAUNCHES
         watch = SweepWatch(lambda: searcher.is_stopping, num_places, noted)
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, per_trial),
-            param_space={"storage": str(launch.places.storage), "sweep": launch.sweep.name},
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=-1,  # the searcher says when it is over
-                max_concurrent_trials=None if address else num_places(nodes),
-                reuse_actors=True,
-                trial_dirname_creator=_dirname,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(launch.places.sweep),
-                verbose=0,
-                # A trial whose process died is handed out again by the searcher, as a new one.
-                failure_config=tune.FailureConfig(max_failures=0),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[watch],
-            ),
-        )
+        tuner = _tuner(launch, searcher, watch, trainable, None if address else num_places(nodes))
         stop = launch.places.sweep / STOP
         stop.unlink(missing_ok=True)
 
@@ -227,6 +203,35 @@ def run_trials(
             raise StageError(f"{searcher.trouble}; once that is mended, the same command goes on")
     finally:
         ray.shutdown()
+
+
+def _tuner(launch: Launch, searcher: Any, watch: Any, trainable: Any, at_once: int | None) -> Any:
+    """Tune over the searcher's trials, in an experiment of its own; nothing is restored."""
+    from ray import tune
+
+    resources = launch.sweep.resources
+    per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+    shutil.rmtree(launch.places.sweep / "tune", ignore_errors=True)
+    return tune.Tuner(
+        tune.with_resources(trainable, per_trial),
+        param_space={"storage": str(launch.places.storage), "sweep": launch.sweep.name},
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,  # the searcher says when it is over
+            max_concurrent_trials=at_once,
+            reuse_actors=True,
+            trial_dirname_creator=_dirname,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(launch.places.sweep),
+            verbose=0,
+            # A trial whose process died is handed out again by the searcher, as a new one.
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[watch],
+        ),
+    )
 
 
 def _start_ray(**arguments: Any) -> None:
