@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from typer.testing import CliRunner
 from xstilts.cli import app
 from xstilts.config.load import parse_sweep
 from xstilts.errors import Diverged
-from xstilts.plan.plan import Planner
+from xstilts.files import sha256_of_file
+from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.run.places import Places, take_inventory
 from xstilts.run.reopen import workshop_of
+from xstilts.run.stages import Workshop
 from xstilts.run.trial import run_trial
 from xstilts.search.proposals import target_points
 from xstilts.training import parallel
@@ -87,8 +91,24 @@ def test_a_stage_that_diverges_fails_the_trial_after_its_retries(
     assert len(set(seeds)) == 3 and seeds[0] == 0
 
 
-def test_what_another_process_trains_is_left_for_last(tmp_path: Path, shared_mini: Path) -> None:
-    """No GPU waits while there is something else to do; the record is in the file's order."""
+@dataclass
+class Bench:
+    """What running a trial in this process takes."""
+
+    planner: Planner
+    plan: TrialPlan
+    workshop: Workshop
+    places: Places
+
+    def run(self) -> Any:
+        folder = self.places.trials / self.plan.trial_id
+        record = run_trial(self.plan, self.planner, self.workshop, folder)
+        assert record["state"] == "finished", record["error"]
+        return record
+
+
+@pytest.fixture
+def bench(tmp_path: Path, shared_mini: Path) -> Bench:
     sweep = parse_sweep(
         {
             "name": "s",
@@ -106,7 +126,12 @@ def test_what_another_process_trains_is_left_for_last(tmp_path: Path, shared_min
     inventory = take_inventory(sweep, places)
     planner = Planner(sweep, inventory, target_points(sweep))
     plan = planner.plan({"model": "mini", "intermediate": "none", "target.epochs": 0.02}, 0)
-    workshop = workshop_of(planner, places)
+    return Bench(planner, plan, workshop_of(planner, places), places)
+
+
+def test_what_another_process_trains_is_left_for_last(bench: Bench) -> None:
+    """No GPU waits while there is something else to do; the record is in the file's order."""
+    plan, workshop, stages = bench.plan, bench.workshop, bench.places.storage / "stages"
     (cell,) = plan.target_sets[0].cells
     lease = workshop.store._lease(cell.stage)
     assert lease.acquire()
@@ -114,14 +139,13 @@ def test_what_another_process_trains_is_left_for_last(tmp_path: Path, shared_min
     def hold() -> None:
         """As another process would, until all else is done."""
         with lease.held():
-            while not list((tmp_path / "stages").glob("evaluate-mini_tatoeba-*/DONE")):
+            while not list(stages.glob("evaluate-mini_tatoeba-*/DONE")):
                 time.sleep(0.05)
 
     other = threading.Thread(target=hold)
     other.start()
-    record = run_trial(plan, planner, workshop, places.trials / plan.trial_id)
+    record = bench.run()
     other.join()
-    assert record["state"] == "finished", record["error"]
     names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
     assert names == [
         "target-mini_xquad",
@@ -131,4 +155,20 @@ def test_what_another_process_trains_is_left_for_last(tmp_path: Path, shared_min
         "evaluate-mini_udpos",
     ]
     targets = list(dict.fromkeys(row["target"] for row in record["scores"]))
-    assert targets == list(sweep.targets) and list(record["chosen"]) == targets[:2]
+    assert targets == list(bench.planner.sweep.targets) and list(record["chosen"]) == targets[:2]
+
+
+def test_dropped_weights_come_back_to_the_same_bytes_where_they_are_needed(bench: Bench) -> None:
+    before = bench.run()
+    stages, store = bench.places.storage / "stages", bench.workshop.store
+    (cell,) = bench.plan.target_sets[0].cells
+    weights = store.path(cell.stage) / "encoder" / "model.safetensors"
+    digest = sha256_of_file(weights)
+    store.drop_weights(store.path(cell.stage).name)
+    assert store.has(cell.stage) and not weights.exists()
+    assert bench.run()["scores"] == before["scores"]
+    assert not weights.exists(), "nobody needed them"
+    (lost,) = stages.glob("evaluate-mini_udpos-*")
+    shutil.rmtree(lost)
+    assert bench.run()["scores"] == before["scores"]
+    assert sha256_of_file(weights) == digest

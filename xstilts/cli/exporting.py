@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.app import Name, Storage, command, out, places_of
+from xstilts.cli.app import Name, Storage, command, err, out, places_of
 from xstilts.errors import ConfigError, Problem
 
 
@@ -60,5 +60,5 @@ def export(
         for line in gold.left_out:
             out.print(line, style="yellow", markup=False)
     if model is not None:
-        export_model(record, plan, workshop, *model)
+        export_model(record, plan, planner, workshop, *model, err.print)
         out.print(f"{model[1]}: the model of {model[0]}, with its tokenizer")

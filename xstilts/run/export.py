@@ -3,8 +3,10 @@ the model that it chose for a target."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ import pyarrow as pa
 from xstilts.config.derive import languages_of
 from xstilts.errors import StoreError
 from xstilts.kinds.kind import is_labelled
-from xstilts.plan.plan import Planner, TrialPlan
-from xstilts.plan.stage import Rows
+from xstilts.plan.plan import Planner, TrialPlan, retried
+from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task, lookup
@@ -85,21 +87,49 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
 
 
 def export_model(
-    record: dict[str, Any], plan: TrialPlan, workshop: Workshop, target: str, folder: Path
+    record: dict[str, Any],
+    plan: TrialPlan,
+    planner: Planner,
+    workshop: Workshop,
+    target: str,
+    folder: Path,
+    tell: Callable[[str], Any],
 ) -> None:
     """Write the model that a trial chose for a target, with its tokenizer, for `from_pretrained`.
 
+    Weights that were dropped are trained again, to the same bytes.
+
+    Args:
+        tell: called with a line when that is to be done.
+
     Raises:
-        StoreError: its weights are no longer in the store.
+        StoreError: the trial's configuration does not lead to the stage that its record names.
         StageError: its head has no form in transformers.
     """
     task = lookup(target)
-    stage = workshop.store.folder / record["chosen"][task.head]["stage"]
-    if not (stage / "encoder").is_dir():
-        repair = f"`xstilts run FILE --trial {record['trial']}` makes them again"
-        raise StoreError(f"{record['trial']}: {target}: no weights in the store; {repair}")
-    to_transformers(stage, task).save_pretrained(folder)
+    stage = _chosen(record, plan, planner, task)
+    if not workshop.store.has_weights(stage):
+        tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")
+        owner = f"{planner.sweep.name}/{record['trial']}"
+        workshop.run(stage, owner, lambda share: None, with_weights=True)
+    to_transformers(workshop.store.path(stage), task).save_pretrained(folder)
     load_tokenizer(Path(plan.pretrained.path)).save_pretrained(folder)
+
+
+def _chosen(record: dict[str, Any], plan: TrialPlan, planner: Planner, task: Task) -> Train:
+    """The stage that a trial chose for a target; it, and its encoder, may be a further attempt."""
+    name = record["chosen"][task.head]["stage"]
+    attempts = range(planner.sweep.retries + 1)
+    for i in attempts:
+        tried = plan
+        if isinstance(plan.encoder, Train):
+            tried = planner.with_encoder(plan, retried(plan.encoder, i))
+        for group in tried.target_sets:
+            for cell, j in itertools.product(group.cells, attempts):
+                stage = retried(cell.stage, j)
+                if stage_name(stage) == name:
+                    return stage
+    raise StoreError(f"{record['trial']}: {name}: another version of the package trained it")
 
 
 def _gold(task: Task, examples: pa.Table) -> str:
