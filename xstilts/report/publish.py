@@ -43,7 +43,7 @@ def write_report(results: Results) -> list[Path]:
         write_atomically(folder / f"{name}.csv", table.csv())
     rows = [row for record in results.records for row in record["scores"]]
     write_scores(rows, folder / "scores.parquet")
-    write_json(folder / "scores.json", rows)
+    write_json(folder / "scores.json", rows, indent=None)
     _write_tokens(results, folder / "tokens.csv")
     pictures = _write_pictures(results, folder)
     if times := bars(results, time.time()):

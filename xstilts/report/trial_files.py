@@ -29,7 +29,7 @@ def write_trial_files(sweep: Sweep, places: Places, record: Mapping[str, Any]) -
     if is_fresh or not record["scores"]:
         return
     write_scores(record["scores"], folder / "scores.parquet")
-    write_json(folder / "scores.json", record["scores"])
+    write_json(folder / "scores.json", record["scores"], indent=None)
     grid = {
         target: {
             key.partition("/")[2]: value
