@@ -83,7 +83,7 @@ def bars(results: Results, now: float) -> list[Bar]:
     free_at: list[tuple[str, float]] = []
     found = []
     for (trial, host), started, ended in sorted(
-        _holdings(results, names, now), key=lambda holding: holding[1]
+        _holdings(results, names, now), key=lambda holding: (holding[1], holding[0])
     ):
         lane = next(
             (i for i, (place, free) in enumerate(free_at) if place == host and free <= started),

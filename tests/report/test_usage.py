@@ -1,0 +1,95 @@
+"""Hours used, waited, reused, idle; and the bars of the timeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts.config.load import parse_sweep
+from xstilts.files import write_json
+from xstilts.report.results import Results
+from xstilts.report.usage import Bar, bars, draw_timeline, usage
+from xstilts.run.places import Places
+from xstilts.run.states import TrialStates
+
+HOUR = 3600.0
+
+
+def stage(name: str, asked: float, seconds: float, **changes: Any) -> dict[str, Any]:
+    fields = {"asked": asked, "started": asked, "seconds": seconds, "is_reused": False}
+    return {"name": f"{name}-x-123", "wait_s": 0.0, **fields, **changes}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """Two trials on one GPU each: the second waits half an hour for the first one's stage, and was
+    lost once before, after an hour."""
+    sweep = parse_sweep(
+        {
+            "name": "s",
+            "benchmark": "custom",
+            "recipe": "mini",
+            "models": {"m": {"path": "builtin:mini"}},
+            "data": {"root": "builtin:mini"},
+            "targets": ["mini_xnli"],
+            "resources": {"gpus_per_trial": 1},
+        },
+        "test",
+    )
+    places = Places(tmp_path, "s")
+    attempts = {
+        "a": [(0.0, 2 * HOUR, "finished")],
+        "b": [(0.0, HOUR, "lost"), (HOUR, 3 * HOUR, "finished")],
+    }
+    records = []
+    stages = {
+        "a": [stage("intermediate", 0.0, HOUR), stage("target", HOUR, HOUR)],
+        "b": [
+            stage("intermediate", HOUR, HOUR, is_reused=True, wait_s=HOUR / 2, started=0.0),
+            stage("target", 1.5 * HOUR, HOUR),
+            stage("evaluate", 2.5 * HOUR, HOUR / 2),
+        ],
+    }
+    for trial, tried in attempts.items():
+        folder = places.trials / trial
+        rows = [
+            {"started": start, "ended": end, "how": how, "host": "h", "pid": 1}
+            for start, end, how in tried
+        ]
+        write_json(folder / "attempts.json", rows)
+        started, ended = tried[-1][:2]
+        status = {"stage": "", "done": 1.0, "started": started, "updated": ended}
+        write_json(folder / "status.json", status)
+        record = {"state": "finished", "ended": ended, "objective": 1.0, "stages": stages[trial]}
+        write_json(folder / "record.json", record)
+        records.append({"trial": trial, **record})
+    launches = [{"started": 0.0, "seen": 4 * HOUR, "slot_s": 8 * HOUR}]
+    write_json(places.sweep / "launches.json", launches)
+    return Results(sweep, places, records)
+
+
+def test_hours(results: Results) -> None:
+    states = TrialStates(results.places).look()
+    hours = usage(results, states, now=10 * HOUR)
+    assert hours.unit == "GPU-hours"
+    assert (hours.used, hours.waiting, hours.reused, hours.idle) == (5.0, 0.5, 1.0, 3.0)
+    assert str(hours) == "GPU-hours: 5.00 used (10.0 % of them waiting), 1.00 reused, 3.00 idle"
+    assert [state.num_lost for state in states] == [0, 1]
+
+
+def test_bars(results: Results, tmp_path: Path) -> None:
+    found = bars(results, now=10 * HOUR)
+    assert set(found) == {
+        Bar(0, "other", 0.0, 2 * HOUR),
+        Bar(0, "intermediate", 0.0, HOUR),
+        Bar(0, "target", HOUR, 2 * HOUR),
+        Bar(1, "other", 0.0, HOUR),
+        Bar(1, "other", HOUR, 3 * HOUR),
+        Bar(1, "waiting", HOUR, 1.5 * HOUR),
+        Bar(1, "target", 1.5 * HOUR, 2.5 * HOUR),
+        Bar(1, "evaluate", 2.5 * HOUR, 3 * HOUR),
+    }
+    draw_timeline(found, "s", tmp_path / "timeline.png")
+    assert (tmp_path / "timeline.png").stat().st_size > 5000

@@ -1,0 +1,63 @@
+"""Where trials stand: read when it changed, and only then."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from xstilts.files import write_json
+from xstilts.run import attempts, states
+from xstilts.run.places import Places
+from xstilts.run.states import SILENT_AFTER_S, TrialStates
+
+
+def status(places: Places, trial: str, started: float, updated: float) -> None:
+    content = {"stage": "nli", "done": 0.5, "started": started, "updated": updated}
+    write_json(places.trials / trial / "status.json", content)
+
+
+def test_a_trial_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    places = Places(tmp_path, "s")
+    look = TrialStates(places).look
+    assert look() == []
+    (places.trials / "t").mkdir(parents=True)
+    assert look() == [], "it has said nothing yet"
+    status(places, "t", 100.0, 150.0)
+    attempts.begin(places.trials / "t", "", None)
+    (state,) = look()
+    assert (state.state, state.stage, state.done) == ("running", "nli", 0.5)
+    assert state.is_silent(151.0 + SILENT_AFTER_S) and not state.is_silent(151.0)
+    attempts.end(places.trials / "t", "stopped")
+    assert look()[0].state == "stopped"
+    record = {"state": "finished", "ended": 200.0, "objective": 42.0}
+    write_json(places.trials / "t/record.json", record)
+    (state,) = look()
+    assert (state.state, state.ended, state.objective) == ("finished", 200.0, 42.0)
+    status(places, "t", 300.0, 300.0)  # it begins again: a stage was lost
+    assert not look()[0].is_ended
+
+
+def test_what_has_not_changed_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path, "s")
+    for number in range(3):
+        status(places, f"t{number}", 100.0 - number, 150.0)
+    seen: list[str] = []
+    read = states.read_status
+
+    def noted(folder: Path) -> object:
+        seen.append(folder.name)
+        return read(folder)
+
+    monkeypatch.setattr(states, "read_status", noted)
+    looker = TrialStates(places)
+    assert [state.trial for state in looker.look()] == ["t2", "t1", "t0"], "as they began"
+    seen.clear()
+    looker.look()
+    assert seen == []
+    os.utime(places.trials / "t1/status.json", (1, 1))
+    looker.look()
+    assert seen == ["t1"]
