@@ -147,6 +147,8 @@ def run_trials(
 
     if trainable is None:
         from xstilts.search.trial import TrialActor as trainable
+    # Nothing depends on Tune's own snapshots; that one cannot be written is no news to users.
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
