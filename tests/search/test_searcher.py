@@ -14,8 +14,9 @@ from xstilts.errors import StageError
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.run.store import Store
+from xstilts.search import searcher as searcher_module
 from xstilts.search.proposals import Proposals, target_points
-from xstilts.search.searcher import MAX_DEATHS, StageSearcher
+from xstilts.search.searcher import MAX_DEATHS, MAX_PAUSE_S, StageSearcher
 from xstilts.tasks import lookup
 
 TASKS = ("mini_nli", "mini_qa", "mini_tatoeba")
@@ -134,14 +135,25 @@ def test_a_failed_trial_fails_its_proposal_and_the_sweep_goes_on(tmp_path: Path)
     assert searcher.suggest("t2") == Searcher.FINISHED
 
 
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which passes when a test says so."""
+    time = [1000.0]
+    monkeypatch.setattr(searcher_module.time, "monotonic", lambda: time[0])
+    return time
+
+
 @pytest.mark.parametrize("end", [{"error": True}, {"result": {"outcome": "stopped"}}])
 def test_a_lost_trial_is_handed_out_again_before_others(
-    tmp_path: Path, end: dict[str, Any]
+    tmp_path: Path, end: dict[str, Any], now: list[float]
 ) -> None:
     planner, records = make_planner({}, 3, [0]), Records()
     searcher, proposals = make_searcher(tmp_path, planner, records)
     lost = trial_of(planner, searcher.suggest("t0"))
     searcher.on_trial_complete("t0", **end)
+    if "error" in end:
+        assert searcher.suggest("t1") is None, "not at once: its node may be gone"
+        now[0] += 2
     assert trial_of(planner, searcher.suggest("t1")) == lost
     assert [trial.state.name for trial in proposals._study.trials] == ["RUNNING"]
     # Its process died after the record was written: nothing is left to do.
@@ -150,7 +162,9 @@ def test_a_lost_trial_is_handed_out_again_before_others(
     assert [trial.state.name for trial in proposals._study.trials] == ["COMPLETE"]
 
 
-def test_processes_that_die_before_a_trial_begins_end_the_sweep(tmp_path: Path) -> None:
+def test_processes_that_die_before_a_trial_begins_end_the_sweep(
+    tmp_path: Path, now: list[float]
+) -> None:
     planner, attempts = make_planner({}, 1, [0]), []
     proposals = Proposals(planner.sweep, tmp_path / "journal")
     searcher = StageSearcher(
@@ -159,7 +173,8 @@ def test_processes_that_die_before_a_trial_begins_end_the_sweep(tmp_path: Path) 
 
     def die(times: int) -> None:
         for _ in range(times):
-            searcher.suggest("t")
+            now[0] += MAX_PAUSE_S
+            assert searcher.suggest("t") is not None
             searcher.on_trial_complete("t", error=True)
 
     die(MAX_DEATHS - 1)

@@ -91,7 +91,7 @@ class Bench:
 
     def stages(self) -> dict[str, int]:
         """Finished stages with the time of their DONE, in nanoseconds."""
-        done = self.storage.glob("stages/*/DONE")
+        done = self.storage.glob("stages/[!.]*/DONE")
         return {path.parent.name: path.stat().st_mtime_ns for path in done}
 
     def records(self) -> dict[str, dict[str, Any]]:

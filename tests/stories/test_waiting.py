@@ -1,4 +1,5 @@
-"""Twelve trials share three intermediate stages on four places: three are trained, nobody waits."""
+"""Twelve trials share three intermediate stages on four places, beside four of the baseline: three
+are trained, nobody waits."""
 
 from __future__ import annotations
 
@@ -27,10 +28,10 @@ targets: [mini_xnli, mini_udpos]
 languages: [en, qaa]
 search:
   encoder:
-    trials: 12
+    trials: 16
     sampler: {name: grid}
     space:
-      intermediate: {choice: [nli, qa, choice]}
+      intermediate: {choice: [nli, qa, choice, none]}
       target.epochs: {choice: [0.02, 0.03, 0.04, 0.05]}
 """
 
@@ -41,7 +42,7 @@ def test_twelve_trials_on_four_places(tmp_path: Path, shared_mini: Path) -> None
     with one_node(num_cpus=4) as address:
         bench.run("sweep", "sweep.yaml", "--address", address, "--no-rehearse", timeout_s=900)
     records = bench.records()
-    assert len(records) == 12
+    assert len(records) == 16
     assert {record["state"] for record in records.values()} == {"finished"}
     trained = [name for name in bench.stages() if name.startswith("intermediate-")]
     assert len(trained) == 3

@@ -6,6 +6,7 @@ trains right now is held back while others can run: it would sit on its GPU wait
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
@@ -26,6 +27,9 @@ LOOKAHEAD = 4
 
 MAX_DEATHS = 10
 """How often in a row a trial's process may die before the trial begins."""
+
+MAX_PAUSE_S = 30.0
+"""The longest pause after a death; the first is 2 seconds, each next twice as long."""
 
 ReadRecord = Callable[[TrialPlan], dict[str, Any] | None]
 
@@ -65,6 +69,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._running: dict[str, Unit] = {}
         self._values: dict[str, dict[int, float | None]] = {}
         self._deaths: dict[str, tuple[int, int]] = {}
+        self._not_before = 0.0
         self.is_stopping = False
         self.trouble = ""
         for proposal in list(proposals.made.values()):
@@ -84,6 +89,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         """The next trial's configuration; None for "not now", FINISHED when none is left."""
         if self.is_stopping:
             return str(Searcher.FINISHED)
+        if time.monotonic() < self._not_before:
+            return None
         unit = self._next()
         if unit is None:
             is_over = not self._waiting and not self._running and self._ask() is None
@@ -127,6 +134,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         attempts = self._num_attempts(plan)
         deaths = deaths + 1 if attempts == begun else 1
         self._deaths[plan.trial_id] = attempts, deaths
+        # Ray takes a while to notice that a node is gone; what it sends there dies in milliseconds.
+        self._not_before = time.monotonic() + min(MAX_PAUSE_S, 2.0**deaths)
         if deaths == MAX_DEATHS:
             raise StageError(
                 f"{plan.trial_id}: its process died {deaths} times before the trial began; see "
