@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from xstilts.config.load import parse_sweep
+from xstilts.config.schema import Sweep
 from xstilts.tasks import Task, catalogue
 
 WriteDataset = Callable[..., Path]
@@ -99,6 +101,20 @@ def require(name: str, condition: bool, reason: str) -> None:
     if name in os.environ.get("XSTILTS_REQUIRE", "").split(","):
         pytest.fail(f"{name} is required: {reason}")
     pytest.skip(reason)
+
+
+def make_sweep(**changes: Any) -> Sweep:
+    """A valid sweep over the miniature NLI target, with some keys changed."""
+    data = {
+        "name": "s",
+        "benchmark": "custom",
+        "recipe": "mini",
+        "models": {"m": {"path": "builtin:mini"}},
+        "data": {"root": "builtin:mini"},
+        "targets": ["mini_xnli"],
+        **changes,
+    }
+    return parse_sweep(data, "test")
 
 
 @pytest.fixture(scope="session")

@@ -142,7 +142,7 @@ def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, A
     }
 
 
-class NoOp(tune.Trainable):  # type: ignore[misc]
+class NoOp(tune.Trainable):
     """A trial that only writes what a trial leaves."""
 
     def setup(self, config: dict[str, Any]) -> None:

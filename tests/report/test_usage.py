@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from xstilts.config.load import parse_sweep
 from xstilts.files import write_json
 from xstilts.report.results import Results
 from xstilts.report.usage import Bar, bars, draw_timeline, usage
 from xstilts.run.places import Places
 from xstilts.run.states import TrialStates
+
+from ..conftest import make_sweep
 
 HOUR = 3600.0
 
@@ -26,18 +27,7 @@ def stage(name: str, asked: float, seconds: float, **changes: Any) -> dict[str, 
 def results(tmp_path: Path) -> Results:
     """Two trials on one GPU each: the second waits half an hour for the first one's stage, and was
     lost once before, after an hour."""
-    sweep = parse_sweep(
-        {
-            "name": "s",
-            "benchmark": "custom",
-            "recipe": "mini",
-            "models": {"m": {"path": "builtin:mini"}},
-            "data": {"root": "builtin:mini"},
-            "targets": ["mini_xnli"],
-            "resources": {"gpus_per_trial": 1},
-        },
-        "test",
-    )
+    sweep = make_sweep(resources={"gpus_per_trial": 1})
     places = Places(tmp_path, "s")
     attempts = {
         "a": [(0.0, 2 * HOUR, "finished")],
@@ -72,7 +62,7 @@ def results(tmp_path: Path) -> Results:
 
 def test_hours(results: Results) -> None:
     states = TrialStates(results.places).look()
-    hours = usage(results, states, now=10 * HOUR)
+    hours = usage(results, now=10 * HOUR)
     assert hours.unit == "GPU-hours"
     assert (hours.used, hours.waiting, hours.reused, hours.idle) == (5.0, 0.5, 1.0, 3.0)
     assert str(hours) == "GPU-hours: 5.00 used (10.0 % of them waiting), 1.00 reused, 3.00 idle"

@@ -98,3 +98,19 @@ def test_nothing_is_looked_for_beside_a_running_sweep(storage: Path) -> None:
         find_garbage(storage)
     with pytest.raises(ConfigError, match='no such sweep; got "S"; known: s'):
         find_garbage(storage, "S")
+
+
+def test_what_a_trial_without_a_driver_works_on_is_left_alone(storage: Path) -> None:
+    """`run` has no driver whose lease would say so."""
+    stage(storage, ".target-alone.12ab")
+    checkpoint = storage / "checkpoints/target-alone.safetensors"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    lease = Lease(storage / "stages/target-alone.lease")
+    assert lease.acquire()
+    with lease.held():
+        assert not [path for path in found(storage) if "target-alone" in path]
+    assert {path for path in found(storage) if "target-alone" in path} == {
+        "stages/.target-alone.12ab",
+        "checkpoints/target-alone.safetensors",
+    }

@@ -7,26 +7,17 @@ from typing import Any
 
 import pytest
 
-from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.files import read_json, write_json
 from xstilts.run.kept import KEPT, Keeper, best_stages, kept_by_all
 from xstilts.run.places import Places
 
+from ..conftest import make_sweep
 
-def make_sweep(keep: int = 1) -> Sweep:
-    return parse_sweep(
-        {
-            "name": "s",
-            "benchmark": "custom",
-            "recipe": "mini",
-            "models": {"m": {"path": "builtin:mini"}},
-            "data": {"root": "builtin:mini"},
-            "targets": ["mini_xnli", "mini_udpos", "mini_tatoeba"],
-            "resources": {"keep_target_weights": keep},
-        },
-        "test",
-    )
+
+def keeping(count: int = 1) -> Sweep:
+    targets = ["mini_xnli", "mini_udpos", "mini_tatoeba"]
+    return make_sweep(targets=targets, resources={"keep_target_weights": count})
 
 
 def record(trial: str, nli: float, tags: float, state: str = "finished") -> dict[str, Any]:
@@ -50,12 +41,12 @@ RECORDS = [record("a", 50, 60), record("b", 70, 40), record("c", 99, 99, "failed
     ],
 )
 def test_the_best_by_dev_of_each_target_stay(keep: int, expected: set[str]) -> None:
-    assert best_stages(make_sweep(keep), RECORDS[:2]) == expected
+    assert best_stages(keeping(keep), RECORDS[:2]) == expected
 
 
 def test_equal_scores_do_not_hang_on_the_order_of_trials() -> None:
     twins = [record("a", 50, 50), record("b", 50, 50)]
-    assert best_stages(make_sweep(), twins) == best_stages(make_sweep(), twins[::-1])
+    assert best_stages(keeping(), twins) == best_stages(keeping(), twins[::-1])
 
 
 def test_what_falls_behind_is_dropped_unless_another_sweep_keeps_it(tmp_path: Path) -> None:
@@ -74,12 +65,12 @@ def test_what_falls_behind_is_dropped_unless_another_sweep_keeps_it(tmp_path: Pa
     def there() -> set[str]:
         return {name for name, path in weights.items() if path.exists()}
 
-    keeper = Keeper(make_sweep(), places)
-    keeper.add(RECORDS[0])
+    keeper = Keeper(keeping(), places)
+    keeper.add([RECORDS[0]])
     assert there() == set(weights), "the first is the best so far"
-    keeper.add(RECORDS[1])
+    keeper.add([RECORDS[1]])
     assert there() == set(weights) - {"mini_xnli-a"}
-    keeper.add(RECORDS[2])
+    keeper.add([RECORDS[2]])
     assert there() == set(weights) - {"mini_xnli-a"}, "it failed, and will be tried again"
     assert read_json(places.sweep / KEPT) == ["mini_udpos-a", "mini_xnli-b"]
     assert kept_by_all(tmp_path) == {"mini_udpos-a", "mini_xnli-b", "mini_udpos-b"}

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from xstilts.config.load import parse_sweep
-from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError
 from xstilts.run.node import check_resources, differences, node_facts, places_on, versions
 
-
-def make_sweep(**resources: Any) -> Sweep:
-    return parse_sweep(
-        {
-            "name": "s",
-            "benchmark": "custom",
-            "recipe": "mini",
-            "models": {"m": {"path": "builtin:mini"}},
-            "data": {"root": "builtin:mini"},
-            "targets": ["mini_xnli"],
-            "resources": resources,
-        },
-        "test",
-    )
+from ..conftest import make_sweep
 
 
 def test_a_trial_must_fit_on_one_node() -> None:
-    sweep = make_sweep(gpus_per_trial=1, cpus_per_trial=4)
+    sweep = make_sweep(resources={"gpus_per_trial": 1, "cpus_per_trial": 4})
     check_resources(sweep, [{"CPU": 8, "GPU": 1}])
     with pytest.raises(ConfigError, match=r"2 CPUs, 4 GPUs \| 8 CPUs, 0 GPUs"):
         check_resources(sweep, [{"CPU": 8}, {"CPU": 2, "GPU": 4}])
 
 
 def test_places_are_what_fits() -> None:
-    half = make_sweep(gpus_per_trial=0.5, cpus_per_trial=2)
+    half = make_sweep(resources={"gpus_per_trial": 0.5, "cpus_per_trial": 2})
     assert [places_on(half, {"CPU": 16, "GPU": 2}), places_on(half, {"CPU": 3, "GPU": 1})] == [4, 1]
     assert places_on(make_sweep(), {"CPU": 2}) == 2
 

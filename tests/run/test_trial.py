@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from xstilts.cli import app
 from xstilts.config.load import parse_sweep
 from xstilts.errors import Diverged
-from xstilts.files import sha256_of_file
+from xstilts.files import read_json, sha256_of_file
 from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.stage import stage_name
 from xstilts.run.places import Places, take_inventory
 from xstilts.run.reopen import workshop_of
 from xstilts.run.stages import Workshop
@@ -172,3 +173,19 @@ def test_dropped_weights_come_back_to_the_same_bytes_where_they_are_needed(bench
     shutil.rmtree(lost)
     assert bench.run()["scores"] == before["scores"]
     assert sha256_of_file(weights) == digest
+
+
+def test_a_trial_names_every_stage_before_it_computes_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `gc` must leave alone when the trial is stopped in the middle of it."""
+    compute, folder = bench.workshop.run, bench.places.trials / bench.plan.trial_id
+
+    def noted(stage: Any, *arguments: Any, **options: Any) -> Any:
+        assert stage_name(stage) in read_json(folder / "stages.json")
+        return compute(stage, *arguments, **options)
+
+    monkeypatch.setattr(bench.workshop, "run", noted)
+    record = bench.run()
+    used = {stage["name"] for stage in record["stages"]}
+    assert used == set(read_json(folder / "stages.json"))

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from xstilts.config.load import parse_sweep
-from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, StageError
 from xstilts.files import Lease, read_json, write_json
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
@@ -17,6 +15,8 @@ from xstilts.run.places import Places
 from xstilts.search.launch import RAY_STARTS, _start_ray, is_complete, prepared
 from xstilts.search.preflight import check_storage
 from xstilts.tasks import lookup
+
+from ..conftest import make_sweep
 
 ROWS = {
     row_key(lookup("mini_xnli"), use, language): 10
@@ -27,26 +27,12 @@ DATA = {"xstilts/a": "sha", lookup("mini_xnli").source.hub_id: "sha"}
 INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, DATA, ROWS)
 
 
-def make_sweep(trials: int = 1, **changes: Any) -> Sweep:
-    data = {
-        "name": "s",
-        "benchmark": "custom",
-        "recipe": "mini",
-        "models": {"m": {"path": "builtin:mini"}},
-        "data": {"root": "builtin:mini"},
-        "targets": ["mini_xnli"],
-        "search": {"encoder": {"trials": trials}},
-        **changes,
-    }
-    return parse_sweep(data, "test")
-
-
 def test_what_changes_no_result_may_change(tmp_path: Path) -> None:
     places = Places(tmp_path, "s")
-    with prepared(make_sweep(1), places, INVENTORY):
+    with prepared(make_sweep(), places, INVENTORY):
         pass
     later = make_sweep(
-        5,
+        search={"encoder": {"trials": 5}},
         storage="elsewhere",
         tracking={"uri": "http://127.0.0.1:5000"},
         resources={"checkpoint_minutes": 2, "gradient_checkpointing": True},

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from xstilts.config.load import parse_sweep
-from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.run.node import versions
@@ -19,22 +17,9 @@ from xstilts.run.places import Places
 from xstilts.search import preflight
 from xstilts.search.preflight import check_nodes, check_storage, file_system
 
+from ..conftest import make_sweep
+
 INVENTORY = Inventory({"m": ModelFacts("/", "w", "t", 2, 1)}, {}, {}, {})
-
-
-def make_sweep(**changes: Any) -> Sweep:
-    return parse_sweep(
-        {
-            "name": "s",
-            "benchmark": "custom",
-            "recipe": "mini",
-            "models": {"m": {"path": "builtin:mini"}},
-            "data": {"root": "builtin:mini"},
-            "targets": ["mini_xnli"],
-            **changes,
-        },
-        "test",
-    )
 
 
 MOUNTS = """\

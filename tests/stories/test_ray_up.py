@@ -58,7 +58,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
     for name in ("xstilts", "sweeps"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     shared = {"/mnt/xstilts": storage, str(ROOT): empty}
-    laptop = {"/root/checkout": checkout}
+    laptop = {"/mnt/checkout": checkout}
     network = Network(tmp_path / "lan", {"laptop": laptop, "head": shared, "worker": shared})
     with network:
         yield network
@@ -83,7 +83,7 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     # The user has logged in to the hosts before.
     laptop.run("mkdir ~/.ssh && echo 'StrictHostKeyChecking accept-new' > ~/.ssh/config")
     up, status, prepare, sweep, tunnel, down, clean = (
-        f"cd ~/checkout && {filled_in(command, values)}" for command in readme_commands()
+        f"cd /mnt/checkout && {filled_in(command, values)}" for command in readme_commands()
     )
 
     laptop.run(up)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +39,7 @@ def quickstart(
     except OSError as error:
         raise ConfigError([Problem("--dir", "cannot be made", str(error))]) from error
     out.print(f"Sweep file: {file}\nFolder:     {directory.resolve()}", soft_wrap=True)
-    _sweep(file, base=directory.resolve(), address=None, is_rehearsed=False, overrides=[])
+    _sweep(file, base=directory.resolve(), address=None, with_rehearsal=False, overrides=[])
 
 
 @command("xstilts validate sweeps/*.yaml")
@@ -122,8 +123,8 @@ def sweep(
 
     Ctrl-C once: running trials write a checkpoint and the sweep stops; twice: it stops at once.
     """
-    is_rehearsed = address is not None if rehearse is None else rehearse
-    _sweep(file, Path.cwd(), address, is_rehearsed, overrides or [])
+    with_rehearsal = address is not None if rehearse is None else rehearse
+    _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [])
 
 
 @command("xstilts run sweeps/quickstart.yaml --point '{intermediate: nli}'")
@@ -173,12 +174,9 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
 
     results, now = load_results(places_of(storage, name)), time.time()
     states = TrialStates(results.places).look()
-    views, hours = trial_views(states, now), usage(results, states, now)
+    views, hours = trial_views(states, now), usage(results, now)
     if as_json:
-        lines = [{key: getattr(view, key) for key in view.__slots__} for view in views]
-        print_json(
-            {"trials": lines, "hours": {key: getattr(hours, key) for key in hours.__slots__}}
-        )
+        print_json({"trials": [asdict(view) for view in views], "hours": asdict(hours)})
         return
     begun = min((state.started for state in states), default=now)
     over = max((state.ended or now for state in states), default=now)
@@ -259,7 +257,7 @@ def _quickstart_file() -> Path:
 
 
 def _sweep(
-    file: Path, base: Path, address: str | None, is_rehearsed: bool, overrides: list[str]
+    file: Path, base: Path, address: str | None, with_rehearsal: bool, overrides: list[str]
 ) -> None:
     from xstilts.cli.preparing import prepare_all
     from xstilts.config.derive import num_configurations
@@ -305,7 +303,7 @@ def _sweep(
             if sum(job.num_rows for job in missing) > PARALLEL_ROWS:
                 prepare_all(missing, places.storage, inventory)
             with suppress(KeyboardInterrupt), watching(out, sweep, TrialStates(places), follow):
-                launch.run_trials(ready, address, err.print, is_rehearsed)
+                launch.run_trials(ready, address, err.print, with_rehearsal)
         is_complete = launch.is_complete(ready)
         results = load_results(places)
         pictures = write_report(results)

@@ -127,27 +127,28 @@ def watching(
     stop = threading.Event()
     known = {state.trial for state in states.look() if state.is_ended}
 
-    def table() -> Table:
+    def table(seen: Sequence[TrialState]) -> Table:
         now = time.time()
-        return render(sweep, trial_views(states.look(), now), now - started, MOST_ENDED)
+        return render(sweep, trial_views(seen, now), now - started, MOST_ENDED)
 
     def follow() -> None:
         live = None
         if console.is_terminal:
-            live = Live(table(), console=console, auto_refresh=False, transient=True)
+            live = Live(table(states.look()), console=console, auto_refresh=False, transient=True)
             live.start()
         try:
             while not stop.wait(REFRESH_S):
-                each(states.look())
+                seen = states.look()
+                each(seen)
                 if live is not None:
-                    live.update(table(), refresh=True)
+                    live.update(table(seen), refresh=True)
                 else:
-                    _print_ended(console, sweep, states, known, started)
+                    _print_ended(console, sweep, seen, known, started)
         finally:
             if live is not None:
                 live.stop()
             else:
-                _print_ended(console, sweep, states, known, started)
+                _print_ended(console, sweep, states.look(), known, started)
 
     thread = threading.Thread(target=follow, name="live view", daemon=True)
     thread.start()
@@ -159,9 +160,9 @@ def watching(
 
 
 def _print_ended(
-    console: Console, sweep: Sweep, states: TrialStates, known: set[str], started: float
+    console: Console, sweep: Sweep, seen: Sequence[TrialState], known: set[str], started: float
 ) -> None:
-    for view in trial_views(states.look(), time.time()):
+    for view in trial_views(seen, time.time()):
         if view.state in ENDED and view.trial not in known:
             known.add(view.trial)
             value = "-" if view.objective is None else f"{view.objective:.1f}"

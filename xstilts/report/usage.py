@@ -12,7 +12,6 @@ from xstilts.report.results import Results
 from xstilts.run import attempts
 from xstilts.run.places import LAUNCHES
 from xstilts.run.records import read_status
-from xstilts.run.states import TrialState
 
 COLOURS = {
     "intermediate": "#4c72b0",
@@ -56,12 +55,10 @@ class Bar:
     ended: float
 
 
-def usage(results: Results, states: Sequence[TrialState], now: float) -> Usage:
+def usage(results: Results, now: float) -> Usage:
     """What the sweep has used so far, all launches together."""
     per_trial = results.sweep.resources.gpus_per_trial or 1
-    held = sum(
-        ended - started for _, started, ended in _holdings(results, [s.trial for s in states], now)
-    )
+    held = sum(ended - started for _, started, ended in _holdings(results, now))
     stages = [stage for record in results.records for stage in record["stages"]]
     reused = sum(stage["seconds"] for stage in stages if stage["is_reused"])
     path = results.places.sweep / LAUNCHES
@@ -79,11 +76,10 @@ def usage(results: Results, states: Sequence[TrialState], now: float) -> Usage:
 def bars(results: Results, now: float) -> list[Bar]:
     """The sweep's time, a lane for each place in which trials ran one after the other."""
     records = {record["trial"]: record for record in results.records}
-    names = [path.name for path in results.places.trials.glob("*")]
     free_at: list[tuple[str, float]] = []
     found = []
     for (trial, host), started, ended in sorted(
-        _holdings(results, names, now), key=lambda holding: (holding[1], holding[0])
+        _holdings(results, now), key=lambda holding: (holding[1], holding[0])
     ):
         lane = next(
             (i for i, (place, free) in enumerate(free_at) if place == host and free <= started),
@@ -124,19 +120,16 @@ def draw_timeline(bars: Sequence[Bar], title: str, path: Path) -> None:
     pyplot.close(figure)
 
 
-def _holdings(
-    results: Results, trials: Sequence[str], now: float
-) -> list[tuple[tuple[str, str], float, float]]:
+def _holdings(results: Results, now: float) -> list[tuple[tuple[str, str], float, float]]:
     """(Trial, host), begin and end of every time that a trial held its resources."""
     found = []
-    for trial in trials:
-        folder = results.places.trials / trial
+    for folder in results.places.trials.glob("*"):
         status = read_status(folder)
         for attempt in attempts.read(folder):
             ended = attempt["ended"]
             if ended is None:  # it runs, or nobody has noticed yet that it does not
                 ended = max(attempt["started"], status["updated"]) if status else now
-            found.append(((trial, attempt["host"]), attempt["started"], min(ended, now)))
+            found.append(((folder.name, attempt["host"]), attempt["started"], min(ended, now)))
     return found
 
 

@@ -104,11 +104,12 @@ def _needs(storage: Path, names: list[str]) -> _Needs:
 def _stages(
     store: Store, everything: _Needs, others: _Needs, forgotten: str | None
 ) -> Iterator[tuple[Path, str]]:
+    # A trial that runs by itself, without a driver, says by its lease what it works on.
+    in_work = {path.stem for path in store.folder.glob("*.lease") if not Lease(path).is_stale()}
     for path in sorted(store.folder.glob("*")):
-        if path.suffix in (".lease", ".takeover"):
-            if path.suffix == ".takeover" or Lease(path).is_stale():
-                yield path, INTERRUPTED
-        elif path.name.startswith("."):
+        if path.name.lstrip(".").partition(".")[0] in in_work:
+            continue
+        if path.suffix in (".lease", ".takeover") or path.name.startswith("."):
             yield path, INTERRUPTED
         elif path.name not in everything.stages:
             yield path, UNREFERENCED
@@ -130,7 +131,10 @@ def _reason_to_drop(name: str, everything: _Needs, others: _Needs, forgotten: st
 
 def _checkpoints(storage: Path, needs: _Needs) -> Iterator[tuple[Path, str]]:
     for path in sorted((storage / CHECKPOINTS).glob("*")):
-        name = path.name.removesuffix(".safetensors")
+        name = path.name.lstrip(".").partition(".")[0]
+        lease = Lease(storage / "stages" / f"{name}.lease")
+        if lease.holder() is not None and not lease.is_stale():
+            continue
         if path.name.startswith("."):
             yield path, INTERRUPTED
         elif name not in needs.stages or (storage / "stages" / name / DONE).exists():

@@ -52,22 +52,24 @@ class Keeper:
 
     def step(self, states: Sequence[TrialState]) -> None:
         """Take in the trials that have ended since the last step."""
+        found = []
         for state in states:
             if state.ended is not None and self._ended.get(state.trial) != state.ended:
-                record = read_record(self._places.trials / state.trial)
-                if record is not None:
-                    self.add(record)
+                found.append(read_record(self._places.trials / state.trial))
                 self._ended[state.trial] = state.ended
+        if found:
+            self.add([record for record in found if record is not None])
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Note an ended trial; drop what is no longer among the best, here or in other sweeps.
+    def add(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Note ended trials; drop what is no longer among the best, here or in other sweeps.
 
         One that failed keeps its weights, for it is tried again by the next launch.
         """
-        if record["state"] != "finished":
-            return
-        self._records[record["trial"]] = {key: record[key] for key in ("metrics", "chosen")}
-        self._there |= {chosen["stage"] for chosen in record["chosen"].values()}
+        for record in records:
+            if record["state"] == "finished":
+                slim = {key: record[key] for key in ("metrics", "chosen")}
+                self._records[record["trial"]] = slim
+                self._there |= {chosen["stage"] for chosen in record["chosen"].values()}
         kept = best_stages(self._sweep, self._records.values())
         write_json(self._places.sweep / KEPT, sorted(kept))
         for name in self._there - kept_by_all(self._places.storage):

@@ -79,6 +79,7 @@ class TrialRun:
         self.examples: dict[str, dict[str, int]] = {}
         self.environment: dict[str, Any] = {}
         self._evaluation_s: dict[str, float] = {}
+        self._used = {stage_name(stage) for stage in plan.training_stages}
         num_evaluations = len(self.sweep.targets)
         self.status = TrialStatus(folder, len(plan.training_stages) + num_evaluations)
 
@@ -92,7 +93,6 @@ class TrialRun:
             self.examples = outcome["examples"]
             self.curves["intermediate"] = outcome["curve"]
             self.collapsed += [f"intermediate/{task}" for task in outcome["collapsed"]]
-        self._note_stages()
         waiting = list(self.plan.target_sets)
         while waiting:
             # What another trial trains right now is done when the rest is, and need not be waited
@@ -112,13 +112,11 @@ class TrialRun:
             stages = [self.planner.evaluation(self.plan, name, None) for name in group.targets]
         return any(not store.has(stage) and store.is_in_work(stage) for stage in stages)
 
-    def _note_stages(self) -> None:
-        names = {stage_name(stage) for stage in self.plan.training_stages}
-        names |= {stage["name"] for stage in self.stages}
-        write_json(self.folder / STAGES, sorted(names))
-
     def _stage(self, stage: Train | Evaluate, name: str) -> Found:
         self.status.at(name)
+        # Before it is computed: its checkpoint, too, is nobody else's to delete.
+        self._used.add(stage_name(stage))
+        write_json(self.folder / STAGES, sorted(self._used))
         asked = time.time()
         owner = f"{self.sweep.name}/{self.plan.trial_id}"
         found = self.workshop.run(stage, owner, lambda share: self.status.at(name, share))
@@ -143,8 +141,6 @@ class TrialRun:
         for attempt in range(self.sweep.retries + 1):
             tried = retried(stage, attempt)
             is_last = attempt == self.sweep.retries
-            if attempt:
-                self._note_stages()
             try:
                 found = self._stage(tried, name if not attempt else f"{name}, retry {attempt}")
             except Diverged:

@@ -117,7 +117,7 @@ def run_trials(
     launch: Launch,
     address: str | None,
     tell: Callable[[Any], Any],
-    is_rehearsed: bool = False,
+    with_rehearsal: bool = False,
     trainable: Any = None,
 ) -> None:
     """Run what is left of the sweep under Ray Tune, until it is done or told to stop.
@@ -129,7 +129,7 @@ def run_trials(
         address: of a running cluster (`auto` finds the one of this machine); None starts a Ray of
             this machine's resources that ends with the call.
         tell: called with what the user must see at once: a line, a table.
-        is_rehearsed: whether every sort of stage is tried for a few steps before the first trial.
+        with_rehearsal: whether every sort of stage is tried for a few steps before the first trial.
         trainable: what Tune runs, in the place of `TrialActor`.
 
     Raises:
@@ -168,7 +168,7 @@ def run_trials(
         if address is not None:
             check_nodes(launch.sweep, launch.places, launch.planner.inventory, tell)
         write_json(launch.places.sweep / ENVIRONMENT, versions())
-        if is_rehearsed:
+        if with_rehearsal:
             from xstilts.search.rehearsal import run_rehearsal
 
             run_rehearsal(launch.planner, launch.places, tell)

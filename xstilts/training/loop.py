@@ -394,8 +394,7 @@ class _Training:
         logger.info("%s: goes on after step %d", self.stage.label, self.state.step)
 
     def _fits(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether a checkpoint's weights are those of this model: another version of a library may
-        name or form them otherwise."""
+        """Whether a checkpoint's weights fit this model: libraries rename and reshape them."""
         own = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
         got = {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")}
         return got == {f"model.{name}": shape for name, shape in own.items()}
