@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import tune
 
 from xstilts.errors import ConfigError, StageError
 from xstilts.files import Lease, read_json, write_json
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.run.places import Places
-from xstilts.search.launch import RAY_STARTS, _start_ray, is_complete, prepared
+from xstilts.search.launch import RAY_STARTS, _start_ray, is_complete, prepared, run_trials
 from xstilts.search.preflight import check_storage
+from xstilts.search.searcher import StageSearcher
 from xstilts.tasks import lookup
 
 from ..conftest import make_sweep
@@ -169,3 +171,37 @@ def test_another_failure_of_ray_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(ValueError, match="no such option"):
         _start_ray()
+
+
+class Fails(tune.Trainable):  # type: ignore[misc]
+    """Trials that end at once, and say so."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return {"done": True, "outcome": "failed", "objective": None}
+
+
+@pytest.mark.ray
+def test_an_error_of_tunes_own_ends_no_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As its bookkeeping is at odds with itself after the death of a node, say."""
+    suggest, calls = StageSearcher.suggest, []
+
+    def failing(self: StageSearcher, trial_id: str) -> Any:
+        calls.append(trial_id)
+        if len(calls) == 2:
+            raise RuntimeError("This is an error in Ray Tune's execution logic.")
+        return suggest(self, trial_id)
+
+    monkeypatch.setattr(StageSearcher, "suggest", failing)
+    space = {"target.epochs": {"choice": [1, 2]}}
+    sweep = make_sweep(search={"encoder": {"trials": 2, "space": space}})
+    with prepared(sweep, Places(tmp_path, "s"), INVENTORY) as launch:
+        run_trials(launch, None, print, trainable=Fails)
+        assert len(launch.proposals.made) == 2
+        states = {trial.state.name for trial in launch.proposals._study.trials}
+    assert states == {"FAIL"}, "every proposal was run and told"
+    assert "Tune has failed and starts again: This is an error in Ray" in caplog.text

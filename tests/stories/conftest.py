@@ -42,6 +42,9 @@ search:
 resources: {keep_target_weights: 3}
 """
 
+TAIL = 3000
+"""How much of a command's output a failure shows: the end, which says why."""
+
 
 @dataclass
 class Bench:
@@ -69,7 +72,7 @@ class Bench:
         """Run `xstilts ...` to its end; its output."""
         process = self.start(*arguments)
         text, _ = process.communicate(timeout=timeout_s)
-        assert process.returncode == status, text
+        assert process.returncode == status, text[-TAIL:]
         return text
 
     def sweep(self, status: int = 0) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import optuna
 import pytest
 
-from .conftest import SWEEP, Bench, descendants
+from .conftest import SWEEP, TAIL, Bench, descendants
 from .hosts_of_one import free_port, two_nodes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -104,8 +104,11 @@ def check(
         )
     )
     (name,) = optuna.get_all_study_names(storage)
-    trials = optuna.load_study(study_name=name, storage=storage).trials
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * count
+    states = [
+        trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials
+    ]
+    # What waits was never begun: the candidates beyond the number of trials asked for.
+    assert [state for state in states if state != "WAITING"] == ["COMPLETE"] * count
 
 
 def ranks_of(worker: int) -> list[int]:
@@ -126,7 +129,8 @@ def test_a_trials_process(bench: Bench, undisturbed: Bench, number: int) -> None
     for pid in bench.workers()[:1]:
         os.kill(pid, signal.SIGKILL)
     text, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, text
+    assert process.returncode == 0, text[-TAIL:]
+    assert text.count("process was lost") == 1 and "Traceback" not in text
     check("a trial's process", bench, undisturbed, before, bench.mlflow())
 
 
@@ -149,7 +153,7 @@ def test_one_of_a_trials_ranks(
     for pid in found[-1:]:
         os.kill(pid, signal.SIGKILL)
     text, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, text
+    assert process.returncode == 0, text[-TAIL:]
     check("one of its ranks", bench, undisturbed_in_two, before, bench.mlflow())
 
 
@@ -173,7 +177,7 @@ def test_a_node(bench: Bench, undisturbed: Bench, number: int) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         text, _ = process.communicate(timeout=400)
-        assert process.returncode == 0, text
+        assert process.returncode == 0, text[-TAIL:]
     check("a node", bench, undisturbed, before, bench.mlflow())
 
 
@@ -191,7 +195,7 @@ def test_the_mlflow_server(
         before = bench.stages()
         end(server)
         text, _ = process.communicate(timeout=400)
-        assert process.returncode == 0, text
+        assert process.returncode == 0, text[-TAIL:]
         assert {record["state"] for record in bench.records().values()} == {"finished"}
         server = start_server(port, database)
         bench.run("report", "small", "--sync")

@@ -20,7 +20,7 @@ import yaml
 
 from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
-from xstilts.errors import ConfigError, Problem, StageError
+from xstilts.errors import ConfigError, Problem, StageError, XstiltsError
 from xstilts.files import Lease, read_json, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 JOURNAL = "study.journal"
 RAY_STARTS = 3
 """How often a Ray of our own is started before giving up."""
+TUNE_STARTS = 3
+"""How often Tune is started: an error of its own, as after a node's death, loses no trial."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -47,6 +49,7 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a lost process is told in one line
     "RAY_AIR_NEW_OUTPUT": "0",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -147,8 +150,9 @@ def run_trials(
 
     if trainable is None:
         from xstilts.search.trial import TrialActor as trainable
-    # Nothing depends on Tune's own snapshots; that one cannot be written is no news to users.
-    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
+    # Nothing depends on Tune's own snapshots, nor on whether its trials ended as it likes.
+    for name in ("ray.tune.execution.experiment_state", "ray.tune.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
@@ -172,20 +176,23 @@ def run_trials(
             from xstilts.search.rehearsal import run_rehearsal
 
             run_rehearsal(launch.planner, launch.places, tell)
-        searcher = StageSearcher(
-            launch.proposals,
-            launch.planner,
-            launch.store,
-            lambda plan: read_final(launch, plan),
-            lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
-        )
+
+        def new_searcher() -> StageSearcher:
+            return StageSearcher(
+                launch.proposals,
+                launch.planner,
+                launch.store,
+                lambda plan: read_final(launch, plan),
+                lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
+            )
 
         def num_places(nodes: list[dict[str, float]]) -> int:
             return sum(places_on(launch.sweep, node) for node in nodes)
 
         noted = launch.places.sweep / LAUNCHES
-        watch = SweepWatch(lambda: searcher.is_stopping, num_places, noted)
-        tuner = _tuner(launch, searcher, watch, trainable, None if address else num_places(nodes))
+        searcher = new_searcher()
+        watch = SweepWatch(lambda: searcher.is_stopping, num_places, noted, tell)
+        at_once = None if address else num_places(nodes)
         stop = launch.places.sweep / STOP
         stop.unlink(missing_ok=True)
 
@@ -197,7 +204,18 @@ def run_trials(
 
         try:
             with stopping_on_signals(asked), suppress(AllStopped):
-                tuner.fit()
+                for left in reversed(range(TUNE_STARTS)):
+                    try:
+                        _tuner(launch, searcher, watch, trainable, at_once).fit()
+                        break
+                    except (AllStopped, XstiltsError):
+                        raise
+                    except Exception as error:
+                        if not left or searcher.is_stopping:
+                            raise
+                        reason = str(error).strip().splitlines()[-1:]
+                        logger.warning("Tune has failed and starts again: %s", *reason or [""])
+                        searcher = new_searcher()
             watch.look()
         finally:
             watch.write()

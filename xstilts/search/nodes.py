@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
+from rich.text import Text
 
 from xstilts.errors import StageError
 from xstilts.files import read_json, write_json
@@ -33,6 +34,7 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
         is_stopping: whether the sweep was told to stop.
         num_slots: how many trials fit on nodes with these resources.
         file: where the time that was allocated is noted: every launch with its slot-seconds.
+        tell: called with a line for every trial whose process was lost.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
         is_stopping: Callable[[], bool],
         num_slots: Callable[[list[dict[str, float]]], int],
         file: Path,
+        tell: Callable[[Text], Any],
     ) -> None:
+        self._tell = tell
         self._is_stopping = is_stopping
         self._num_slots = num_slots
         self._file = file
@@ -60,6 +64,11 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
             raise AllStopped
         if time.monotonic() - self._checked >= CHECK_EVERY_S:
             self.look()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Trial, **info: Any) -> None:
+        """Say why, in Ray's words: that the memory was full, say, or the node is gone."""
+        reason = str(trial.get_pickled_error() or trial.get_error() or "").strip().split("\n")[0]
+        self._tell(Text(f"A trial's process was lost; the trial will go on. Ray says: {reason}"))
 
     def look(self) -> None:
         """Count the nodes, and the time since the last look.

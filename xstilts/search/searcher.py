@@ -15,7 +15,6 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from xstilts.config.space import Point
-from xstilts.errors import StageError
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Stage, Train, fingerprint
 from xstilts.run.store import Store
@@ -25,8 +24,9 @@ from xstilts.search.proposals import Proposal, Proposals
 LOOKAHEAD = 4
 """How many proposals beyond the held-back ones the searcher makes to find one that can run."""
 
-MAX_DEATHS = 10
-"""How often in a row a trial's process may die before the trial begins."""
+MAX_DEATHS_S = 300.0
+"""How long a trial's process may die again and again before the trial begins: on a busy machine
+Ray takes a minute or two to notice that a node is gone."""
 
 MAX_PAUSE_S = 30.0
 """The longest pause after a death; the first is 2 seconds, each next twice as long."""
@@ -68,7 +68,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._waiting: list[Unit] = []
         self._running: dict[str, Unit] = {}
         self._values: dict[str, dict[int, float | None]] = {}
-        self._deaths: dict[str, tuple[int, int]] = {}
+        self._deaths: dict[str, tuple[int, int, float]] = {}
         self._not_before = 0.0
         self.is_stopping = False
         self.trouble = ""
@@ -107,11 +107,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Note a trial's outcome; tell the study when all seeds of its proposal have one.
-
-        Raises:
-            StageError: the trial's processes die before they say anything.
-        """
+        """Note a trial's outcome; tell the study when all seeds of its proposal have one."""
         unit = self._running.pop(trial_id, None)
         if unit is None:
             return
@@ -130,14 +126,14 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     def _count_death(self, plan: TrialPlan) -> None:
         """A trial that begins and dies again and again says so in its record; this is about one
         that does not even begin, so that others will not either."""
-        begun, deaths = self._deaths.get(plan.trial_id, (0, 0))
-        attempts = self._num_attempts(plan)
-        deaths = deaths + 1 if attempts == begun else 1
-        self._deaths[plan.trial_id] = attempts, deaths
+        now, attempts = time.monotonic(), self._num_attempts(plan)
+        begun, deaths, since = self._deaths.get(plan.trial_id, (0, 0, now))
+        deaths, since = (deaths + 1, since) if attempts == begun else (1, now)
+        self._deaths[plan.trial_id] = attempts, deaths, since
         # Ray takes a while to notice that a node is gone; what it sends there dies in milliseconds.
-        self._not_before = time.monotonic() + min(MAX_PAUSE_S, 2.0**deaths)
-        if deaths == MAX_DEATHS:
-            raise StageError(
+        self._not_before = now + min(MAX_PAUSE_S, 2.0**deaths)
+        if now - since >= MAX_DEATHS_S:
+            self.stop(
                 f"{plan.trial_id}: its process died {deaths} times before the trial began; see "
                 "the logs of Ray's workers, /tmp/ray/session_latest/logs on each node"
             )
