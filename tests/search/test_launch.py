@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ray import tune
+from rich.console import Console
 
 from xstilts.errors import ConfigError, StageError
 from xstilts.files import Lease, read_json, write_json
@@ -200,7 +201,7 @@ def test_an_error_of_tunes_own_ends_no_sweep(
     space = {"target.epochs": {"choice": [1, 2]}}
     sweep = make_sweep(search={"encoder": {"trials": 2, "space": space}})
     with prepared(sweep, Places(tmp_path, "s"), INVENTORY) as launch:
-        run_trials(launch, None, print, trainable=Fails)
+        run_trials(launch, None, Console().print, trainable=Fails)
         assert len(launch.proposals.made) == 2
         states = {trial.state.name for trial in launch.proposals._study.trials}
     assert states == {"FAIL"}, "every proposal was run and told"

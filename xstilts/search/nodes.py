@@ -53,6 +53,10 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
         self._checked = time.monotonic()
         self._written = 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks, and nobody reads that."""
+        return {}
+
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """See the class.
 
