@@ -103,6 +103,13 @@ def require(name: str, condition: bool, reason: str) -> None:
     pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts a Ray wants the machine for itself, so that `-m "not slow"` may run in parallel."""
+    for item in items:
+        if item.get_closest_marker("ray") or item.get_closest_marker("cluster"):
+            item.add_marker("slow")
+
+
 def make_sweep(**changes: Any) -> Sweep:
     """A valid sweep over the miniature NLI target, with some keys changed."""
     data = {
