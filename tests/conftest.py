@@ -104,7 +104,7 @@ def require(name: str, condition: bool, reason: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a Ray wants the machine for itself, so that `-m "not slow"` may run in parallel."""
+    """What starts a Ray wants the machine for itself; `-m "not slow"` may run in parallel."""
     for item in items:
         if item.get_closest_marker("ray") or item.get_closest_marker("cluster"):
             item.add_marker("slow")
