@@ -116,6 +116,19 @@ def test_wrong_input_is_one_line_and_status_2(
     assert not (tmp_path / "runs" / "stages").exists()
 
 
+def test_wrong_input_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path, models={"m": {"path": "not/there"}})
+    code = """
+import sys
+from typer.testing import CliRunner
+from xstilts.cli import app
+for command in ("plan", "prepare", "sweep", "run"):
+    assert CliRunner().invoke(app, [command, sys.argv[1]]).exit_code == 2
+    assert not {"torch", "transformers", "ray", "mlflow"} & set(sys.modules), command
+"""
+    subprocess.run([sys.executable, "-c", code, file], check=True)
+
+
 def test_a_trial_that_fits_on_no_node_is_refused_before_ray_starts(tmp_path: Path) -> None:
     result = call("sweep", sweep_file(tmp_path, resources={"gpus_per_trial": 1}))
     assert result.exit_code == 2

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
@@ -16,6 +16,11 @@ from rich.console import Console
 from xstilts import __version__
 from xstilts.errors import ConfigError, Problem, XstiltsError
 from xstilts.files import is_disk_full
+
+if TYPE_CHECKING:
+    from xstilts.config.schema import Sweep
+    from xstilts.plan.inventory import Inventory
+    from xstilts.run.places import Places
 
 app = typer.Typer(
     help="Sweeps over intermediate tasks (STILTs) for zero-shot cross-lingual transfer.",
@@ -86,6 +91,25 @@ def places_of(storage: Path, name: str) -> Any:
         rule = "is a plain name: letters, digits, `.`, `_`, `-`, no path"
         raise ConfigError([Problem("NAME", rule, f'"{name}"')])
     return Places(storage.resolve(), name)
+
+
+def inputs_of(
+    file: Path, overrides: list[str] | None = None, base: Path | None = None
+) -> tuple[Sweep, Places, Inventory]:
+    """A sweep file, its folders and what it names, all checked. Torch is not imported for it, so
+    that what is wrong is told at once.
+
+    Raises:
+        ConfigError: the file is wrong, the storage cannot serve, or an input is missing.
+    """
+    from xstilts.config.load import load_sweep
+    from xstilts.run.places import Places, take_inventory
+    from xstilts.search.preflight import check_storage
+
+    sweep = load_sweep(file, overrides or [])
+    places = Places.of(sweep, base)
+    check_storage(places)
+    return sweep, places, take_inventory(sweep, places, base)
 
 
 def _version(is_wanted: bool) -> None:

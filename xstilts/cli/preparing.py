@@ -12,7 +12,7 @@ from rich import box
 from rich.progress import Progress
 from rich.table import Table
 
-from xstilts.cli.app import File, Json, Overrides, command, err, out, print_json
+from xstilts.cli.app import File, Json, Overrides, command, err, inputs_of, out, print_json
 
 if TYPE_CHECKING:
     from xstilts.plan.inventory import Inventory
@@ -29,17 +29,12 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Fetch and tokenise all that a sweep reads, once, in parallel; a second call does nothing."""
-    from xstilts.config.load import load_sweep
+    sweep, places, inventory = inputs_of(file, overrides)
     from xstilts.files import write_json
     from xstilts.plan.plan import Planner
-    from xstilts.run.places import PREPARED, Places, take_inventory
+    from xstilts.run.places import PREPARED
     from xstilts.run.preparation import jobs_of, missing_jobs
-    from xstilts.search.preflight import check_storage
 
-    sweep = load_sweep(file, overrides or [])
-    places = Places.of(sweep)
-    check_storage(places)
-    inventory = take_inventory(sweep, places)
     jobs = jobs_of(Planner(sweep, inventory, {}))
     missing = missing_jobs(jobs, places.storage, inventory)
     rows = sum(job.num_rows for job in missing)

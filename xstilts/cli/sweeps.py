@@ -19,6 +19,7 @@ from xstilts.cli.app import (
     Storage,
     command,
     err,
+    inputs_of,
     out,
     places_of,
     print_json,
@@ -79,19 +80,14 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a sweep will do: trials, stages, what exists, examples, steps, disk, hours."""
-    from xstilts.config.load import load_sweep
+    sweep, places, inventory = inputs_of(file, overrides)
     from xstilts.report.forecast import forecast, forecast_tables
-    from xstilts.run.places import Places, take_inventory
     from xstilts.run.store import Store
-    from xstilts.search.preflight import check_storage
     from xstilts.search.proposals import target_points
 
-    sweep = load_sweep(file, overrides or [])
-    places = Places.of(sweep)
-    check_storage(places)
     summary = forecast(
         sweep,
-        take_inventory(sweep, places),
+        inventory,
         target_points(sweep),
         Store(places.storage),
         places,
@@ -141,15 +137,13 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run one trial in this process, without Ray."""
-    from xstilts.config.load import load_sweep
-    from xstilts.run.places import Places
+    sweep, places, inventory = inputs_of(file, overrides)
+    from xstilts.plan.plan import Planner
     from xstilts.run.single import run_single
-    from xstilts.search.preflight import check_storage
     from xstilts.search.proposals import target_points
 
-    sweep = load_sweep(file, overrides or [])
-    check_storage(Places.of(sweep))
-    record = run_single(sweep, target_points(sweep), trial, point, seed, err.print)
+    planner = Planner(sweep, inventory, target_points(sweep))
+    record = run_single(planner, places, trial, point, seed, err.print)
     if as_json:
         print_json(record)
     else:
@@ -259,24 +253,18 @@ def _quickstart_file() -> Path:
 def _sweep(
     file: Path, base: Path, address: str | None, with_rehearsal: bool, overrides: list[str]
 ) -> None:
+    sweep, places, inventory = inputs_of(file, overrides, base)
     from xstilts.cli.preparing import prepare_all
     from xstilts.config.derive import num_configurations
-    from xstilts.config.load import load_sweep
     from xstilts.report.live import watching
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
     from xstilts.report.results import load_results
     from xstilts.run.kept import Keeper
-    from xstilts.run.places import Places, take_inventory
     from xstilts.run.preparation import PARALLEL_ROWS, jobs_of, missing_jobs
     from xstilts.run.states import TrialState, TrialStates
     from xstilts.search import launch
-    from xstilts.search.preflight import check_storage
 
-    sweep = load_sweep(file, overrides)
-    places = Places.of(sweep, base)
-    check_storage(places)
-    inventory = take_inventory(sweep, places, base)
     trouble = ""
     with launch.prepared(sweep, places, inventory) as ready:
         results = load_results(places)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -12,11 +12,9 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Float, Int, Point, Simplex
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.plan import Planner
-from xstilts.run.places import Places, take_inventory
+from xstilts.run.places import Places
 from xstilts.run.records import read_record
-from xstilts.run.reopen import workshop_of
 from xstilts.run.stopping import stopping_on_signals
-from xstilts.run.trial import run_trial
 from xstilts.tasks import suggest
 
 
@@ -48,8 +46,8 @@ def point_of(sweep: Sweep, given: Mapping[str, Any]) -> Point:
 
 
 def run_single(
-    sweep: Sweep,
-    target_points: Mapping[str, Sequence[Point]],
+    planner: Planner,
+    places: Places,
     trial: str | None,
     point_text: str,
     seed: int | None,
@@ -60,9 +58,7 @@ def run_single(
     Raises:
         ConfigError: the trial, the point or the seed is unknown.
     """
-    places = Places.of(sweep)
-    inventory = take_inventory(sweep, places)
-    planner = Planner(sweep, inventory, target_points)
+    sweep = planner.sweep
     if trial is not None:
         record = _record_of(places, trial)
         point, seed = record["point"], record["seed"]
@@ -76,6 +72,10 @@ def run_single(
     plan = planner.plan(point, seed) if seed in sweep.seeds else None
     if plan is None:
         raise ConfigError([Problem("--seed", "is one of the file's seeds", str(seed))])
+    # Torch and all above it take seconds to import; what is wrong with the input is told before.
+    from xstilts.run.reopen import workshop_of
+    from xstilts.run.trial import run_trial
+
     workshop = workshop_of(planner, places)
     with stopping_on_signals() as workshop.must_stop:
         return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
