@@ -103,11 +103,16 @@ def require(name: str, condition: bool, reason: str) -> None:
     pytest.skip(reason)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a Ray wants the machine for itself; `-m "not slow"` may run in parallel."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What starts a Ray wants the machine for itself; `-m "not slow"` may run in parallel. What is
+    marked `soak` runs only where that is named."""
     for item in items:
         if item.get_closest_marker("ray") or item.get_closest_marker("cluster"):
             item.add_marker("slow")
+    if "soak" not in config.option.markexpr:
+        soaking = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soaking)
+        items[:] = [item for item in items if item not in soaking]
 
 
 def make_sweep(**changes: Any) -> Sweep:

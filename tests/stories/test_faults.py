@@ -1,7 +1,7 @@
 """Kill anything at any moment, start the same command again: nothing is lost, nothing is twice.
 
-Each fault comes at seeded random moments, once a kind in the ordinary run. `XSTILTS_FAULTS=10`
-does ten of each and takes most of an hour; the table of what was seen is printed at the end (`-s`).
+Each fault comes at seeded random moments, once a kind in the ordinary run. With `-m "slow or soak"`
+ten of each come, in an hour; the table of what was seen is printed at the end (`-s`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .hosts_of_one import free_port, two_nodes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-TIMES = int(os.environ.get("XSTILTS_FAULTS", "1"))
+NUMBERS = [0, *(pytest.param(number, marks=pytest.mark.soak) for number in range(1, 10))]
 TABLE: list[str] = []
 RANKS = "processes_per_trial: 2, cpus_per_trial: 2, "
 
@@ -121,7 +121,7 @@ def ranks_of(worker: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("number", range(TIMES))
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_trials_process(bench: Bench, undisturbed: Bench, number: int) -> None:
     process = bench.start("sweep", "sweep.yaml")
     moment(bench, process, f"process {number}", len(undisturbed.stages()))
@@ -134,7 +134,7 @@ def test_a_trials_process(bench: Bench, undisturbed: Bench, number: int) -> None
     check("a trial's process", bench, undisturbed, before, bench.mlflow())
 
 
-@pytest.mark.parametrize("number", range(TIMES))
+@pytest.mark.parametrize("number", NUMBERS)
 def test_one_of_a_trials_ranks(
     tmp_path: Path, shared_mini: Path, undisturbed_in_two: Bench, number: int
 ) -> None:
@@ -157,7 +157,7 @@ def test_one_of_a_trials_ranks(
     check("one of its ranks", bench, undisturbed_in_two, before, bench.mlflow())
 
 
-@pytest.mark.parametrize("number", range(TIMES))
+@pytest.mark.parametrize("number", NUMBERS)
 def test_the_driver_and_its_ray(bench: Bench, undisturbed: Bench, number: int) -> None:
     process = bench.start("sweep", "sweep.yaml")
     moment(bench, process, f"driver {number}", len(undisturbed.stages()))
@@ -167,7 +167,7 @@ def test_the_driver_and_its_ray(bench: Bench, undisturbed: Bench, number: int) -
     check("the driver", bench, undisturbed, before, bench.mlflow())
 
 
-@pytest.mark.parametrize("number", range(TIMES))
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_node(bench: Bench, undisturbed: Bench, number: int) -> None:
     with two_nodes() as (address, second):
         process = bench.start("sweep", "sweep.yaml", "--address", address, "--no-rehearse")
@@ -181,7 +181,7 @@ def test_a_node(bench: Bench, undisturbed: Bench, number: int) -> None:
     check("a node", bench, undisturbed, before, bench.mlflow())
 
 
-@pytest.mark.parametrize("number", range(TIMES))
+@pytest.mark.parametrize("number", NUMBERS)
 def test_the_mlflow_server(
     tmp_path: Path, shared_mini: Path, undisturbed: Bench, number: int
 ) -> None:
