@@ -72,11 +72,13 @@ def test_nodes_are_asked_and_those_that_differ_refused(
 
     other = {**versions(), "transformers": "5.0.0", "code": "0123456789ab"}
     monkeypatch.setattr(preflight, "versions", lambda: other)
+    monkeypatch.setattr(preflight, "auth_mode", lambda: "token")
     gone = replace(INVENTORY, folders={"xstilts/a": "/no/such/folder"})
     with pytest.raises(ConfigError) as caught:
         check_nodes(make_sweep(), places, gone, told.append)
     text = str(caught.value)
-    assert text.count("node ") == 3
+    assert text.count("node ") == 4
+    assert "RAY_AUTH_MODE is disabled there, token here" in text
     assert f"transformers {versions()['transformers']}, not 5.0.0" in text
     assert "no such file here: /no/such/folder" in text
     console = Console(width=80, record=True)

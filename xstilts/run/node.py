@@ -69,7 +69,14 @@ def node_facts(folder: str, token: str, needed: Sequence[str], with_gpus: bool) 
     facts["storage"] = _storage(Path(folder), token)
     facts["missing"] = [path for path in needed if not Path(path).exists()]
     facts["gpus"] = _gpus() if with_gpus else []
+    facts["auth"] = auth_mode()
     return facts
+
+
+def auth_mode() -> str:
+    """How this process's Ray knows who may speak to it, `disabled` or `token`. A Ray that turned
+    tokens on by itself says so in the environment."""
+    return os.environ.get("RAY_AUTH_MODE", "disabled").lower()
 
 
 def _storage(folder: Path, token: str) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory
-from xstilts.run.node import differences, node_facts, places_on, versions
+from xstilts.run.node import auth_mode, differences, node_facts, places_on, versions
 from xstilts.run.places import Places
 
 ANSWER_S = 180.0
@@ -131,6 +131,10 @@ def node_problems(sweep: Sweep, facts: Mapping[str, Any]) -> list[str]:
     problems += [f"no such file here: {path}" for path in facts["missing"]]
     if sweep.resources.gpus_per_trial and not facts["gpus"]:
         problems.append("torch sees no GPU")
+    if facts["auth"] != auth_mode():
+        # Tasks run all the same, but every actor dies before it begins.
+        rule = f"RAY_AUTH_MODE is {facts['auth']} there, {auth_mode()} here"
+        problems.append(f"{rule}: no trial could start; set it as the cluster has it")
     return problems
 
 
