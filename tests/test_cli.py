@@ -41,9 +41,18 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), terminal_width=80)
 
 
+WORLD = "builtin:mini"
+
+
+@pytest.fixture(autouse=True)
+def built_once(shared_mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building the miniature benchmark takes ten seconds, and every storage has its own."""
+    monkeypatch.setattr(sys.modules[__name__], "WORLD", str(shared_mini))
+
+
 def sweep_file(folder: Path, **changes: Any) -> str:
     data = yaml.safe_load(QUICKSTART.read_text())
-    data.update({"storage": str(folder / "runs"), **changes})
+    data.update({"storage": str(folder / "runs"), "data": {"root": WORLD}, **changes})
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(data))
     return str(path)
@@ -180,8 +189,8 @@ def test_wrong_arguments(
     assert message in result.output
 
 
-def test_plan_counts_trials_stages_and_steps(tmp_path: Path, shared_mini: Path) -> None:
-    file = sweep_file(tmp_path, data={"root": str(shared_mini)})
+def test_plan_counts_trials_stages_and_steps(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path)
     document = json.loads(call("plan", file, "--json").stdout)
     assert document["trials"] == document["configurations"] * document["seeds"]
     assert document["stages"]["intermediate"]["most"] > 0
@@ -192,8 +201,8 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path, shared_mini: Path) 
     assert max(map(len, call("plan", file).output.splitlines())) <= 80
 
 
-def test_plan_says_what_fits_on_a_cluster(tmp_path: Path, shared_mini: Path) -> None:
-    file = sweep_file(tmp_path, data={"root": str(shared_mini)})
+def test_plan_says_what_fits_on_a_cluster(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path)
     shown = call("plan", file, "--cluster", str(ROOT / "cluster.yaml"))
     assert "node type gpu: 8 trials at once on each, at most 4 nodes" in shown.output
     assert "node type head: no trial fits" in shown.output
@@ -205,12 +214,8 @@ def test_plan_says_what_fits_on_a_cluster(tmp_path: Path, shared_mini: Path) -> 
     assert refused.exit_code == 2 and "--cluster: is a file for `ray up`" in refused.output
 
 
-def test_plan_assumes_a_rate_of_gpus_and_says_so(tmp_path: Path, shared_mini: Path) -> None:
-    file = sweep_file(
-        tmp_path,
-        data={"root": str(shared_mini)},
-        resources={"gpus_per_trial": 2, "cpus_per_trial": 2},
-    )
+def test_plan_assumes_a_rate_of_gpus_and_says_so(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path, resources={"gpus_per_trial": 2, "cpus_per_trial": 2})
     shown = " ".join(call("plan", file).output.split())
     assert "GPU-hours, if a GPU sustains 100 TFLOP/s, an assumption" in shown
     one = json.loads(call("plan", file, "--set", "resources.gpus_per_trial=1", "--json").stdout)
@@ -219,8 +224,8 @@ def test_plan_assumes_a_rate_of_gpus_and_says_so(tmp_path: Path, shared_mini: Pa
     assert not any(row["is_counted"] for row in two["tasks"])
 
 
-def test_plan_tells_hours_at_measured_rates(tmp_path: Path, shared_mini: Path) -> None:
-    file = sweep_file(tmp_path, data={"root": str(shared_mini)})
+def test_plan_tells_hours_at_measured_rates(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path)
 
     def rates(scale: float, dtype: str = "fp32") -> str:
         """A file of rates: `scale` rows of each measured kind a second."""
