@@ -15,7 +15,7 @@ from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.run.store import Store
 from xstilts.search import searcher as searcher_module
 from xstilts.search.proposals import Proposals, target_points
-from xstilts.search.searcher import MAX_DEATHS_S, MAX_PAUSE_S, StageSearcher
+from xstilts.search.searcher import MAX_DEATHS, MAX_DEATHS_S, MAX_PAUSE_S, StageSearcher
 from xstilts.tasks import lookup
 
 TASKS = ("mini_nli", "mini_qa", "mini_tatoeba")
@@ -176,13 +176,15 @@ def test_processes_that_die_before_a_trial_begins_end_the_sweep(
             assert searcher.suggest("t") is not None
             searcher.on_trial_complete("t", error=True)
 
-    often = int(MAX_DEATHS_S / MAX_PAUSE_S)
-    die(often)
+    assert MAX_DEATHS * MAX_PAUSE_S >= MAX_DEATHS_S
+    die(MAX_DEATHS)
     attempts.append("it began at last")
-    die(often)
+    die(1)
+    now[0] += 2 * MAX_DEATHS_S  # it waits for a place, and a second death is not the tenth
+    die(MAX_DEATHS - 1)
     assert not searcher.trouble
     die(1)
-    assert f"died {often + 1} times before the trial began" in searcher.trouble
+    assert f"died {MAX_DEATHS + 1} times before the trial began" in searcher.trouble
     assert searcher.suggest("t") == Searcher.FINISHED
 
 

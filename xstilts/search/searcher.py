@@ -24,9 +24,9 @@ from xstilts.search.proposals import Proposal, Proposals
 LOOKAHEAD = 4
 """How many proposals beyond the held-back ones the searcher makes to find one that can run."""
 
-MAX_DEATHS_S = 300.0
-"""How long a trial's process may die again and again before the trial begins: on a busy machine
-Ray takes a minute or two to notice that a node is gone."""
+MAX_DEATHS, MAX_DEATHS_S = 10, 300.0
+"""How often, and for how long at least, a trial's process may die again and again before the trial
+begins: on a busy machine Ray takes a minute or two to notice that a node is gone."""
 
 MAX_PAUSE_S = 30.0
 """The longest pause after a death; the first is 2 seconds, each next twice as long."""
@@ -132,7 +132,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._deaths[plan.trial_id] = attempts, deaths, since
         # Ray takes a while to notice that a node is gone; what it sends there dies in milliseconds.
         self._not_before = now + min(MAX_PAUSE_S, 2.0**deaths)
-        if now - since >= MAX_DEATHS_S:
+        if deaths > MAX_DEATHS and now - since >= MAX_DEATHS_S:
             self.stop(
                 f"{plan.trial_id}: its process died {deaths} times before the trial began; see "
                 "the logs of Ray's workers, /tmp/ray/session_latest/logs on each node"
