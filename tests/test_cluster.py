@@ -316,7 +316,7 @@ def test_the_commands_in_the_comments_exist(tmp_path: Path) -> None:
     known = typer.main.get_command(app)
     assert {words[1] for words in used} >= {"sweep", "status", "report"}
     for _, name, *words in used:
-        command = known.commands[name]  # type: ignore[attr-defined]
+        command = known.commands[name]
         context = command.make_context(name, words)
         if name == "sweep":
             file = ROOT / context.params["file"]
@@ -352,7 +352,7 @@ def test_the_readme_runs_commands_that_exist() -> None:
     known = typer.main.get_command(app)
     assert [name for name, _ in used] == ["prepare", "sweep"]
     for name, words in used:
-        known.commands[name].make_context(name, shlex.split(words))  # type: ignore[attr-defined]
+        known.commands[name].make_context(name, shlex.split(words))
     assert f"storage: {MOUNT}/runs" in page
     for verb in re.findall(r"node\.sh (\w+);", block):
         assert f'"{verb}  ") ' in NODE.read_text()

@@ -77,7 +77,7 @@ def nodes_at_runtime(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes below one, without those that only a type checker sees."""
     yield node
     for child in ast.iter_child_nodes(node):
-        if is_type_checking(node) and child in node.body:  # type: ignore[attr-defined]
+        if is_type_checking(node) and child in node.body:
             continue
         yield from nodes_at_runtime(child)
 

@@ -30,7 +30,7 @@ def block(text: str, language: str, containing: str) -> str:
     return next(found for found in blocks if containing in found)
 
 
-class Sizes(dict):  # type: ignore[type-arg]
+class Sizes(dict):
     """100 rows of everything."""
 
     def __missing__(self, key: str) -> int:

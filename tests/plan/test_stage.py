@@ -65,7 +65,7 @@ def changes_of(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         for field in fields(value):
             here = f"{place}.{field.name}" if place else field.name
             for where, changed in changes_of(getattr(value, field.name), here):
-                yield where, replace(value, **{field.name: changed})  # type: ignore[type-var]
+                yield where, replace(value, **{field.name: changed})
     elif isinstance(value, tuple):
         yield f"{place}[]", value[:-1]
         for i, item in enumerate(value):

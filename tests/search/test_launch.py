@@ -174,7 +174,7 @@ def test_another_failure_of_ray_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
         _start_ray()
 
 
-class Fails(tune.Trainable):  # type: ignore[misc]
+class Fails(tune.Trainable):
     """Trials that end at once, and say so."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -70,7 +70,11 @@ class Bench:
 
     def run(self, *arguments: str, status: int = 0, timeout_s: float = 400) -> str:
         """Run `xstilts ...` to its end; its output."""
-        process = self.start(*arguments)
+        return self.finish(self.start(*arguments), status, timeout_s)
+
+    @staticmethod
+    def finish(process: subprocess.Popen[str], status: int = 0, timeout_s: float = 400) -> str:
+        """Wait for the end of a command; its output."""
         text, _ = process.communicate(timeout=timeout_s)
         assert process.returncode == status, text[-TAIL:]
         return text

@@ -21,7 +21,7 @@ from typing import Any
 import optuna
 import pytest
 
-from .conftest import SWEEP, TAIL, Bench, descendants
+from .conftest import SWEEP, Bench, descendants
 from .hosts_of_one import free_port, two_nodes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -128,8 +128,7 @@ def test_a_trials_process(bench: Bench, undisturbed: Bench, number: int) -> None
     before = bench.stages()
     for pid in bench.workers()[:1]:
         os.kill(pid, signal.SIGKILL)
-    text, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, text[-TAIL:]
+    text = bench.finish(process)
     assert text.count("process was lost") == 1 and "Traceback" not in text
     check("a trial's process", bench, undisturbed, before, bench.mlflow())
 
@@ -152,8 +151,7 @@ def test_one_of_a_trials_ranks(
     before = bench.stages()
     for pid in found[-1:]:
         os.kill(pid, signal.SIGKILL)
-    text, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, text[-TAIL:]
+    bench.finish(process)
     check("one of its ranks", bench, undisturbed_in_two, before, bench.mlflow())
 
 
@@ -176,8 +174,7 @@ def test_a_node(bench: Bench, undisturbed: Bench, number: int) -> None:
         for pid in (second.pid, *descendants(second.pid)):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        text, _ = process.communicate(timeout=400)
-        assert process.returncode == 0, text[-TAIL:]
+        bench.finish(process)
     check("a node", bench, undisturbed, before, bench.mlflow())
 
 
@@ -194,8 +191,7 @@ def test_the_mlflow_server(
         moment(bench, process, f"server {number}", len(undisturbed.stages()))
         before = bench.stages()
         end(server)
-        text, _ = process.communicate(timeout=400)
-        assert process.returncode == 0, text[-TAIL:]
+        bench.finish(process)
         assert {record["state"] for record in bench.records().values()} == {"finished"}
         server = start_server(port, database)
         bench.run("report", "small", "--sync")

@@ -96,8 +96,7 @@ def test_ctrl_c_once_and_twice_then_the_same_command(bench: Any, undisturbed: An
     process = bench.start("sweep", "sweep.yaml")
     bench.wait_for(lambda: len(bench.stages()) >= 1)
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=120)
-    assert process.returncode == 1, text
+    text = bench.finish(process, status=1)
     assert "running trials write a checkpoint first" in text
     assert "the same command goes on where it stopped" in text
     assert "Traceback" not in text
@@ -110,8 +109,7 @@ def test_ctrl_c_once_and_twice_then_the_same_command(bench: Any, undisturbed: An
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=120)
-    assert process.returncode == 1, text
+    text = bench.finish(process, status=1)
     assert "Traceback" not in text
     twice = bench.stages()
     assert len(twice) < len(undisturbed.stages())

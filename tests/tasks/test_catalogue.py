@@ -51,7 +51,7 @@ def test_source_names_the_configuration_of_a_language() -> None:
 def test_task_is_frozen_and_checks_itself() -> None:
     task = lookup("mini_xnli")
     with pytest.raises(FrozenInstanceError):
-        task.version = 2  # type: ignore[misc]
+        task.version = 2
     for wrong in ({"kind": "pairs"}, {"group": "nli"}, {"labels": ()}, {"languages": ()}):
         with pytest.raises(AssertionError, match="mini_xnli"):
             replace(task, **wrong)

@@ -73,12 +73,6 @@ def train_with_trainer(
         batch = peer.kind.collate(columns_of(rows.features.take(places)), vocabulary, random)
         return {**batch.inputs, "labels": batch.targets}
 
-    class InOrder(Trainer):  # type: ignore[misc]
-        """Trainer shuffles by itself; the draws of the stage are the same for both."""
-
-        def _get_train_sampler(self, *_: Any) -> Any:
-            return torch.utils.data.SequentialSampler(self.train_dataset)
-
     recipe = stage.recipe
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -91,6 +85,7 @@ def train_with_trainer(
             adam_epsilon=recipe.adam_epsilon,
             max_grad_norm=recipe.clip_norm,
             lr_scheduler_type="linear",
+            train_sampling_strategy="sequential",  # in the stage's own draws
             optim="adamw_torch_fused",
             bf16=stage.precision == "bf16",
             use_cpu=device == "cpu",
@@ -103,7 +98,7 @@ def train_with_trainer(
             dataloader_num_workers=0,
         )
         arguments._n_gpu = min(1, arguments.n_gpu)  # one device, as ours has
-        trainer = InOrder(
+        trainer = Trainer(
             model=peer, args=arguments, data_collator=collate, train_dataset=_Order(order)
         )
         trainer.remove_callback(PrinterCallback)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from xstilts.config.derive import NONE, candidates, encoder_space, languages_of
 from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE
@@ -350,7 +351,8 @@ def _check_values(where: str, spec: ParameterSpec, field: str) -> Iterator[Probl
         try:
             if isinstance(value, bool) or not isinstance(value, wanted):
                 raise ValueError(f"{field} is a number")
-            replace(recipe, **{field: value})  # type: ignore[arg-type]
+            changes: dict[str, Any] = {field: value}
+            replace(recipe, **changes)
         except ValueError as error:
             yield Problem(where, str(error), repr(value))
 

@@ -121,8 +121,8 @@ def _has_lm_head(weights: Iterable[Path]) -> bool:
             return True
         try:
             with safe_open(path, framework="numpy") as stored:
-                # It has keys but is no mapping.
-                if any(name.startswith(LM_HEADS) for name in stored.keys()):  # noqa: SIM118
+                names: list[str] = stored.keys()
+                if any(name.startswith(LM_HEADS) for name in names):
                     return True
         except SafetensorError:
             return True  # a damaged file is refused by whoever loads it

@@ -176,21 +176,18 @@ def run_trials(
             from xstilts.search.rehearsal import run_rehearsal
 
             run_rehearsal(launch.planner, launch.places, tell)
-
-        def new_searcher() -> StageSearcher:
-            return StageSearcher(
-                launch.proposals,
-                launch.planner,
-                launch.store,
-                lambda plan: read_final(launch, plan),
-                lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
-            )
+        searcher = StageSearcher(
+            launch.proposals,
+            launch.planner,
+            launch.store,
+            lambda plan: read_final(launch, plan),
+            lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
+        )
 
         def num_places(nodes: list[dict[str, float]]) -> int:
             return sum(places_on(launch.sweep, node) for node in nodes)
 
         noted = launch.places.sweep / LAUNCHES
-        searcher = new_searcher()
         watch = SweepWatch(lambda: searcher.is_stopping, num_places, noted, tell)
         at_once = None if address else num_places(nodes)
         stop = launch.places.sweep / STOP
@@ -204,18 +201,7 @@ def run_trials(
 
         try:
             with stopping_on_signals(asked), suppress(AllStopped):
-                for left in reversed(range(TUNE_STARTS)):
-                    try:
-                        _tuner(launch, searcher, watch, trainable, at_once).fit()
-                        break
-                    except (AllStopped, XstiltsError):
-                        raise
-                    except Exception as error:
-                        if not left or searcher.is_stopping:
-                            raise
-                        reason = str(error).strip().splitlines()[-1:]
-                        logger.warning("Tune has failed and starts again: %s", *reason or [""])
-                        searcher = new_searcher()
+                _fit(lambda: _tuner(launch, searcher, watch, trainable, at_once), searcher)
             watch.look()
         finally:
             watch.write()
@@ -223,6 +209,24 @@ def run_trials(
             raise StageError(f"{searcher.trouble}; once that is mended, the same command goes on")
     finally:
         ray.shutdown()
+
+
+def _fit(new_tuner: Callable[[], Any], searcher: Any) -> None:
+    """Run Tune to its end; after an error of its own once more, with what is left."""
+    from xstilts.search.nodes import AllStopped
+
+    for left in reversed(range(TUNE_STARTS)):
+        try:
+            new_tuner().fit()
+            return
+        except (AllStopped, XstiltsError):
+            raise
+        except Exception as error:
+            if not left or searcher.is_stopping:
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+            logger.warning("Tune has failed and starts again: %s", reason)
+            searcher.take_back()
 
 
 def _tuner(launch: Launch, searcher: Any, watch: Any, trainable: Any, at_once: int | None) -> Any:

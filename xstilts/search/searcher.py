@@ -123,6 +123,11 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         if error:
             self._count_death(unit.plan)
 
+    def take_back(self) -> None:
+        """Tune has ended before its trials did: what it was given is handed out again."""
+        for trial_id in list(self._running):
+            self.on_trial_complete(trial_id)
+
     def _count_death(self, plan: TrialPlan) -> None:
         """A trial that begins and dies again and again says so in its record; this is about one
         that does not even begin, so that others will not either."""
