@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from xstilts.cli import app
 from xstilts.config.load import parse_sweep
-from xstilts.errors import Diverged
+from xstilts.errors import Diverged, Preempted
 from xstilts.files import read_json, sha256_of_file
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import stage_name
+from xstilts.run import evaluation
 from xstilts.run.places import Places, take_inventory
 from xstilts.run.reopen import workshop_of
 from xstilts.run.stages import Workshop
@@ -128,6 +129,55 @@ def bench(tmp_path: Path, shared_mini: Path) -> Bench:
     planner = Planner(sweep, inventory, target_points(sweep))
     plan = planner.plan({"model": "mini", "intermediate": "none", "target.epochs": 0.02}, 0)
     return Bench(planner, plan, workshop_of(planner, places), places)
+
+
+def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    for name in ("outputs", "predict_layers"):
+        real = getattr(evaluation, name)
+
+        def counted(net: Any, features: Any, *rest: Any, real: Any = real, **more: Any) -> Any:
+            passes.append(features.num_rows)
+            return real(net, features, *rest, **more)
+
+        monkeypatch.setattr(evaluation, name, counted)
+    stages = bench.places.storage / "stages"
+    seen = []
+    for limit in (evaluation.MAX_FEATURES, 1):
+        monkeypatch.setattr(evaluation, "MAX_FEATURES", limit)
+        passes.clear()
+        scores = [(row["target"], row["language"], row["value"]) for row in bench.run()["scores"]]
+        found = sorted(stages.glob("evaluate-*/predictions/*/*"))
+        texts = {f"{path.parent.name}/{path.name}": path.read_text() for path in found}
+        seen.append((scores, texts, len(passes), sum(passes)))
+        for folder in stages.glob("evaluate-*"):
+            shutil.rmtree(folder)
+    together, alone = seen
+    assert together[:2] == alone[:2] and together[1]
+    # Three targets in two languages, one of them in one.
+    assert (together[2], alone[2]) == (3, 5)
+    assert together[3] == alone[3]
+
+
+def test_an_evaluation_that_is_told_to_stop_in_its_last_pass_is_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    real = evaluation.outputs
+
+    def told_meanwhile(*arguments: Any, **more: Any) -> Any:
+        told.append(True)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(evaluation, "outputs", told_meanwhile)
+    bench.workshop.must_stop = lambda: bool(told)
+    with pytest.raises(Preempted):
+        bench.run()
+    # One pass over both languages; the stop came before the next stage's.
+    assert len(told) == 1
+    assert len(list((bench.places.storage / "stages").glob("evaluate-*/DONE"))) == 1
 
 
 def test_what_another_process_trains_is_left_for_last(bench: Bench) -> None:

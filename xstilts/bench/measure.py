@@ -207,7 +207,7 @@ def _evaluation_figures(
     seconds = []
     for _ in range(3):
         begun = _now(device)
-        outputs(model, rows, task, vocabulary, stage.precision)
+        outputs(model, rows.features, task, vocabulary, stage.precision)
         seconds.append(_now(device) - begun)
     count = rows.features.num_rows
     tokens = sum(map(len, rows.features["input_ids"].to_pylist()))

@@ -1,12 +1,13 @@
-"""Evaluate one target, language by language: predictions, scores, and what stands beside them."""
+"""Evaluate one target: predictions and scores of each language, and what stands beside them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice, repeat
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -18,6 +19,10 @@ from xstilts.tasks import Task
 from xstilts.training.model import Model
 from xstilts.training.predict import outputs, predict_layers
 
+MAX_FEATURES = 8192
+"""How many features of several languages the encoder sees in one pass: enough that what does not
+fill a batch is little, and their vectors, in every layer at that, are held in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
@@ -28,59 +33,95 @@ class Evaluated:
     scores: dict[str, float]
 
 
+class Predicted(NamedTuple):
+    """One language: predictions, their rows, and the profile of a kind that reads all layers."""
+
+    predictions: list[Any]
+    encoded: Encoded
+    profile: dict[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """What evaluating a stage needs. `seconds` adds up what the encoder took, and what turning its
-    outputs into predictions did: spans, neighbours, pairs."""
+    """What evaluating a stage needs.
+
+    `before_pass` is called before each pass of the encoder and may raise: no finished work is
+    thrown away. `seconds` adds up what the encoder took, and what turning its outputs into
+    predictions did: spans, neighbours, pairs.
+    """
 
     stage: Evaluate
     task: Task
     net: Model
     encoder: Encoder
     vocabulary: Vocabulary
+    before_pass: Callable[[], None]
     seconds: dict[str, float] = field(default_factory=lambda: {"forward": 0.0, "decode": 0.0})
 
-    def evaluate(self, language: str) -> Evaluated:
-        """Predict and score one language.
+    def evaluate(self, languages: Sequence[str]) -> Iterator[tuple[str, Evaluated]]:
+        """Predict and score, language after language.
 
         Raises:
-            DataError: its rows cannot be read.
+            DataError: their rows cannot be read.
         """
         kind = kinds.get(self.task.kind)
-        predictions, encoded, profile = self._predict(self.stage.rows, language)
-        examples = encoded.examples
-        if isinstance(kind, kinds.Calibrated):
-            fitted = None
-            if self.stage.fitted is not None:
-                others, labelled, _ = self._predict(self.stage.fitted, language)
-                fitted = (others, labelled.examples)
-            predictions = kind.calibrate(predictions, examples, fitted)
-        scores: dict[str, float] = {}
-        if is_labelled(examples):
-            scores = {**kind.score(predictions, examples, self.task, language), **profile}
-        return Evaluated(predictions, examples, scores)
+        fitted: Iterator[Predicted | None] = repeat(None)
+        if isinstance(kind, kinds.Calibrated) and self.stage.fitted is not None:
+            fitted = self._predict(self.stage.fitted, languages)
+        own = self._predict(self.stage.rows, languages)
+        for language, (predictions, encoded, profile), other in zip(
+            languages, own, fitted, strict=False
+        ):
+            examples = encoded.examples
+            if isinstance(kind, kinds.Calibrated):
+                labelled = (other.predictions, other.encoded.examples) if other else None
+                predictions = kind.calibrate(predictions, examples, labelled)
+            scores: dict[str, float] = {}
+            if is_labelled(examples):
+                scores = {**kind.score(predictions, examples, self.task, language), **profile}
+            yield language, Evaluated(predictions, examples, scores)
 
-    def _predict(self, rows: Rows, language: str) -> tuple[list[Any], Encoded, dict[str, float]]:
-        """Predictions, their rows, and the profile of a kind that reads all layers."""
+    def _predict(self, rows: Rows, languages: Sequence[str]) -> Iterator[Predicted]:
+        """Predictions of each language; small ones share a pass of the encoder."""
         kind = kinds.get(self.task.kind)
-        encoded = self.encoder.encoded(rows, language)
-        precision, layer = self.stage.precision, self.stage.layer
-        if isinstance(kind, kinds.Layered) and layer is not None:
+        for some in _together(self.encoder.encoded(rows, language) for language in languages):
+            self.before_pass()
+            features = pa.concat_tables([encoded.features for encoded in some])
             with self._timed("forward"):
-                layers = predict_layers(self.net, encoded, self.task, self.vocabulary, precision)
-            profile = kind.profile(layers, layer, encoded, self.task)
-            found = [vectors[layer] for vectors in layers]
-        else:
-            profile = {}
-            with self._timed("forward"):
-                found = outputs(
-                    self.net, encoded, self.task, self.vocabulary, precision, layer=layer
-                )
-        with self._timed("decode"):
-            return kind.decode(found, encoded, self.task), encoded, profile
+                outputs = self._outputs(features)
+            for encoded in some:
+                found = list(islice(outputs, encoded.features.num_rows))
+                profile: dict[str, float] = {}
+                layer = self.stage.layer
+                if isinstance(kind, kinds.Layered) and layer is not None:
+                    profile = kind.profile(found, layer, encoded, self.task)
+                    found = [vectors[layer] for vectors in found]
+                with self._timed("decode"):
+                    predictions = kind.decode(found, encoded, self.task)
+                yield Predicted(predictions, encoded, profile)
+
+    def _outputs(self, features: pa.Table) -> Iterator[Any]:
+        """What the kind decodes of every feature; of a kind that reads all layers, in each."""
+        arguments = (self.net, features, self.task, self.vocabulary, self.stage.precision)
+        if isinstance(kinds.get(self.task.kind), kinds.Layered) and self.stage.layer is not None:
+            return iter(predict_layers(*arguments))
+        return iter(outputs(*arguments, layer=self.stage.layer))
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
         begun = time.perf_counter()
         yield
         self.seconds[what] += time.perf_counter() - begun
+
+
+def _together(every: Iterable[Encoded]) -> Iterator[list[Encoded]]:
+    """Languages that share a pass: as many as stay within `MAX_FEATURES`, one at least."""
+    some: list[Encoded] = []
+    for encoded in every:
+        count = sum(other.features.num_rows for other in some) + encoded.features.num_rows
+        if some and count > MAX_FEATURES:
+            yield some
+            some = []
+        some.append(encoded)
+    if some:
+        yield some

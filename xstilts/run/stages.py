@@ -194,17 +194,19 @@ class Workshop:
         models.check_vocabulary(net, vocabulary, self._encoder_folder(stage.parent))
         check_precision(stage.precision, self.device)
         choose_matmul(self.device.type)
-        evaluator = Evaluator(stage, task, net, encoder, vocabulary)
+        place = f"{stage.rows.task} evaluation"
+        evaluator = Evaluator(
+            stage, task, net, encoder, vocabulary, lambda: self._stop_if_told(place)
+        )
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
-        for i, (language, _) in enumerate(stage.rows.rows, start=1):
-            self._stop_if_told(f"{stage.rows.task} evaluation")
-            done = evaluator.evaluate(language)
+        languages = [language for language, _ in stage.rows.rows]
+        for i, (language, done) in enumerate(evaluator.evaluate(languages), start=1):
             if done.scores:
                 scores[language] = done.scores
             counts[language] = done.examples.num_rows
             write_predictions(folder, task, stage.split, language, done.predictions, done.examples)
-            progress(i / len(stage.rows.rows))
+            progress(i / len(languages))
         return {"scores": scores, "rows": counts, "evaluation_s": evaluator.seconds}
 
     def _stop_if_told(self, place: str) -> None:

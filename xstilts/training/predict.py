@@ -51,13 +51,13 @@ def predict(
     if rows is not None:
         encoded = select(encoded, rows)
     kind = kinds.get(task.kind)
-    found = outputs(model, encoded, task, vocabulary, precision, layer=layer, ranks=ranks)
+    found = outputs(model, encoded.features, task, vocabulary, precision, layer=layer, ranks=ranks)
     return kind.decode(found, encoded, task), encoded
 
 
 def outputs(
     model: Model,
-    encoded: Encoded,
+    features: pa.Table,
     task: Task,
     vocabulary: Vocabulary,
     precision: str,
@@ -70,13 +70,13 @@ def outputs(
     head = dict(model.heads.items()).get(task.head)
     return _outputs(
         lambda work: kind.outputs(head, model.hidden(work, layer), work.batch),
-        *(model, encoded, task, vocabulary, precision, ranks),
+        *(model, features, task, vocabulary, precision, ranks),
     )
 
 
 def predict_layers(
     model: Model,
-    encoded: Encoded,
+    features: pa.Table,
     task: Task,
     vocabulary: Vocabulary,
     precision: str,
@@ -86,14 +86,14 @@ def predict_layers(
     assert isinstance(kind, kinds.Layered)
     return _outputs(
         lambda work: kind.layer_outputs(model.states(work), work.batch),
-        *(model, encoded, task, vocabulary, precision, ALONE),
+        *(model, features, task, vocabulary, precision, ALONE),
     )
 
 
 def _outputs(
     compute: Callable[[Pass], list[Any]],
     model: Model,
-    encoded: Encoded,
+    features: pa.Table,
     task: Task,
     vocabulary: Vocabulary,
     precision: str,
@@ -102,13 +102,13 @@ def _outputs(
     """What `compute` gives for every feature, in their order; batches are sorted by length."""
     device = next(model.parameters()).device
     fixed = np.random.default_rng(0)
-    features = encoded.features.combine_chunks()
+    features = features.combine_chunks()
     outputs: list[Any] = [None] * features.num_rows
     divider = Divider.of(model.encoder, device)
     model.eval()
     own: list[tuple[list[int], list[Any]]] = []
     with torch.inference_mode(), autocast(device, precision):
-        every = by_length(feature_lengths(encoded), MAX_TOKENS[device.type])
+        every = by_length(feature_lengths(features), MAX_TOKENS[device.type])
         for positions in islice(every, ranks.rank, None, ranks.world):
             columns = columns_of(features.take(positions))
             batch = kinds.get(task.kind).collate(columns, vocabulary, fixed)
@@ -120,9 +120,9 @@ def _outputs(
     return outputs
 
 
-def feature_lengths(encoded: Encoded) -> list[int]:
+def feature_lengths(features: pa.Table) -> list[int]:
     """Tokens of every feature; of a group of sequences the sum."""
-    column = encoded.features["input_ids"].combine_chunks()
+    column = features["input_ids"].combine_chunks()
     if pa.types.is_list(column.type.value_type):
         ends, inner = column.offsets.to_numpy(), column.values.offsets.to_numpy()
         return list(np.diff(inner[ends]).tolist())
