@@ -69,6 +69,30 @@ def test_every_candidate_is_tried_first_and_the_baseline_before_all(tmp_path: Pa
     assert sum(points[2]["intermediate.rates"].values()) == pytest.approx(1)
 
 
+def test_a_good_baseline_is_not_proposed_again_and_again(tmp_path: Path) -> None:
+    rate = {"intermediate.learning_rate": {"float": [1e-4, 1e-2], "log": True}}
+    proposals = Proposals(make_sweep(60, space={**SPACE, **rate}), tmp_path / "j")
+    names = []
+    while (proposal := proposals.ask()) is not None:
+        names.append(proposal.point["intermediate"])
+        proposals.tell(proposal.config_id, 1.0 if names[-1] == "none" else 0.0)
+    assert names.count("none") == 1
+    assert len(names) == len(proposals._study.trials) == 60
+
+
+def test_what_leaves_nothing_to_search_comes_first_and_once_for_each_model(tmp_path: Path) -> None:
+    sweep = make_sweep(9, space={"intermediate.rates": SPACE["intermediate.rates"]})
+    two = {name: next(iter(sweep.models.values())) for name in ("m", "n")}
+    points = ask_all(Proposals(sweep.model_copy(update={"models": two}), tmp_path / "j"))
+    assert [(point["intermediate"], point["model"]) for point in points[:4]] == [
+        ("none", "m"),
+        ("none", "n"),
+        ("nli", "m"),
+        ("nli", "n"),
+    ]
+    assert {point["intermediate"] for point in points[4:]} == {"mix"}
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
 def test_a_finite_space_is_exhausted_without_repeats(tmp_path: Path, sampler: str) -> None:
     # none, 3 learning rates of nli, 3 x 5 points of the mixture
@@ -104,7 +128,7 @@ def test_open_proposals_are_reissued_and_half_made_ones_tried_again(tmp_path: Pa
     one = first.ask()
     assert one is not None
     # Killed between the study's draw and its acceptance: the next candidate was `nli`.
-    assert first._study.ask().suggest_categorical("intermediate", ["none", "nli", "mix"]) == "nli"
+    assert first._study.ask().suggest_categorical("intermediate", ["nli", "mix"]) == "nli"
     second = Proposals(make_sweep(4), tmp_path / "j")
     assert list(second.made) == [one.config_id]
     points = ask_all(second)
@@ -155,3 +179,24 @@ def test_a_space_that_has_grown_goes_on_from_what_is_known(tmp_path: Path, sampl
     points = [done.point, *ask_all(grown)]
     assert sorted(point["intermediate"] for point in points) == ["mix", "nli", "none"]
     assert open_.point in points
+
+
+@pytest.mark.parametrize("value", [1.0, None])
+def test_a_journal_that_holds_the_baseline_as_a_choice_goes_on(
+    tmp_path: Path, value: float | None
+) -> None:
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "j"))
+    )
+    before = optuna.create_study(storage=storage, study_name="s-before", direction="maximize")
+    before.enqueue_trial({"intermediate": "none"})
+    trial = before.ask()
+    trial.suggest_categorical("intermediate", ["none", "nli", "mix"])
+    trial.set_user_attr("point", {"intermediate": "none", "model": "m"})
+    if value is not None:
+        before.tell(trial, value)
+    proposals = Proposals(make_sweep(3), tmp_path / "j")
+    points = ask_all(proposals)
+    names = [point["intermediate"] for point in points]
+    assert names == ["nli", "mix"] if value is not None else ["none", "nli", "mix"]
+    assert all(trial.state.name != "WAITING" for trial in proposals._study.trials)

@@ -7,7 +7,15 @@ from itertools import islice
 from typing import Any
 
 from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
-from xstilts.config.space import Choice, Dimension, Parameter, Simplex, Space, in_dependency_order
+from xstilts.config.space import (
+    Choice,
+    Dimension,
+    Parameter,
+    Point,
+    Simplex,
+    Space,
+    in_dependency_order,
+)
 from xstilts.tasks import Task, lookup
 
 NONE = "none"
@@ -51,6 +59,25 @@ def encoder_space(sweep: Sweep) -> Space:
             also = {"intermediate": trained} if name.startswith("intermediate.") else {}
             parameters.append(_parameter(name, spec, spec.dimension(), also))
     return Space(in_dependency_order(parameters))
+
+
+def split_space(space: Space) -> tuple[list[Point], Space | None]:
+    """A sweep's outer space in two: the points of intermediates that leave nothing to search but
+    the model, as the baseline does, and what there is to search, None if nothing.
+
+    A sampler that finds the baseline good would propose its one configuration again and again, for
+    nothing that is tried teaches it otherwise.
+    """
+    roots = tuple(p for p in space.parameters if p.name in ("intermediate", "model"))
+    names = space.values_of("intermediate")
+    opened = {
+        name
+        for name in names
+        for parameter in space.parameters
+        if parameter not in roots and name in parameter.when.get("intermediate", names)
+    }
+    closed = [point for point in Space(roots).grid() if point["intermediate"] not in opened]
+    return closed, space.where("intermediate", opened) if opened else None
 
 
 def num_configurations(sweep: Sweep) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 Point = dict[str, Any]
@@ -197,6 +197,18 @@ class Space:
                 yield from expand({**point, head.name: value}, tuple(tail))
 
         yield from expand({}, self.parameters)
+
+    def values_of(self, name: str) -> Sequence[Any]:
+        """The values of a choice."""
+        (choice,) = (p.dimension for p in self.parameters if p.name == name)
+        return choice.grid() or ()
+
+    def where(self, name: str, allowed: Collection[Any]) -> Space:
+        """The part of the space in which a choice takes only these values."""
+        rest = Choice(tuple(value for value in self.values_of(name) if value in allowed))
+        return Space(
+            tuple(replace(p, dimension=rest) if p.name == name else p for p in self.parameters)
+        )
 
     @property
     def is_finite(self) -> bool:

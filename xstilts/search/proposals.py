@@ -22,7 +22,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
-from xstilts.config.derive import NONE, candidates, encoder_space, target_space
+from xstilts.config.derive import NONE, encoder_space, split_space, target_space
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
@@ -88,11 +88,13 @@ class Proposals:
     def __init__(self, sweep: Sweep, journal: Path):
         self._sweep = sweep
         self._space = encoder_space(sweep)
+        closed, self._searched = split_space(self._space)
+        self._closed = sorted(closed, key=lambda point: point["intermediate"] != NONE)
         self._wanted = sweep.search.encoder.trials
         journal.parent.mkdir(parents=True, exist_ok=True)
         storage = JournalStorage(JournalFileBackend(str(journal)))
         # A study cannot take new choices, so that a space that has grown gets one of its own.
-        space = sha256_of(repr(self._space))[:8]
+        space = sha256_of(repr((self._closed, self._searched)))[:8]
         self._study = optuna.create_study(
             storage=storage,
             study_name=f"{sweep.name}-{space}",
@@ -117,7 +119,7 @@ class Proposals:
         }
         choices = {
             parameter.label or parameter.name: CategoricalDistribution(parameter.dimension.values)
-            for parameter in self._space.parameters
+            for parameter in (self._searched.parameters if self._searched else ())
             if isinstance(parameter.dimension, Choice)
         }
         for name in optuna.get_all_study_names(storage):
@@ -129,20 +131,23 @@ class Proposals:
                 if point is None or sha256_of(point) in known:
                     continue
                 if trial.state == TrialState.COMPLETE:
+                    # What is not searched now was tried, and says nothing to the sampler.
                     distributions = {
                         label: choices.get(label, distribution)
                         for label, distribution in trial.distributions.items()
+                        if label not in choices or trial.params[label] in choices[label].choices
                     }
                     self._study.add_trial(
                         optuna.create_trial(
                             value=trial.value,
-                            params=trial.params,
+                            params={label: trial.params[label] for label in distributions},
                             distributions=distributions,
                             user_attrs={POINT: point},
                         )
                     )
                 elif trial.state == TrialState.RUNNING:
-                    self._study.enqueue_trial(trial.params, skip_if_exists=True)
+                    if trial.params.get("intermediate") in self._candidates:
+                        self._study.enqueue_trial(trial.params, skip_if_exists=True)
                     before.tell(trial.number, state=TrialState.FAIL)
 
     def _recover(self) -> None:
@@ -160,15 +165,26 @@ class Proposals:
                 if fixed := trial.system_attrs.get("fixed_params"):
                     self._study.enqueue_trial(fixed)
         if not self._is_grid:
-            # Every candidate is tried once, the baseline first, before the sampler decides.
-            for name in _baseline_first(candidates(self._sweep)):
+            # Every candidate is tried once before the sampler decides.
+            for name in self._candidates:
                 self._study.enqueue_trial({"intermediate": name}, skip_if_exists=True)
 
+    @property
+    def _candidates(self) -> Sequence[str]:
+        """The intermediates that the sampler chooses from."""
+        return self._searched.values_of("intermediate") if self._searched else ()
+
     def ask(self) -> Proposal | None:
-        """The next new configuration."""
+        """The next new configuration; what leaves nothing to search comes first, the baseline
+        before all."""
         if len(self.made) >= self._wanted or self.is_exhausted:
             return None
-        proposal = self._from_grid() if self._is_grid else self._from_sampler()
+        known = self._space.grid() if self._is_grid else self._closed
+        point = next((point for point in known if not self._is_made(point)), None)
+        if point is not None:
+            proposal: Proposal | None = self._begin(point)
+        else:
+            proposal = None if self._is_grid else self._from_sampler()
         if proposal is None:
             self.is_exhausted = True
             return None
@@ -190,17 +206,24 @@ class Proposals:
     def _is_grid(self) -> bool:
         return self._sweep.search.encoder.sampler.name == "grid"
 
-    def _from_grid(self) -> Proposal | None:
-        for point in self._space.grid():
-            if sha256_of(point)[:12] not in self.made:
-                return self._accept(self._study.ask(), point)
-        return None
+    def _is_made(self, point: Point) -> bool:
+        return sha256_of(point)[:12] in self.made
+
+    def _begin(self, point: Point) -> Proposal:
+        """A proposal without the sampler, and without what waits to be asked for."""
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.add_trial(
+            optuna.create_trial(state=TrialState.RUNNING, user_attrs={POINT: point})
+        )
+        return Proposal(number, sha256_of(point)[:12], point)
 
     def _from_sampler(self) -> Proposal | None:
+        if self._searched is None:
+            return None
         for _ in range(REPEATS_BEFORE_EXPLORING):
             trial = self._ask_study()
-            point = self._space.draw(trial)
-            if sha256_of(point)[:12] not in self.made:
+            point = self._searched.draw(trial)
+            if not self._is_made(point):
                 return self._accept(trial, point)
             # A repeat would tell nothing new: its outcome is known or under way.
             self._study.tell(trial, state=TrialState.FAIL)
@@ -208,12 +231,11 @@ class Proposals:
         random = np.random.default_rng(derive_seed(spec.seed, "explore", str(len(self.made))))
         for _ in range(EXPLORING_DRAWS):
             suggest = RandomSuggest(random)
-            point = self._space.draw(suggest)
-            if sha256_of(point)[:12] not in self.made:
+            if not self._is_made(self._searched.draw(suggest)):
                 logger.info("the sampler repeats itself; exploring at random")
                 self._study.enqueue_trial(suggest.drawn)
                 trial = self._ask_study()
-                return self._accept(trial, self._space.draw(trial))
+                return self._accept(trial, self._searched.draw(trial))
         return None
 
     def _ask_study(self) -> Trial:
@@ -267,10 +289,6 @@ def _distinct_points(space: Space, wanted: int, seed: int) -> list[Point]:
 def _at_most(points: Iterator[Point], count: int) -> Iterator[Point]:
     for _, point in zip(range(count), points, strict=False):
         yield point
-
-
-def _baseline_first(names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: name != NONE)
 
 
 def _sampler(sweep: Sweep, number: int) -> BaseSampler:
