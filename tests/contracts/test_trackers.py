@@ -108,6 +108,39 @@ def test_a_metric_is_stored_once_however_often_it_is_written(uri: str, tmp_path:
     assert stored.data.metrics["gain/mini_xnli"] == 2.0
 
 
+def test_a_trial_that_runs_once_more_is_running_and_then_finished(uri: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    again = replace(run, state="running", ended_ms=None, metrics=[], artifacts={})
+    for step, status in ((run, "FINISHED"), (again, "RUNNING"), (run, "FINISHED")):
+        MlflowTracker(uri, "sweep", tmp_path).write(step)
+        (stored,) = runs_of(uri)
+        assert stored.info.status == status
+    assert stored.data.metrics == {"dev/avg": 50.0, "train/x/loss": 1.5}
+
+
+def test_only_what_has_changed_is_written_again(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    run = make_run(tmp_path)
+    MlflowTracker(uri, "sweep", tmp_path).write(run)
+    written: list[tuple[list[str], list[str]]] = []
+    log_batch = MlflowClient.log_batch
+
+    def note(self: Any, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
+        written.append(([m.key for m in metrics], [p.key for p in params]))
+        log_batch(self, run_id, metrics, params, tags)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", note)
+    monkeypatch.setattr(MlflowClient, "log_artifact", None)
+    tracker = MlflowTracker(uri, "sweep", tmp_path)
+    for value in (2.0, 2.0, 3.0):
+        gain = Point("gain/mini_xnli", value, 0, 6000)
+        tracker.write(replace(run, metrics=[*run.metrics, gain]))
+    assert written == [(["gain/mini_xnli"], [])] * 2
+
+
 def test_artifacts_lie_beside_the_storage(uri: str, tmp_path: Path) -> None:
     MlflowTracker(uri, "sweep", tmp_path / "artifacts").write(make_run(tmp_path))
     found = list((tmp_path / "artifacts").rglob("predictions/mini_xnli/scores.json"))

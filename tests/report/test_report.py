@@ -101,7 +101,7 @@ class Kept:
 
 
 def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:
-    best = load_results(places).best()[0]
+    best = load_results(places).best[0]
     assert (best.best.config, best.best.score, best.best.seeds) == ("b", 42, 2)
     assert best.baseline is not None
     assert (best.baseline.score, best.gain) == (42, 0)
@@ -119,21 +119,21 @@ def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:
 
 
 def test_a_target_without_dev_is_chosen_by_the_mean(places: Places) -> None:
-    assert load_results(places).best()[1].selected_on == "dev/avg"
+    assert load_results(places).best[1].selected_on == "dev/avg"
 
 
 def test_a_collapsed_trial_is_left_out_and_named(places: Places) -> None:
     add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, collapsed=["mini_xnli"]))
     results = load_results(places)
-    assert results.best()[0].best.config == "c"
+    assert results.best[0].best.config == "c"
     assert any("nli-b-s0" in line and "majority class" in line for line in results.warnings())
 
 
 def test_the_grid_holds_the_best_by_dev_of_every_intermediate(places: Places) -> None:
     results = load_results(places)
-    assert results.grid()["mini_xnli"] == {"none": 42, "nli": 42}
+    assert results.grid["mini_xnli"] == {"none": 42, "nli": 42}
     assert grid_table(results).header == ("target", "none", "nli")
-    assert results.languages()["mini_xnli"] == {"en": 42, "qaa": 42}
+    assert results.languages["mini_xnli"] == {"en": 42, "qaa": 42}
 
 
 def test_all_forms_say_the_same(places: Places) -> None:
@@ -172,8 +172,8 @@ def test_publishing_writes_every_trial_and_one_summary(places: Places) -> None:
     assert run.artifacts["languages.png"].read_bytes().startswith(PNG)
     again = Kept()
     publish_sweep(again, load_results(places))
-    assert {key: run.digest for key, run in again.runs.items()} == {
-        key: run.digest for key, run in tracker.runs.items()
+    assert {key: run.digests for key, run in again.runs.items()} == {
+        key: run.digests for key, run in tracker.runs.items()
     }
 
 

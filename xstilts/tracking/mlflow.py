@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from xstilts.errors import TrackingError
-from xstilts.tracking.tracker import TrackedRun
+from xstilts.files import canonical_json
+from xstilts.tracking.tracker import TrackedRun, group_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -19,9 +22,10 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 KEY = "xstilts.key"
-DIGEST = "xstilts.digest"
+DIGESTS = "xstilts.digests"
 STATES = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}
-METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
+METRICS_PER_BATCH, PARAMS_PER_BATCH, TAGS_PER_BATCH = 800, 100, 100
+"""MLflow takes no more than 1,000 things at once, and 100 parameters and 100 tags."""
 
 
 class MlflowTracker:
@@ -34,7 +38,7 @@ class MlflowTracker:
         self._artifacts = artifacts
         self._client: Any = None
         self._experiment = ""
-        self._runs: dict[str, str] = {}
+        self._runs: dict[str, tuple[str, dict[str, str]]] = {}
 
     def write(self, run: TrackedRun) -> None:
         """See `Tracker.write`."""
@@ -77,45 +81,56 @@ class MlflowTracker:
     def _write(self, run: TrackedRun) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        run_id, digest = self._find_or_create(run)
-        if digest == run.digest:
+        run_id, known = self._find_or_create(run)
+        digests = run.digests
+        new = {part for part, digest in digests.items() if known.get(part) != digest}
+        if not new:
             return
-        metrics = [Metric(p.key, p.value, p.time_ms, p.step) for p in run.metrics]
-        params = [Param(key, value) for key, value in run.params.items()]
-        tags = [RunTag(key, value) for key, value in run.tags.items()]
-        self._client.log_batch(run_id, tags=tags)
-        for chunk in _chunks(params, PARAMS_PER_BATCH):
-            self._client.log_batch(run_id, params=chunk)
-        for chunk in _chunks(metrics, METRICS_PER_BATCH):
-            self._client.log_batch(run_id, metrics=chunk)
-        for name, path in run.artifacts.items():
-            folder = Path(name).parent.as_posix()
-            self._client.log_artifact(run_id, str(path), None if folder == "." else folder)
-        # The digest last: a run that was cut off in the middle is written again.
-        if run.state == "running":
-            self._client.update_run(run_id, status=STATES[run.state])
-        else:
+        points = [point for point in run.metrics if group_of(point) in new]
+        metrics = [Metric(p.key, p.value, p.time_ms, p.step) for p in points]
+        params, tags = [], []
+        if "about" in new:
+            params = [Param(key, value) for key, value in run.params.items()]
+            tags = [RunTag(key, value) for key, value in run.tags.items()]
+        batches = (
+            _chunks(metrics, METRICS_PER_BATCH),
+            _chunks(params, PARAMS_PER_BATCH),
+            _chunks(tags, TAGS_PER_BATCH),
+        )
+        for some in zip_longest(*batches, fillvalue=()):
+            self._client.log_batch(run_id, *some)
+        if "artifacts" in new:
+            for name, path in run.artifacts.items():
+                folder = Path(name).parent.as_posix()
+                self._client.log_artifact(run_id, str(path), None if folder == "." else folder)
+        if "about" in new and run.state != "running":
             self._client.set_terminated(run_id, STATES[run.state], run.ended_ms)
-        self._client.set_tag(run_id, DIGEST, run.digest)
+        elif "about" in new and known:
+            self._client.update_run(run_id, status=STATES[run.state])
+        # The digests last: a run that was cut off in the middle is written again. One that has
+        # just begun holds next to nothing, and is soon written anew.
+        if run.state != "running" or known:
+            self._client.set_tag(run_id, DIGESTS, canonical_json(digests))
+        self._runs[run.key] = run_id, digests
 
-    def _find_or_create(self, run: TrackedRun) -> tuple[str, str]:
-        """The run's id and the digest of what it holds."""
+    def _find_or_create(self, run: TrackedRun) -> tuple[str, dict[str, str]]:
+        """The run's id and the digests of what it holds; none if it is new."""
         if run.key not in self._runs:
             found = self._client.search_runs(
                 [self._experiment], f"tags.`{KEY}` = '{run.key}'", max_results=1
             )
-            if not found:
+            if found:
+                digests = json.loads(found[0].data.tags.get(DIGESTS, '{"about": ""}'))
+                self._runs[run.key] = found[0].info.run_id, digests
+            else:
                 created = self._client.create_run(
                     self._experiment,
                     start_time=run.started_ms,
                     run_name=run.name,
                     tags={KEY: run.key},
                 )
-                self._runs[run.key] = created.info.run_id
-                return created.info.run_id, ""
-            self._runs[run.key] = found[0].info.run_id
-        run_id = self._runs[run.key]
-        return run_id, self._client.get_run(run_id).data.tags.get(DIGEST, "")
+                self._runs[run.key] = created.info.run_id, {}
+        return self._runs[run.key]
 
 
 def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -42,16 +42,21 @@ class TrackedRun:
     artifacts: Mapping[str, Path] = field(default_factory=dict)
 
     @property
-    def digest(self) -> str:
-        """Identity of the content: a run whose digest the tracker has is not written again."""
-        content: dict[str, Any] = {
-            "state": self.state,
-            "params": dict(self.params),
-            "metrics": [[p.key, p.value, p.step, p.time_ms] for p in self.metrics],
-            "tags": dict(self.tags),
+    def digests(self) -> dict[str, str]:
+        """Identity of the content, part by part: `about`, `artifacts`, and the metrics by the first
+        component of their keys. A part whose digest the tracker has is not written again."""
+        parts: dict[str, Any] = {
+            "about": [self.state, dict(self.params), dict(self.tags)],
             "artifacts": {name: sha256_of_file(path) for name, path in self.artifacts.items()},
         }
-        return sha256_of(content)[:16]
+        for p in self.metrics:
+            parts.setdefault(group_of(p), []).append([p.key, p.value, p.step, p.time_ms])
+        return {name: sha256_of(part)[:12] for name, part in parts.items()}
+
+
+def group_of(point: Point) -> str:
+    """The part of a run that a point belongs to."""
+    return "metrics/" + point.key.partition("/")[0]
 
 
 class Tracker(Protocol):
