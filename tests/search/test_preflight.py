@@ -15,7 +15,7 @@ from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.run.node import versions
 from xstilts.run.places import Places
 from xstilts.search import preflight
-from xstilts.search.preflight import check_nodes, check_storage, file_system
+from xstilts.search.preflight import check_nodes, check_storage, file_system, node_problems
 
 from ..conftest import make_sweep
 
@@ -49,6 +49,22 @@ def test_an_object_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         check_storage(Places(tmp_path, "s"))
     with pytest.raises(ConfigError, match='storage: is a folder; got "s3://b/runs"'):
         make_sweep(storage="s3://b/runs")
+
+
+@pytest.mark.parametrize(("share", "gb", "fits"), [(1, 16, True), (0.5, 16, False), (2, 8, False)])
+def test_a_card_must_hold_what_training_holds_of_a_model(share: float, gb: int, fits: bool) -> None:
+    facts = {
+        "versions": versions(),
+        "storage": "",
+        "missing": [],
+        "gpus": [{"name": "large", "gb": 80}, {"name": "small", "gb": gb}],
+        "auth": preflight.auth_mode(),
+    }
+    large = replace(INVENTORY.models["m"], num_bytes=2_240_000_000)
+    sweep = make_sweep(resources={"gpus_per_trial": share, "cpus_per_trial": 2})
+    found = node_problems(sweep, replace(INVENTORY, models={"m": large}), facts)
+    wanted = "GPU memory: 8 GB for a trial, but m takes 9.0 GB before any batch"
+    assert found == [] if fits else found[0].startswith(wanted)
 
 
 @pytest.fixture(scope="module")

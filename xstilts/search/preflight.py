@@ -19,6 +19,8 @@ from xstilts.run.places import Places
 ANSWER_S = 180.0
 """How long a node may take to answer; its first process imports the package, perhaps over NFS."""
 
+TENSORS_A_WEIGHT = 4
+"""What training holds of every weight, in fp32: itself, its gradient, AdamW's two moments."""
 
 OBJECT_STORES = ("s3fs", "mountpoint-s3", "gcsfuse", "goofys", "rclone", "blobfuse", "geesefs")
 """Kinds of mounts that look like folders and are object stores."""
@@ -121,7 +123,7 @@ def ask_nodes(sweep: Sweep, places: Places, inventory: Inventory) -> list[dict[s
     return found
 
 
-def node_problems(sweep: Sweep, facts: Mapping[str, Any]) -> list[str]:
+def node_problems(sweep: Sweep, inventory: Inventory, facts: Mapping[str, Any]) -> list[str]:
     """What is wrong with a node, of what it said of itself."""
     if "error" in facts:
         return [facts["error"]]
@@ -131,11 +133,27 @@ def node_problems(sweep: Sweep, facts: Mapping[str, Any]) -> list[str]:
     problems += [f"no such file here: {path}" for path in facts["missing"]]
     if sweep.resources.gpus_per_trial and not facts["gpus"]:
         problems.append("torch sees no GPU")
+    problems += _memory_problems(sweep, inventory, facts["gpus"])
     if facts["auth"] != auth_mode():
         # Tasks run all the same, but every actor dies before it begins.
         rule = f"RAY_AUTH_MODE is {facts['auth']} there, {auth_mode()} here"
         problems.append(f"{rule}: no trial could start; set it as the cluster has it")
     return problems
+
+
+def _memory_problems(
+    sweep: Sweep, inventory: Inventory, gpus: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Models that a trial's part of a card cannot train, with however small a batch."""
+    if not gpus:
+        return []
+    own_gb = min(gpu["gb"] for gpu in gpus) * min(1.0, sweep.resources.gpus_per_trial)
+    return [
+        f"GPU memory: {own_gb:g} GB for a trial, but {name} takes {needed_gb:.1f} GB before any "
+        "batch; give a trial more of a card, or take larger cards"
+        for name, facts in inventory.models.items()
+        if (needed_gb := TENSORS_A_WEIGHT * facts.num_bytes / 1e9) > own_gb
+    ]
 
 
 def check_nodes(
@@ -153,14 +171,14 @@ def check_nodes(
     problems = [
         Problem(f"node {facts['node']}", problem)
         for facts in found
-        for problem in node_problems(sweep, facts)
+        for problem in node_problems(sweep, inventory, facts)
     ]
     if problems:
-        tell(node_table(sweep, found))
+        tell(node_table(sweep, inventory, found))
         raise ConfigError(problems)
 
 
-def node_table(sweep: Sweep, found: Sequence[Mapping[str, Any]]) -> Table:
+def node_table(sweep: Sweep, inventory: Inventory, found: Sequence[Mapping[str, Any]]) -> Table:
     """The nodes side by side; what is wrong with one stands in red."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Nodes", title_justify="left")
     for name in ("node", "code", "torch", "GPUs", "verdict"):
@@ -169,7 +187,7 @@ def node_table(sweep: Sweep, found: Sequence[Mapping[str, Any]]) -> Table:
         own = facts.get("versions", {})
         gpus = facts.get("gpus", [])
         cards = f"{len(gpus)} x {gpus[0]['name']}, {gpus[0]['gb']} GB" if gpus else "-"
-        problems = node_problems(sweep, facts)
+        problems = node_problems(sweep, inventory, facts)
         table.add_row(
             facts["node"],
             own.get("code", "?"),
