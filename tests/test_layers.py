@@ -197,6 +197,12 @@ def modules_after(script: str, *arguments: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
 
+def test_a_report_needs_no_torch() -> None:
+    # Importing it takes as long as a report over a thousand trials.
+    loaded = modules_after("import xstilts.cli.sweeps, xstilts.report.publish")
+    assert not loaded & {"torch", "transformers", "ray", "optuna", "mlflow"}
+
+
 def test_training_core_needs_no_orchestration() -> None:
     """GPU machines without Ray, MLflow, datasets and the command line must run it."""
     blocked = {"ray", "mlflow", "datasets", "optuna", "pydantic", "typer"}

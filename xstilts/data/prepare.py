@@ -7,72 +7,20 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from xstilts import kinds
+from xstilts.data.encoded import PARTS, EncodedFiles
 from xstilts.data.sources import Folders, load_rows
 from xstilts.data.statistics import statistics
-from xstilts.files import read_json, sha256_of, write_json
+from xstilts.files import write_json
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Rows
 
 logger = logging.getLogger(__name__)
-
-
-PARTS = ("features.arrow", "examples.arrow")
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedFiles:
-    """The files of one language's rows as one tokenizer encodes them."""
-
-    storage: Path
-    rows: Rows
-    language: str
-    tokenizer_sha: str
-
-    @property
-    def key(self) -> str:
-        """Names the files: a hash of everything that shapes what is in them."""
-        rows = self.rows
-        return sha256_of(
-            {
-                "rows": [rows.task, rows.use, rows.source, rows.task_version, list(rows.labels)],
-                "language": self.language,
-                "encoding": rows.encoding_version,
-                "max_length": rows.max_length,
-                "limit": rows.limit,
-                "variant": [rows.translated, rows.where],
-                "tokenizer": self.tokenizer_sha,
-            }
-        )[:24]
-
-    def path(self, part: str) -> Path:
-        """Where a part lies: one of `PARTS`, or `json` for the figures."""
-        return self.storage / "encoded" / f"{self.key}.{part}"
-
-    def read(self) -> Encoded | None:
-        """The rows, memory-mapped; None where they are not encoded."""
-        if not self.are_there:
-            return None
-        paths = [self.path(part) for part in PARTS]
-        return Encoded(*(pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths))
-
-    def figures(self) -> dict[str, float] | None:
-        """What encoding told of the rows; None where they are not encoded."""
-        if not self.are_there:
-            return None
-        figures: dict[str, float] = read_json(self.path("json"))
-        return figures
-
-    @property
-    def are_there(self) -> bool:
-        """Whether the rows are encoded."""
-        return all(self.path(part).exists() for part in (*PARTS, "json"))
 
 
 class Encoder:
@@ -93,7 +41,8 @@ class Encoder:
         """
         files = EncodedFiles(self._storage, rows, language, self._tokenizer_sha)
         if files.key not in self._open:
-            self._open[files.key] = files.read() or self._write(files)
+            tables = files.read()
+            self._open[files.key] = Encoded(*tables) if tables else self._write(files)
         return self._open[files.key]
 
     def _write(self, files: EncodedFiles) -> Encoded:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xstilts.config.derive import NONE
-from xstilts.data.prepare import EncodedFiles
+from xstilts.data.encoded import EncodedFiles
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
 from xstilts.plan.inventory import Inventory, ModelFacts

@@ -71,7 +71,7 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
     if not results.records:
         return
     ended = max(record["ended"] for record in results.records)
-    baselines = {best.target: best.baseline for best in results.best() if best.baseline}
+    baselines = {best.target: best.baseline for best in results.best if best.baseline}
     for record in results.records:
         gains = [
             Point(
@@ -102,10 +102,10 @@ def try_publish(tracker: Tracker, results: Results) -> str:
 
 
 def _summary(results: Results) -> dict[str, float]:
-    metrics = {f"best/{best.target}": best.best.score for best in results.best()}
-    metrics |= {f"gain/{b.target}": b.gain for b in results.best() if b.gain is not None}
-    if len(metrics) and len(results.best()) == len(results.sweep.targets):
-        scores = [best.best.score for best in results.best()]
+    metrics = {f"best/{best.target}": best.best.score for best in results.best}
+    metrics |= {f"gain/{b.target}": b.gain for b in results.best if b.gain is not None}
+    if len(metrics) and len(results.best) == len(results.sweep.targets):
+        scores = [best.best.score for best in results.best]
         metrics["best/avg"] = sum(scores) / len(scores)
     return {**metrics, "trials": float(len(results.finished))}
 
@@ -132,11 +132,11 @@ def _write_tokens(results: Results, path: Path) -> None:
 
 
 def _write_pictures(results: Results, folder: Path) -> list[Path]:
-    if not results.grid() or not results.best():
+    if not results.grid or not results.best:
         return []
     by_intermediate, by_language = folder / "intermediates.png", folder / "languages.png"
     name = results.sweep.name
-    gain_map(results.grid(), column_names(results), f"{name}: best by dev", by_intermediate)
-    grid = results.languages()
+    gain_map(results.grid, column_names(results), f"{name}: best by dev", by_intermediate)
+    grid = results.languages
     heat_map(grid, columns_of(grid), f"{name}: best intermediate by language", by_language)
     return [by_intermediate, by_language]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ from xstilts.scores.best import Best, TrialScores, best_for, entries_for
 from xstilts.tasks import lookup, suggest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Results:
-    """A sweep and the records of its trials, in the order of their names."""
+    """A sweep and the records of its trials, in the order of their names.
+
+    What is derived from a thousand of them is derived once, for every table asks for it.
+    """
 
     sweep: Sweep
     places: Places
     records: Sequence[dict[str, Any]]
 
-    @property
+    @cached_property
     def finished(self) -> list[dict[str, Any]]:
         """Records of trials that reached their end."""
         return [record for record in self.records if record["state"] == "finished"]
@@ -36,7 +40,7 @@ class Results:
         """Records of trials that failed for their own reason."""
         return [record for record in self.records if record["state"] == "failed"]
 
-    @property
+    @cached_property
     def trials(self) -> list[TrialScores]:
         """The finished trials as the comparison reads them."""
         return [
@@ -56,6 +60,7 @@ class Results:
         """The dev metric that chooses for a target: its own, or the mean where it has none."""
         return f"dev/{target}" if "dev" in lookup(target).splits else "dev/avg"
 
+    @cached_property
     def best(self) -> list[Best]:
         """The best intermediate of every target that has one, in the file's order."""
         found = [
@@ -64,6 +69,7 @@ class Results:
         ]
         return [best for best in found if best is not None]
 
+    @cached_property
     def grid(self) -> dict[str, dict[str, float]]:
         """Target -> intermediate -> score of its best configuration by dev."""
         grid: dict[str, dict[str, float]] = {}
@@ -76,10 +82,11 @@ class Results:
                 row.setdefault(entry.intermediate, entry.score)
         return grid
 
+    @cached_property
     def languages(self) -> dict[str, dict[str, float]]:
         """Target -> language -> score of the best configuration by dev, mean over its seeds."""
         table: dict[str, dict[str, float]] = {}
-        for best in self.best():
+        for best in self.best:
             members = [trial for trial in self.trials if trial.config == best.best.config]
             for language in languages_of(self.sweep, lookup(best.target)):
                 values = [member.metrics[f"{best.target}/{language}"] for member in members]

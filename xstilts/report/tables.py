@@ -55,7 +55,7 @@ class Table:
 def best_table(results: Results) -> Table:
     """Best intermediate per target with the baseline beside it."""
     rows = []
-    for best in results.best():
+    for best in results.best:
         entry, baseline = best.best, best.baseline
         rows.append(
             [
@@ -83,7 +83,7 @@ def best_table(results: Results) -> Table:
 
 def grid_table(results: Results) -> Table:
     """Targets x intermediates."""
-    grid = results.grid()
+    grid = results.grid
     names = column_names(results)
     rows = [
         [
@@ -134,7 +134,7 @@ def _overlap_note(results: Results) -> str:
 
 def languages_table(results: Results) -> Table:
     """Targets x languages, of the best configuration."""
-    table = results.languages()
+    table = results.languages
     names = sorted({language for row in table.values() for language in row})
     rows = [
         [target, *(f"{row[name]:.1f}" if name in row else "-" for name in names)]
@@ -182,9 +182,9 @@ def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
     return {
         "sweep": results.sweep.name,
-        "best": [best.to_json() for best in results.best()],
-        "grid": results.grid(),
-        "languages": results.languages(),
+        "best": [best.to_json() for best in results.best],
+        "grid": results.grid,
+        "languages": results.languages,
         "trials": [
             {
                 key: record[key]
@@ -218,7 +218,7 @@ def as_json_text(results: Results) -> str:
 
 def column_names(results: Results) -> list[str]:
     """Intermediates with a result, `none` first, then in the file's order."""
-    have = {name for row in results.grid().values() for name in row}
+    have = {name for row in results.grid.values() for name in row}
     return [name for name in ("none", *results.sweep.intermediates) if name in have]
 
 

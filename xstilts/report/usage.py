@@ -104,9 +104,16 @@ def draw_timeline(bars: Sequence[Bar], title: str, path: Path) -> None:
     lanes = 1 + max(bar.lane for bar in bars)
     begun = min(bar.started for bar in bars)
     figure, axes = pyplot.subplots(figsize=(9, 1.6 + 0.35 * lanes), dpi=150, layout="constrained")
+    # One collection a lane and colour: a thousand trials are ten thousand bars.
+    spans: dict[tuple[int, str], list[tuple[float, float]]] = {}
     for bar in bars:
-        left, width = (bar.started - begun) / 60, (bar.ended - bar.started) / 60
-        axes.barh(bar.lane, width, 0.8, left, color=COLOURS[bar.what])
+        span = ((bar.started - begun) / 60, (bar.ended - bar.started) / 60)
+        spans.setdefault((bar.lane, bar.what), []).append(span)
+    for (lane, what), lefts_and_widths in spans.items():
+        depth = 1 if what == "other" else 2  # what a trial did lies over the time that it had
+        axes.broken_barh(
+            lefts_and_widths, (lane - 0.4, 0.8), facecolors=COLOURS[what], zorder=depth
+        )
     axes.set_yticks(range(lanes), [str(lane + 1) for lane in range(lanes)])
     axes.invert_yaxis()
     axes.set_xlabel("minutes")

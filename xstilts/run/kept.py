@@ -67,7 +67,9 @@ class Keeper:
         """
         for record in records:
             if record["state"] == "finished":
-                slim = {key: record[key] for key in ("metrics", "chosen")}
+                # Of a thousand records no more is held than the choice needs.
+                dev = {key: x for key, x in record["metrics"].items() if key.startswith("dev/")}
+                slim = {"metrics": dev, "chosen": record["chosen"]}
                 self._records[record["trial"]] = slim
                 self._there |= {chosen["stage"] for chosen in record["chosen"].values()}
         kept = best_stages(self._sweep, self._records.values())

@@ -14,11 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xstilts.data.prepare import EncodedFiles, Encoder
+from xstilts.data.encoded import EncodedFiles
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows
-from xstilts.training.model import load_tokenizer
 
 PARALLEL_ROWS = 50_000
 """Fewer rows than that are encoded by the trials that need them before a pool has started."""
@@ -115,6 +114,9 @@ def prepare(
 def _encode(
     storage: Path, folders: dict[str, Path], facts: ModelFacts, job: Job
 ) -> dict[str, float]:
+    # In the pool's processes only: who asks what is prepared need not wait for torch.
+    from xstilts.data.prepare import Encoder
+
     encoder = Encoder(storage, folders, _tokenizer(facts.path), facts.tokenizer)
     encoder.encoded(job.rows, job.language)
     figures = EncodedFiles(storage, job.rows, job.language, facts.tokenizer).figures()
@@ -125,4 +127,6 @@ def _encode(
 @cache
 def _tokenizer(folder: str) -> Any:
     """A process of the pool has many jobs with the same tokenizer."""
+    from xstilts.training.model import load_tokenizer
+
     return load_tokenizer(Path(folder))
