@@ -90,7 +90,8 @@ class Checkpoints:
                 metadata = file.metadata() or {}
                 if metadata.get("identity") != self.identity:
                     raise ValueError("it belongs to another stage")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                names: list[str] = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
             if int(metadata["checksum"]) != _checksum(tensors):
                 raise ValueError("its contents do not match their checksum")
             state: dict[str, Any] = json.loads(metadata["state"])

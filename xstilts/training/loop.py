@@ -245,7 +245,7 @@ class _Training:
                 hidden = self.model.hidden(work)
                 mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
             share = mean * (units / prepared.units)
-            share.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(share)
             total += share.detach()
             self.model.masks = None  # they would stay through the dev checks
         if prepared.units and self.ranks.world > 1:
