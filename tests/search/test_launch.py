@@ -10,11 +10,11 @@ import pytest
 from ray import tune
 from rich.console import Console
 
-from xstilts.errors import ConfigError, StageError
+from xstilts.errors import ConfigError
 from xstilts.files import Lease, read_json, write_json
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.run.places import Places
-from xstilts.search.launch import RAY_STARTS, _start_ray, is_complete, prepared, run_trials
+from xstilts.search.launch import is_complete, prepared, run_trials
 from xstilts.search.preflight import check_storage
 from xstilts.search.searcher import StageSearcher
 from xstilts.tasks import lookup
@@ -141,37 +141,6 @@ def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="storage: must be a folder that can be written"):
         check_storage(Places(tmp_path / "file", "s"))
-
-
-@pytest.mark.parametrize("late", [1, RAY_STARTS])
-def test_a_slow_start_of_ray_is_tried_again(monkeypatch: pytest.MonkeyPatch, late: int) -> None:
-    import ray
-
-    starts: list[dict[str, Any]] = []
-
-    def init(**arguments: Any) -> None:
-        starts.append(arguments)
-        if len(starts) <= late:
-            raise Exception("The current node timed out during startup.")
-
-    monkeypatch.setattr(ray, "init", init)
-    if late < RAY_STARTS:
-        _start_ray(num_cpus=1)
-    else:
-        with pytest.raises(StageError, match="Ray does not start on this machine"):
-            _start_ray(num_cpus=1)
-    assert starts == [{"num_cpus": 1}] * min(late + 1, RAY_STARTS)
-
-
-def test_another_failure_of_ray_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    def init(**arguments: Any) -> None:
-        raise ValueError("no such option")
-
-    monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(ValueError, match="no such option"):
-        _start_ray()
 
 
 class Fails(tune.Trainable):

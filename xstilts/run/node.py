@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -107,6 +107,11 @@ def places_on(sweep: Sweep, node: Mapping[str, float]) -> int:
     cpus, gpus = sweep.resources.cpus_per_trial, sweep.resources.gpus_per_trial
     by_cpu = math.floor(node.get("CPU", 0) / cpus)
     return min(by_cpu, math.floor(node.get("GPU", 0) / gpus + 1e-9)) if gpus else by_cpu
+
+
+def num_places(sweep: Sweep, nodes: Iterable[Mapping[str, float]]) -> int:
+    """How many trials fit on all of these nodes."""
+    return sum(places_on(sweep, node) for node in nodes)
 
 
 def check_resources(sweep: Sweep, nodes: Sequence[Mapping[str, float]]) -> None:

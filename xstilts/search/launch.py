@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,11 +24,12 @@ from xstilts.files import Lease, read_json, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.run import attempts
-from xstilts.run.node import ENVIRONMENT, check_resources, places_on, versions
+from xstilts.run.node import ENVIRONMENT, check_resources, num_places, versions
 from xstilts.run.places import INVENTORY, LAUNCHES, PREPARED, SWEEP, TARGET_POINTS, Places
 from xstilts.run.records import is_finished, read_record
 from xstilts.run.stopping import STOP, stopping_on_signals
 from xstilts.run.store import Store
+from xstilts.search.connection import alive_nodes, connected, machine, node_types, quieten
 from xstilts.search.preflight import check_nodes
 from xstilts.search.proposals import Proposals, target_points
 
@@ -37,25 +37,8 @@ logger = logging.getLogger(__name__)
 
 
 JOURNAL = "study.journal"
-RAY_STARTS = 3
-"""How often a Ray of our own is started before giving up."""
 TUNE_STARTS = 3
 """How often Tune is started: an error of its own, as after a node's death, loses no trial."""
-
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "600",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a lost process is told in one line
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "HF_HUB_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-OBJECT_STORE_BYTES = 200 * 2**20
-"""Nothing but small dicts travels through Ray; its default would take a third of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,74 +124,66 @@ def run_trials(
         StageError: what no trial can mend: a full disk, no node left, processes that die before a
             trial begins.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    import ray
+    quieten()
+    from xstilts.search.rehearsal import run_rehearsal
 
+    # Nothing depends on Tune's own snapshots, nor on whether its trials ended as it likes.
+    for name in ("ray.tune.execution.experiment_state", "ray.tune.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if address is None:
+        check_resources(launch.sweep, [machine()])
+    with connected(address):
+        nodes = alive_nodes()
+        check_resources(launch.sweep, [*nodes, *node_types()])
+        if address is not None:
+            check_nodes(launch.sweep, launch.places, launch.planner.inventory, tell)
+        write_json(launch.places.sweep / ENVIRONMENT, versions())
+        if with_rehearsal:
+            run_rehearsal(launch.planner, launch.places, tell)
+        # A Ray of our own has the places that it begins with.
+        at_once = None if address else num_places(launch.sweep, nodes)
+        _run_tune(launch, at_once, tell, trainable)
+
+
+def _run_tune(
+    launch: Launch, at_once: int | None, tell: Callable[[Any], Any], trainable: Any
+) -> None:
+    """Tune from its start to its end, over what is left of the sweep."""
     from xstilts.search.nodes import AllStopped, SweepWatch
     from xstilts.search.searcher import StageSearcher
 
     if trainable is None:
         from xstilts.search.trial import TrialActor as trainable
-    # Nothing depends on Tune's own snapshots, nor on whether its trials ended as it likes.
-    for name in ("ray.tune.execution.experiment_state", "ray.tune.tune"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    searcher = StageSearcher(
+        launch.proposals,
+        launch.planner,
+        launch.store,
+        lambda plan: read_final(launch, plan),
+        lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
+    )
+    watch = SweepWatch(
+        lambda: searcher.is_stopping,
+        lambda nodes: num_places(launch.sweep, nodes),
+        launch.places.sweep / LAUNCHES,
+        tell,
+    )
+    stop = launch.places.sweep / STOP
+    stop.unlink(missing_ok=True)
 
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        check_resources(launch.sweep, [_machine()])
-        _start_ray(
-            address="local",
-            num_cpus=len(os.sched_getaffinity(0)),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            **quiet,
-        )
-    else:
-        ray.init(address=address, **quiet)
+    def asked() -> None:
+        searcher.stop()
+        with suppress(OSError):  # on a full disk the trials end by themselves
+            stop.touch()
+        tell("Stopping: running trials write a checkpoint first. Ctrl-C again stops at once.")
+
     try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        check_resources(launch.sweep, [*nodes, *_node_types()])
-        if address is not None:
-            check_nodes(launch.sweep, launch.places, launch.planner.inventory, tell)
-        write_json(launch.places.sweep / ENVIRONMENT, versions())
-        if with_rehearsal:
-            from xstilts.search.rehearsal import run_rehearsal
-
-            run_rehearsal(launch.planner, launch.places, tell)
-        searcher = StageSearcher(
-            launch.proposals,
-            launch.planner,
-            launch.store,
-            lambda plan: read_final(launch, plan),
-            lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
-        )
-
-        def num_places(nodes: list[dict[str, float]]) -> int:
-            return sum(places_on(launch.sweep, node) for node in nodes)
-
-        noted = launch.places.sweep / LAUNCHES
-        watch = SweepWatch(lambda: searcher.is_stopping, num_places, noted, tell)
-        at_once = None if address else num_places(nodes)
-        stop = launch.places.sweep / STOP
-        stop.unlink(missing_ok=True)
-
-        def asked() -> None:
-            searcher.stop()
-            with suppress(OSError):  # on a full disk the trials end by themselves
-                stop.touch()
-            tell("Stopping: running trials write a checkpoint first. Ctrl-C again stops at once.")
-
-        try:
-            with stopping_on_signals(asked), suppress(AllStopped):
-                _fit(lambda: _tuner(launch, searcher, watch, trainable, at_once), searcher)
-            watch.look()
-        finally:
-            watch.write()
-        if searcher.trouble:
-            raise StageError(f"{searcher.trouble}; once that is mended, the same command goes on")
+        with stopping_on_signals(asked), suppress(AllStopped):
+            _fit(lambda: _tuner(launch, searcher, watch, trainable, at_once), searcher)
+        watch.look()
     finally:
-        ray.shutdown()
+        watch.write()
+    if searcher.trouble:
+        raise StageError(f"{searcher.trouble}; once that is mended, the same command goes on")
 
 
 def _fit(new_tuner: Callable[[], Any], searcher: Any) -> None:
@@ -258,40 +233,8 @@ def _tuner(launch: Launch, searcher: Any, watch: Any, trainable: Any, at_once: i
     )
 
 
-def _start_ray(**arguments: Any) -> None:
-    """Start Ray here; a busy machine may need more than the half minute that Ray waits."""
-    import ray
-
-    for attempt in range(1, RAY_STARTS + 1):
-        try:
-            ray.init(**arguments)
-            return
-        except Exception as error:  # Ray raises a plain one
-            ray.shutdown()
-            if "timed out during startup" not in str(error):
-                raise
-            logger.warning("Ray did not start in time (attempt %d of %d)", attempt, RAY_STARTS)
-    raise StageError("Ray does not start on this machine; is it overloaded? Try again later.")
-
-
-def _node_types() -> list[dict[str, float]]:
-    """Resources of the node types that the cluster's autoscaler may start, up or not."""
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    return [dict(group.resources) for group in config.node_group_configs] if config else []
-
-
 def _dirname(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-def _machine() -> dict[str, float]:
-    """This machine's resources as Ray will count them."""
-    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
-
-    gpus = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
-    return {"CPU": len(os.sched_getaffinity(0)), "GPU": gpus}
 
 
 def _settle(sweep: Sweep, places: Places, inventory: Inventory) -> tuple[str, ...]:

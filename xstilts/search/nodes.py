@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from rich.text import Text
 
 from xstilts.errors import StageError
 from xstilts.files import read_json, write_json
+from xstilts.search.connection import alive_nodes
 
 CHECK_EVERY_S = 5.0
 WRITE_EVERY_S = 30.0
@@ -81,7 +81,7 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
             StageError: no node is alive.
         """
         now = time.monotonic()
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        alive = alive_nodes()
         self._own["slot_s"] += (now - self._checked) * self._num_slots(alive)
         self._own["seen"] = time.time()
         self._checked = now

@@ -1,0 +1,88 @@
+"""Ray is started with patience, and left without a trace that could end the process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from xstilts.errors import StageError
+from xstilts.search.connection import RAY_STARTS, start
+
+
+@pytest.mark.parametrize("late", [1, RAY_STARTS])
+def test_a_slow_start_of_ray_is_tried_again(monkeypatch: pytest.MonkeyPatch, late: int) -> None:
+    import ray
+
+    starts: list[dict[str, Any]] = []
+
+    def init(**arguments: Any) -> None:
+        starts.append(arguments)
+        if len(starts) <= late:
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", init)
+    if late < RAY_STARTS:
+        start(num_cpus=1)
+    else:
+        with pytest.raises(StageError, match="Ray does not start on this machine"):
+            start(num_cpus=1)
+    assert starts == [{"num_cpus": 1}] * min(late + 1, RAY_STARTS)
+
+
+def test_another_failure_of_ray_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def init(**arguments: Any) -> None:
+        raise ValueError("no such option")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(ValueError, match="no such option"):
+        start()
+
+
+LEAVES = """
+import gc, logging, sys, threading, weakref
+import ray
+from xstilts.search import connection
+
+class Cycle:
+    def __init__(self, reference):
+        self.itself, self.reference = self, reference
+
+ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level=logging.ERROR)
+gc.disable()
+cycle = Cycle(ray.put(1))
+freed = weakref.finalize(cycle, lambda: print("freed, Ray is up:", ray.is_initialized()))
+del cycle
+gc.enable()
+end = ray.shutdown
+
+def shutdown():
+    print("collected meanwhile:", gc.isenabled())
+    end()
+
+ray.shutdown = shutdown
+connection.leave()
+print("goes on:", gc.isenabled())
+"""
+
+
+@pytest.mark.slow
+def test_nothing_of_ray_is_freed_while_it_ends() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES],
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "freed, Ray is up: True",
+        "collected meanwhile: False",
+        "goes on: True",
+    ]

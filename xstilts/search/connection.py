@@ -1,0 +1,130 @@
+"""Ray, joined or started, and left: what every launch does before Tune and after it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from xstilts.errors import StageError
+
+logger = logging.getLogger(__name__)
+
+RAY_STARTS = 3
+"""How often a Ray of our own is started before giving up."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a lost process is told in one line
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+OBJECT_STORE_BYTES = 200 * 2**20
+"""Nothing but small dicts travels through Ray; its default would take a third of the memory."""
+
+
+def quieten() -> None:
+    """Set what Ray and Tune read from the environment, some of it when they are imported."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Ray while the block runs; `quieten` comes before the first import of it.
+
+    Args:
+        address: of a running cluster (`auto` finds the one of this machine); None starts a Ray of
+            this machine's resources that ends with the block.
+
+    Raises:
+        StageError: this machine is too busy for a Ray of our own.
+    """
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        start(
+            address="local",
+            num_cpus=len(os.sched_getaffinity(0)),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    else:
+        ray.init(address=address, **quiet)
+    try:
+        yield
+    finally:
+        leave()
+
+
+def start(**arguments: Any) -> None:
+    """Start Ray here; a busy machine may need more than the half minute that Ray waits.
+
+    Raises:
+        StageError: it never came up.
+    """
+    import ray
+
+    for attempt in range(1, RAY_STARTS + 1):
+        try:
+            ray.init(**arguments)
+            return
+        except Exception as error:  # Ray raises a plain one
+            ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+            logger.warning("Ray did not start in time (attempt %d of %d)", attempt, RAY_STARTS)
+    raise StageError("Ray does not start on this machine; is it overloaded? Try again later.")
+
+
+def leave() -> None:
+    """Shut Ray down, with nothing of it left for another thread to free meanwhile.
+
+    An object reference that is freed while Ray ends makes Ray end this process, with status 1 and
+    before anything is printed. Tune leaves such references in cycles, which the garbage collector
+    frees in whichever thread it happens to run.
+    """
+    import ray
+
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def alive_nodes() -> list[dict[str, float]]:
+    """Resources of the nodes that are up."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def machine() -> dict[str, float]:
+    """This machine's resources as Ray will count them."""
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
+
+    gpus = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
+    return {"CPU": len(os.sched_getaffinity(0)), "GPU": gpus}
+
+
+def node_types() -> list[dict[str, float]]:
+    """Resources of the node types that the cluster's autoscaler may start, up or not."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    return [dict(group.resources) for group in config.node_group_configs] if config else []
