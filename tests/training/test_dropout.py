@@ -17,11 +17,12 @@ def masks(step: int = 0, lengths: tuple[int, ...] = (300, 500, 200)) -> Masks:
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])
 def test_the_rate_and_the_scale(rate: float) -> None:
-    keep = masks().keep(torch.Size([1, 1000, 500]), rate, 1)
-    assert float(keep.float().mean()) == pytest.approx(1 - rate, abs=2e-3)
+    keep = masks().keep(torch.Size([1, 1000, 500]), rate, torch.float32, 1)
+    assert keep.unique().tolist() == [0, 1]
+    assert float(keep.mean()) == pytest.approx(1 - rate, abs=2e-3)
     assert scale(rate) == pytest.approx(1 / (1 - rate), rel=1e-4)
     # Units, places and sequences do not go together.
-    rows = keep[0].float() - keep.float().mean()
+    rows = keep[0] - keep.mean()
     assert abs(float((rows[1:] * rows[:-1]).mean())) < 2e-3
     assert abs(float((rows[:, 1:] * rows[:, :-1]).mean())) < 2e-3
 
@@ -41,7 +42,7 @@ def test_the_gradient_goes_where_the_values_went() -> None:
 
 def test_steps_and_sequences_differ_and_repeat() -> None:
     shape = torch.Size([1, 1000, 8])
-    first, again, other = (masks(step).keep(shape, 0.5, 1) for step in (0, 0, 1))
+    first, again, other = (masks(step).keep(shape, 0.5, torch.float32, 1) for step in (0, 0, 1))
     assert first.equal(again) and not first.equal(other)
     rows = torch.split(first[0], [500, 300, 200])
     assert not rows[0][:200].equal(rows[2])
@@ -50,22 +51,22 @@ def test_steps_and_sequences_differ_and_repeat() -> None:
 def test_a_sequence_loses_the_same_alone_and_beside_others() -> None:
     together = masks()
     alone = Masks(streams(1, 0, 3)[1:2], [500], [0])
-    packed = together.keep(torch.Size([1, 1000, 8]), 0.1, 1)
-    single = alone.keep(torch.Size([1, 500, 8]), 0.1, 1)
+    packed = together.keep(torch.Size([1, 1000, 8]), 0.1, torch.float32, 1)
+    single = alone.keep(torch.Size([1, 500, 8]), 0.1, torch.float32, 1)
     assert packed[0, :500].equal(single[0]), "it is the longest, so it stands first"
     (pairs,), (own,) = (
-        which.keep_pairs([(0, count, 500)], 2, 0.1, 2)
+        which.keep_pairs([(0, count, 500)], 2, 0.1, torch.float32, 2)
         for which, count in ((together, 2), (alone, 1))
     )
     assert pairs[0].equal(own[0])
-    padded = together.keep(torch.Size([3, 6]), 0.1, 3)
-    assert padded[1].equal(alone.keep(torch.Size([1, 6]), 0.1, 3)[0])
+    padded = together.keep(torch.Size([3, 6]), 0.1, torch.float32, 3)
+    assert padded[1].equal(alone.keep(torch.Size([1, 6]), 0.1, torch.float32, 3)[0])
 
 
 def test_a_module_that_is_computed_again_loses_the_same() -> None:
     current = masks()
     shape = torch.Size([1, 1000, 8])
-    first, other, again = (current.keep(shape, 0.5, caller) for caller in (1, 2, 1))
+    first, other, again = (current.keep(shape, 0.5, torch.float32, caller) for caller in (1, 2, 1))
     assert first.equal(again) and not first.equal(other)
 
 

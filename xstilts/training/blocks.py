@@ -95,7 +95,7 @@ def attend(
         keeps: list[Tensor | None] = [None for _ in blocks]
         if rate and masks is not None:
             sizes = [(block.first, block.count, block.longest) for block in blocks]
-            keeps = list(masks.keep_pairs(sizes, num_heads, rate, caller))
+            keeps = list(masks.keep_pairs(sizes, num_heads, rate, query.dtype, caller))
         factor = scale(rate) if rate else 1.0
         out = _Attention.apply(*vectors, blocks, keeps, num_heads, scaling, factor)  # type: ignore[no-untyped-call]
     else:
@@ -153,12 +153,10 @@ class _Attention(torch.autograd.Function):
                 if block.bias is not None:
                     square += block.bias.to(square.dtype)
                 weights = torch.softmax(square, -1)
-                kept = weights
-                if keep is not None:
-                    kept = torch.ops.aten.native_dropout_backward(weights, keep, factor)
+                kept = weights if keep is None else (weights * keep).mul_(factor)
                 found = torch.bmm(kept.view_as(products), v)
                 parts.append(found.view(-1, size).index_select(0, block.to_packed))
-                saved += [q, k, v, weights, kept]
+                saved += [q, k, v, weights]
         ctx.save_for_backward(*saved)
         ctx.blocks, ctx.keeps, ctx.scaling, ctx.factor = blocks, keeps, scaling, factor
         return torch.cat(parts)
@@ -171,7 +169,8 @@ class _Attention(torch.autograd.Function):
         saved = iter(ctx.saved_tensors)
         parts: list[list[Tensor]] = [[], [], []]
         for block, keep in zip(ctx.blocks, ctx.keeps, strict=True):
-            q, k, v, weights, kept = (next(saved) for _ in range(5))
+            q, k, v, weights = (next(saved) for _ in range(4))
+            kept = weights if keep is None else (weights * keep).mul_(ctx.factor)
             outer = grad.index_select(0, block.to_padded).view_as(q)
             if block.bias is not None:
                 padding = block.bias.view(block.count, 1, block.longest, 1).isinf()
@@ -179,7 +178,7 @@ class _Attention(torch.autograd.Function):
             of_value = torch.bmm(kept.view(len(q), block.longest, -1).transpose(1, 2), outer)
             of_weights = torch.bmm(outer, v.transpose(1, 2)).view_as(weights)
             if keep is not None:
-                of_weights = torch.ops.aten.native_dropout_backward(of_weights, keep, ctx.factor)
+                of_weights.mul_(ctx.factor).mul_(keep)
             inner = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
             inner = inner.mul_(ctx.scaling).view(len(q), block.longest, -1)
             of_query, of_key = torch.bmm(inner, k), torch.bmm(inner.transpose(1, 2), q)

@@ -61,25 +61,30 @@ class Masks:
             self._drawn[caller] = draw()
         return self._drawn[caller]
 
-    def keep(self, shape: torch.Size, rate: float, caller: int) -> Tensor:
-        """Which units stay, bool, for activations of a shape.
+    def keep(self, shape: torch.Size, rate: float, dtype: torch.dtype, caller: int) -> Tensor:
+        """Which units of activations of a shape stay: 1, the others 0.
 
         The shape is (1, tokens, size) of a packed row, (sequences, places, size) of padded ones, or
         (sequences, size). `caller` is the module's identity; every module draws once a pass.
         """
-        (keep,) = self._once(caller, lambda: [self._units(shape) >= _threshold(rate)])
+        (keep,) = self._once(caller, lambda: [_kept(self._units(shape), rate, dtype)])
         return keep
 
     def keep_pairs(
-        self, sizes: Sequence[tuple[int, int, int]], num_heads: int, rate: float, caller: int
+        self,
+        sizes: Sequence[tuple[int, int, int]],
+        num_heads: int,
+        rate: float,
+        dtype: torch.dtype,
+        caller: int,
     ) -> list[Tensor]:
-        """Which attention weights stay, block by block: (count, heads, longest, longest), bool.
+        """Which attention weights stay, block by block: (count, heads, longest, longest), 1 or 0.
 
         `sizes` are each block's first sequence in the packed row, their count and the longest.
         """
 
         def draw() -> list[Tensor]:
-            return [self._pairs(*size, num_heads) >= _threshold(rate) for size in sizes]
+            return [_kept(self._pairs(*size, num_heads), rate, dtype) for size in sizes]
 
         return self._once(caller, draw)
 
@@ -126,25 +131,7 @@ class Dropout(nn.Module):
             return values
         if masks is None:
             return functional.dropout(values, self.p)
-        keep = masks.keep(values.shape, self.p, id(self))
-        dropped: Tensor = _Drop.apply(values, keep, scale(self.p))  # type: ignore[no-untyped-call]
-        return dropped
-
-
-class _Drop(torch.autograd.Function):
-    """Zero some units; the gradient by one fused kernel."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, keep: Tensor, factor: float) -> Tensor:
-        ctx.save_for_backward(keep)
-        ctx.factor = factor
-        return torch.ops.aten.native_dropout_backward(values, keep, factor)  # type: ignore[no-any-return]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (keep,) = ctx.saved_tensors
-        grad = torch.ops.aten.native_dropout_backward(grads[0], keep, ctx.factor)
-        return grad, None, None
+        return (values * masks.keep(values.shape, self.p, values.dtype, id(self))) * scale(self.p)
 
 
 def install(module: nn.Module, masks: Callable[[], Masks | None]) -> None:
@@ -153,6 +140,15 @@ def install(module: nn.Module, masks: Callable[[], Masks | None]) -> None:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Dropout):
                 setattr(parent, name, Dropout(child.p, masks).train(child.training))
+
+
+def _kept(bits: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
+    """1 where a unit with these random bits stays, else 0.
+
+    In arithmetic, which is exact here: to multiply by the booleans that a comparison gives takes
+    torch several times as long.
+    """
+    return bits.to(torch.float32).sub_(_threshold(rate) - 1).clamp_(0, 1).to(dtype)
 
 
 def _threshold(rate: float) -> int:
