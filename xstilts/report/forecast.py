@@ -148,13 +148,14 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
     for name in ("intermediate", "target", "evaluation"):
         bounds = summary["stages"][name]
         stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
-    tasks = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    tasks = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("stage", "task", "rows", "examples", "batch", "steps", "epochs", "Mtokens"):
         tasks.add_column(name, justify="left" if name in ("stage", "task") else "right")
     for row in summary["tasks"]:
         sign = "" if row["is_counted"] else "<"
-        values = [row[name] for name in row if name not in ("tokens", "is_counted")]
-        tasks.add_row(*map(str, values), f"{sign}{row['tokens'] / 1e6:.3g}")
+        stage, *values = (row[name] for name in row if name not in ("tokens", "is_counted"))
+        # "target xnli" needs no second naming of its task.
+        tasks.add_row(stage.partition(" ")[0], *map(str, values), f"{sign}{row['tokens'] / 1e6:.3g}")
     done = summary["stages"]["done"]
     warnings = (Text(line, style="yellow") for line in summary["warnings"])
     return Group(
