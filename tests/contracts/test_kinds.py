@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from xstilts import kinds
 from xstilts.kinds.kind import Batch, Encoded, Kind, Vocabulary
@@ -244,6 +245,30 @@ def test_loss_teaches_encoder_and_head(case: Case) -> None:
     gradients = torch.autograd.grad(loss, [hidden, *matrices])
     assert loss.ndim == 0 and loss.item() > 0
     assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
+
+
+def test_a_pass_looks_at_no_value(case: Case) -> None:
+    """Forward and back over tensors that have shapes and no values: nothing waits for a device."""
+    if case.name in UNTRAINED:
+        return
+    batch = case.collate(range(4), np.random.default_rng(0))
+    units = case.kind.num_units(batch)
+    work = one_pass(case.model.encoder, batch.inputs)
+    assert work.layout is not None
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+
+        def emptied(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {name: mode.from_tensor(tensor) for name, tensor in tensors.items()}
+
+        packed = replace(
+            work, inputs=emptied(work.inputs), layout=work.layout.map(mode.from_tensor)
+        )
+        empty = Batch(emptied(batch.inputs), emptied(batch.targets), batch.by_token, units)
+        loss = case.kind.loss(case.head, case.model.hidden(packed), empty)
+        gradients = torch.autograd.grad(loss, list(case.head.parameters()))
+        assert [g.shape for g in gradients] == [p.shape for p in case.head.parameters()]
+        with pytest.raises(DataDependentOutputException):
+            loss.item()
 
 
 def test_padding_changes_nothing(case: Case) -> None:

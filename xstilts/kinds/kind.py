@@ -7,7 +7,7 @@ predictions into scores. It knows no files, no YAML and no trial.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,19 +44,21 @@ class Batch:
 
     `inputs["input_ids"]`: (sequences, length), int64; `attention_mask` alike, 1 where not padded.
     Targets have a row for every sequence, or group of them; those `by_token` a column for every
-    token.
+    token. `units`: what `Kind.num_units` counted before the tensors went to a device, None if it
+    has not.
     """
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     by_token: frozenset[str] = frozenset()
+    units: int | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        return Batch(
-            {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()},
-            {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()},
-            self.by_token,
+        return replace(
+            self,
+            inputs={name: x.to(device, non_blocking=True) for name, x in self.inputs.items()},
+            targets={name: x.to(device, non_blocking=True) for name, x in self.targets.items()},
         )
 
 
@@ -95,7 +97,10 @@ class Kind(Protocol):
         """A head, not yet initialised."""
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
-        """Mean loss of a batch; `hidden`: (sequences, length, hidden size)."""
+        """Mean loss of a batch; `hidden`: (sequences, length, hidden size).
+
+        With `batch.units` it looks at no value, so that nothing waits for a device.
+        """
 
     def num_units(self, batch: Batch) -> int:
         """How many losses the batch's loss is the mean of: rows, words or masked tokens."""

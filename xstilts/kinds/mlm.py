@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -58,12 +59,12 @@ class Mlm:
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy over the vocabulary at masked positions."""
-        labels = batch.targets["label"]
-        chosen = labels != IGNORED
-        scores = head(hidden[chosen]).float()
+        labels = batch.targets["label"].flatten()
+        count = self.num_units(batch) if batch.units is None else batch.units
+        chosen = torch.nonzero_static(labels != IGNORED, size=count).squeeze(1)
+        scores = head(hidden.flatten(0, 1)[chosen]).float()
         # The sum over none is 0 where the mean is not a number.
-        total = functional.cross_entropy(scores, labels[chosen], reduction="sum")
-        return total / chosen.sum().clamp(min=1)
+        return functional.cross_entropy(scores, labels[chosen], reduction="sum") / max(count, 1)
 
     def num_units(self, batch: Batch) -> int:
         """Masked tokens."""

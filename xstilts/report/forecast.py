@@ -155,7 +155,9 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
         sign = "" if row["is_counted"] else "<"
         stage, *values = (row[name] for name in row if name not in ("tokens", "is_counted"))
         # "target xnli" needs no second naming of its task.
-        tasks.add_row(stage.partition(" ")[0], *map(str, values), f"{sign}{row['tokens'] / 1e6:.3g}")
+        tasks.add_row(
+            stage.partition(" ")[0], *map(str, values), f"{sign}{row['tokens'] / 1e6:.3g}"
+        )
     done = summary["stages"]["done"]
     warnings = (Text(line, style="yellow") for line in summary["warnings"])
     return Group(

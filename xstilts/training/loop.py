@@ -2,9 +2,8 @@
 
 AdamW without decay on biases and LayerNorm, linear warm-up and decay, clipped gradients; checks
 at equal distances on a fixed sample of every dev set; the best check is kept. Nothing in a step
-waits for the device, but for MLM's pick of masked positions. All randomness of a step is a function
-of the stage's seed and the step's number, so a stage goes on from a checkpoint as if it had not
-stopped.
+waits for the device. All randomness of a step is a function of the stage's seed and the step's
+number, so a stage goes on from a checkpoint as if it had not stopped.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from xstilts.training.outcome import DEFAULTS, Options, Outcome, State
 from xstilts.training.passes import Divider, Pass
 from xstilts.training.predict import autocast
 from xstilts.training.ranks import ALONE, Ranks
+from xstilts.training.table import TokenTable
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +49,12 @@ STOP_EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A step's batch, whole and divided: `units` are the losses that its loss is the mean of,
-    those of each pass stand beside it."""
+    """A step's batch, whole and divided: `units` are the losses that its loss is the mean of."""
 
     batch: Batch
     units: int
     tokens: int
-    passes: Sequence[tuple[Pass, int]]
+    passes: Sequence[Pass]
     divider: Divider
 
 
@@ -106,6 +105,7 @@ class _Training:
         self.checks = Checks(stage, data, vocabulary, ranks)
         self.check_after = check_steps(len(self.steps), stage.recipe)
         self.optimizer = build_optimizer(model, stage.recipe)
+        self.table = TokenTable(model.encoder, self.device)
         self.checkpoints = checkpoints
         self.ranks = ranks
         self.divider = Divider.of(model.encoder, self.device)
@@ -193,13 +193,13 @@ class _Training:
             coming = pool.submit(prepare, step + 1) if step + 1 < len(self.steps) else None
             yield prepared
 
-    def _divided(self, feed: Feed, batch: Batch, divider: Divider) -> list[tuple[Pass, int]]:
-        """This process's passes with their units, counted before they go to the device, which a
-        step never waits for."""
-        passes = divider.divide(batch, self.ranks.share)
-        if self.device.type == "cuda":
-            passes = [work.pinned() for work in passes]
-        return [(work, feed.kind.num_units(work.batch)) for work in passes]
+    def _divided(self, feed: Feed, batch: Batch, divider: Divider) -> list[Pass]:
+        """This process's passes, their units counted before they go to the device."""
+        passes = [
+            replace(work, batch=replace(work.batch, units=feed.kind.num_units(work.batch)))
+            for work in divider.divide(batch, self.ranks.share)
+        ]
+        return [work.pinned() for work in passes] if self.device.type == "cuda" else passes
 
     def _step(self, prepared: Prepared) -> None:
         """One update; where memory ends, the same update in smaller passes."""
@@ -217,11 +217,13 @@ class _Training:
         rate = learning_rate(self.stage.recipe, step, len(self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.table.fill()
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         self.ranks.add_up(p.grad for p in parameters if p.grad is not None)
         nn.utils.clip_grad_norm_(parameters, self.stage.recipe.clip_norm, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.table.clear()
         self.losses.append(loss)
 
     def _accumulate(self, prepared: Prepared, step: int, seed: int) -> Tensor:
@@ -235,8 +237,8 @@ class _Training:
         passes = prepared.passes
         if prepared.divider is not self.divider:  # memory ended since it was made
             passes = self._divided(feed, prepared.batch, self.divider)
-        for work, units in passes:
-            if not units:  # the mean of nothing is not a number
+        for work in passes:
+            if not work.batch.units:  # the mean of nothing is not a number
                 continue
             if self.uses_masks:
                 self.model.masks = work.masks(own)
@@ -244,7 +246,8 @@ class _Training:
             with autocast(self.device, self.stage.precision):
                 hidden = self.model.hidden(work)
                 mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
-            share = mean * (units / prepared.units)
+            assert work.batch.units is not None
+            share = mean * (work.batch.units / prepared.units)
             torch.autograd.backward(share)
             total += share.detach()
             self.model.masks = None  # they would stay through the dev checks
@@ -274,8 +277,7 @@ class _Training:
                 f"{self.stage.label}: out of memory with one row of {longest} tokens: shorten "
                 "max_length, use a smaller model, or set resources.gradient_checkpointing"
             )
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back(self.device)
         largest = max(int(work.batch.inputs["attention_mask"].sum()) for work in passes)
         self.state.max_tokens = max(1, min(self.divider.max_tokens, largest) // 2)
         self.state.halvings += 1
