@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[float], None]
 """Called now and then with the share of the stage that is done, 0-1."""
 
-
 STOP_EVERY = 10
 """Steps after which several processes ask each other whether to stop."""
 
@@ -238,7 +237,8 @@ class _Training:
         if prepared.divider is not self.divider:  # memory ended since it was made
             passes = self._divided(feed, prepared.batch, self.divider)
         for work in passes:
-            if not work.batch.units:  # the mean of nothing is not a number
+            units = work.batch.units
+            if not units:  # the mean of nothing is not a number
                 continue
             if self.uses_masks:
                 self.model.masks = work.masks(own)
@@ -246,8 +246,7 @@ class _Training:
             with autocast(self.device, self.stage.precision):
                 hidden = self.model.hidden(work)
                 mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
-            assert work.batch.units is not None
-            share = mean * (work.batch.units / prepared.units)
+            share = mean * (units / prepared.units)
             torch.autograd.backward(share)
             total += share.detach()
             self.model.masks = None  # they would stay through the dev checks
