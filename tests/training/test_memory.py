@@ -21,6 +21,7 @@ from xstilts.kinds.kind import Encoded
 from xstilts.training import passes
 from xstilts.training.feed import PartData
 from xstilts.training.loop import train
+from xstilts.training.memory import is_out_of_memory
 from xstilts.training.outcome import Options
 from xstilts.training.parallel import Job
 
@@ -95,6 +96,20 @@ def test_where_memory_ends_passes_become_smaller(toy: Toy, tmp_path: Path) -> No
     again = replace(job, options=Options(max_tokens=max_tokens))
     # What is remembered is tried at once; a heap that starts otherwise may need a little more.
     assert run_limited(again, tmp_path, 400)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError("Unable to allocate 14.1 MiB"), True),
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_what_says_that_memory_has_ended(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
 
 
 def test_memory_comes_back() -> None:

@@ -6,13 +6,20 @@ import ctypes
 
 import torch
 
+SIGNS = (
+    "DefaultCPUAllocator",
+    "std::bad_alloc",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What errors without a class of their own say where memory has ended."""
+
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device, or the host, had no memory left."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    signs = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return any(sign in str(error) for sign in signs)
+    return any(sign in str(error) for sign in SIGNS)
 
 
 def give_back(device: torch.device) -> None:
