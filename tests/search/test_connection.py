@@ -45,7 +45,7 @@ def test_another_failure_of_ray_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
 
 
 LEAVES = """
-import gc, logging, sys, threading, weakref
+import gc, logging, weakref
 import ray
 from xstilts.search import connection
 
