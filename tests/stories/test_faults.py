@@ -139,17 +139,21 @@ def test_one_of_a_trials_ranks(
 ) -> None:
     bench = new_bench(tmp_path / "bench", shared_mini, ranks=True)
     process = bench.start("sweep", "sweep.yaml")
-    moment(bench, process, f"rank {number}", len(undisturbed_in_two.stages()))
-    found: list[int] = []
-    bench.wait_for(
-        lambda: (
-            bool(found.extend(r for w in bench.workers() for r in ranks_of(w)) or found)
-            or process.poll() is not None
-        ),
-        timeout_s=300,
-    )
+    # In one of the two stages that ranks train, from their start to what they do ten seconds later.
+    draw = random.Random(f"rank {number}")
+    wanted, more_s = draw.randrange(2), draw.uniform(0, 10)
+
+    def living() -> list[int]:
+        return [rank for worker in bench.workers() for rank in ranks_of(worker)]
+
+    def is_time() -> bool:
+        return (len(bench.stages()) >= wanted and bool(living())) or process.poll() is not None
+
+    bench.wait_for(is_time, timeout_s=300)
+    time.sleep(more_s)
+    bench.wait_for(is_time, timeout_s=300)  # the first stage may have ended meanwhile
     before = bench.stages()
-    for pid in found[-1:]:
+    for pid in living()[-1:]:
         os.kill(pid, signal.SIGKILL)
     bench.finish(process)
     check("one of its ranks", bench, undisturbed_in_two, before, bench.mlflow())
