@@ -139,9 +139,12 @@ def test_one_of_a_trials_ranks(
 ) -> None:
     bench = new_bench(tmp_path / "bench", shared_mini, ranks=True)
     process = bench.start("sweep", "sweep.yaml")
-    # In one of the two stages that ranks train, from their start to what they do ten seconds later.
+    # In one of the two stages that ranks train. How long a stage takes is known of the second one of
+    # the undisturbed sweep: the blow falls in the first two thirds of that time.
+    done = [ns for name, ns in undisturbed_in_two.stages().items() if name.startswith("target-")]
+    stage_s = (max(done) - min(done)) / 1e9
     draw = random.Random(f"rank {number}")
-    wanted, more_s = draw.randrange(2), draw.uniform(0, 10)
+    wanted, more_s = draw.randrange(2), draw.uniform(0, 2 * stage_s / 3)
 
     def living() -> list[int]:
         return [rank for worker in bench.workers() for rank in ranks_of(worker)]
