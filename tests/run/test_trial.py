@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from xstilts.cli import app
 from xstilts.config.load import parse_sweep
+from xstilts.config.schema import ResourcesSpec
 from xstilts.errors import Diverged, Preempted
 from xstilts.files import read_json, sha256_of_file
 from xstilts.plan.plan import Planner, TrialPlan
@@ -159,6 +160,26 @@ def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
     # Three targets in two languages, one of them in one.
     assert (together[2], alone[2]) == (3, 5)
     assert together[3] == alone[3]
+
+
+def test_the_processes_of_a_trial_predict_as_threads(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bench.run()["scores"]
+    for folder in (bench.places.storage / "stages").glob("evaluate-*"):
+        shutil.rmtree(folder)
+    used: list[int] = []
+    for name in ("outputs", "predict_layers"):
+        real = getattr(evaluation, name)
+
+        def counted(nets: Any, *rest: Any, real: Any = real, **more: Any) -> Any:
+            used.append(len(nets))
+            return real(nets, *rest, **more)
+
+        monkeypatch.setattr(evaluation, name, counted)
+    bench.workshop.resources = ResourcesSpec(cpus_per_trial=2, processes_per_trial=2)
+    assert bench.run()["scores"] == before
+    assert used == [2, 2, 2]
 
 
 def test_an_evaluation_that_is_told_to_stop_in_its_last_pass_is_kept(

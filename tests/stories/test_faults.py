@@ -139,8 +139,8 @@ def test_one_of_a_trials_ranks(
 ) -> None:
     bench = new_bench(tmp_path / "bench", shared_mini, ranks=True)
     process = bench.start("sweep", "sweep.yaml")
-    # In one of the two stages that ranks train. How long a stage takes is known of the second one of
-    # the undisturbed sweep: the blow falls in the first two thirds of that time.
+    # In one of the two stages that ranks train, and in the first two thirds of the time that the
+    # second of them takes where nobody disturbs it.
     done = [ns for name, ns in undisturbed_in_two.stages().items() if name.startswith("target-")]
     stage_s = (max(done) - min(done)) / 1e9
     draw = random.Random(f"rank {number}")

@@ -29,7 +29,7 @@ from xstilts.training.matmul import choose_matmul
 from xstilts.training.model import Model, build_heads, settings
 from xstilts.training.outcome import Outcome
 from xstilts.training.passes import Divider
-from xstilts.training.predict import outputs
+from xstilts.training.predict import outputs, replicas
 
 Tell = Callable[[str], None]
 
@@ -207,7 +207,7 @@ def _evaluation_figures(
     seconds = []
     for _ in range(3):
         begun = _now(device)
-        outputs(model, rows.features, task, vocabulary, stage.precision)
+        outputs(replicas(model), rows.features, task, vocabulary, stage.precision)
         seconds.append(_now(device) - begun)
     count = rows.features.num_rows
     tokens = sum(map(len, rows.features["input_ids"].to_pylist()))

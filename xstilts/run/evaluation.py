@@ -45,14 +45,14 @@ class Predicted(NamedTuple):
 class Evaluator:
     """What evaluating a stage needs.
 
-    `before_pass` is called before each pass of the encoder and may raise: no finished work is
-    thrown away. `seconds` adds up what the encoder took, and what turning its outputs into
-    predictions did: spans, neighbours, pairs.
+    `nets` are replicas of one model, a thread each. `before_pass` is called before each pass of the
+    encoder and may raise: no finished work is thrown away. `seconds` adds up what the encoder took,
+    and what turning its outputs into predictions did: spans, neighbours, pairs.
     """
 
     stage: Evaluate
     task: Task
-    net: Model
+    nets: Sequence[Model]
     encoder: Encoder
     vocabulary: Vocabulary
     before_pass: Callable[[], None]
@@ -102,7 +102,7 @@ class Evaluator:
 
     def _outputs(self, features: pa.Table) -> Iterator[Any]:
         """What the kind decodes of every feature; of a kind that reads all layers, in each."""
-        arguments = (self.net, features, self.task, self.vocabulary, self.stage.precision)
+        arguments = (self.nets, features, self.task, self.vocabulary, self.stage.precision)
         if isinstance(kinds.get(self.task.kind), kinds.Layered) and self.stage.layer is not None:
             return iter(predict_layers(*arguments))
         return iter(outputs(*arguments, layer=self.stage.layer))

@@ -38,6 +38,7 @@ from xstilts.training.matmul import check_precision, choose_matmul
 from xstilts.training.memory import give_back
 from xstilts.training.outcome import Options
 from xstilts.training.parallel import Job, run_together
+from xstilts.training.predict import replicas
 
 logger = logging.getLogger(__name__)
 
@@ -195,8 +196,9 @@ class Workshop:
         check_precision(stage.precision, self.device)
         choose_matmul(self.device.type)
         place = f"{stage.rows.task} evaluation"
+        nets = replicas(net, self.resources.processes)
         evaluator = Evaluator(
-            stage, task, net, encoder, vocabulary, lambda: self._stop_if_told(place)
+            stage, task, nets, encoder, vocabulary, lambda: self._stop_if_told(place)
         )
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}

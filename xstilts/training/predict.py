@@ -1,10 +1,16 @@
-"""Prediction: one pass over encoded rows, sorted by length, outputs in the rows' order."""
+"""Prediction: one pass over encoded rows, sorted by length, outputs in the rows' order.
+
+Several threads predict at the same time where that is faster: batches are what one thread's are.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -32,6 +38,19 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
+def replicas(model: Model, devices: int = 1) -> list[Model]:
+    """A model for every thread that predicts.
+
+    On a CPU the model itself, for as many threads as there would be devices; each of them has the
+    threads that torch was given. On GPUs a copy on each of the first `devices`, every one for two
+    threads, of which one makes a batch and reads its outputs while the other's is computed.
+    """
+    if next(model.parameters()).device.type == "cpu":
+        return [model] * devices
+    copies = [copy.deepcopy(model).to(f"cuda:{index}") for index in range(1, devices)]
+    return [model, *copies] * 2
+
+
 def predict(
     model: Model,
     encoded: Encoded,
@@ -50,13 +69,14 @@ def predict(
     """
     if rows is not None:
         encoded = select(encoded, rows)
-    kind = kinds.get(task.kind)
-    found = outputs(model, encoded.features, task, vocabulary, precision, layer=layer, ranks=ranks)
-    return kind.decode(found, encoded, task), encoded
+    found = outputs(
+        replicas(model), encoded.features, task, vocabulary, precision, layer=layer, ranks=ranks
+    )
+    return kinds.get(task.kind).decode(found, encoded, task), encoded
 
 
 def outputs(
-    model: Model,
+    models: Sequence[Model],
     features: pa.Table,
     task: Task,
     vocabulary: Vocabulary,
@@ -65,17 +85,18 @@ def outputs(
     layer: int | None = None,
     ranks: Ranks = ALONE,
 ) -> list[Any]:
-    """What the kind decodes, for every feature in its order."""
+    """What the kind decodes, for every feature in its order; `models` are `replicas` of one."""
     kind = kinds.get(task.kind)
-    head = dict(model.heads.items()).get(task.head)
-    return _outputs(
-        lambda work: kind.outputs(head, model.hidden(work, layer), work.batch),
-        *(model, features, task, vocabulary, precision, ranks),
-    )
+
+    def compute(model: Model, work: Pass) -> list[Any]:
+        head = dict(model.heads.items()).get(task.head)
+        return kind.outputs(head, model.hidden(work, layer), work.batch)
+
+    return _outputs(compute, models, features, task, vocabulary, precision, ranks)
 
 
 def predict_layers(
-    model: Model,
+    models: Sequence[Model],
     features: pa.Table,
     task: Task,
     vocabulary: Vocabulary,
@@ -84,15 +105,16 @@ def predict_layers(
     """Outputs of every hidden state for every feature, of a kind that is `Layered`."""
     kind = kinds.get(task.kind)
     assert isinstance(kind, kinds.Layered)
-    return _outputs(
-        lambda work: kind.layer_outputs(model.states(work), work.batch),
-        *(model, features, task, vocabulary, precision, ALONE),
-    )
+
+    def compute(model: Model, work: Pass) -> list[Any]:
+        return kind.layer_outputs(model.states(work), work.batch)
+
+    return _outputs(compute, models, features, task, vocabulary, precision, ALONE)
 
 
 def _outputs(
-    compute: Callable[[Pass], list[Any]],
-    model: Model,
+    compute: Callable[[Model, Pass], list[Any]],
+    models: Sequence[Model],
     features: pa.Table,
     task: Task,
     vocabulary: Vocabulary,
@@ -100,24 +122,51 @@ def _outputs(
     ranks: Ranks,
 ) -> list[Any]:
     """What `compute` gives for every feature, in their order; batches are sorted by length."""
-    device = next(model.parameters()).device
-    fixed = np.random.default_rng(0)
+    kind = kinds.get(task.kind)
     features = features.combine_chunks()
+    first = next(models[0].parameters()).device
+    divider = Divider.of(models[0].encoder, first)
+    every = by_length(feature_lengths(features), MAX_TOKENS[first.type])
+    own = list(islice(every, ranks.rank, None, ranks.world))
+    free: SimpleQueue[Model] = SimpleQueue()
+    for model in models:
+        model.eval()
+        free.put(model)
+
+    def predicted(positions: list[int]) -> list[Any]:
+        columns = columns_of(features.take(positions))
+        batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
+        work = divider.whole(batch)
+        model = free.get()
+        device = next(model.parameters()).device
+        current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+        try:
+            with current, torch.inference_mode(), autocast(device, precision):
+                return compute(model, work.to(device))
+        finally:
+            free.put(model)
+
     outputs: list[Any] = [None] * features.num_rows
-    divider = Divider.of(model.encoder, device)
-    model.eval()
-    own: list[tuple[list[int], list[Any]]] = []
-    with torch.inference_mode(), autocast(device, precision):
-        every = by_length(feature_lengths(features), MAX_TOKENS[device.type])
-        for positions in islice(every, ranks.rank, None, ranks.world):
-            columns = columns_of(features.take(positions))
-            batch = kinds.get(task.kind).collate(columns, vocabulary, fixed)
-            own.append((positions, compute(divider.whole(batch).to(device))))
-    for computed in ranks.gather(own):
+    for computed in ranks.gather(_in_threads(predicted, own, len(models))):
         for positions, found in computed:
             for position, output in zip(positions, found, strict=True):
                 outputs[position] = output
     return outputs
+
+
+def _in_threads(
+    predicted: Callable[[list[int]], list[Any]], batches: list[list[int]], count: int
+) -> list[tuple[list[int], list[Any]]]:
+    """Every batch with its outputs, computed by so many threads."""
+    if count == 1:
+        return [(positions, predicted(positions)) for positions in batches]
+    # What torch was told about threads holds for the one that told it.
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "predict", torch.set_num_threads, (threads,))
+    try:
+        return list(zip(batches, pool.map(predicted, batches), strict=True))
+    finally:  # an interrupt, or memory that has ended, waits for no more than what is computed
+        pool.shutdown(cancel_futures=True)
 
 
 def feature_lengths(features: pa.Table) -> list[int]:

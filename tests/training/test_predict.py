@@ -1,0 +1,85 @@
+"""Predictions: in the rows' order, the same from one thread as from several."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from xstilts import kinds
+from xstilts.kinds.kind import Batch, Encoded
+from xstilts.tasks import lookup
+from xstilts.training import predict
+from xstilts.training.model import Model
+from xstilts.training.predict import outputs, predict_layers, replicas
+
+Toy = Any  # of conftest.py, which tests cannot import
+
+
+@pytest.fixture
+def trained(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> tuple[Model, Encoded]:
+    """A model with a head, and rows that fill many batches."""
+    toy.task("first")
+    stage = toy.stage("first", train_rows=300)
+    monkeypatch.setitem(predict.MAX_TOKENS, "cpu", 64)
+    return toy.model(stage), toy.data(stage)[0].train[0]
+
+
+def test_outputs_stand_in_the_rows_order(toy: Toy, trained: tuple[Model, Encoded]) -> None:
+    model, rows = trained
+    arguments = (lookup("mini_tatoeba"), toy.vocabulary, "fp32")
+    found = predict_layers([model, model], rows.features, *arguments)
+    for i in range(0, 300, 7):
+        (alone,) = predict_layers([model], rows.features.slice(i, 1), *arguments)
+        assert np.allclose(found[i], alone, atol=1e-5)
+    assert len({vectors.tobytes() for vectors in found}) > 200, "rows do not differ"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_threads_give_the_bits_of_one(
+    toy: Toy, trained: tuple[Model, Encoded], monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    model, rows = trained
+    seen: set[str] = set()
+    threads: set[int] = set()
+    real = Model.states
+
+    def noted(self: Model, work: Any) -> Any:
+        seen.add(threading.current_thread().name)
+        threads.add(torch.get_num_threads())
+        return real(self, work)
+
+    monkeypatch.setattr(Model, "states", noted)
+    arguments = (rows.features, lookup("mini_tatoeba"), toy.vocabulary, "fp32")
+    one = predict_layers([model], *arguments)
+    assert seen == {"MainThread"}
+    several = predict_layers(replicas(model, count), *arguments)
+    assert len(seen) == 1 + count, "some thread had nothing to do"
+    assert threads == {torch.get_num_threads()}
+    assert all((left == right).all() for left, right in zip(one, several, strict=True))
+
+
+def test_what_fails_in_a_thread_is_raised_and_the_rest_left(
+    toy: Toy, trained: tuple[Model, Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = trained
+    computed: list[int] = []
+
+    def fail(head: Any, hidden: torch.Tensor, batch: Batch) -> list[Any]:
+        computed.append(len(hidden))
+        raise torch.OutOfMemoryError("no memory is left")
+
+    monkeypatch.setattr(kinds.get("pair"), "outputs", fail)
+    with pytest.raises(torch.OutOfMemoryError, match="no memory is left"):
+        outputs([model, model], rows.features, lookup("first"), toy.vocabulary, "fp32")
+    assert 0 < sum(computed) < 100
+
+
+def test_no_rows_give_no_outputs(toy: Toy, trained: tuple[Model, Encoded]) -> None:
+    model, rows = trained
+    none: pa.Table = rows.features.slice(0, 0)
+    assert outputs([model, model], none, lookup("first"), toy.vocabulary, "fp32") == []
