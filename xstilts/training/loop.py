@@ -35,6 +35,7 @@ from xstilts.training.outcome import DEFAULTS, Options, Outcome, State
 from xstilts.training.passes import Divider, Pass
 from xstilts.training.predict import autocast
 from xstilts.training.ranks import ALONE, Ranks
+from xstilts.training.saved import fits, restore, tensors_of
 from xstilts.training.table import TokenTable
 
 logger = logging.getLogger(__name__)
@@ -328,7 +329,7 @@ class _Training:
         if not must_stop and not is_due:
             return
         begun = time.perf_counter()
-        tensors = self._tensors()
+        tensors = tensors_of(self.model, self.optimizer, self.best, self.losses, self.ranks)
         if self.ranks.rank == 0:
             self.checkpoints.write(tensors, self._plain_state())
             if must_stop:
@@ -339,18 +340,6 @@ class _Training:
                 f"{self.stage.label}: stopped after step {self.state.step} of {len(self.steps)}, "
                 "with a checkpoint; the same command goes on"
             )
-
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        if self.best is not None:
-            tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-        if self.losses:
-            losses = torch.stack(self.losses)
-            self.ranks.add_up([losses])
-            tensors["losses"] = losses
-        return tensors
 
     def _plain_state(self) -> dict[str, Any]:
         values = {name: getattr(self.state, name) for name in State.__slots__}
@@ -363,7 +352,7 @@ class _Training:
     def _resume(self) -> None:
         """Go on from a checkpoint, if there is one that all processes can read."""
         found = self.checkpoints.read() if self.checkpoints is not None else None
-        if found is not None and not self._fits(found[0]):
+        if found is not None and not fits(self.model, found[0]):
             logger.warning(
                 "%s: skipped, the stage begins anew: its tensors are not the model's",
                 self.checkpoints.path if self.checkpoints else "",
@@ -375,27 +364,5 @@ class _Training:
         tensors, values = found
         self.state = State(**values)
         self.divider = replace(self.divider, max_tokens=self.state.max_tokens)
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            if name != "losses":
-                group, _, key = name.partition(".")
-                parts[group][key] = tensor
-        self.model.load_state_dict(parts["model"])
-        self.best = parts["best"] or None
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in parts["optimizer"].items():
-            index, _, key = name.partition(".")
-            moments.setdefault(int(index), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        if "losses" in tensors:
-            # They are added up over the processes; one of them holds them from here on.
-            share = tensors["losses"] if self.ranks.rank == 0 else tensors["losses"] * 0
-            self.losses = list(share.to(self.device))
+        self.best, self.losses = restore(tensors, self.model, self.optimizer, self.ranks)
         logger.info("%s: goes on after step %d", self.stage.label, self.state.step)
-
-    def _fits(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether a checkpoint's weights fit this model: libraries rename and reshape them."""
-        own = {name: tensor.shape for name, tensor in self.model.state_dict().items()}
-        got = {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")}
-        return got == {f"model.{name}": shape for name, shape in own.items()}

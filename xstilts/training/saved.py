@@ -1,0 +1,67 @@
+"""What a checkpoint holds of a stage on its way: the tensors, by name.
+
+`model.*` are the weights, `best.*` those of the best check, `optimizer.*` the moments, `losses`
+those since the last check, added up over the processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xstilts.training.ranks import Ranks
+
+Weights = Mapping[str, Tensor]
+
+
+def tensors_of(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: Weights | None,
+    losses: Sequence[Tensor],
+    ranks: Ranks,
+) -> dict[str, Tensor]:
+    """The tensors of a stage as they are now; not copies."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    if losses:
+        together = torch.stack(list(losses))
+        ranks.add_up([together])
+        tensors["losses"] = together
+    return tensors
+
+
+def fits(model: nn.Module, tensors: Weights) -> bool:
+    """Whether a checkpoint's weights are of this model: libraries rename and reshape them."""
+    own = {f"model.{name}": tensor.shape for name, tensor in model.state_dict().items()}
+    return own == {
+        name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")
+    }
+
+
+def restore(
+    tensors: Weights, model: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks
+) -> tuple[Weights | None, list[Tensor]]:
+    """Put weights and moments where they were; the best weights, and the losses."""
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        if name != "losses":
+            group, _, key = name.partition(".")
+            parts[group][key] = tensor
+    model.load_state_dict(parts["model"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimizer"].items():
+        index, _, key = name.partition(".")
+        moments.setdefault(int(index), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    losses: list[Tensor] = []
+    if "losses" in tensors:
+        # They are added up over the processes; one of them holds them from here on.
+        share = tensors["losses"] if ranks.rank == 0 else tensors["losses"] * 0
+        losses = list(share.to(next(model.parameters()).device))
+    return parts["best"] or None, losses
