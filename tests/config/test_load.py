@@ -146,6 +146,8 @@ def test_unreadable_files_are_users_mistakes(tmp_path: Path) -> None:
         ("models", {}),
         ("resources", {"cpus_per_trial": 1.5}),
         ("resources", {"gpus_per_trial": float("nan")}),
+        ("resources", {"compile": True}),
+        ("resources", {"compile": "reduce-overhead", "gpus_per_trial": 1}),
         ("search", {"encoder": {"trials": "3"}}),
         ("search", {"encoder": {"sampler": {"seed": 2**32}}}),
         ("search", {"target": {"space": {"epochs": {"int": [1]}}}}),

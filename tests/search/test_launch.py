@@ -32,13 +32,15 @@ INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, DATA, ROWS)
 
 def test_what_changes_no_result_may_change(tmp_path: Path) -> None:
     places = Places(tmp_path, "s")
-    with prepared(make_sweep(), places, INVENTORY):
+    card = {"gpus_per_trial": 1}
+    with prepared(make_sweep(resources=card), places, INVENTORY):
         pass
+    free = {"checkpoint_minutes": 2, "gradient_checkpointing": True, "compile": True}
     later = make_sweep(
         search={"encoder": {"trials": 5}},
         storage="elsewhere",
         tracking={"uri": "http://127.0.0.1:5000"},
-        resources={"checkpoint_minutes": 2, "gradient_checkpointing": True},
+        resources={**card, **free},
     )
     with prepared(later, places, INVENTORY) as launch:
         assert not is_complete(launch)

@@ -107,7 +107,7 @@ def test_micro_batches_have_hardly_any_padding(toy: Toy) -> None:
     (data,) = toy.data(stage)
     batch = Feed(stage.parts[0], data, stage, toy.vocabulary).batch(0)
     tokens = int(batch.inputs["attention_mask"].sum())
-    passes = Divider(None, 2.0, 10_000).divide(batch)
+    passes = Divider(None, "cpu", 2.0, 10_000).divide(batch)
     assert sum(int(work.batch.inputs["attention_mask"].sum()) for work in passes) == tokens
     padded = sum(work.inputs["input_ids"].numel() for work in passes)
     assert padded <= 1.1 * tokens < batch.inputs["input_ids"].numel()
@@ -144,7 +144,7 @@ def test_choices_of_a_row_stay_together(tiny_tokenizer: Any, texts: Any) -> None
     vocabulary = Vocabulary.of(tiny_tokenizer)
     columns = encoded.features.to_pydict()
     batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
-    first, second = (work.batch for work in Divider(None, 10.0, 10_000).divide(batch))
+    first, second = (work.batch for work in Divider(None, "cpu", 10.0, 10_000).divide(batch))
     assert first.targets["label"].tolist() == [1, 0] and second.targets["label"].tolist() == [0, 2]
     assert second.inputs["input_ids"].shape[0] == 6
     assert second.inputs["input_ids"].shape[1] < first.inputs["input_ids"].shape[1]

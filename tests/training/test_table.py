@@ -19,8 +19,8 @@ Toy = Any  # of conftest.py, which tests cannot import
 class Dense(TokenTable):
     """Leaves everything to torch."""
 
-    def __init__(self, encoder: torch.nn.Module, device: torch.device):
-        super().__init__(encoder, torch.device("meta"))
+    def __init__(self, encoder: torch.nn.Module, is_sparse: bool):
+        super().__init__(encoder, False)
 
 
 @pytest.fixture

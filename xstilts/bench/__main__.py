@@ -29,6 +29,7 @@ def main() -> None:
     for name, value in (("steps", 10), ("rounds", 3), ("threads", 1), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--peer", dest="with_peer", action="store_true")
+    parser.add_argument("--compile", dest="compiled", action="store_true")
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)

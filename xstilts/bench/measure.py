@@ -27,7 +27,7 @@ from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
 from xstilts.training.matmul import choose_matmul
 from xstilts.training.model import Model, build_heads, settings
-from xstilts.training.outcome import Outcome
+from xstilts.training.outcome import Options, Outcome
 from xstilts.training.passes import Divider
 from xstilts.training.predict import outputs, replicas
 
@@ -47,6 +47,7 @@ def measure(
     rounds: int = 3,
     threads: int = 1,
     with_peer: bool = False,
+    compiled: bool = False,
     seed: int = 0,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def measure(
 
     Training is measured in `rounds` turns of `steps` updates, ours and the peer's one after the
     other; rates are medians, ratios medians of the turns' ratios, `spread` their least and most.
+    `compiled` is ours as `resources.compile` has it, the compiling itself left out.
 
     Raises:
         ConfigError: the model is unknown, or the peer cannot be run.
@@ -77,13 +79,16 @@ def measure(
         rows = rows_of(work, batch_size * steps, encoder.config.vocab_size, seed)
         for precision in precisions:
             stage = stage_of(work, batch_size * steps, batch_size, seed, precision)
-            _turn(encoder, stage, rows, device, with_peer)  # warms up
-            turns = [_turn(encoder, stage, rows, device, with_peer) for _ in range(rounds)]
+            # One model in all turns: what was compiled for it in the first stays.
+            ours = _model(encoder, stage, device)[0], Options(compiled=compiled)
+            _turn(*ours, encoder, stage, rows, device, with_peer)  # warms up
+            turns = [_turn(*ours, encoder, stage, rows, device, with_peer) for _ in range(rounds)]
             entry = {
                 "model": model,
                 "work": name,
                 "kind": work.kind,
                 "dtype": precision,
+                "compiled": compiled,
                 "batch": batch_size,
                 "threads": threads,
                 "seed": seed,
@@ -136,12 +141,18 @@ def padded_share(encoder: nn.Module, stage: Train, rows: Encoded) -> float:
 
 
 def _turn(
-    encoder: nn.Module, stage: Train, rows: Encoded, device: str, with_peer: bool
+    model: Model,
+    options: Options,
+    encoder: nn.Module,
+    stage: Train,
+    rows: Encoded,
+    device: str,
+    with_peer: bool,
 ) -> dict[str, Any]:
     """Ours, then the peer as it comes, then the peer with the other matmul."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    turn: dict[str, Any] = {"ours": _train(encoder, stage, rows, device)}
+    turn: dict[str, Any] = {"ours": _train(model, options, stage, rows, device)}
     if device == "cuda":
         turn["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
     if with_peer:
@@ -155,10 +166,11 @@ def _turn(
     return turn
 
 
-def _train(encoder: nn.Module, stage: Train, rows: Encoded, device: str) -> Outcome:
-    model, vocabulary = _model(encoder, stage, device)
+def _train(model: Model, options: Options, stage: Train, rows: Encoded, device: str) -> Outcome:
+    config: Any = model.encoder.config
     begun = _now(device)
-    outcome = train(model, stage, [PartData([rows], None)], vocabulary)
+    data = [PartData([rows], None)]
+    outcome = train(model, stage, data, vocabulary_of(config), options=options)
     outcome.total_s = _now(device) - begun
     return outcome
 

@@ -30,6 +30,9 @@ def bench(
     peer: Annotated[
         bool, typer.Option("--peer", help="Time transformers' Trainer in turn with ours.")
     ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile training, as resources.compile does.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Draws the rows.")] = 0,
     to: Annotated[Path | None, typer.Option("--out", help="Write the figures as JSON.")] = None,
     as_json: Json = False,
@@ -47,6 +50,7 @@ def bench(
         rounds=rounds,
         threads=threads,
         with_peer=peer,
+        compiled=compiled,
         seed=seed,
         tell=lambda line: err.print(line, markup=False, highlight=False),
     )

@@ -214,8 +214,9 @@ class ResourcesSpec(Model):
     CPUs are threads. Several GPUs train a stage together, a process each; on CPUs
     `processes_per_trial` do, and share its threads. A running stage writes a checkpoint every
     `checkpoint_minutes`. `gradient_checkpointing` computes activations again instead of keeping
-    them: less memory, about a third more time. Of the fine-tuned models of every target, those of
-    the best `keep_target_weights` trials by dev stay on disk.
+    them: less memory, about a third more time. `compile` has torch compile the encoder's training
+    passes, on GPUs. Of the fine-tuned models of every target, those of the best
+    `keep_target_weights` trials by dev stay on disk.
     """
 
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
@@ -223,6 +224,7 @@ class ResourcesSpec(Model):
     processes_per_trial: PositiveInt | None = None
     checkpoint_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10
     gradient_checkpointing: bool = False
+    compile: bool = False
     keep_target_weights: Annotated[int, Field(ge=0)] = 1
 
     @property
@@ -243,6 +245,11 @@ class ResourcesSpec(Model):
             raise ValueError(
                 f"processes_per_trial is one a GPU; got {self.processes} with "
                 f"gpus_per_trial {self.gpus_per_trial:g}; leave it out"
+            )
+        if self.compile and not self.gpus_per_trial:
+            raise ValueError(
+                "compile is for GPUs, a CPU would be slower; got true with gpus_per_trial 0; "
+                "leave it out"
             )
         if self.processes > self.cpus_per_trial:
             raise ValueError(

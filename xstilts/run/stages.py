@@ -166,7 +166,7 @@ class Workshop:
             vocabulary,
             self.device.type,
             self.threads,
-            Options(limit.read(), self.resources.gradient_checkpointing),
+            Options(limit.read(), self.resources.gradient_checkpointing, self.resources.compile),
         )
         checkpoints = self._checkpoints(stage)
         try:
@@ -242,6 +242,7 @@ class Workshop:
             resources.gpus_per_trial,
             resources.processes,
             resources.gradient_checkpointing,
+            resources.compile,
         ]
         return Limit(self.storage / "limits" / f"{sha256_of(key)[:16]}.json")
 

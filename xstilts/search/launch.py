@@ -292,8 +292,9 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     identity = {key: value for key, value in resolved.items() if key not in ("storage", "tracking")}
     search = identity["search"]
     encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
-    # How often a stage is written, and what it keeps in memory, changes no result.
-    free = ("checkpoint_minutes", "gradient_checkpointing", "keep_target_weights")
+    # How often a stage is written, what it keeps in memory and who compiles it changes no result
+    # but, on a GPU, what dropout draws.
+    free = ("checkpoint_minutes", "gradient_checkpointing", "compile", "keep_target_weights")
     resources = {key: value for key, value in identity["resources"].items() if key not in free}
     return {**identity, "search": {**search, "encoder": encoder}, "resources": resources}
 

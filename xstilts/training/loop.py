@@ -26,6 +26,7 @@ from xstilts.kinds.kind import Batch, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.checks import Checks
+from xstilts.training.compiling import reason
 from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.memory import give_back, is_out_of_memory
@@ -105,16 +106,20 @@ class _Training:
         self.checks = Checks(stage, data, vocabulary, ranks)
         self.check_after = check_steps(len(self.steps), stage.recipe)
         self.optimizer = build_optimizer(model, stage.recipe)
-        self.table = TokenTable(model.encoder, self.device)
+        # What a CPU computes faster by itself, a compiler would have to leave out.
+        by_hand = self.device.type == "cpu" and not options.compiled
+        self.table = TokenTable(model.encoder, by_hand)
         self.checkpoints = checkpoints
         self.ranks = ranks
         self.divider = Divider.of(model.encoder, self.device)
         self.usual_tokens = self.divider.max_tokens
         if options.max_tokens is not None:
             self.divider = replace(self.divider, max_tokens=options.max_tokens)
-        self.uses_masks = self.device.type == "cpu" and self.divider.config is not None
+        self.uses_masks = by_hand and self.divider.config is not None
         if options.gradient_checkpointing:
             model.encoder.activation_checkpointing_enable()  # type: ignore[operator]
+        if options.compiled:
+            model.compile_training()
         self.state = State(max_tokens=self.divider.max_tokens)
         self.best: Mapping[str, Tensor] | None = None
         self.losses: list[Tensor] = []
@@ -210,6 +215,9 @@ class _Training:
             try:
                 loss = self._accumulate(prepared, step, seed)
             except (RuntimeError, MemoryError) as error:
+                if why := reason(error):
+                    where = f"{self.stage.label}: torch.compile failed"
+                    raise StageError(f"{where}: {why}; leave resources.compile out") from error
                 if not is_out_of_memory(error):
                     raise
             if loss is None:  # out of the handler, which holds on to the failed pass

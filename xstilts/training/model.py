@@ -6,7 +6,7 @@ Encoders carry over from stage to stage; heads, the pooler among them, never do.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from xstilts.files import derive_seed
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.tasks import Task
+from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
 from xstilts.training.packing import ATTENTION, can_pack, unpack
 from xstilts.training.passes import Pass
@@ -46,6 +47,7 @@ class Model(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
         self.masks: Masks | None = None
+        self._compiled: Callable[..., Any] | None = None
         if can_pack(encoder):
             encoder.set_attn_implementation(ATTENTION)  # type: ignore[operator]
         install(self, lambda: self.masks)
@@ -66,10 +68,15 @@ class Model(nn.Module):
         states = self._encode(work, output_hidden_states=True).hidden_states
         return tuple(self._padded(state, work) for state in states)
 
+    def compile_training(self) -> None:
+        """Compile the passes of training from here on."""
+        self._compiled = compiled(self.encoder.forward)
+
     def _encode(self, work: Pass, **options: bool) -> Any:
+        encode = self._compiled if self._compiled is not None and self.training else self.encoder
         if work.layout is None:
-            return self.encoder(**work.inputs, **options)
-        return self.encoder(**work.inputs, **options, blocks=work.layout.blocks, masks=self.masks)
+            return encode(**work.inputs, **options)
+        return encode(**work.inputs, **options, blocks=work.layout.blocks, masks=self.masks)
 
     def _padded(self, hidden: Tensor, work: Pass) -> Tensor:
         return hidden if work.layout is None else unpack(hidden, work.layout)

@@ -11,11 +11,13 @@ class Options:
     for encoders that run padded, also what dropout draws.
 
     `max_tokens`: tokens of a pass at most, where memory is known to end. `gradient_checkpointing`:
-    recompute activations in the backward pass instead of keeping them.
+    recompute activations in the backward pass instead of keeping them. `compiled`: compile the
+    encoder's training passes; on a CPU too its dropout is torch's then.
     """
 
     max_tokens: int | None = None
     gradient_checkpointing: bool = False
+    compiled: bool = False
 
 
 DEFAULTS = Options()

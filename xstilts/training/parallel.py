@@ -30,6 +30,7 @@ from xstilts.errors import Diverged, Preempted, ProcessLost, StageError, Xstilts
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.checkpoint import Checkpoints
+from xstilts.training.compiling import forget
 from xstilts.training.feed import PartData
 from xstilts.training.loop import Progress, train
 from xstilts.training.matmul import check_precision, choose_matmul
@@ -71,16 +72,20 @@ class Job:
         choose_matmul(self.device)
         model = build_model(self.stage, self.encoder, device)
         check_vocabulary(model, self.vocabulary, self.encoder)
-        outcome = train(
-            model,
-            self.stage,
-            self.data,
-            self.vocabulary,
-            progress,
-            options=self.options,
-            checkpoints=checkpoints,
-            ranks=ranks,
-        )
+        try:
+            outcome = train(
+                model,
+                self.stage,
+                self.data,
+                self.vocabulary,
+                progress,
+                options=self.options,
+                checkpoints=checkpoints,
+                ranks=ranks,
+            )
+        finally:
+            if self.options.compiled:
+                forget()
         if ranks.rank == 0:
             save(model, folder)
         return outcome

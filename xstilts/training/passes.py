@@ -84,11 +84,12 @@ class Pass:
 class Divider:
     """How the batches of one model on one device are divided.
 
-    `config`: the encoder's, if it runs packed. `pass_cost`: padded tokens that another micro-batch
-    must save. `max_tokens`: tokens of a pass, padding counted.
+    `config`: the encoder's, if it runs packed. `device`: the device's type. `pass_cost`: padded
+    tokens that another micro-batch must save. `max_tokens`: tokens of a pass, padding counted.
     """
 
     config: Any | None
+    device: str
     pass_cost: float
     max_tokens: int
 
@@ -96,14 +97,15 @@ class Divider:
     def of(cls, encoder: nn.Module, device: torch.device) -> Divider:
         """How an encoder's batches are divided on a device."""
         config = encoder.config if can_pack(encoder) else None
-        return cls(config, pass_tokens(encoder, device), PASS_TOKENS[device.type])
+        name = device.type
+        return cls(config, name, pass_tokens(encoder, device), PASS_TOKENS[name])
 
     def whole(self, batch: Batch) -> Pass:
         """A batch in one pass."""
         count = len(batch.inputs["input_ids"])
         if self.config is None:
             return Pass(batch, np.arange(count), batch.inputs, None)
-        inputs, layout = pack(batch.inputs, self.config)
+        inputs, layout = pack(batch.inputs, self.config, self.device)
         return Pass(batch, np.arange(count), inputs, layout)
 
     def divide(self, batch: Batch, share: tuple[int, int] = (0, 1)) -> list[Pass]:

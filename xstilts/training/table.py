@@ -2,7 +2,7 @@
 
 XLM-R's table has 250,002 rows, of which a step reads a thousand. Torch's dense gradient of it is
 new memory in every pass, 768 MB at the size of Base, which the system hands out page by page: a
-tenth of a step. A GPU's allocator keeps its memory, and there nothing changes.
+tenth of a step. A GPU's allocator keeps its memory.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 
 class TokenTable:
-    """Turns the table's sparse gradient of a step into a dense one, always in the same memory."""
+    """Turns the table's sparse gradient of a step into a dense one, always in the same memory.
 
-    def __init__(self, encoder: nn.Module, device: torch.device):
+    Where it is not to be `is_sparse`, everything is left to torch.
+    """
+
+    def __init__(self, encoder: nn.Module, is_sparse: bool):
         self._weight: Tensor | None = None
         self._kept: Tensor | None = None
         embeddings = encoder.get_input_embeddings()  # type: ignore[operator]
-        if device.type == "cpu" and isinstance(embeddings, nn.Embedding):
+        if is_sparse and isinstance(embeddings, nn.Embedding):
             embeddings.sparse = True
             self._weight = embeddings.weight
 
