@@ -19,6 +19,7 @@ import torch
 
 from tests.benchmarks.rounds import interleaved, spread
 from xstilts.kinds.mining import NEIGHBOURS, mine
+from xstilts.training.matmul import choose_matmul
 
 try:
     import faiss
@@ -97,6 +98,7 @@ def main() -> None:
         print("faiss is not installed: nothing to compare with")
         return
     count = arguments.vectors
+    choose_matmul("cpu")  # as an evaluation does
     faiss.omp_set_num_threads(torch.get_num_threads())
     sources, targets = pools(count)
     tensors = torch.from_numpy(sources), torch.from_numpy(targets)

@@ -71,6 +71,7 @@ def small_blocks(
         ("BLOCK_COLUMNS", columns),
         ("GROUPS", groups),
         ("CANDIDATES", candidates),
+        ("SCANNED_ROWS", 5),
     ):
         monkeypatch.setattr(neighbours, name, value)
 

@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK_ROWS, BLOCK_COLUMNS = 2048, 8192
-"""Products held at a time, 64 MB: pools of any size are compared block by block."""
+BLOCK_ROWS, BLOCK_COLUMNS = 2048, 5120
+"""Products held at a time, 40 MB: pools of any size are compared block by block."""
+
+SCANNED_ROWS = 64
+"""Rows of a block that are compared at a time: what is noted of them stays in the cache."""
 
 CANDIDATES = 2**18
 """Products taken up at a time; more in a block, as where all vectors are equal, come in turns."""
@@ -38,22 +41,31 @@ def nearest(sources: Tensor, targets: Tensor, k: int) -> tuple[Neighbours, Neigh
     backward = _Largest(len(targets), min(k, len(sources)))
     # New memory for every block would take as long as some of the work that is done on it.
     memory = torch.empty(min(BLOCK_ROWS, len(sources)) * min(BLOCK_COLUMNS, len(targets)))
-    for top in range(0, len(sources), BLOCK_ROWS):
-        rows = sources[top : top + BLOCK_ROWS]
-        for left in range(0, len(targets), BLOCK_COLUMNS):
-            columns = targets[left : left + BLOCK_COLUMNS]
-            shape = len(rows), len(columns)
+    for left in range(0, len(targets), BLOCK_COLUMNS):
+        columns = targets[left : left + BLOCK_COLUMNS].T.contiguous()
+        for top in range(0, len(sources), BLOCK_ROWS):
+            rows = sources[top : top + BLOCK_ROWS]
+            shape = len(rows), columns.shape[1]
             block = memory[: shape[0] * shape[1]].view(shape)
-            products = torch.mm(rows, columns.T, out=block).numpy()
-            row_floor = forward.floor(products, top)
-            column_floor = backward.floor(products.T, left)
-            hits = np.flatnonzero((products > row_floor[:, None]) | (products > column_floor))
+            products = torch.mm(rows, columns, out=block).numpy()
+            hits = _above(products, forward.floor(products, top), backward.floor(products.T, left))
             for first in range(0, len(hits), CANDIDATES):
                 row, column = np.divmod(hits[first : first + CANDIDATES], shape[1])
                 values = products[row, column]
                 forward.add(top + row, left + column, values)
                 backward.add(left + column, top + row, values)
     return forward.neighbours(), backward.neighbours()
+
+
+def _above(products: np.ndarray, row_floor: np.ndarray, column_floor: np.ndarray) -> np.ndarray:
+    """Where products exceed the floor of their row or their column: positions in the flat block."""
+    found = []
+    for top in range(0, len(products), SCANNED_ROWS):
+        rows = slice(top, top + SCANNED_ROWS)
+        is_above = products[rows] > row_floor[rows, None]
+        is_above |= products[rows] > column_floor
+        found.append(np.flatnonzero(is_above) + top * products.shape[1])
+    return np.concatenate(found)
 
 
 class _Largest:
