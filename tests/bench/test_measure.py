@@ -95,6 +95,7 @@ def test_figures_fit_together() -> None:
     for row in found["train"]:
         assert row["step_s"] * row["examples_per_s"] == pytest.approx(4)
         assert 0 < row["share_of_peak"] < 1 and 0 <= row["loader_share"] < 1
+    for row in (*found["train"], *found["evaluate"]):
         low, high = row["ratio_spread"]
         assert low <= row["ratio"] <= high and row["ratio_tuned"] > 0
     assert len(told) == 3 and found["peak_gflops"]["fp32"] > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 import transformers
 from torch import nn
 
-from xstilts.bench.peer import train_with_trainer
+from xstilts.bench.peer import evaluate_with_trainer, train_with_trainer
 from xstilts.bench.workloads import (
     WORKLOADS,
     encoder_of,
@@ -21,13 +22,13 @@ from xstilts.bench.workloads import (
     vocabulary_of,
 )
 from xstilts.data.batches import example_order
-from xstilts.kinds.kind import Encoded, Vocabulary
+from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Train
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
 from xstilts.training.matmul import choose_matmul
 from xstilts.training.model import Model, build_heads, settings
-from xstilts.training.outcome import Options, Outcome
+from xstilts.training.outcome import Options
 from xstilts.training.passes import Divider
 from xstilts.training.predict import outputs, replicas
 
@@ -79,10 +80,10 @@ def measure(
         rows = rows_of(work, batch_size * steps, encoder.config.vocab_size, seed)
         for precision in precisions:
             stage = stage_of(work, batch_size * steps, batch_size, seed, precision)
-            # One model in all turns: what was compiled for it in the first stays.
-            ours = _model(encoder, stage, device)[0], Options(compiled=compiled)
-            _turn(*ours, encoder, stage, rows, device, with_peer)  # warms up
-            turns = [_turn(*ours, encoder, stage, rows, device, with_peer) for _ in range(rounds)]
+            ours = _model(encoder, stage, device)
+            case = _Case(encoder, stage, rows, device, ours, Options(compiled=compiled), with_peer)
+            case.train()  # warms up
+            turns = [case.train() for _ in range(rounds)]
             entry = {
                 "model": model,
                 "work": name,
@@ -96,7 +97,7 @@ def measure(
                 "padded_share": padded_share(encoder, stage, rows),
             }
             if with_peer:
-                entry |= _peer_figures(turns, stage)
+                entry |= _peer_figures(turns, stage.parts[0].examples)
             if device == "cuda":
                 entry["peak_memory_gb"] = max(turn["memory_gb"] for turn in turns)
             found["train"].append(entry)
@@ -108,7 +109,7 @@ def measure(
                     "kind": work.kind,
                     "dtype": precision,
                     "threads": threads,
-                    **_evaluation_figures(encoder, stage, rows, device),
+                    **_evaluation_figures(case, rounds),
                 }
             )
     return found
@@ -140,91 +141,110 @@ def padded_share(encoder: nn.Module, stage: Train, rows: Encoded) -> float:
     return 1 - real / computed
 
 
-def _turn(
-    model: Model,
-    options: Options,
-    encoder: nn.Module,
-    stage: Train,
-    rows: Encoded,
-    device: str,
-    with_peer: bool,
-) -> dict[str, Any]:
-    """Ours, then the peer as it comes, then the peer with the other matmul."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    turn: dict[str, Any] = {"ours": _train(model, options, stage, rows, device)}
-    if device == "cuda":
-        turn["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
-    if with_peer:
-        order = example_order(stage.parts[0], stage.seed, stage.phase).tolist()
-        was = torch.get_float32_matmul_precision()
-        for name, precision in (("peer", "highest"), ("tuned", "medium")):
-            torch.set_float32_matmul_precision(precision)
-            copied = copy.deepcopy(encoder)
-            _, turn[name] = train_with_trainer(copied, stage, rows, order, device)
-            torch.set_float32_matmul_precision(was)
-    return turn
+@dataclass(frozen=True)
+class _Case:
+    """An encoder, a stage over rows, and our model of it: one in all turns, so that what was
+    compiled for it in the first stays."""
+
+    encoder: nn.Module
+    stage: Train
+    rows: Encoded
+    device: str
+    model: Model
+    options: Options
+    with_peer: bool
+
+    def train(self) -> dict[str, Any]:
+        """The seconds of ours, and of the peer as it comes and with the other matmul; what ours
+        reports."""
+        if self.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        config: Any = self.model.encoder.config
+        data, vocabulary = [PartData([self.rows], None)], vocabulary_of(config)
+        begun = _now(self.device)
+        outcome = train(self.model, self.stage, data, vocabulary, options=self.options)
+        turn: dict[str, Any] = {"ours": _now(self.device) - begun, "outcome": outcome}
+        if self.device == "cuda":
+            turn["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+        if self.with_peer:
+            order = example_order(self.stage.parts[0], self.stage.seed, self.stage.phase).tolist()
+
+            def peer() -> float:
+                copied = copy.deepcopy(self.encoder)
+                return train_with_trainer(copied, self.stage, self.rows, order, self.device)[1]
+
+            turn |= _both_matmuls(peer)
+        return turn
+
+    def evaluate(self) -> dict[str, float]:
+        """The seconds of one pass over the rows, decoding left out: it needs texts."""
+        task = self.stage.parts[0].train.entry
+        config: Any = self.model.encoder.config
+        models, vocabulary = replicas(self.model), vocabulary_of(config)
+        begun = _now(self.device)
+        outputs(models, self.rows.features, task, vocabulary, self.stage.precision)
+        turn = {"ours": _now(self.device) - begun}
+        if self.with_peer:
+            copied = copy.deepcopy(self.encoder)
+            turn |= _both_matmuls(
+                lambda: evaluate_with_trainer(copied, self.stage, self.rows, self.device)
+            )
+        return turn
 
 
-def _train(model: Model, options: Options, stage: Train, rows: Encoded, device: str) -> Outcome:
-    config: Any = model.encoder.config
-    begun = _now(device)
-    data = [PartData([rows], None)]
-    outcome = train(model, stage, data, vocabulary_of(config), options=options)
-    outcome.total_s = _now(device) - begun
-    return outcome
+def _both_matmuls(seconds: Callable[[], float]) -> dict[str, float]:
+    """The peer's seconds as it comes, and with the matmul that the switch selects."""
+    was = torch.get_float32_matmul_precision()
+    found = {}
+    for name, precision in (("peer", "highest"), ("tuned", "medium")):
+        torch.set_float32_matmul_precision(precision)
+        found[name] = seconds()
+        torch.set_float32_matmul_precision(was)
+    return found
 
 
-def _model(encoder: nn.Module, stage: Train, device: str) -> tuple[Model, Vocabulary]:
+def _model(encoder: nn.Module, stage: Train, device: str) -> Model:
     """A copy of the encoder with the stage's fresh head."""
     task = stage.parts[0].train.entry
     copied = copy.deepcopy(encoder)
     heads = build_heads({task.name: task}, *settings(copied), stage.seed, stage.phase)
-    return Model(copied, heads).to(device), vocabulary_of(copied.config)
+    return Model(copied, heads).to(device)
 
 
 def _train_figures(
     turns: Sequence[dict[str, Any]], stage: Train, flops: float, peak: float
 ) -> dict[str, float]:
-    seconds = median(turn["ours"].total_s for turn in turns)
-    tokens = turns[0]["ours"].tokens
+    seconds = median(turn["ours"] for turn in turns)
+    tokens = turns[0]["outcome"].tokens
     return {
         "examples_per_s": stage.parts[0].examples / seconds,
         "tokens_per_s": tokens / seconds,
         "step_s": seconds / stage.num_steps,
         "share_of_peak": flops * tokens / seconds / (peak * 1e9),
-        "loader_share": median(turn["ours"].wait_s / turn["ours"].total_s for turn in turns),
+        "loader_share": median(turn["outcome"].wait_s / turn["ours"] for turn in turns),
     }
 
 
-def _peer_figures(turns: Sequence[dict[str, Any]], stage: Train) -> dict[str, Any]:
-    ratios = sorted(turn["peer"] / turn["ours"].total_s for turn in turns)
-    tuned = sorted(turn["tuned"] / turn["ours"].total_s for turn in turns)
+def _peer_figures(turns: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+    ratios = sorted(turn["peer"] / turn["ours"] for turn in turns)
     seconds = median(turn["peer"] for turn in turns)
     return {
         "peer_version": f"transformers {transformers.__version__}",
-        "peer_examples_per_s": stage.parts[0].examples / seconds,
+        "peer_examples_per_s": count / seconds,
         "ratio": median(ratios),
         "ratio_spread": [ratios[0], ratios[-1]],
-        "ratio_tuned": median(tuned),
+        "ratio_tuned": median(turn["tuned"] / turn["ours"] for turn in turns),
     }
 
 
-def _evaluation_figures(
-    encoder: nn.Module, stage: Train, rows: Encoded, device: str
-) -> dict[str, float]:
-    """One pass over the rows, decoding left out: it needs texts."""
-    task = stage.parts[0].train.entry
-    model, vocabulary = _model(encoder, stage, device)
-    seconds = []
-    for _ in range(3):
-        begun = _now(device)
-        outputs(replicas(model), rows.features, task, vocabulary, stage.precision)
-        seconds.append(_now(device) - begun)
-    count = rows.features.num_rows
-    tokens = sum(map(len, rows.features["input_ids"].to_pylist()))
-    best = median(seconds)
-    return {"examples_per_s": count / best, "tokens_per_s": tokens / best}
+def _evaluation_figures(case: _Case, rounds: int) -> dict[str, Any]:
+    case.evaluate()  # warms up
+    turns = [case.evaluate() for _ in range(rounds)]
+    features = case.rows.features
+    tokens = sum(map(len, features["input_ids"].to_pylist()))
+    seconds = median(turn["ours"] for turn in turns)
+    figures = {"examples_per_s": features.num_rows / seconds, "tokens_per_s": tokens / seconds}
+    return figures | (_peer_figures(turns, features.num_rows) if case.with_peer else {})
 
 
 def _computing_weights(encoder: nn.Module) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -60,6 +61,26 @@ def train_with_trainer(
     Raises:
         ConfigError: accelerate, which Trainer needs, is not installed.
     """
+    with _trainer(encoder, stage, rows, order, device) as trainer:
+        seconds = _seconds(trainer.train, device)
+        return trainer.model, seconds
+
+
+def evaluate_with_trainer(encoder: nn.Module, stage: Train, rows: Encoded, device: str) -> float:
+    """The seconds of one pass over the rows in their order; of the outputs only losses are kept.
+
+    Raises:
+        ConfigError: accelerate, which Trainer needs, is not installed.
+    """
+    with _trainer(encoder, stage, rows, range(rows.features.num_rows), device) as trainer:
+        return _seconds(trainer.evaluate, device)
+
+
+@contextmanager
+def _trainer(
+    encoder: nn.Module, stage: Train, rows: Encoded, order: Sequence[int], device: str
+) -> Iterator[Any]:
+    """Trainer for rows in an order, and a folder for what it leaves."""
     if find_spec("accelerate") is None:
         rule = "needs the package accelerate: pip install 'xstilts[bench]'"
         raise ConfigError([Problem("--peer", rule)])
@@ -78,6 +99,8 @@ def train_with_trainer(
         arguments = TrainingArguments(
             output_dir=folder,
             per_device_train_batch_size=recipe.batch_size,
+            per_device_eval_batch_size=recipe.batch_size,
+            prediction_loss_only=True,
             num_train_epochs=1,
             learning_rate=recipe.learning_rate,
             warmup_steps=0,
@@ -98,12 +121,17 @@ def train_with_trainer(
             dataloader_num_workers=0,
         )
         arguments._n_gpu = min(1, arguments.n_gpu)  # one device, as ours has
+        data = _Order(order)
         trainer = Trainer(
-            model=peer, args=arguments, data_collator=collate, train_dataset=_Order(order)
+            model=peer, args=arguments, data_collator=collate, train_dataset=data, eval_dataset=data
         )
         trainer.remove_callback(PrinterCallback)
-        begun = time.perf_counter()
-        trainer.train()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return peer, time.perf_counter() - begun
+        yield trainer
+
+
+def _seconds(work: Callable[[], Any], device: str) -> float:
+    begun = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun

@@ -60,7 +60,7 @@ def bench(
         print_json(found)
     else:
         out.print(_train_table(found, peer))
-        out.print(_evaluation_table(found))
+        out.print(_evaluation_table(found, peer))
 
 
 def _chosen(option: str, text: str, known: tuple[str, ...]) -> list[str]:
@@ -97,11 +97,16 @@ def _train_table(found: dict[str, Any], with_peer: bool) -> Table:
     return table
 
 
-def _evaluation_table(found: dict[str, Any]) -> Table:
+def _evaluation_table(found: dict[str, Any], with_peer: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("evaluation", "dtype", "rows/s", "tokens/s"):
+    names = ["evaluation", "dtype", "rows/s", "tokens/s"]
+    names += ["ratio", "tuned"] if with_peer else []
+    for name in names:
         table.add_column(name, justify="left" if name in ("evaluation", "dtype") else "right")
     for row in found["evaluate"]:
-        rates = f"{row['examples_per_s']:,.1f}", f"{row['tokens_per_s']:,.0f}"
-        table.add_row(row["work"], row["dtype"], *rates)
+        cells = [row["work"], row["dtype"]]
+        cells += [f"{row['examples_per_s']:,.1f}", f"{row['tokens_per_s']:,.0f}"]
+        if with_peer:
+            cells += [f"{row['ratio']:.2f}", f"{row['ratio_tuned']:.2f}"]
+        table.add_row(*cells)
     return table
