@@ -252,16 +252,15 @@ def test_a_pass_looks_at_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -
     """Forward and back over tensors that have shapes and no values: nothing waits for a device."""
     if case.name in UNTRAINED:
         return
-    # The attention that GPUs take, which the CPU's own stands in for otherwise.
+    # The attention that GPUs take.
+    monkeypatch.setattr(blocks, "by_hand", lambda *_: False)
     fused, calls = blocks._fused, []
 
     def attend(*arguments: Any) -> torch.Tensor:
         calls.append(arguments)
         return fused(*arguments)
 
-    monkeypatch.setattr(
-        blocks._Attention, "apply", lambda *a: attend(list(a[:3]), a[3], *a[5:7], 0.1)
-    )
+    monkeypatch.setattr(blocks, "_fused", attend)
     batch = case.collate(range(4), np.random.default_rng(0))
     units = case.kind.num_units(batch)
     work = one_pass(case.model.encoder, batch.inputs)

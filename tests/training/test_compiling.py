@@ -15,7 +15,7 @@ from torch._dynamo.utils import counters
 from xstilts.bench import workloads
 from xstilts.bench.measure import measure
 from xstilts.errors import Preempted, StageError
-from xstilts.training import compiling
+from xstilts.training import blocks, compiling
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def cold() -> None:
-    """Nothing is compiled, and nothing counted."""
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attention that GPUs take; nothing is compiled, and nothing counted."""
+    monkeypatch.setattr(blocks, "by_hand", lambda *_: False)
     compiling.forget()
     counters.clear()
 

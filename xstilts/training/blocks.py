@@ -89,9 +89,7 @@ def attend(
     """
     _, num_heads, num_tokens, size = query.shape
     vectors = [x.transpose(1, 2).reshape(-1, size) for x in (query, key, value)]
-    # Computed again for the backward pass, a layer runs without a gradient at first.
-    is_own = masks is not None if rate else torch.is_grad_enabled()
-    if query.device.type == "cpu" and is_own:
+    if by_hand(query.device, rate, masks):
         keeps: list[Tensor | None] = [None for _ in blocks]
         if rate and masks is not None:
             sizes = [(block.first, block.count, block.longest) for block in blocks]
@@ -102,6 +100,12 @@ def attend(
         out = _fused(vectors, blocks, num_heads, scaling, rate)
     result: Tensor = out.view(1, num_tokens, num_heads, size)
     return result
+
+
+def by_hand(device: torch.device, rate: float, masks: Masks | None) -> bool:
+    """Whether attention is computed in steps of its own: on a CPU they take less time than torch's
+    fused kernels, which know nothing of masks. Dropout that torch draws is left to those."""
+    return device.type == "cpu" and (not rate or masks is not None)
 
 
 def _fused(
@@ -124,7 +128,8 @@ def _fused(
 class _Attention(torch.autograd.Function):
     """Attention of all blocks with its gradient written out, for the CPU.
 
-    Torch's fused kernels there do not take dropout, and its backward of a pick adds row by row.
+    Torch's fused kernels there do not take dropout, its backward of a pick adds row by row, and
+    with a bias they are slower than two products.
     """
 
     @staticmethod
