@@ -19,8 +19,8 @@ Toy = Any  # of conftest.py, which tests cannot import
 class Dense(TokenTable):
     """Leaves everything to torch."""
 
-    def __init__(self, encoder: torch.nn.Module, is_sparse: bool):
-        super().__init__(encoder, False)
+    def __init__(self, encoder: torch.nn.Module, is_sparse: bool, is_shared: bool):
+        super().__init__(encoder, False, is_shared)
 
 
 @pytest.fixture

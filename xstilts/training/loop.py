@@ -108,7 +108,7 @@ class _Training:
         self.optimizer = build_optimizer(model, stage.recipe)
         # What a CPU computes faster by itself, a compiler would have to leave out.
         by_hand = self.device.type == "cpu" and not options.compiled
-        self.table = TokenTable(model.encoder, by_hand)
+        self.table = TokenTable(model.encoder, by_hand, is_shared=ranks.world > 1)
         self.checkpoints = checkpoints
         self.ranks = ranks
         self.divider = Divider.of(model.encoder, self.device)

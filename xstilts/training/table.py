@@ -14,12 +14,15 @@ from torch import Tensor, nn
 class TokenTable:
     """Turns the table's sparse gradient of a step into a dense one, always in the same memory.
 
-    Where it is not to be `is_sparse`, everything is left to torch.
+    Where it is not to be `is_sparse`, everything is left to torch; where it `is_shared`, other
+    processes add to it.
     """
 
-    def __init__(self, encoder: nn.Module, is_sparse: bool):
+    def __init__(self, encoder: nn.Module, is_sparse: bool, is_shared: bool):
         self._weight: Tensor | None = None
         self._kept: Tensor | None = None
+        self._rows: Tensor | None = None
+        self._is_shared = is_shared
         embeddings = encoder.get_input_embeddings()  # type: ignore[operator]
         if is_sparse and isinstance(embeddings, nn.Embedding):
             embeddings.sparse = True
@@ -33,10 +36,15 @@ class TokenTable:
         grad = self._weight.grad
         if self._kept is None:
             self._kept = torch.zeros_like(self._weight)
-        self._kept.index_add_(0, grad._indices()[0], grad._values())
+        self._rows = grad._indices()[0]
+        self._kept.index_add_(0, self._rows, grad._values())
         self._weight.grad = self._kept
 
     def clear(self) -> None:
-        """After the update; other processes may have added to any row."""
-        if self._kept is not None:
+        """After the update."""
+        if self._kept is None or self._rows is None:
+            return
+        if self._is_shared:
             self._kept.zero_()
+        else:
+            self._kept.index_fill_(0, self._rows, 0.0)
