@@ -43,8 +43,6 @@ def without_dropout(model: Model) -> Model:
     for module in model.modules():
         if hasattr(module, "p"):
             module.p = 0.0
-        if hasattr(module, "dropout_prob"):
-            module.dropout_prob = 0.0
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -46,10 +47,14 @@ def test_several_threads_give_the_bits_of_one(
     model, rows = trained
     seen: set[str] = set()
     threads: set[int] = set()
-    real = Model.states
+    real, all_there = Model.states, threading.Barrier(count)
 
     def noted(self: Model, work: Any) -> Any:
-        seen.add(threading.current_thread().name)
+        name = threading.current_thread().name
+        if name not in seen and name != "MainThread":
+            seen.add(name)
+            all_there.wait(60)  # each has a batch before any has two
+        seen.add(name)
         threads.add(torch.get_num_threads())
         return real(self, work)
 
@@ -58,7 +63,7 @@ def test_several_threads_give_the_bits_of_one(
     one = predict_layers([model], *arguments)
     assert seen == {"MainThread"}
     several = predict_layers(replicas(model, count), *arguments)
-    assert len(seen) == 1 + count, "some thread had nothing to do"
+    assert len(seen) == 1 + count
     assert threads == {torch.get_num_threads()}
     assert all((left == right).all() for left, right in zip(one, several, strict=True))
 
@@ -71,6 +76,7 @@ def test_what_fails_in_a_thread_is_raised_and_the_rest_left(
 
     def fail(head: Any, hidden: torch.Tensor, batch: Batch) -> list[Any]:
         computed.append(len(hidden))
+        time.sleep(0.05)  # long enough for the first failure to be heard of
         raise torch.OutOfMemoryError("no memory is left")
 
     monkeypatch.setattr(kinds.get("pair"), "outputs", fail)

@@ -1,8 +1,8 @@
 """The encoder's training passes compiled: few large kernels instead of many small ones.
 
 With the batches of a recipe a GPU computes a kernel faster than Python launches the next, thousands
-a step. torch.compile joins them, with sizes left open, so that one graph serves all batches that
-have as many blocks of attention. Prediction, in large batches, stays as it is.
+a step. torch.compile joins them, with sizes left open: a graph serves all batches that have as many
+blocks of attention. Prediction, in large batches, stays as it is.
 """
 
 from __future__ import annotations
