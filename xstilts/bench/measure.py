@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
+from transformers import PreTrainedModel
 
 from xstilts.bench.peer import evaluate_with_trainer, train_with_trainer
 from xstilts.bench.workloads import (
@@ -127,11 +128,10 @@ def peak_gflops(device: str, dtype: torch.dtype) -> float:
     return 2 * size**3 / best / 1e9
 
 
-def padded_share(encoder: nn.Module, stage: Train, rows: Encoded) -> float:
+def padded_share(encoder: PreTrainedModel, stage: Train, rows: Encoded) -> float:
     """The share of the positions that the encoder computes for nothing, over all batches."""
-    config: Any = encoder.config
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    feed = Feed(stage.parts[0], PartData([rows], None), stage, vocabulary_of(config))
+    feed = Feed(stage.parts[0], PartData([rows], None), stage, vocabulary_of(encoder.config))
     divider = Divider.of(encoder, device)
     real = computed = 0
     for number in range(stage.num_steps):
@@ -146,7 +146,7 @@ class _Case:
     """An encoder, a stage over rows, and our model of it: one in all turns, so that what was
     compiled for it in the first stays."""
 
-    encoder: nn.Module
+    encoder: PreTrainedModel
     stage: Train
     rows: Encoded
     device: str
@@ -159,8 +159,7 @@ class _Case:
         reports."""
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        config: Any = self.model.encoder.config
-        data, vocabulary = [PartData([self.rows], None)], vocabulary_of(config)
+        data, vocabulary = [PartData([self.rows], None)], vocabulary_of(self.encoder.config)
         begun = _now(self.device)
         outcome = train(self.model, self.stage, data, vocabulary, options=self.options)
         turn: dict[str, Any] = {"ours": _now(self.device) - begun, "outcome": outcome}
@@ -179,8 +178,7 @@ class _Case:
     def evaluate(self) -> dict[str, float]:
         """The seconds of one pass over the rows, decoding left out: it needs texts."""
         task = self.stage.parts[0].train.entry
-        config: Any = self.model.encoder.config
-        models, vocabulary = replicas(self.model), vocabulary_of(config)
+        models, vocabulary = replicas(self.model), vocabulary_of(self.encoder.config)
         begun = _now(self.device)
         outputs(models, self.rows.features, task, vocabulary, self.stage.precision)
         turn = {"ours": _now(self.device) - begun}
@@ -203,7 +201,7 @@ def _both_matmuls(seconds: Callable[[], float]) -> dict[str, float]:
     return found
 
 
-def _model(encoder: nn.Module, stage: Train, device: str) -> Model:
+def _model(encoder: PreTrainedModel, stage: Train, device: str) -> Model:
     """A copy of the encoder with the stage's fresh head."""
     task = stage.parts[0].train.entry
     copied = copy.deepcopy(encoder)
@@ -247,7 +245,7 @@ def _evaluation_figures(case: _Case, rounds: int) -> dict[str, Any]:
     return figures | (_peer_figures(turns, features.num_rows) if case.with_peer else {})
 
 
-def _computing_weights(encoder: nn.Module) -> int:
+def _computing_weights(encoder: PreTrainedModel) -> int:
     """Weights that every token is multiplied with: all but the embeddings."""
     tables = (module for module in encoder.modules() if isinstance(module, nn.Embedding))
     embeddings = {id(table.weight) for table in tables}

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+from transformers import PreTrainedModel
 
 from xstilts import kinds
 from xstilts.bench.workloads import vocabulary_of
@@ -26,7 +27,7 @@ from xstilts.training.model import build_heads, settings
 class Peer(nn.Module):
     """transformers' own encoder and the kind's head; a loss, as Trainer wants it."""
 
-    def __init__(self, encoder: nn.Module, stage: Train):
+    def __init__(self, encoder: PreTrainedModel, stage: Train):
         super().__init__()
         task = stage.parts[0].train.entry
         heads = build_heads({task.name: task}, *settings(encoder), stage.seed, stage.phase)
@@ -54,7 +55,7 @@ class _Order(Dataset[int]):
 
 
 def train_with_trainer(
-    encoder: nn.Module, stage: Train, rows: Encoded, order: Sequence[int], device: str
+    encoder: PreTrainedModel, stage: Train, rows: Encoded, order: Sequence[int], device: str
 ) -> tuple[Peer, float]:
     """The trained peer and the seconds of its steps.
 
@@ -66,7 +67,9 @@ def train_with_trainer(
         return trainer.model, seconds
 
 
-def evaluate_with_trainer(encoder: nn.Module, stage: Train, rows: Encoded, device: str) -> float:
+def evaluate_with_trainer(
+    encoder: PreTrainedModel, stage: Train, rows: Encoded, device: str
+) -> float:
     """The seconds of one pass over the rows in their order; of the outputs only losses are kept.
 
     Raises:
@@ -78,7 +81,7 @@ def evaluate_with_trainer(encoder: nn.Module, stage: Train, rows: Encoded, devic
 
 @contextmanager
 def _trainer(
-    encoder: nn.Module, stage: Train, rows: Encoded, order: Sequence[int], device: str
+    encoder: PreTrainedModel, stage: Train, rows: Encoded, order: Sequence[int], device: str
 ) -> Iterator[Any]:
     """Trainer for rows in an order, and a folder for what it leaves."""
     if find_spec("accelerate") is None:

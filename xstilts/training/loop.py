@@ -117,7 +117,7 @@ class _Training:
             self.divider = replace(self.divider, max_tokens=options.max_tokens)
         self.uses_masks = by_hand and self.divider.config is not None
         if options.gradient_checkpointing:
-            model.encoder.activation_checkpointing_enable()  # type: ignore[operator]
+            model.encoder.activation_checkpointing_enable()
         if options.compiled:
             model.compile_training()
         self.state = State(max_tokens=self.divider.max_tokens)

@@ -13,7 +13,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from xstilts import kinds
@@ -42,14 +42,14 @@ class Model(nn.Module):
     An encoder of a known family computes attention packed, any other as its class does.
     """
 
-    def __init__(self, encoder: nn.Module, heads: Mapping[str, nn.Module]):
+    def __init__(self, encoder: PreTrainedModel, heads: Mapping[str, nn.Module]):
         super().__init__()
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
         self.masks: Masks | None = None
         self._compiled: Callable[..., Any] | None = None
         if can_pack(encoder):
-            encoder.set_attn_implementation(ATTENTION)  # type: ignore[operator]
+            encoder.set_attn_implementation(ATTENTION)
         install(self, lambda: self.masks)
 
     def hidden(self, work: Pass, layer: int | None = None) -> Tensor:
@@ -118,7 +118,7 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_encoder(folder: Path) -> nn.Module:
+def load_encoder(folder: Path) -> PreTrainedModel:
     """The encoder of a folder in float32, without pooler where its class allows.
 
     Raises:
@@ -135,11 +135,10 @@ def load_encoder(folder: Path) -> nn.Module:
     absent = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if absent:
         raise StageError(f"{folder}: its weights lack {', '.join(absent)}")
-    module: nn.Module = encoder
-    return module
+    return encoder
 
 
-def load_encoder_with_lm_head(folder: Path) -> tuple[nn.Module, LmHead]:
+def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
     """The encoder and its pretrained LM head, tied to the embeddings as the checkpoint has it.
 
     Raises:
@@ -158,7 +157,7 @@ def load_encoder_with_lm_head(folder: Path) -> tuple[nn.Module, LmHead]:
             f"{folder}: MLM needs a pretrained LM head; the weights lack {', '.join(absent)}"
         )
     head = LmHead([child for name, child in full.named_children() if name != base_name])
-    encoder: nn.Module = full.base_model
+    encoder: PreTrainedModel = full.base_model
     full.eval()
     probe = torch.tensor([[0, 1, 2, 3]])
     with torch.no_grad():
@@ -196,7 +195,7 @@ def check_vocabulary(model: Model, vocabulary: Vocabulary, folder: Path) -> None
     Raises:
         StageError: some tokens have none.
     """
-    rows = int(model.encoder.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    rows = int(model.encoder.get_input_embeddings().num_embeddings)
     if rows < vocabulary.size:
         raise StageError(
             f"{folder}: the weights have {rows} token vectors, the tokenizer {vocabulary.size} "
@@ -224,7 +223,7 @@ def build_heads(
 
 def save(model: Model, folder: Path) -> None:
     """Write `encoder/` (a folder for `from_pretrained`) and the heads."""
-    model.encoder.save_pretrained(folder / "encoder")  # type: ignore[operator]
+    model.encoder.save_pretrained(folder / "encoder")
     heads = {
         name: tensor.contiguous()
         for name, tensor in model.heads.state_dict().items()
@@ -246,9 +245,9 @@ def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dic
     return heads
 
 
-def settings(encoder: nn.Module) -> tuple[int, float, float]:
+def settings(encoder: PreTrainedModel) -> tuple[int, float, float]:
     """Hidden size, dropout and initialiser range that the encoder's configuration names."""
-    config: Any = encoder.config
+    config = encoder.config
     dropout = getattr(config, "hidden_dropout_prob", None)
     return (
         int(config.hidden_size),

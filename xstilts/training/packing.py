@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -61,9 +61,9 @@ class Layout:
         )
 
 
-def can_pack(encoder: nn.Module) -> bool:
+def can_pack(encoder: PreTrainedModel) -> bool:
     """Whether an encoder's family is known to compute the same packed."""
-    config: Any = encoder.config
+    config = encoder.config
     known = (*POSITIONS_AFTER_PADDING, *POSITIONS_FROM_ZERO)
     return config.model_type in known and not config.is_decoder
 

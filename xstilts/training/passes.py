@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from xstilts.kinds.kind import Batch
 from xstilts.training.dropout import Masks
@@ -94,7 +95,7 @@ class Divider:
     max_tokens: int
 
     @classmethod
-    def of(cls, encoder: nn.Module, device: torch.device) -> Divider:
+    def of(cls, encoder: PreTrainedModel, device: torch.device) -> Divider:
         """How an encoder's batches are divided on a device."""
         config = encoder.config if can_pack(encoder) else None
         name = device.type
@@ -141,20 +142,20 @@ class Divider:
         return passes
 
 
-def one_pass(encoder: nn.Module, inputs: dict[str, Tensor]) -> Pass:
+def one_pass(encoder: PreTrainedModel, inputs: dict[str, Tensor]) -> Pass:
     """Padded inputs that belong to no step, in one pass; `inputs` are on the host."""
     device = next(encoder.parameters()).device
     return Divider.of(encoder, device).whole(Batch(inputs, {})).to(device)
 
 
-def pass_tokens(encoder: nn.Module, device: torch.device) -> float:
+def pass_tokens(encoder: PreTrainedModel, device: torch.device) -> float:
     """The tokens whose arithmetic takes as long as the overhead of one pass.
 
     A token costs about six operations a weight, forward and backward. Every pass also fills and
     adds up a dense gradient of the embeddings, which are looked up.
     """
     speed = SPEEDS[device.type]
-    embeddings = encoder.get_input_embeddings()  # type: ignore[operator]
+    embeddings = encoder.get_input_embeddings()
     looked_up = sum(int(parameter.numel()) for parameter in embeddings.parameters())
     weights = sum(int(parameter.numel()) for parameter in encoder.parameters()) - looked_up
     overhead_s = speed.pass_s + 3 * 4 * looked_up / speed.bytes_per_s

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 
 class TokenTable:
@@ -18,12 +19,12 @@ class TokenTable:
     processes add to it.
     """
 
-    def __init__(self, encoder: nn.Module, is_sparse: bool, is_shared: bool):
+    def __init__(self, encoder: PreTrainedModel, is_sparse: bool, is_shared: bool):
         self._weight: Tensor | None = None
         self._kept: Tensor | None = None
         self._rows: Tensor | None = None
         self._is_shared = is_shared
-        embeddings = encoder.get_input_embeddings()  # type: ignore[operator]
+        embeddings = encoder.get_input_embeddings()
         if is_sparse and isinstance(embeddings, nn.Embedding):
             embeddings.sparse = True
             self._weight = embeddings.weight
