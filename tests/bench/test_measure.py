@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from xstilts.bench import workloads
-from xstilts.bench.measure import measure, padded_share
+from xstilts.bench.measure import count_work, measure
 from xstilts.bench.peer import train_with_trainer
 from xstilts.bench.workloads import WORKLOADS, encoder_of, rows_of, stage_of, vocabulary_of
 from xstilts.cli import app
@@ -70,7 +71,24 @@ def test_without_dropout_the_weights_are_trainers(name: str) -> None:
 def test_hardly_a_position_is_computed_for_nothing(name: str) -> None:
     work = WORKLOADS[name]
     rows = rows_of(work, 320, 200, seed=0)
-    assert padded_share(encoder_of("tiny"), stage_of(work, 320, 32, 0, "fp32"), rows) <= 0.03
+    stage = stage_of(work, 320, 32, 0, "fp32")
+    assert count_work(encoder_of("tiny"), stage, rows).padded_share <= 0.03
+
+
+@pytest.mark.parametrize("name", sorted(WORKLOADS))
+def test_operations_are_those_that_torch_counts(name: str) -> None:
+    work = WORKLOADS[name]
+    rows = rows_of(work, 32, 200, seed=0)
+    stage = stage_of(work, 32, 16, 0, "fp32")
+    encoder = encoder_of("tiny")
+    task = stage.parts[0].train.entry
+    model = Model(encoder, build_heads({task.name: task}, *settings(encoder), 0, "target"))
+    with FlopCounterMode(display=False) as counter:
+        train(model, stage, [PartData([rows], None)], vocabulary_of(encoder.config))
+    counted = counter.get_flop_counts()["Global"]
+    products = counted[torch.ops.aten.mm] + counted[torch.ops.aten.addmm]
+    # Biases are counted as if they were products, the head is not.
+    assert count_work(encoder, stage, rows).operations == pytest.approx(products, rel=0.06)
 
 
 def test_lengths_are_those_that_are_named() -> None:

@@ -28,7 +28,7 @@ from xstilts.training.model import (
     load_tokenizer,
     settings,
 )
-from xstilts.training.passes import one_pass
+from xstilts.training.passes import Divider, one_pass
 
 Texts = Mapping[str, Sequence[str]]
 
@@ -248,6 +248,32 @@ def test_loss_teaches_encoder_and_head(case: Case) -> None:
     assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
 
 
+def test_a_kind_reads_the_positions_that_it_names(case: Case) -> None:
+    """No others, and all of them; a model computes no others."""
+    batch = case.collate(range(4), np.random.default_rng(0))
+    real = batch.inputs["attention_mask"].bool()
+    read = real if batch.read is None else batch.read
+    assert read.shape == real.shape and not (read & ~real).any()
+    hidden = torch.randn(*read.shape, 32, generator=torch.Generator().manual_seed(0))
+    other = torch.where(read[..., None], hidden, 1e3 * torch.rand_like(hidden))
+    with torch.no_grad():
+        first, second = (case.kind.outputs(case.head, states, batch) for states in (hidden, other))
+    for one, same in zip(first, second, strict=True):
+        assert np.array_equal(one, same)
+    if case.name in UNTRAINED:
+        return
+    loss = case.kind.loss(case.head, hidden.requires_grad_(), batch)
+    (gradient,) = torch.autograd.grad(loss, hidden)
+    assert gradient.any(-1).equal(read)
+    work = Divider.of(case.model.encoder, torch.device("cpu")).whole(batch)
+    with torch.no_grad():
+        whole = case.model.hidden(one_pass(case.model.encoder, batch.inputs))
+        expected = case.kind.outputs(case.head, whole, batch)
+        got = case.kind.outputs(case.head, case.model.hidden(work), batch)
+    for one, same in zip(got, expected, strict=True):
+        assert np.allclose(one, same, atol=1e-5)
+
+
 def test_a_pass_looks_at_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forward and back over tensors that have shapes and no values: nothing waits for a device."""
     if case.name in UNTRAINED:
@@ -263,8 +289,8 @@ def test_a_pass_looks_at_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(blocks, "_fused", attend)
     batch = case.collate(range(4), np.random.default_rng(0))
     units = case.kind.num_units(batch)
-    work = one_pass(case.model.encoder, batch.inputs)
-    assert work.layout is not None
+    work = Divider.of(case.model.encoder, torch.device("cpu")).whole(batch)
+    assert work.layout is not None and (work.layout.read is None) == (case.name == "span")
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
 
         def emptied(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

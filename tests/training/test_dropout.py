@@ -30,6 +30,7 @@ def test_the_rate_and_the_scale(rate: float) -> None:
 def test_the_gradient_goes_where_the_values_went() -> None:
     current = masks()
     layer = Dropout(0.1, lambda: current).train()
+    torch.manual_seed(0)  # once in some thousand draws a value is 0 by itself
     values = torch.randn(1, 1000, 8, requires_grad=True)
     out = layer(values)
     out.backward(torch.ones_like(out))

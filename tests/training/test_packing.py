@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 import transformers
 
+from xstilts.kinds.kind import Batch
 from xstilts.training.model import Model
 from xstilts.training.packing import can_pack, pack
-from xstilts.training.passes import one_pass
+from xstilts.training.passes import Divider, one_pass
 
 SIZES = {
     "vocab_size": 120,
@@ -75,8 +77,63 @@ def test_states_and_gradients_are_transformers_own(family: str) -> None:
     with torch.inference_mode():  # the fused kernels
         assert torch.allclose(model.hidden(work)[real], expected[real], rtol=1e-5, atol=1e-5)
         states = encoder(**inputs, output_hidden_states=True).hidden_states
-        for own, state in zip(model.states(work), states, strict=True):
+        for layer, (own, state) in enumerate(zip(model.states(work), states, strict=True)):
             assert torch.allclose(own[real], state[real], rtol=1e-5, atol=1e-5)
+            single = model.hidden(work, layer)
+            assert torch.allclose(single[real], state[real], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", PACKED)
+def test_the_last_layer_computes_what_is_read(family: str) -> None:
+    """To the states and gradients of transformers, which computes all; in copies as well."""
+    encoder = build(family)
+    inputs = inputs_of(LENGTHS, has_types=family in ("Bert", "Electra"))
+    read = inputs["attention_mask"].bool()
+    read &= torch.rand(read.shape, generator=torch.Generator().manual_seed(3)) < 0.3
+    read[4] = False  # nothing of a sequence
+    target = torch.randn(32, generator=torch.Generator().manual_seed(2))
+
+    def gradients(encoder: Any, hidden: torch.Tensor) -> list[torch.Tensor]:
+        encoder.zero_grad()
+        (hidden[read] @ target).pow(2).mean().backward()
+        return [p.grad.clone() for p in encoder.parameters() if p.grad is not None]
+
+    states = encoder(**inputs).last_hidden_state
+    expected = gradients(encoder, states)
+    norm = torch.cat([gradient.flatten() for gradient in expected]).norm()
+    model = Model(encoder, {}).eval()
+    work = Divider.of(encoder, torch.device("cpu")).whole(Batch(inputs, {}, read=read))
+    assert work.layout is not None and int(work.layout.num_read.sum()) == int(read.sum())
+    for own in (model, copy.deepcopy(model)):
+        seen: list[torch.Tensor] = []
+        last = own.encoder.encoder.layer[-1].output
+        last.register_forward_hook(lambda _, arguments, out, seen=seen: seen.append(out))
+        hidden = own.hidden(work)
+        assert [tuple(states.shape) for states in seen] == [(1, int(read.sum()), 32)]
+        assert torch.allclose(hidden[read], states[read], rtol=1e-5, atol=1e-5)
+        for one, other in zip(gradients(own.encoder, hidden), expected, strict=True):
+            assert (one - other).norm() <= 1e-5 * norm
+
+
+def test_a_middle_layer_is_reached_without_those_above() -> None:
+    encoder = build("XLMRoberta")
+    model = Model(encoder, {}).eval()
+    work = one_pass(encoder, inputs_of(LENGTHS, has_types=False))
+    calls: list[int] = []
+    for number, layer in enumerate(encoder.encoder.layer):
+        layer.register_forward_hook(lambda *_, number=number: calls.append(number))
+    for layer in range(4):
+        calls.clear()
+        model.hidden(work, layer)
+        assert calls == list(range(layer))
+
+
+def test_a_pass_of_which_nothing_is_read_has_all_states() -> None:
+    encoder = build("Bert")
+    inputs = inputs_of(LENGTHS, has_types=True)
+    nothing = torch.zeros_like(inputs["attention_mask"], dtype=torch.bool)
+    _, layout = pack(inputs, encoder.config, read=nothing)
+    assert layout.read is None and layout.num_read.tolist() == layout.lengths.tolist()
 
 
 @pytest.mark.parametrize("lengths", [[7], [4, 4, 4], [1, 80 - 2, 1]])

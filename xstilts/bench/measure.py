@@ -32,6 +32,7 @@ from xstilts.training.model import Model, build_heads, settings
 from xstilts.training.outcome import Options
 from xstilts.training.passes import Divider
 from xstilts.training.predict import outputs, replicas
+from xstilts.training.reading import weights_of_read
 
 Tell = Callable[[str], None]
 
@@ -75,7 +76,6 @@ def measure(
         "train": [],
         "evaluate": [],
     }
-    flops = 6 * _computing_weights(encoder)
     for name in works:
         work = WORKLOADS[name]
         rows = rows_of(work, batch_size * steps, encoder.config.vocab_size, seed)
@@ -83,6 +83,7 @@ def measure(
             stage = stage_of(work, batch_size * steps, batch_size, seed, precision)
             ours = _model(encoder, stage, device)
             case = _Case(encoder, stage, rows, device, ours, Options(compiled=compiled), with_peer)
+            counted = count_work(encoder, stage, rows)
             case.train()  # warms up
             turns = [case.train() for _ in range(rounds)]
             entry = {
@@ -94,8 +95,8 @@ def measure(
                 "batch": batch_size,
                 "threads": threads,
                 "seed": seed,
-                **_train_figures(turns, stage, flops, peaks[precision]),
-                "padded_share": padded_share(encoder, stage, rows),
+                **_train_figures(turns, stage, counted.operations, peaks[precision]),
+                "padded_share": counted.padded_share,
             }
             if with_peer:
                 entry |= _peer_figures(turns, stage.parts[0].examples)
@@ -128,17 +129,35 @@ def peak_gflops(device: str, dtype: torch.dtype) -> float:
     return 2 * size**3 / best / 1e9
 
 
-def padded_share(encoder: PreTrainedModel, stage: Train, rows: Encoded) -> float:
-    """The share of the positions that the encoder computes for nothing, over all batches."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the training steps of a stage compute.
+
+    `operations`: the products with weights, forward and backward, padding left out.
+    `padded_share`: of the positions that the encoder computes, those that are padding.
+    """
+
+    operations: float
+    padded_share: float
+
+
+def count_work(encoder: PreTrainedModel, stage: Train, rows: Encoded) -> Work:
+    """Count what training one epoch over the rows takes."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     feed = Feed(stage.parts[0], PartData([rows], None), stage, vocabulary_of(encoder.config))
     divider = Divider.of(encoder, device)
-    real = computed = 0
+    real = computed = unread = 0
     for number in range(stage.num_steps):
         for work in divider.divide(feed.batch(number)):
-            real += int(work.batch.inputs["attention_mask"].sum())
+            tokens = int(work.batch.inputs["attention_mask"].sum())
+            real += tokens
             computed += work.inputs["input_ids"].numel()
-    return 1 - real / computed
+            if work.layout is not None:
+                unread += tokens - int(work.layout.num_read.sum())
+    products = real * _computing_weights(encoder)
+    if unread:
+        products -= unread * weights_of_read(encoder)
+    return Work(6.0 * products, 1 - real / computed)
 
 
 @dataclass(frozen=True)
@@ -210,7 +229,7 @@ def _model(encoder: PreTrainedModel, stage: Train, device: str) -> Model:
 
 
 def _train_figures(
-    turns: Sequence[dict[str, Any]], stage: Train, flops: float, peak: float
+    turns: Sequence[dict[str, Any]], stage: Train, operations: float, peak: float
 ) -> dict[str, float]:
     seconds = median(turn["ours"] for turn in turns)
     tokens = turns[0]["outcome"].tokens
@@ -218,7 +237,7 @@ def _train_figures(
         "examples_per_s": stage.parts[0].examples / seconds,
         "tokens_per_s": tokens / seconds,
         "step_s": seconds / stage.num_steps,
-        "share_of_peak": flops * tokens / seconds / (peak * 1e9),
+        "share_of_peak": operations / seconds / (peak * 1e9),
         "loader_share": median(turn["outcome"].wait_s / turn["ours"] for turn in turns),
     }
 

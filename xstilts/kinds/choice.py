@@ -19,6 +19,7 @@ from xstilts.kinds.kind import (
     SequenceHead,
     Vocabulary,
     cut,
+    first_positions,
     majority,
     num_special,
     pad_inputs,
@@ -59,8 +60,8 @@ class Choice:
         """Sequences are the rows' choices in order; `targets["label"]`: (rows,), int64."""
         names = [name for name in ("input_ids", "token_type_ids") if name in features]
         flat = {name: [ids for group in features[name] for ids in group] for name in names}
-        labels = torch.tensor(features["label"])
-        return Batch(pad_inputs(flat, vocabulary), {"label": labels})
+        inputs, labels = pad_inputs(flat, vocabulary), torch.tensor(features["label"])
+        return Batch(inputs, {"label": labels}, read=first_positions(inputs))
 
     def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
         """One output a choice."""

@@ -45,13 +45,15 @@ class Batch:
     `inputs["input_ids"]`: (sequences, length), int64; `attention_mask` alike, 1 where not padded.
     Targets have a row for every sequence, or group of them; those `by_token` a column for every
     token. `units`: what `Kind.num_units` counted before the tensors went to a device, None if it
-    has not.
+    has not. `read`: (sequences, length), bool, on the host: the positions whose hidden states the
+    kind reads; None: all. Others may hold anything.
     """
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     by_token: frozenset[str] = frozenset()
     units: int | None = None
+    read: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -166,6 +168,13 @@ def pad_inputs(features: Rows, vocabulary: Vocabulary) -> dict[str, Tensor]:
     if "token_type_ids" in features:
         inputs["token_type_ids"] = pad(features["token_type_ids"], 0)
     return inputs
+
+
+def first_positions(inputs: Mapping[str, Tensor]) -> Tensor:
+    """That the first token of every sequence is read: (sequences, length), bool."""
+    read = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+    read[:, 0] = True
+    return read
 
 
 def sequence_columns(encoding: Mapping[str, Any]) -> dict[str, list[list[int]]]:

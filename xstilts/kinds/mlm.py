@@ -50,8 +50,8 @@ class Mlm:
             replaced = np.where(draws[1] >= 0.9, others, replaced)
             masked.append(np.where(chosen, replaced, original))
             labels.append(np.where(chosen, original, IGNORED))
-        inputs = pad_inputs({"input_ids": masked}, vocabulary)
-        return Batch(inputs, {"label": pad(labels, IGNORED)}, frozenset({"label"}))
+        inputs, label = pad_inputs({"input_ids": masked}, vocabulary), pad(labels, IGNORED)
+        return Batch(inputs, {"label": label}, frozenset({"label"}), read=label != IGNORED)
 
     def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
         """The LM head comes from the checkpoint; asking for a fresh one is a bug."""

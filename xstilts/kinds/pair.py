@@ -18,6 +18,7 @@ from xstilts.kinds.kind import (
     Rows,
     SequenceHead,
     Vocabulary,
+    first_positions,
     label_ids,
     majority,
     pad_inputs,
@@ -48,8 +49,8 @@ class Pair:
         self, features: Rows, vocabulary: Vocabulary, generator: np.random.Generator
     ) -> Batch:
         """`targets["label"]`: (sequences,), int64."""
-        labels = torch.tensor(features["label"])
-        return Batch(pad_inputs(features, vocabulary), {"label": labels})
+        inputs, labels = pad_inputs(features, vocabulary), torch.tensor(features["label"])
+        return Batch(inputs, {"label": labels}, read=first_positions(inputs))
 
     def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
         """One output a label."""

@@ -74,7 +74,11 @@ class Tagging:
             "labels": pad(features["labels"], IGNORED),
             "num_words": torch.tensor([len(labels) for labels in features["labels"]]),
         }
-        return Batch(pad_inputs(features, vocabulary), targets)
+        inputs = pad_inputs(features, vocabulary)
+        read = np.zeros(inputs["input_ids"].shape, dtype=np.bool_)
+        for row, positions in zip(read, features["positions"], strict=True):
+            row[positions] = True
+        return Batch(inputs, targets, read=torch.from_numpy(read))
 
     def build_head(self, hidden_size: int, task: Task, dropout: float) -> nn.Module:
         """One output a tag."""

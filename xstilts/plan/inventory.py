@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from xstilts.files import read_json
 from xstilts.tasks import Task
 
 
@@ -26,6 +28,15 @@ class ModelFacts:
     num_bytes: int
     has_lm_head: bool = True
     max_length: int = 512
+
+    def computing_weights(self) -> float:
+        """Weights that take part in matrix products; all of them where the shape is not known."""
+        try:
+            shape = read_json(Path(self.path) / "config.json")
+            hidden, inner = int(shape["hidden_size"]), int(shape["intermediate_size"])
+            return int(shape["num_hidden_layers"]) * (4.0 * hidden**2 + 2.0 * hidden * inner)
+        except (OSError, ValueError, KeyError, TypeError):
+            return self.num_bytes / 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from xstilts.config.derive import NONE
 from xstilts.data.encoded import EncodedFiles
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
-from xstilts.plan.inventory import Inventory, ModelFacts
+from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Evaluate, Part, Rows, Train
 
@@ -68,7 +68,7 @@ class Assumed:
     def __init__(self, lengths: Lengths, inventory: Inventory, model: str):
         self._lengths = lengths
         self._model = model
-        self._weights = _computing_weights(inventory.models[model])
+        self._weights = inventory.models[model].computing_weights()
         self.source = f"if a GPU sustains {ASSUMED_TFLOPS:g} TFLOP/s, an assumption (see --bench)"
 
     def train_s(self, stage: Train) -> float:
@@ -80,16 +80,6 @@ class Assumed:
         """See `Rates`."""
         tokens, _ = self._lengths.tokens(stage.rows, self._model)
         return 2 * self._weights * tokens / (ASSUMED_TFLOPS * 1e12)
-
-
-def _computing_weights(facts: ModelFacts) -> float:
-    """Weights that take part in matrix products; all of them where the shape is not known."""
-    try:
-        shape = read_json(Path(facts.path) / "config.json")
-        hidden, inner = int(shape["hidden_size"]), int(shape["intermediate_size"])
-        return int(shape["num_hidden_layers"]) * (4.0 * hidden**2 + 2.0 * hidden * inner)
-    except (OSError, ValueError, KeyError, TypeError):
-        return facts.num_bytes / 4
 
 
 class Measured:

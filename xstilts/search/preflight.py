@@ -12,15 +12,15 @@ from rich.table import Table
 
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
-from xstilts.plan.inventory import Inventory
+from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.run.node import auth_mode, differences, node_facts, places_on, versions
 from xstilts.run.places import Places
 
 ANSWER_S = 180.0
 """How long a node may take to answer; its first process imports the package, perhaps over NFS."""
 
-TENSORS_A_WEIGHT = 4
-"""What training holds of every weight, in fp32: itself, its gradient, AdamW's two moments."""
+BYTES_IN_TRAINING = 12
+"""What training holds of a weight besides itself, in fp32: its gradient, AdamW's two moments."""
 
 OBJECT_STORES = ("s3fs", "mountpoint-s3", "gcsfuse", "goofys", "rclone", "blobfuse", "geesefs")
 """Kinds of mounts that look like folders and are object stores."""
@@ -144,7 +144,10 @@ def node_problems(sweep: Sweep, inventory: Inventory, facts: Mapping[str, Any]) 
 def _memory_problems(
     sweep: Sweep, inventory: Inventory, gpus: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Models that a trial's part of a card cannot train, with however small a batch."""
+    """Models that a trial's part of a card cannot train, with however small a batch.
+
+    Of the token table a stage trains the rows that it reads, which may be few.
+    """
     if not gpus:
         return []
     own_gb = min(gpu["gb"] for gpu in gpus) * min(1.0, sweep.resources.gpus_per_trial)
@@ -152,8 +155,12 @@ def _memory_problems(
         f"GPU memory: {own_gb:g} GB for a trial, but {name} takes {needed_gb:.1f} GB before any "
         "batch; give a trial more of a card, or take larger cards"
         for name, facts in inventory.models.items()
-        if (needed_gb := TENSORS_A_WEIGHT * facts.num_bytes / 1e9) > own_gb
+        if (needed_gb := _least_bytes(facts) / 1e9) > own_gb
     ]
+
+
+def _least_bytes(facts: ModelFacts) -> float:
+    return facts.num_bytes + BYTES_IN_TRAINING * facts.computing_weights()
 
 
 def check_nodes(

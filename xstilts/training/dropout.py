@@ -45,14 +45,20 @@ class Masks:
         streams: a generator for every sequence, in the order of the padded rows.
         lengths: tokens of each.
         packed: the padded row of each sequence in the order of the packed row.
+        num_read: tokens of each whose final states are computed; None: all.
     """
 
     def __init__(
-        self, streams: Sequence[np.random.SFC64], lengths: Sequence[int], packed: Sequence[int]
+        self,
+        streams: Sequence[np.random.SFC64],
+        lengths: Sequence[int],
+        packed: Sequence[int],
+        num_read: Sequence[int] | None = None,
     ):
         self._streams = streams
         self._lengths = lengths
         self._packed = packed
+        self._num_read = lengths if num_read is None else num_read
         self._drawn: dict[int, list[Tensor]] = {}
 
     def _once(self, caller: int, draw: Callable[[], list[Tensor]]) -> list[Tensor]:
@@ -64,8 +70,9 @@ class Masks:
     def keep(self, shape: torch.Size, rate: float, dtype: torch.dtype, caller: int) -> Tensor:
         """Which units of activations of a shape stay: 1, the others 0.
 
-        The shape is (1, tokens, size) of a packed row, (sequences, places, size) of padded ones, or
-        (sequences, size). `caller` is the module's identity; every module draws once a pass.
+        The shape is (1, tokens, size) of a packed row, of all its tokens or those that are read,
+        (sequences, places, size) of padded ones, or (sequences, size). `caller` is the module's
+        identity; every module draws once a pass.
         """
         (keep,) = self._once(caller, lambda: [_kept(self._units(shape), rate, dtype)])
         return keep
@@ -90,12 +97,14 @@ class Masks:
 
     def _units(self, shape: torch.Size) -> Tensor:
         """Random bits of a shape, int16."""
-        if len(shape) == 3 and shape[:2] == (1, sum(self._lengths)):
-            bits = np.empty(shape.numel(), dtype=np.int16)
-            end = 0
-            for row in self._packed:
-                start, end = end, end + self._lengths[row] * shape[-1]
-                bits[start:end] = _draw(self._streams[row], end - start)
+        for lengths in (self._lengths, self._num_read):
+            if len(shape) == 3 and shape[:2] == (1, sum(lengths)):
+                bits = np.empty(shape.numel(), dtype=np.int16)
+                end = 0
+                for row in self._packed:
+                    start, end = end, end + lengths[row] * shape[-1]
+                    bits[start:end] = _draw(self._streams[row], end - start)
+                break
         else:
             size = shape[1:].numel()
             bits = np.concatenate([_draw(stream, size) for stream in self._streams])

@@ -37,7 +37,7 @@ from xstilts.training.passes import Divider, Pass
 from xstilts.training.predict import autocast
 from xstilts.training.ranks import ALONE, Ranks
 from xstilts.training.saved import fits, restore, tensors_of
-from xstilts.training.table import TokenTable
+from xstilts.training.table import TokenRows, TokenTable, decay_after
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ class _Training:
         self.numbers = numbers_within(self.steps)
         self.checks = Checks(stage, data, vocabulary, ranks)
         self.check_after = check_steps(len(self.steps), stage.recipe)
+        self.rows = TokenRows.of(model, data, vocabulary)
         self.optimizer = build_optimizer(model, stage.recipe)
         # What a CPU computes faster by itself, a compiler would have to leave out.
         by_hand = self.device.type == "cpu" and not options.compiled
@@ -152,6 +153,9 @@ class _Training:
         if self.best is not None:
             self.model.load_state_dict(self.best)
         final = self.checks.whole(self.model)
+        if self.rows is not None:
+            steps = state.step if self.best is None else state.best_step
+            self.rows.put_back(decay_after(recipe, steps, len(self.steps)))
         used = [0] * len(self.feeds)
         for index in self.steps[: state.step]:
             used[index] += 1

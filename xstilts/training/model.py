@@ -26,6 +26,7 @@ from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
 from xstilts.training.packing import ATTENTION, can_pack, unpack
 from xstilts.training.passes import Pass
+from xstilts.training.reading import first_layers, install_reading
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError)
 
 HEADS_FILE = "heads.safetensors"
+
+ALL_STATES = "the positions that are read are those of the last layer"
 
 
 class Model(nn.Module):
@@ -50,33 +53,43 @@ class Model(nn.Module):
         self._compiled: Callable[..., Any] | None = None
         if can_pack(encoder):
             encoder.set_attn_implementation(ATTENTION)
+            install_reading(encoder)
         install(self, lambda: self.masks)
 
     def hidden(self, work: Pass, layer: int | None = None) -> Tensor:
         """Hidden states: (sequences, length, hidden size).
 
-        `layer` counts from 0, the embeddings; None is the last.
+        `layer` counts from 0, the embeddings; None is the last, whose states are computed where
+        the batch says that they are read, and may be anything elsewhere.
         """
+        encode: Callable[..., Any] = self.encoder
         if layer is None:
-            return self._padded(self._encode(work).last_hidden_state, work)
-        return self._padded(
-            self._encode(work, output_hidden_states=True).hidden_states[layer], work
-        )
+            if self._compiled is not None and self.training:
+                encode = self._compiled
+        elif work.layout is None:
+            return self.states(work)[layer]
+        else:
+            assert work.layout.read is None, ALL_STATES
+            encode = first_layers(self.encoder, layer)
+        return self._padded(self._encode(encode, work).last_hidden_state, work)
 
     def states(self, work: Pass) -> tuple[Tensor, ...]:
         """All hidden states, the embeddings first: (sequences, length, hidden size) each."""
-        states = self._encode(work, output_hidden_states=True).hidden_states
+        assert work.layout is None or work.layout.read is None, ALL_STATES
+        states = self._encode(self.encoder, work, output_hidden_states=True).hidden_states
         return tuple(self._padded(state, work) for state in states)
 
     def compile_training(self) -> None:
         """Compile the passes of training from here on."""
         self._compiled = compiled(self.encoder.forward)
 
-    def _encode(self, work: Pass, **options: bool) -> Any:
-        encode = self._compiled if self._compiled is not None and self.training else self.encoder
+    def _encode(self, encode: Callable[..., Any], work: Pass, **options: bool) -> Any:
         if work.layout is None:
             return encode(**work.inputs, **options)
-        return encode(**work.inputs, **options, blocks=work.layout.blocks, masks=self.masks)
+        layout = work.layout
+        return encode(
+            **work.inputs, **options, blocks=layout.blocks, masks=self.masks, read=layout.read
+        )
 
     def _padded(self, hidden: Tensor, work: Pass) -> Tensor:
         return hidden if work.layout is None else unpack(hidden, work.layout)

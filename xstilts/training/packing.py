@@ -40,13 +40,16 @@ class Layout:
     """Where the tokens of padded rows are in a packed row, and the blocks of their attention.
 
     `rows`: (sequences,), the padded row of each packed sequence, the longest first.
-    `lengths`: tokens of each packed sequence.
-    `to_padded`: (sequences x longest,), the packed token at each padded place; at padding any.
-    `to_packed`: (tokens,), the padded place of each packed token.
+    `lengths`: tokens of each packed sequence; `num_read` of them are read.
+    `read`: (read tokens,), the packed tokens whose final states are computed; None: all.
+    `to_padded`: (sequences x longest,), the final state at each padded place; any where none is.
+    `to_packed`: (read tokens,), the padded place of each final state.
     """
 
     rows: np.ndarray
     lengths: np.ndarray
+    num_read: np.ndarray
+    read: Tensor | None
     to_padded: Tensor
     to_packed: Tensor
     blocks: tuple[Block, ...]
@@ -55,6 +58,7 @@ class Layout:
         """The layout with a function applied to its tensors."""
         return replace(
             self,
+            read=None if self.read is None else function(self.read),
             to_padded=function(self.to_padded),
             to_packed=function(self.to_packed),
             blocks=tuple(block.map(function) for block in self.blocks),
@@ -69,7 +73,7 @@ def can_pack(encoder: PreTrainedModel) -> bool:
 
 
 def pack(
-    inputs: dict[str, Tensor], config: Any, device: str = "cpu"
+    inputs: dict[str, Tensor], config: Any, device: str = "cpu", read: Tensor | None = None
 ) -> tuple[dict[str, Tensor], Layout]:
     """The inputs of padded rows as one row without padding: (1, tokens) each, with positions.
 
@@ -77,6 +81,7 @@ def pack(
         inputs: on the host; `attention_mask` is 1 from the left to each row's length.
         config: the encoder's.
         device: the type of the one that will compute them.
+        read: (rows, length), bool: the positions whose final states are read; None: all.
     """
     ids, mask = inputs["input_ids"].numpy(), inputs["attention_mask"].numpy()
     width = ids.shape[1]
@@ -86,8 +91,6 @@ def pack(
     owners = np.repeat(np.arange(len(rows)), lengths)
     within = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     to_packed = rows[owners] * width + within
-    to_padded = np.zeros(ids.size, dtype=np.int64)
-    to_padded[to_packed] = np.arange(len(owners))
     packed = {
         name: tensor.flatten()[torch.from_numpy(to_packed)][None]
         for name, tensor in inputs.items()
@@ -100,9 +103,18 @@ def pack(
         is_text = ids != pad_id
         positions = np.cumsum(is_text, axis=1) * is_text + pad_id
     packed["position_ids"] = torch.from_numpy(positions.ravel()[to_packed])[None]
+    counts, chosen = lengths, None
+    is_read = None if read is None else read.numpy().ravel()[to_packed]
+    if is_read is not None and is_read.any():  # a pass needs at least one state
+        chosen = np.flatnonzero(is_read)
+        counts, to_packed = np.bincount(owners[chosen], minlength=len(rows)), to_packed[chosen]
+    to_padded = np.zeros(ids.size, dtype=np.int64)
+    to_padded[to_packed] = np.arange(len(to_packed))
     layout = Layout(
         rows,
         lengths,
+        counts,
+        None if chosen is None else torch.from_numpy(chosen),
         torch.from_numpy(to_padded),
         torch.from_numpy(to_packed),
         tuple(_blocks(lengths, config.num_attention_heads, BLOCK_COSTS[device])),
@@ -111,9 +123,9 @@ def pack(
 
 
 def unpack(hidden: Tensor, layout: Layout) -> Tensor:
-    """Hidden states as padded rows: (1, tokens, size) to (sequences, longest, size).
+    """Final states as padded rows: (1, read tokens, size) to (sequences, longest, size).
 
-    What stands at padding is some other token's state, and its gradient is dropped.
+    What stands at other places is some other token's state, and its gradient is dropped.
     """
     rows = len(layout.rows)
     padded: Tensor = Regather.apply(hidden[0], layout.to_padded, layout.to_packed)  # type: ignore[no-untyped-call]

@@ -60,9 +60,11 @@ class Pass:
         """What a packed pass loses; `streams` are those of all sequences of the batch."""
         assert self.layout is not None
         chosen = [streams[place] for place in self.sequences]
-        lengths = np.empty_like(self.layout.lengths)
+        lengths, num_read = np.empty_like(self.layout.lengths), np.empty_like(self.layout.num_read)
         lengths[self.layout.rows] = self.layout.lengths
-        return Masks(chosen, lengths.tolist(), self.layout.rows.tolist())
+        num_read[self.layout.rows] = self.layout.num_read
+        order = self.layout.rows.tolist()
+        return Masks(chosen, lengths.tolist(), order, num_read.tolist())
 
     def pinned(self) -> Pass:
         """The pass in memory from which a GPU copies while it computes."""
@@ -106,7 +108,7 @@ class Divider:
         count = len(batch.inputs["input_ids"])
         if self.config is None:
             return Pass(batch, np.arange(count), batch.inputs, None)
-        inputs, layout = pack(batch.inputs, self.config, self.device)
+        inputs, layout = pack(batch.inputs, self.config, self.device, batch.read)
         return Pass(batch, np.arange(count), inputs, layout)
 
     def divide(self, batch: Batch, share: tuple[int, int] = (0, 1)) -> list[Pass]:
@@ -171,7 +173,8 @@ def _rows_of(batch: Batch, rows: np.ndarray, width: int, longest: int) -> tuple[
         name: tensor[chosen, :longest] if name in batch.by_token else tensor[chosen]
         for name, tensor in batch.targets.items()
     }
-    return Batch(inputs, targets, batch.by_token), sequences
+    read = None if batch.read is None else batch.read[places, :longest]
+    return Batch(inputs, targets, batch.by_token, read=read), sequences
 
 
 def _dealt(count: int, world: int) -> np.ndarray:

@@ -1,19 +1,120 @@
-"""The gradient of the token table on a CPU: of the rows that were read, in memory that stays.
+"""The token table in training: the rows that a stage reads, and their gradient.
 
-XLM-R's table has 250,002 rows, of which a step reads a thousand. Torch's dense gradient of it is
-new memory in every pass, 768 MB at the size of Base, which the system hands out page by page: a
-tenth of a step. A GPU's allocator keeps its memory.
+XLM-R's table has 250,002 rows, more than half of Base's weights. A stage reads some ten thousand of
+them, a step a thousand. Of the others AdamW's moments stay zero and the gradient is zero: they do
+nothing but decay, all alike.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from xstilts.config.recipe import StageRecipe
+from xstilts.kinds.kind import Vocabulary
+from xstilts.training.feed import PartData
+from xstilts.training.model import LmHead, Model
+from xstilts.training.optimizer import learning_rate
+
+
+class TokenRows:
+    """Puts the rows that a stage reads in the place of an encoder's table, for the time of it.
+
+    The optimiser, gradients, checkpoints and what processes send each other are as much smaller.
+
+    Args:
+        ids: (rows,), the tokens that may be read.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, ids: np.ndarray):
+        self._encoder = encoder
+        self._whole = encoder.get_input_embeddings()
+        weight = self._whole.weight.detach()
+        self._device = weight.device
+        self._ids = torch.from_numpy(ids).to(self._device)
+        # What stands at other tokens leads out of the table.
+        places = torch.full((len(weight),), len(ids), device=self._device)
+        places[self._ids] = torch.arange(len(ids), device=self._device)
+        self._rows = _Rows(weight[self._ids], places, self._whole.padding_idx)
+        self._rows.train(self._whole.training)
+        encoder.set_input_embeddings(self._rows)
+        self._whole.to("cpu")
+
+    @classmethod
+    def of(cls, model: Model, data: Sequence[PartData], vocabulary: Vocabulary) -> TokenRows | None:
+        """The rows that a stage may read, None where those may be any: masking draws from all
+        tokens, and a language-modelling head reads the whole table."""
+        table = model.encoder.get_input_embeddings()
+        has_lm_head = any(isinstance(head, LmHead) for head in model.heads.values())
+        if type(table) is not nn.Embedding or has_lm_head:
+            return None
+        encoded = [rows for part in data for rows in (*part.train, part.dev) if rows is not None]
+        padding = [vocabulary.pad_id]
+        if table.padding_idx is not None:
+            padding.append(table.padding_idx)
+        return cls(model.encoder, tokens_of((rows.features for rows in encoded), padding))
+
+    def put_back(self, decay: float) -> None:
+        """The whole table again: its rows as they were trained, the others times `decay`."""
+        self._whole.to(self._device)
+        with torch.no_grad():
+            self._whole.weight.mul_(decay)
+            self._whole.weight[self._ids] = self._rows.weight
+        self._encoder.set_input_embeddings(self._whole)
+
+
+class _Rows(nn.Embedding):
+    """Some rows of a token table, looked up by the ids of the whole.
+
+    Args:
+        weight: (rows, size).
+        places: (tokens of the whole,), the row of each.
+        padding: the token whose row gets no gradient.
+    """
+
+    places: Tensor
+
+    def __init__(self, weight: Tensor, places: Tensor, padding: int | None):
+        own = None if padding is None else int(places[padding])
+        count, size = weight.shape
+        super().__init__(count, size, padding_idx=own, _weight=weight)
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(...) ids to (..., size)."""
+        return super().forward(self.places[input])
+
+
+def tokens_of(tables: Iterable[pa.Table], others: Iterable[int]) -> np.ndarray:
+    """All tokens of encoded rows, and others: (tokens,), ascending."""
+    found = [np.fromiter(others, dtype=np.int64)]
+    for table in tables:
+        column = table["input_ids"].combine_chunks()
+        while pa.types.is_list(column.type):
+            column = column.flatten()
+        found.append(pc.unique(column).to_numpy(zero_copy_only=False))
+    tokens: np.ndarray = np.unique(np.concatenate(found))
+    return tokens
+
+
+def decay_after(recipe: StageRecipe, steps: int, num_steps: int) -> float:
+    """What AdamW has multiplied a weight by, after some steps, that never had a gradient."""
+    rates = (learning_rate(recipe, step, num_steps) for step in range(steps))
+    return math.prod(1 - rate * recipe.weight_decay for rate in rates)
+
 
 class TokenTable:
     """Turns the table's sparse gradient of a step into a dense one, always in the same memory.
+
+    Torch's dense gradient is new memory in every pass, which a CPU's system hands out page by page;
+    a GPU's allocator keeps its memory.
 
     Where it is not to be `is_sparse`, everything is left to torch; where it `is_shared`, other
     processes add to it.
