@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from xstilts.kinds.kind import Batch
+from xstilts.training import blocks, packing
 from xstilts.training.model import Model
 from xstilts.training.packing import can_pack, pack
 from xstilts.training.passes import Divider, one_pass
@@ -51,8 +52,15 @@ def inputs_of(lengths: list[int], has_types: bool) -> dict[str, torch.Tensor]:
 LENGTHS = [5, 70, 9, 31, 9, 66, 2, 30]
 
 
+@pytest.mark.parametrize("attention", ["own", "fused"])
 @pytest.mark.parametrize("family", [*PACKED, *PADDED])
-def test_states_and_gradients_are_transformers_own(family: str) -> None:
+def test_states_and_gradients_are_transformers_own(
+    family: str, attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the attention that is written out for CPUs and with torch's, in several blocks."""
+    monkeypatch.setitem(packing.BLOCK_COSTS, "cpu", 60.0)
+    if attention == "fused":
+        monkeypatch.setattr(blocks, "by_hand", lambda *_: False)
     encoder = build(family)
     inputs = inputs_of(LENGTHS, has_types=family in ("Bert", "Electra"))
     real = inputs["attention_mask"].bool()
@@ -68,13 +76,14 @@ def test_states_and_gradients_are_transformers_own(family: str) -> None:
     model = Model(encoder, {}).eval()
     assert can_pack(encoder) == (family in PACKED)
     work = one_pass(encoder, inputs)
+    assert work.layout is None or len(work.layout.blocks) > 1
     assert work.inputs["input_ids"].numel() == (sum(LENGTHS) if family in PACKED else 8 * 70)
     hidden = model.hidden(work)
     assert torch.allclose(hidden[real], expected[real], rtol=1e-5, atol=1e-5)
     norm = torch.cat([gradient.flatten() for gradient in expected_gradients]).norm()
     for one, other in zip(gradients(hidden), expected_gradients, strict=True):
         assert (one - other).norm() <= 1e-5 * norm
-    with torch.inference_mode():  # the fused kernels
+    with torch.inference_mode():
         assert torch.allclose(model.hidden(work)[real], expected[real], rtol=1e-5, atol=1e-5)
         states = encoder(**inputs, output_hidden_states=True).hidden_states
         for layer, (own, state) in enumerate(zip(model.states(work), states, strict=True)):
@@ -158,8 +167,9 @@ def test_blocks_hold_every_token_once() -> None:
     assert packed["input_ids"].shape == packed["position_ids"].shape == (1, sum(LENGTHS) * 9)
     assert len(layout.blocks) > 1
     assert sum(block.count for block in layout.blocks) == len(LENGTHS) * 9
-    vectors = [block.to_padded[block.to_packed] for block in layout.blocks]
-    assert torch.cat(vectors).tolist() == list(range(sum(LENGTHS) * 9 * 4))
+    for block in layout.blocks:
+        assert block.to_padded[block.to_packed].tolist() == list(range(len(block.to_packed)))
+    assert sum(len(block.to_packed) for block in layout.blocks) == sum(LENGTHS) * 9 * 4
     padded = sum(len(block.to_padded) for block in layout.blocks)
     assert padded <= 1.2 * sum(LENGTHS) * 9 * 4
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,14 +12,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from xstilts.training.dropout import Masks, scale
+from xstilts.training.picking import pick, regather
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """Neighbouring sequences of a packed row, and where their heads' vectors are.
 
-    `to_padded`: (sequences x heads x longest,), the row of (tokens x heads) vectors at each padded
-    place, 0 at padding. `to_packed`: (tokens x heads,) of the block, the padded place of each.
+    `to_padded`: (sequences x heads x longest,), which of the block's (tokens x heads) vectors is at
+    each padded place, 0 at padding. `to_packed`: (tokens x heads,), the padded place of each.
     `bias`: (sequences, 1, 1, longest), minus infinity at padding; None if nothing is padded.
     """
 
@@ -31,16 +32,15 @@ class Block:
     bias: Tensor | None
 
     @classmethod
-    def of(cls, first: int, lengths: np.ndarray, start: int, num_heads: int) -> Block:
-        """The block of sequences with these falling lengths, whose first token is `start`."""
+    def of(cls, first: int, lengths: np.ndarray, num_heads: int) -> Block:
+        """The block of sequences with these falling lengths."""
         count, longest = len(lengths), int(lengths[0])
         owners = np.repeat(np.arange(count), lengths)
         within = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         heads = np.arange(num_heads)
         places = (owners[:, None] * num_heads + heads) * longest + within[:, None]
-        vectors = (start + np.arange(len(owners)))[:, None] * num_heads + heads
         to_padded = np.zeros(count * num_heads * longest, dtype=np.int64)
-        to_padded[places.ravel()] = vectors.ravel()
+        to_padded[places.ravel()] = np.arange(places.size)
         bias = None
         if (lengths < longest).any():
             hidden = np.arange(longest) >= lengths[:, None]
@@ -114,15 +114,23 @@ def _fused(
     """Torch's fused attention of every block: (tokens x heads, head size)."""
     size = vectors[0].shape[1]
     parts = []
-    for block in blocks:
+    for block, own in zip(blocks, _split(vectors, blocks), strict=True):
         shape = (block.count, num_heads, block.longest, size)
-        query, key, value = (x.index_select(0, block.to_padded).view(shape) for x in vectors)
+        query, key, value = (regather(x, block.to_padded, block.to_packed).view(shape) for x in own)
         bias = None if block.bias is None else block.bias.to(query.dtype)
         found = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, dropout_p=rate, scale=scaling
         )
-        parts.append(found.reshape(-1, size).index_select(0, block.to_packed))
-    return torch.cat(parts)
+        parts.append(pick(found.reshape(-1, size), block.to_packed))
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _split(vectors: Sequence[Tensor], blocks: Sequence[Block]) -> Iterator[tuple[Tensor, ...]]:
+    """The rows of each block, of several tensors."""
+    if len(blocks) == 1:
+        return iter([tuple(vectors)])
+    sizes = [len(block.to_packed) for block in blocks]
+    return zip(*(torch.split(x, sizes) for x in vectors), strict=True)
 
 
 class _Attention(torch.autograd.Function):
@@ -148,11 +156,10 @@ class _Attention(torch.autograd.Function):
         size = query.shape[1]
         parts, saved = [], []
         with torch.autocast("cpu", enabled=False):
-            for block, keep in zip(blocks, keeps, strict=True):
+            split = _split((query, key, value), blocks)
+            for block, keep, own in zip(blocks, keeps, split, strict=True):
                 shape = (block.count * num_heads, block.longest, size)
-                q, k, v = (
-                    x.index_select(0, block.to_padded).view(shape) for x in (query, key, value)
-                )
+                q, k, v = (x.index_select(0, block.to_padded).view(shape) for x in own)
                 products = torch.bmm(q, k.transpose(1, 2)).mul_(scaling)
                 square = products.view(block.count, num_heads, block.longest, block.longest)
                 if block.bias is not None:
@@ -173,10 +180,11 @@ class _Attention(torch.autograd.Function):
         size = grad.shape[1]
         saved = iter(ctx.saved_tensors)
         parts: list[list[Tensor]] = [[], [], []]
-        for block, keep in zip(ctx.blocks, ctx.keeps, strict=True):
+        split = _split([grad], ctx.blocks)
+        for block, keep, (own,) in zip(ctx.blocks, ctx.keeps, split, strict=True):
             q, k, v, weights = (next(saved) for _ in range(4))
             kept = weights if keep is None else (weights * keep).mul_(ctx.factor)
-            outer = grad.index_select(0, block.to_padded).view_as(q)
+            outer = own.index_select(0, block.to_padded).view_as(q)
             if block.bias is not None:
                 padding = block.bias.view(block.count, 1, block.longest, 1).isinf()
                 outer.view(block.count, -1, block.longest, size).masked_fill_(padding, 0.0)

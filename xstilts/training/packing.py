@@ -22,6 +22,7 @@ from transformers.masking_utils import sdpa_mask
 
 from xstilts.training.blocks import Block, attend
 from xstilts.training.dropout import Masks
+from xstilts.training.picking import regather
 
 ATTENTION = "packed"
 
@@ -128,28 +129,8 @@ def unpack(hidden: Tensor, layout: Layout) -> Tensor:
     What stands at other places is some other token's state, and its gradient is dropped.
     """
     rows = len(layout.rows)
-    padded: Tensor = Regather.apply(hidden[0], layout.to_padded, layout.to_packed)  # type: ignore[no-untyped-call]
+    padded = regather(hidden[0], layout.to_padded, layout.to_packed)
     return padded.view(rows, -1, hidden.shape[-1])
-
-
-class Regather(torch.autograd.Function):
-    """Rows picked by an index, with a gradient that is picked as well.
-
-    The backward of `index_select` adds rows one by one; where every row that counts is picked
-    exactly once, its gradient is another, faster pick.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        """`values[index]`; `inverse[i]` is where row i went."""
-        ctx.save_for_backward(inverse)
-        return values.index_select(0, index)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """The gradient of each row from the one place where it counts."""
-        (inverse,) = ctx.saved_tensors
-        return grads[0].index_select(0, inverse), None, None
 
 
 def partition(lengths: Sequence[int] | np.ndarray, pass_cost: float) -> list[int]:
@@ -170,12 +151,8 @@ def partition(lengths: Sequence[int] | np.ndarray, pass_cost: float) -> list[int
 
 
 def _blocks(lengths: np.ndarray, num_heads: int, cost: float) -> list[Block]:
-    starts = np.concatenate([[0], np.cumsum(lengths)])
     ends = partition(lengths, cost)
-    return [
-        Block.of(first, lengths[first:last], int(starts[first]), num_heads)
-        for first, last in pairwise([0, *ends])
-    ]
+    return [Block.of(first, lengths[first:last], num_heads) for first, last in pairwise([0, *ends])]
 
 
 def packed_attention(

@@ -12,9 +12,10 @@ from copy import copy
 from types import MethodType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+from xstilts.training.picking import pick
 
 
 def install_reading(encoder: PreTrainedModel) -> None:
@@ -68,25 +69,5 @@ def _attend_and_read(
     states = hidden if norm is None else norm(hidden)
     attended, weights = attention.self(states, attention_mask=attention_mask, **options)
     if read is not None:
-        attended = _Picked.apply(attended, read)  # type: ignore[no-untyped-call]
-        hidden = _Picked.apply(hidden, read)  # type: ignore[no-untyped-call]
+        attended, hidden = (pick(states[0], read)[None] for states in (attended, hidden))
     return attention.output(attended, hidden), weights
-
-
-class _Picked(torch.autograd.Function):
-    """Some tokens' states, each once; their gradient is copied, where `index_select` adds."""
-
-    @staticmethod
-    def forward(ctx: Any, states: Tensor, places: Tensor) -> Tensor:
-        """(1, tokens, size) to (1, places, size)."""
-        ctx.save_for_backward(places)
-        ctx.num_tokens = states.shape[1]
-        return states.index_select(1, places)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        """Zero for the tokens that were not picked."""
-        (grad,) = grads
-        (places,) = ctx.saved_tensors
-        whole = grad.new_zeros(grad.shape[0], ctx.num_tokens, grad.shape[2])
-        return whole.index_copy_(1, places, grad), None
