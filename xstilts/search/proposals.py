@@ -2,7 +2,8 @@
 
 The journal is the memory of what was proposed and the trials' records are the memory of what came
 of it, so a sweep that was killed goes on where it was: proposals once made are reissued, none is
-made twice.
+made twice. A proposal is drawn in memory and written in one piece: killed before, the sweep draws
+the same one again.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from xstilts.config.derive import NONE, encoder_space, split_space, target_space
 from xstilts.config.schema import Sweep
@@ -36,6 +42,12 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 POINT = "point"
 """User attribute of a study's trial: the point, without which a trial is no proposal."""
+
+AGAIN = "again"
+"""User attribute of a study: parameters that an earlier study proposed and nobody finished."""
+
+WAITED = "waited"
+"""User attribute of a study's trial: the parameters whose turn it was when it was drawn."""
 
 REPEATS_BEFORE_EXPLORING = 10
 EXPLORING_DRAWS = 1000
@@ -146,28 +158,24 @@ class Proposals:
                         )
                     )
                 elif trial.state == TrialState.RUNNING:
+                    again = self._study.user_attrs.get(AGAIN, [])
                     if trial.params.get("intermediate") in self._candidates:
-                        self._study.enqueue_trial(trial.params, skip_if_exists=True)
+                        self._study.set_user_attr(AGAIN, [*again, trial.params])
                     before.tell(trial.number, state=TrialState.FAIL)
 
     def _recover(self) -> None:
-        """Take up the journal: open proposals stay open, half-made ones are dropped."""
-        for trial in self._study.get_trials(deepcopy=False):
-            point = trial.user_attrs.get(POINT)
-            if point is not None:
-                proposal = Proposal(trial.number, sha256_of(point)[:12], point)
-                self.made[proposal.config_id] = proposal
-                if trial.state == TrialState.RUNNING:
-                    self._open[proposal.config_id] = trial.number
-            elif trial.state == TrialState.RUNNING:
-                # Killed between the draw and its acceptance; what it had to try is tried again.
-                self._study.tell(trial.number, state=TrialState.FAIL)
-                if fixed := trial.system_attrs.get("fixed_params"):
-                    self._study.enqueue_trial(fixed)
-        if not self._is_grid:
-            # Every candidate is tried once before the sampler decides.
-            for name in self._candidates:
-                self._study.enqueue_trial({"intermediate": name}, skip_if_exists=True)
+        """Take up the journal: open proposals stay open."""
+        for trial in self._proposed():
+            point = trial.user_attrs[POINT]
+            proposal = Proposal(trial.number, sha256_of(point)[:12], point)
+            self.made[proposal.config_id] = proposal
+            if trial.state == TrialState.RUNNING:
+                self._open[proposal.config_id] = trial.number
+
+    def _proposed(self) -> list[FrozenTrial]:
+        """The study's trials that are proposals."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [trial for trial in trials if POINT in trial.user_attrs]
 
     @property
     def _candidates(self) -> Sequence[str]:
@@ -209,48 +217,76 @@ class Proposals:
     def _is_made(self, point: Point) -> bool:
         return sha256_of(point)[:12] in self.made
 
-    def _begin(self, point: Point) -> Proposal:
-        """A proposal without the sampler, and without what waits to be asked for."""
+    def _begin(
+        self, point: Point, drawn: Trial | None = None, waited: dict[str, Any] | None = None
+    ) -> Proposal:
+        """Write a proposal, with what the sampler drew for it."""
         number = len(self._study.get_trials(deepcopy=False))
         self._study.add_trial(
-            optuna.create_trial(state=TrialState.RUNNING, user_attrs={POINT: point})
+            optuna.create_trial(
+                state=TrialState.RUNNING,
+                params=drawn.params if drawn else {},
+                distributions=drawn.distributions if drawn else {},
+                user_attrs={POINT: point, **({WAITED: waited} if waited else {})},
+            )
         )
         return Proposal(number, sha256_of(point)[:12], point)
 
     def _from_sampler(self) -> Proposal | None:
         if self._searched is None:
             return None
-        for _ in range(REPEATS_BEFORE_EXPLORING):
-            trial = self._ask_study()
+        study = optuna.create_study(direction=self._study.direction)
+        study.add_trials(self._proposed())
+        waited = self._waiting()
+        for attempt in range(REPEATS_BEFORE_EXPLORING):
+            # A sampler's own state dies with its process; seeded anew for every draw, a resumed
+            # search goes on as an undisturbed one would.
+            study.sampler = _sampler(self._sweep, len(self.made), attempt)
+            if waited and not attempt:
+                study.enqueue_trial(self._possible(waited))
+            trial = study.ask()
             point = self._searched.draw(trial)
             if not self._is_made(point):
-                return self._accept(trial, point)
+                return self._begin(point, trial, waited)
             # A repeat would tell nothing new: its outcome is known or under way.
-            self._study.tell(trial, state=TrialState.FAIL)
+            study.tell(trial, state=TrialState.FAIL)
         spec = self._sweep.search.encoder.sampler
         random = np.random.default_rng(derive_seed(spec.seed, "explore", str(len(self.made))))
         for _ in range(EXPLORING_DRAWS):
             suggest = RandomSuggest(random)
             if not self._is_made(self._searched.draw(suggest)):
                 logger.info("the sampler repeats itself; exploring at random")
-                self._study.enqueue_trial(suggest.drawn)
-                trial = self._ask_study()
-                return self._accept(trial, self._searched.draw(trial))
+                study.enqueue_trial(suggest.drawn)
+                trial = study.ask()
+                return self._begin(self._searched.draw(trial), trial, waited)
         return None
 
-    def _ask_study(self) -> Trial:
-        """A new trial of the study, drawn by a sampler that is seeded by the trial's number.
+    def _possible(self, fixed: dict[str, Any]) -> dict[str, Any]:
+        """Those of the parameters that the space still has, with these values."""
+        assert self._searched is not None
+        scratch = optuna.create_study(sampler=RandomSampler(seed=0))
+        scratch.enqueue_trial({"intermediate": fixed["intermediate"]})
+        trial = scratch.ask()
+        self._searched.draw(trial)
+        found = trial.distributions
+        return {
+            label: value
+            for label, value in fixed.items()
+            if label in found and _holds(found[label], value)
+        }
 
-        A sampler's own state dies with its process; this way a resumed search goes on as an
-        undisturbed one would.
-        """
-        number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = _sampler(self._sweep, number)
-        return self._study.ask()
-
-    def _accept(self, trial: Trial, point: Point) -> Proposal:
-        trial.set_user_attr(POINT, point)
-        return Proposal(trial.number, sha256_of(point)[:12], point)
+    def _waiting(self) -> dict[str, Any] | None:
+        """Parameters that are tried before the sampler decides: of what was not finished in an
+        earlier study, then every candidate once."""
+        proposed = self._proposed()
+        again = self._study.user_attrs.get(AGAIN, [])
+        for fixed in (*again, *({"intermediate": name} for name in self._candidates)):
+            if not any(
+                fixed == trial.user_attrs.get(WAITED) or fixed.items() <= trial.params.items()
+                for trial in proposed
+            ):
+                return dict(fixed)
+        return None
 
 
 def target_points(sweep: Sweep) -> dict[str, list[Point]]:
@@ -291,9 +327,19 @@ def _at_most(points: Iterator[Point], count: int) -> Iterator[Point]:
         yield point
 
 
-def _sampler(sweep: Sweep, number: int) -> BaseSampler:
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a parameter of this distribution can have a value."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if not isinstance(value, int | float) or not distribution.low <= value <= distribution.high:
+        return False
+    return not distribution.step or (value - distribution.low) % distribution.step == 0
+
+
+def _sampler(sweep: Sweep, number: int, attempt: int) -> BaseSampler:
     spec = sweep.search.encoder.sampler
-    seed = derive_seed(spec.seed, "sampler", str(number)) % 2**32
+    seed = derive_seed(spec.seed, "sampler", str(number), str(attempt)) % 2**32
     if spec.name == "tpe":
         return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
     return RandomSampler(seed=seed)
