@@ -162,6 +162,7 @@ def test_every_family_finds_its_rows(family: str) -> None:
         pad_token_id=0,
     )
     encoder = transformers.AutoModel.from_config(config).eval()
+    before = encoder.get_input_embeddings().weight.detach().clone()
     ids = torch.tensor([[7, 50, 3], [50, 9, 0]])
     inputs = {"input_ids": ids, "attention_mask": (ids != 0).long()}
     with torch.no_grad():
@@ -172,7 +173,9 @@ def test_every_family_finds_its_rows(family: str) -> None:
         encoder.get_input_embeddings().weight += 1
         rows.put_back(0.5)
         assert not encoder(**inputs).last_hidden_state.equal(expected)
-    assert encoder.get_input_embeddings().num_embeddings == 60
+        after = encoder.get_input_embeddings().weight
+        assert after[[3, 50]].equal(before[[3, 50]] + 1)
+        assert after[[4, 59]].equal(before[[4, 59]] * 0.5)
 
 
 def test_masking_and_its_head_have_the_whole_table(toy: Toy) -> None:

@@ -99,16 +99,13 @@ class Masks:
         """Random bits of a shape, int16."""
         for lengths in (self._lengths, self._num_read):
             if len(shape) == 3 and shape[:2] == (1, sum(lengths)):
-                bits = np.empty(shape.numel(), dtype=np.int16)
-                end = 0
-                for row in self._packed:
-                    start, end = end, end + lengths[row] * shape[-1]
-                    bits[start:end] = _draw(self._streams[row], end - start)
-                break
-        else:
-            size = shape[1:].numel()
-            bits = np.concatenate([_draw(stream, size) for stream in self._streams])
-        return torch.from_numpy(bits).view(shape)
+                drawn = [
+                    _draw(self._streams[row], lengths[row] * shape[-1]) for row in self._packed
+                ]
+                return torch.from_numpy(np.concatenate(drawn)).view(shape)
+        size = shape[1:].numel()
+        drawn = [_draw(stream, size) for stream in self._streams]
+        return torch.from_numpy(np.concatenate(drawn)).view(shape)
 
     def _pairs(self, first: int, count: int, longest: int, num_heads: int) -> Tensor:
         """Random bits for pairs of tokens, 0 at padding: (count, heads, longest, longest)."""

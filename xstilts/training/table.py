@@ -43,7 +43,6 @@ class TokenRows:
         places = torch.full((len(weight),), len(ids), device=self._device)
         places[self._ids] = torch.arange(len(ids), device=self._device)
         self._rows = _Rows(weight[self._ids], places, self._whole.padding_idx)
-        self._rows.train(self._whole.training)
         encoder.set_input_embeddings(self._rows)
         self._whole.to("cpu")
 
@@ -96,9 +95,9 @@ def tokens_of(tables: Iterable[pa.Table], others: Iterable[int]) -> np.ndarray:
     """All tokens of encoded rows, and others: (tokens,), ascending."""
     found = [np.fromiter(others, dtype=np.int64)]
     for table in tables:
-        column = table["input_ids"].combine_chunks()
+        column = table["input_ids"]
         while pa.types.is_list(column.type):
-            column = column.flatten()
+            column = pc.list_flatten(column)
         found.append(pc.unique(column).to_numpy(zero_copy_only=False))
     tokens: np.ndarray = np.unique(np.concatenate(found))
     return tokens
