@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from xstilts.bench import workloads
+from xstilts.bench import stopwatch, workloads
 from xstilts.bench.measure import count_work, measure
 from xstilts.bench.peer import train_with_trainer
 from xstilts.bench.workloads import WORKLOADS, encoder_of, rows_of, stage_of, vocabulary_of
@@ -78,17 +78,37 @@ def test_hardly_a_position_is_computed_for_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(WORKLOADS))
 def test_operations_are_those_that_torch_counts(name: str) -> None:
     work = WORKLOADS[name]
-    rows = rows_of(work, 32, 200, seed=0)
-    stage = stage_of(work, 32, 16, 0, "fp32")
+    rows = rows_of(work, 5 * 16, 200, seed=0)
+    stage = stage_of(work, 5 * 16, 16, 0, "fp32")
     encoder = encoder_of("tiny")
     task = stage.parts[0].train.entry
     model = Model(encoder, build_heads({task.name: task}, *settings(encoder), 0, "target"))
+    products: list[int] = []
     with FlopCounterMode(display=False) as counter:
-        train(model, stage, [PartData([rows], None)], vocabulary_of(encoder.config))
-    counted = counter.get_flop_counts()["Global"]
-    products = counted[torch.ops.aten.mm] + counted[torch.ops.aten.addmm]
+
+        def progress(share: float) -> None:
+            counted = counter.get_flop_counts()["Global"]
+            products.append(counted[torch.ops.aten.mm] + counted[torch.ops.aten.addmm])
+
+        data = [PartData([rows], None)]
+        train(model, stage, data, vocabulary_of(encoder.config), progress)
+    # Those of steps 3 and 4, which are timed.
+    expected = products[3] - products[1]
+    counted = count_work(encoder, stage, rows)
     # Biases are counted as if they were products, the head is not.
-    assert count_work(encoder, stage, rows).operations == pytest.approx(products, rel=0.06)
+    assert counted.steps == 2 and counted.operations == pytest.approx(expected, rel=0.06)
+    lengths = [len(ids) for ids in rows.features["input_ids"].to_pylist()]
+    order = example_order(stage.parts[0], stage.seed, stage.phase)
+    assert counted.tokens == sum(lengths[i] for i in order[2 * 16 : 4 * 16])
+
+
+def test_the_watch_times_the_middle_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 13.5])
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(clock))
+    watch = stopwatch.Stopwatch("cpu", 8)
+    for step in range(1, 9):
+        watch.after(step)
+    assert watch.seconds == 3.5 and next(clock, None) is None
 
 
 def test_lengths_are_those_that_are_named() -> None:

@@ -18,7 +18,7 @@ from xstilts import kinds
 from xstilts.kinds.kind import Batch, Encoded, Kind, Vocabulary
 from xstilts.tasks import Source, Task
 from xstilts.tasks.task import KINDS
-from xstilts.training import blocks
+from xstilts.training import attention
 from xstilts.training import predict as prediction
 from xstilts.training.model import (
     Model,
@@ -279,14 +279,14 @@ def test_a_pass_looks_at_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -
     if case.name in UNTRAINED:
         return
     # The attention that GPUs take.
-    monkeypatch.setattr(blocks, "by_hand", lambda *_: False)
-    fused, calls = blocks._fused, []
+    monkeypatch.setattr(attention, "by_hand", lambda *_: False)
+    fused, calls = attention.attend_fused, []
 
     def attend(*arguments: Any) -> torch.Tensor:
         calls.append(arguments)
         return fused(*arguments)
 
-    monkeypatch.setattr(blocks, "_fused", attend)
+    monkeypatch.setattr(attention, "attend_fused", attend)
     batch = case.collate(range(4), np.random.default_rng(0))
     units = case.kind.num_units(batch)
     work = Divider.of(case.model.encoder, torch.device("cpu")).whole(batch)
@@ -299,7 +299,9 @@ def test_a_pass_looks_at_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -
         packed = replace(
             work, inputs=emptied(work.inputs), layout=work.layout.map(mode.from_tensor)
         )
-        empty = Batch(emptied(batch.inputs), emptied(batch.targets), batch.by_token, units)
+        # On a GPU kinds have of the inputs the mask alone.
+        mask = emptied({"attention_mask": batch.inputs["attention_mask"]})
+        empty = Batch(mask, emptied(batch.targets), batch.by_token, units)
         loss = case.kind.loss(case.head, case.model.hidden(packed), empty)
         assert calls
         # A pooler is not reached.

@@ -80,6 +80,7 @@ class Toy:
         batch_size: int = 16,
         seed: int = 0,
         phase: str = "target",
+        precision: str = "fp32",
         **recipe: Any,
     ) -> Train:
         """A stage over declared tasks, all of one size."""
@@ -100,7 +101,7 @@ class Toy:
             for name in tasks
         )
         parent = Pretrained("tiny", str(self.folder), "w" * 64, "t" * 64)
-        return Train(parent, phase, "toy", parts, common, seed)
+        return Train(parent, phase, "toy", parts, common, seed, precision)
 
     def data(self, stage: Train) -> list[PartData]:
         """The rows of a stage's parts."""

@@ -15,7 +15,7 @@ from torch._dynamo.utils import counters
 from xstilts.bench import workloads
 from xstilts.bench.measure import measure
 from xstilts.errors import Preempted, StageError
-from xstilts.training import blocks, compiling
+from xstilts.training import attention, compiling
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def cold(monkeypatch: pytest.MonkeyPatch) -> None:
     """The attention that GPUs take; nothing is compiled, and nothing counted."""
-    monkeypatch.setattr(blocks, "by_hand", lambda *_: False)
+    monkeypatch.setattr(attention, "by_hand", lambda *_: False)
     compiling.forget()
     counters.clear()
 
@@ -68,6 +68,22 @@ def test_it_trains_to_the_same_weights(toy: Toy, options: dict[str, Any]) -> Non
         assert point == pytest.approx(same, rel=1e-3)
     # Batches of every size and of three tasks share them; every pass is whole in one.
     assert 0 < counters["stats"]["unique_graphs"] <= 4
+    assert not counters["graph_break"]
+
+
+def test_it_takes_the_weights_that_are_rounded_once_a_step(toy: Toy) -> None:
+    """In bfloat16, where a compiler rounds less often: near the plain losses, in whole graphs."""
+    toy.task("first")
+    stage = toy.stage("first", examples=100, learning_rate=1e-3, precision="bf16")
+    curves = []
+    for compiled in (False, True):
+        options = Options(compiled=compiled)
+        model = without_dropout(toy.model(stage))
+        outcome = train(model, stage, toy.data(stage), toy.vocabulary, options=options)
+        curves.append([point["loss"] for point in outcome.curve])
+    assert curves[1] == pytest.approx(curves[0], rel=2e-2)
+    assert curves[0][-1] < 0.95 * curves[0][0]
+    assert 0 < counters["stats"]["unique_graphs"] <= 2
     assert not counters["graph_break"]
 
 

@@ -16,13 +16,16 @@ from xstilts.config.recipes import RECIPES
 from xstilts.data.batches import example_order
 from xstilts.errors import StageError
 from xstilts.kinds.kind import Batch, Encoded
+from xstilts.tasks import lookup
 from xstilts.training import checks, loop
 from xstilts.training.checks import Checks, dev_sample
 from xstilts.training.dropout import Dropout
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
+from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
 from xstilts.training.passes import one_pass
+from xstilts.training.predict import predict
 from xstilts.training.table import tokens_of
 
 Toy = Any  # of conftest.py, which tests cannot import
@@ -414,3 +417,23 @@ def test_rows_of_a_batch_keep_input_and_label_together(
         markers = batch.inputs["input_ids"][:, 1].numpy()
         assert np.array_equal(markers - 10, batch.targets["label"].numpy())
     assert sum(len(batch.targets["label"]) for _, batch in seen) == 128
+
+
+def test_attention_makes_no_plan_for_a_shape(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN would make one for every length of a batch, in training and in prediction."""
+    enabled = torch.backends.cuda.cudnn_sdp_enabled
+    toy.task("toy_a")
+    stage = toy.stage("toy_a", examples=32)
+    seen: list[bool] = []
+    hidden = Model.hidden
+
+    def watched(self: Model, *arguments: Any) -> torch.Tensor:
+        seen.append(enabled())
+        return hidden(self, *arguments)
+
+    monkeypatch.setattr(Model, "hidden", watched)
+    data = toy.data(stage)
+    assert enabled()
+    model, _ = toy.train(stage)
+    predict(model, data[0].dev, lookup("toy_a"), toy.vocabulary)
+    assert len(seen) > 2 and not any(seen) and enabled()

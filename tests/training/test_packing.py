@@ -10,7 +10,8 @@ import torch
 import transformers
 
 from xstilts.kinds.kind import Batch
-from xstilts.training import blocks, packing
+from xstilts.training import attention as attention_module
+from xstilts.training import packing
 from xstilts.training.model import Model
 from xstilts.training.packing import can_pack, pack
 from xstilts.training.passes import Divider, one_pass
@@ -60,7 +61,7 @@ def test_states_and_gradients_are_transformers_own(
     """With the attention that is written out for CPUs and with torch's, in several blocks."""
     monkeypatch.setitem(packing.BLOCK_COSTS, "cpu", 60.0)
     if attention == "fused":
-        monkeypatch.setattr(blocks, "by_hand", lambda *_: False)
+        monkeypatch.setattr(attention_module, "by_hand", lambda *_: False)
     encoder = build(family)
     inputs = inputs_of(LENGTHS, has_types=family in ("Bert", "Electra"))
     real = inputs["attention_mask"].bool()
@@ -167,11 +168,22 @@ def test_blocks_hold_every_token_once() -> None:
     assert packed["input_ids"].shape == packed["position_ids"].shape == (1, sum(LENGTHS) * 9)
     assert len(layout.blocks) > 1
     assert sum(block.count for block in layout.blocks) == len(LENGTHS) * 9
+    places = [block.tokens for block in layout.blocks]
+    heads = [block.heads for block in layout.blocks]
+    for own in (*places, *heads):
+        assert own is not None
+        assert own.to_padded[own.to_packed].tolist() == list(range(len(own.to_packed)))
+    assert sum(len(own.to_packed) for own in places) == sum(LENGTHS) * 9
+    assert [len(own.to_packed) for own in heads if own] == [len(p.to_packed) * 4 for p in places]
+    assert sum(len(own.to_padded) for own in places) <= 1.2 * sum(LENGTHS) * 9
+    # Rows of a bias begin where fused kernels take them from.
     for block in layout.blocks:
-        assert block.to_padded[block.to_packed].tolist() == list(range(len(block.to_packed)))
-    assert sum(len(block.to_packed) for block in layout.blocks) == sum(LENGTHS) * 9 * 4
-    padded = sum(len(block.to_padded) for block in layout.blocks)
-    assert padded <= 1.2 * sum(LENGTHS) * 9 * 4
+        bias = block.bias_for(torch.bfloat16)
+        assert bias is not None and bias.shape == (block.count, 1, 1, block.longest)
+        assert all(stride % 8 == 0 for stride in bias.stride()[:-1])
+    # A GPU needs no more than where the tokens are.
+    _, layout = pack(inputs, encoder.config, "cuda")
+    assert not any(block.heads for block in layout.blocks)
 
 
 def test_bf16_is_near_fp32() -> None:

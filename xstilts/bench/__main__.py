@@ -26,7 +26,8 @@ def main() -> None:
         "--precision", dest="precisions", choices=sorted(DTYPES), default=["fp32"], **several
     )
     parser.add_argument("--batch", dest="batch_size", type=int, default=32)
-    for name, value in (("steps", 10), ("rounds", 3), ("threads", 1), ("seed", 0)):
+    parser.add_argument("--steps", type=int)
+    for name, value in (("rounds", 3), ("threads", 1), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--peer", dest="with_peer", action="store_true")
     parser.add_argument("--compile", dest="compiled", action="store_true")

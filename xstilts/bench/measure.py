@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -15,6 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from xstilts.bench.peer import evaluate_with_trainer, train_with_trainer
+from xstilts.bench.stopwatch import AFTER, BEFORE, Stopwatch, now
 from xstilts.bench.workloads import (
     WORKLOADS,
     encoder_of,
@@ -38,6 +38,8 @@ Tell = Callable[[str], None]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
+STEPS = {"cpu": 10, "cuda": 100}
+"""Those of a turn that are timed, unless said: a second or more of them."""
 
 
 def measure(
@@ -46,7 +48,7 @@ def measure(
     works: Sequence[str] = tuple(WORKLOADS),
     precisions: Sequence[str] = ("fp32",),
     batch_size: int = 32,
-    steps: int = 10,
+    steps: int | None = None,
     rounds: int = 3,
     threads: int = 1,
     with_peer: bool = False,
@@ -56,9 +58,10 @@ def measure(
 ) -> dict[str, Any]:
     """All figures as a JSON-able dict.
 
-    Training is measured in `rounds` turns of `steps` updates, ours and the peer's one after the
-    other; rates are medians, ratios medians of the turns' ratios, `spread` their least and most.
-    `compiled` is ours as `resources.compile` has it, the compiling itself left out.
+    Training is measured in `rounds` turns of `steps` updates (and a few around them that are not
+    timed), ours and the peer's one after the other; rates are medians, ratios medians of the turns'
+    ratios, `spread` their least and most. `compiled` is ours as `resources.compile` has it, the
+    compiling itself left out.
 
     Raises:
         ConfigError: the model is unknown, or the peer cannot be run.
@@ -76,11 +79,12 @@ def measure(
         "train": [],
         "evaluate": [],
     }
+    examples = batch_size * (BEFORE + (steps or STEPS[device]) + AFTER)
     for name in works:
         work = WORKLOADS[name]
-        rows = rows_of(work, batch_size * steps, encoder.config.vocab_size, seed)
+        rows = rows_of(work, examples, encoder.config.vocab_size, seed)
         for precision in precisions:
-            stage = stage_of(work, batch_size * steps, batch_size, seed, precision)
+            stage = stage_of(work, examples, batch_size, seed, precision)
             ours = _model(encoder, stage, device)
             case = _Case(encoder, stage, rows, device, ours, Options(compiled=compiled), with_peer)
             counted = count_work(encoder, stage, rows)
@@ -95,11 +99,11 @@ def measure(
                 "batch": batch_size,
                 "threads": threads,
                 "seed": seed,
-                **_train_figures(turns, stage, counted.operations, peaks[precision]),
+                **_train_figures(turns, batch_size, counted, peaks[precision]),
                 "padded_share": counted.padded_share,
             }
             if with_peer:
-                entry |= _peer_figures(turns, stage.parts[0].examples)
+                entry |= _peer_figures(turns, counted.steps * batch_size)
             if device == "cuda":
                 entry["peak_memory_gb"] = max(turn["memory_gb"] for turn in turns)
             found["train"].append(entry)
@@ -123,31 +127,35 @@ def peak_gflops(device: str, dtype: torch.dtype) -> float:
     one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(5):
-        begun = _now(device)
+        begun = now(device)
         one @ other
-        best = min(best, _now(device) - begun)
+        best = min(best, now(device) - begun)
     return 2 * size**3 / best / 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the training steps of a stage compute.
+    """What the timed steps of a turn compute.
 
-    `operations`: the products with weights, forward and backward, padding left out.
-    `padded_share`: of the positions that the encoder computes, those that are padding.
+    `tokens`: those of their rows. `operations`: the products with weights, forward and backward,
+    padding left out. `padded_share`: of the positions that the encoder computes, those that are
+    padding.
     """
 
+    steps: int
+    tokens: int
     operations: float
     padded_share: float
 
 
 def count_work(encoder: PreTrainedModel, stage: Train, rows: Encoded) -> Work:
-    """Count what training one epoch over the rows takes."""
+    """Count what the timed steps of an epoch over the rows take."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     feed = Feed(stage.parts[0], PartData([rows], None), stage, vocabulary_of(encoder.config))
     divider = Divider.of(encoder, device)
     real = computed = unread = 0
-    for number in range(stage.num_steps):
+    timed = range(BEFORE, stage.num_steps - AFTER)
+    for number in timed:
         for work in divider.divide(feed.batch(number)):
             tokens = int(work.batch.inputs["attention_mask"].sum())
             real += tokens
@@ -157,7 +165,7 @@ def count_work(encoder: PreTrainedModel, stage: Train, rows: Encoded) -> Work:
     products = real * _computing_weights(encoder)
     if unread:
         products -= unread * weights_of_read(encoder)
-    return Work(6.0 * products, 1 - real / computed)
+    return Work(len(timed), real, 6.0 * products, 1 - real / computed)
 
 
 @dataclass(frozen=True)
@@ -179,9 +187,14 @@ class _Case:
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         data, vocabulary = [PartData([self.rows], None)], vocabulary_of(self.encoder.config)
-        begun = _now(self.device)
-        outcome = train(self.model, self.stage, data, vocabulary, options=self.options)
-        turn: dict[str, Any] = {"ours": _now(self.device) - begun, "outcome": outcome}
+        count = self.stage.num_steps
+        watch = Stopwatch(self.device, count)
+
+        def progress(share: float) -> None:
+            watch.after(round(share * count))
+
+        outcome = train(self.model, self.stage, data, vocabulary, progress, options=self.options)
+        turn: dict[str, Any] = {"ours": watch.seconds, "outcome": outcome}
         if self.device == "cuda":
             turn["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         if self.with_peer:
@@ -198,9 +211,9 @@ class _Case:
         """The seconds of one pass over the rows, decoding left out: it needs texts."""
         task = self.stage.parts[0].train.entry
         models, vocabulary = replicas(self.model), vocabulary_of(self.encoder.config)
-        begun = _now(self.device)
+        begun = now(self.device)
         outputs(models, self.rows.features, task, vocabulary, self.stage.precision)
-        turn = {"ours": _now(self.device) - begun}
+        turn = {"ours": now(self.device) - begun}
         if self.with_peer:
             copied = copy.deepcopy(self.encoder)
             turn |= _both_matmuls(
@@ -229,16 +242,16 @@ def _model(encoder: PreTrainedModel, stage: Train, device: str) -> Model:
 
 
 def _train_figures(
-    turns: Sequence[dict[str, Any]], stage: Train, operations: float, peak: float
+    turns: Sequence[dict[str, Any]], batch_size: int, counted: Work, peak: float
 ) -> dict[str, float]:
     seconds = median(turn["ours"] for turn in turns)
-    tokens = turns[0]["outcome"].tokens
+    outcomes = [turn["outcome"] for turn in turns]
     return {
-        "examples_per_s": stage.parts[0].examples / seconds,
-        "tokens_per_s": tokens / seconds,
-        "step_s": seconds / stage.num_steps,
-        "share_of_peak": operations / seconds / (peak * 1e9),
-        "loader_share": median(turn["outcome"].wait_s / turn["ours"] for turn in turns),
+        "examples_per_s": counted.steps * batch_size / seconds,
+        "tokens_per_s": counted.tokens / seconds,
+        "step_s": seconds / counted.steps,
+        "share_of_peak": counted.operations / seconds / (peak * 1e9),
+        "loader_share": median(own.wait_s / (own.wait_s + own.model_s) for own in outcomes),
     }
 
 
@@ -269,9 +282,3 @@ def _computing_weights(encoder: PreTrainedModel) -> int:
     tables = (module for module in encoder.modules() if isinstance(module, nn.Embedding))
     embeddings = {id(table.weight) for table in tables}
     return sum(p.numel() for p in encoder.parameters() if id(p) not in embeddings)
-
-
-def _now(device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from xstilts import kinds
+from xstilts.bench.stopwatch import Stopwatch, now
 from xstilts.bench.workloads import vocabulary_of
 from xstilts.data.batches import columns_of
 from xstilts.errors import ConfigError, Problem
@@ -57,14 +56,16 @@ class _Order(Dataset[int]):
 def train_with_trainer(
     encoder: PreTrainedModel, stage: Train, rows: Encoded, order: Sequence[int], device: str
 ) -> tuple[Peer, float]:
-    """The trained peer and the seconds of its steps.
+    """The trained peer and the seconds of its middle steps.
 
     Raises:
         ConfigError: accelerate, which Trainer needs, is not installed.
     """
+    watch = Stopwatch(device, stage.num_steps)
     with _trainer(encoder, stage, rows, order, device) as trainer:
-        seconds = _seconds(trainer.train, device)
-        return trainer.model, seconds
+        trainer.add_callback(_timed_by(watch))
+        trainer.train()
+        return trainer.model, watch.seconds
 
 
 def evaluate_with_trainer(
@@ -76,7 +77,19 @@ def evaluate_with_trainer(
         ConfigError: accelerate, which Trainer needs, is not installed.
     """
     with _trainer(encoder, stage, rows, range(rows.features.num_rows), device) as trainer:
-        return _seconds(trainer.evaluate, device)
+        begun = now(device)
+        trainer.evaluate()
+        return now(device) - begun
+
+
+def _timed_by(watch: Stopwatch) -> Any:
+    from transformers import TrainerCallback
+
+    class Timed(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **options: Any) -> None:
+            watch.after(state.global_step)
+
+    return Timed()
 
 
 @contextmanager
@@ -130,11 +143,3 @@ def _trainer(
         )
         trainer.remove_callback(PrinterCallback)
         yield trainer
-
-
-def _seconds(work: Callable[[], Any], device: str) -> float:
-    begun = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun

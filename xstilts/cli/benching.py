@@ -24,7 +24,10 @@ def bench(
     work: Annotated[str, typer.Option(help="mnli, udpos, squad, or several with commas.")] = "mnli",
     precision: Annotated[str, typer.Option(help="fp32, bf16, or both with a comma.")] = "fp32",
     batch: Annotated[int, typer.Option(min=1, help="Examples of an optimiser step.")] = 32,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of a turn.")] = 10,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Timed steps of a turn: 10, or 100 on a GPU, unless said."),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns; figures are medians.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of this process.")] = 1,
     peer: Annotated[

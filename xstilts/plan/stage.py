@@ -16,7 +16,7 @@ from xstilts.files import sha256_of
 from xstilts.plan.mixture import allocate
 from xstilts.tasks import Task, lookup
 
-VERSION = 8
+VERSION = 9
 """Version of what stages compute; raise it when equal inputs give other results."""
 
 RUNTIME_ONLY = frozenset({"path", "label", "model"})

@@ -14,123 +14,156 @@ from torch.nn import functional
 from xstilts.training.dropout import Masks, scale
 from xstilts.training.picking import pick, regather
 
+PARTS = 3
+"""Query, key and value of a token, one after the other."""
+
+
+ALIGNMENT = 8
+"""Rows of a bias that begin at another multiple would be copied by every layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where rows are in padded form: of tokens, (sequences x longest), or of the vectors of their
+    heads, (sequences x heads x longest).
+
+    `to_padded`: which row is at each padded place, 0 at padding. `to_packed`: each row's place.
+    """
+
+    to_padded: Tensor
+    to_packed: Tensor
+
+    @classmethod
+    def of(cls, places: np.ndarray, num_places: int) -> Places:
+        """Those of rows at these of so many places."""
+        to_padded = np.zeros(num_places, dtype=np.int64)
+        to_padded[places] = np.arange(len(places))
+        return cls(torch.from_numpy(to_padded), torch.from_numpy(places))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Places:
+        """The places with a function applied to their tensors."""
+        return Places(function(self.to_padded), function(self.to_packed))
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Neighbouring sequences of a packed row, and where their heads' vectors are.
+    """Neighbouring sequences of a packed row, and where they are.
 
-    `to_padded`: (sequences x heads x longest,), which of the block's (tokens x heads) vectors is at
-    each padded place, 0 at padding. `to_packed`: (tokens x heads,), the padded place of each.
-    `bias`: (sequences, 1, 1, longest), minus infinity at padding; None if nothing is padded.
+    `tokens`: the places of their tokens; `heads`: those of their heads' vectors, for a CPU, whose
+    products want each head's together. `bias`: (sequences, 1, 1, longest and more), minus infinity
+    at padding, in memory as fused kernels want it; None if nothing is padded.
     """
 
     first: int
     count: int
     longest: int
-    to_padded: Tensor
-    to_packed: Tensor
+    tokens: Places
+    heads: Places | None
     bias: Tensor | None
 
     @classmethod
-    def of(cls, first: int, lengths: np.ndarray, num_heads: int) -> Block:
-        """The block of sequences with these falling lengths."""
+    def of(
+        cls, first: int, lengths: np.ndarray, num_heads: int, device: str, dtype: torch.dtype
+    ) -> Block:
+        """The block of sequences with these falling lengths, for attention in a data type on a
+        device of a type."""
         count, longest = len(lengths), int(lengths[0])
-        owners = np.repeat(np.arange(count), lengths)
-        within = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        heads = np.arange(num_heads)
-        places = (owners[:, None] * num_heads + heads) * longest + within[:, None]
-        to_padded = np.zeros(count * num_heads * longest, dtype=np.int64)
-        to_padded[places.ravel()] = np.arange(places.size)
+        is_text = np.arange(longest) < lengths[:, None]
+        places = np.flatnonzero(is_text)
+        heads = None
+        if device == "cpu":
+            owners, within = np.divmod(places, longest)
+            each = owners[:, None] * num_heads + np.arange(num_heads)
+            heads = Places.of((each * longest + within[:, None]).ravel(), is_text.size * num_heads)
         bias = None
-        if (lengths < longest).any():
-            hidden = np.arange(longest) >= lengths[:, None]
-            zeros = torch.zeros(count, 1, 1, longest)
-            bias = zeros.masked_fill(torch.from_numpy(hidden)[:, None, None], float("-inf"))
-        return cls(
-            first,
-            count,
-            longest,
-            torch.from_numpy(to_padded),
-            torch.from_numpy(places.ravel()),
-            bias,
-        )
+        if not is_text.all():
+            bias = torch.zeros(count, 1, 1, -(-longest // ALIGNMENT) * ALIGNMENT, dtype=dtype)
+            hidden = torch.from_numpy(~is_text)[:, None, None]
+            bias[..., :longest].masked_fill_(hidden, float("-inf"))
+        return cls(first, count, longest, Places.of(places, is_text.size), heads, bias)
+
+    def bias_for(self, dtype: torch.dtype) -> Tensor | None:
+        """What is added to the products: (sequences, 1, 1, longest)."""
+        return None if self.bias is None else self.bias.to(dtype)[..., : self.longest]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Block:
         """The block with a function applied to its tensors."""
         return replace(
             self,
-            to_padded=function(self.to_padded),
-            to_packed=function(self.to_packed),
+            tokens=self.tokens.map(function),
+            heads=None if self.heads is None else self.heads.map(function),
             bias=None if self.bias is None else function(self.bias),
         )
 
 
-def attend(
+def attend_by_hand(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     blocks: tuple[Block, ...],
+    num_heads: int,
     scaling: float,
     rate: float,
     masks: Masks | None,
     caller: int,
 ) -> Tensor:
-    """Softmax attention within each sequence.
+    """Softmax attention within each sequence, on a CPU.
 
     Args:
-        query: (1, heads, tokens, head size), as are `key` and `value`.
+        query: (tokens, hidden size), as are `key` and `value`.
         scaling: what the products are multiplied by.
         rate: dropout of the attention weights.
-        masks: where the dropout comes from; None: torch.
+        masks: where the dropout comes from.
         caller: the attention module's identity, under which the masks remember what they drew.
 
     Returns:
-        (1, tokens, heads, head size)
+        (tokens, hidden size)
     """
-    _, num_heads, num_tokens, size = query.shape
-    vectors = [x.transpose(1, 2).reshape(-1, size) for x in (query, key, value)]
-    if by_hand(query.device, rate, masks):
-        keeps: list[Tensor | None] = [None for _ in blocks]
-        if rate and masks is not None:
-            sizes = [(block.first, block.count, block.longest) for block in blocks]
-            keeps = list(masks.keep_pairs(sizes, num_heads, rate, query.dtype, caller))
-        factor = scale(rate) if rate else 1.0
-        out = _Attention.apply(*vectors, blocks, keeps, num_heads, scaling, factor)  # type: ignore[no-untyped-call]
-    else:
-        out = _fused(vectors, blocks, num_heads, scaling, rate)
-    result: Tensor = out.view(1, num_tokens, num_heads, size)
+    keeps: list[Tensor | None] = [None for _ in blocks]
+    if rate and masks is not None:
+        sizes = [(block.first, block.count, block.longest) for block in blocks]
+        keeps = list(masks.keep_pairs(sizes, num_heads, rate, query.dtype, caller))
+    factor = scale(rate) if rate else 1.0
+    size = query.shape[1] // num_heads
+    vectors = [x.reshape(-1, size) for x in (query, key, value)]
+    out = _Attention.apply(*vectors, blocks, keeps, num_heads, scaling, factor)  # type: ignore[no-untyped-call]
+    result: Tensor = out.view(query.shape)
     return result
 
 
-def by_hand(device: torch.device, rate: float, masks: Masks | None) -> bool:
-    """Whether attention is computed in steps of its own: on a CPU they take less time than torch's
-    fused kernels, which know nothing of masks. Dropout that torch draws is left to those."""
-    return device.type == "cpu" and (not rate or masks is not None)
-
-
-def _fused(
-    vectors: list[Tensor], blocks: tuple[Block, ...], num_heads: int, scaling: float, rate: float
+def attend_fused(
+    projected: Tensor, blocks: tuple[Block, ...], num_heads: int, scaling: float, rate: float
 ) -> Tensor:
-    """Torch's fused attention of every block: (tokens x heads, head size)."""
-    size = vectors[0].shape[1]
+    """Softmax attention within each sequence by torch's fused kernels, which read and write token
+    by token; torch draws the dropout.
+
+    Args:
+        projected: (tokens, 3 x hidden size), every token's query, key and value.
+
+    Returns:
+        (tokens, hidden size)
+    """
     parts = []
-    for block, own in zip(blocks, _split(vectors, blocks), strict=True):
-        shape = (block.count, num_heads, block.longest, size)
-        query, key, value = (regather(x, block.to_padded, block.to_packed).view(shape) for x in own)
-        bias = None if block.bias is None else block.bias.to(query.dtype)
+    for block, (own,) in zip(blocks, _split([projected], blocks), strict=True):
+        shape = (block.count, block.longest, PARTS, num_heads, -1)
+        padded = regather(own, block.tokens.to_padded, block.tokens.to_packed).view(shape)
+        query, key, value = (part.transpose(1, 2) for part in padded.unbind(2))
+        bias = block.bias_for(query.dtype)
         found = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, dropout_p=rate, scale=scaling
         )
-        parts.append(pick(found.reshape(-1, size), block.to_packed))
+        states = found.transpose(1, 2).reshape(block.count * block.longest, -1)
+        parts.append(pick(states, block.tokens.to_packed))
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def _split(vectors: Sequence[Tensor], blocks: Sequence[Block]) -> Iterator[tuple[Tensor, ...]]:
-    """The rows of each block, of several tensors."""
+def _split(rows: Sequence[Tensor], blocks: Sequence[Block]) -> Iterator[tuple[Tensor, ...]]:
+    """The rows of each block, of several tensors that have as many for every token."""
     if len(blocks) == 1:
-        return iter([tuple(vectors)])
-    sizes = [len(block.to_packed) for block in blocks]
-    return zip(*(torch.split(x, sizes) for x in vectors), strict=True)
+        return iter([tuple(rows)])
+    counts = [len(block.tokens.to_packed) for block in blocks]
+    a_token = len(rows[0]) // sum(counts)
+    return zip(*(torch.split(x, [a_token * n for n in counts]) for x in rows), strict=True)
 
 
 class _Attention(torch.autograd.Function):
@@ -158,16 +191,17 @@ class _Attention(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             split = _split((query, key, value), blocks)
             for block, keep, own in zip(blocks, keeps, split, strict=True):
+                assert block.heads is not None
                 shape = (block.count * num_heads, block.longest, size)
-                q, k, v = (x.index_select(0, block.to_padded).view(shape) for x in own)
+                q, k, v = (x.index_select(0, block.heads.to_padded).view(shape) for x in own)
                 products = torch.bmm(q, k.transpose(1, 2)).mul_(scaling)
                 square = products.view(block.count, num_heads, block.longest, block.longest)
-                if block.bias is not None:
-                    square += block.bias.to(square.dtype)
+                if (bias := block.bias_for(square.dtype)) is not None:
+                    square += bias
                 weights = torch.softmax(square, -1)
                 kept = weights if keep is None else (weights * keep).mul_(factor)
                 found = torch.bmm(kept.view_as(products), v)
-                parts.append(found.view(-1, size).index_select(0, block.to_packed))
+                parts.append(found.view(-1, size).index_select(0, block.heads.to_packed))
                 saved += [q, k, v, weights]
         ctx.save_for_backward(*saved)
         ctx.blocks, ctx.keeps, ctx.scaling, ctx.factor = blocks, keeps, scaling, factor
@@ -184,9 +218,9 @@ class _Attention(torch.autograd.Function):
         for block, keep, (own,) in zip(ctx.blocks, ctx.keeps, split, strict=True):
             q, k, v, weights = (next(saved) for _ in range(4))
             kept = weights if keep is None else (weights * keep).mul_(ctx.factor)
-            outer = own.index_select(0, block.to_padded).view_as(q)
-            if block.bias is not None:
-                padding = block.bias.view(block.count, 1, block.longest, 1).isinf()
+            outer = own.index_select(0, block.heads.to_padded).view_as(q)
+            if (bias := block.bias_for(weights.dtype)) is not None:
+                padding = bias.transpose(2, 3).isinf()
                 outer.view(block.count, -1, block.longest, size).masked_fill_(padding, 0.0)
             of_value = torch.bmm(kept.view(len(q), block.longest, -1).transpose(1, 2), outer)
             of_weights = torch.bmm(outer, v.transpose(1, 2)).view_as(weights)
@@ -196,5 +230,5 @@ class _Attention(torch.autograd.Function):
             inner = inner.mul_(ctx.scaling).view(len(q), block.longest, -1)
             of_query, of_key = torch.bmm(inner, k), torch.bmm(inner.transpose(1, 2), q)
             for part, gradient in zip(parts, (of_query, of_key, of_value), strict=True):
-                part.append(gradient.view(-1, size).index_select(0, block.to_packed))
+                part.append(gradient.view(-1, size).index_select(0, block.heads.to_packed))
         return (*(torch.cat(part) for part in parts), None, None, None, None, None)

@@ -24,6 +24,7 @@ from xstilts.errors import Diverged, Preempted, StageError
 from xstilts.files import derive_seed
 from xstilts.kinds.kind import Batch, Vocabulary
 from xstilts.plan.stage import Train
+from xstilts.training.attention import kernels_for_any_shape
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.checks import Checks
 from xstilts.training.compiling import reason
@@ -38,11 +39,12 @@ from xstilts.training.predict import autocast
 from xstilts.training.ranks import ALONE, Ranks
 from xstilts.training.saved import fits, restore, tensors_of
 from xstilts.training.table import TokenRows, TokenTable, decay_after
+from xstilts.training.working import WorkingWeights
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
-"""Called now and then with the share of the stage that is done, 0-1."""
+"""Called after every step with the share of the stage that is done, 0-1."""
 
 STOP_EVERY = 10
 """Steps after which several processes ask each other whether to stop."""
@@ -77,7 +79,8 @@ def train(
         Preempted: the checkpoints were told to stop; the last one lies on disk.
         StageError: not even one row fits into memory.
     """
-    return _Training(model, stage, data, vocabulary, options, checkpoints, ranks).run(progress)
+    with kernels_for_any_shape():
+        return _Training(model, stage, data, vocabulary, options, checkpoints, ranks).run(progress)
 
 
 class _Training:
@@ -110,9 +113,10 @@ class _Training:
         # What a CPU computes faster by itself, a compiler would have to leave out.
         by_hand = self.device.type == "cpu" and not options.compiled
         self.table = TokenTable(model.encoder, by_hand, is_shared=ranks.world > 1)
+        self.working = WorkingWeights(model.encoder, stage.precision == "bf16")
         self.checkpoints = checkpoints
         self.ranks = ranks
-        self.divider = Divider.of(model.encoder, self.device)
+        self.divider = Divider.of(model.encoder, self.device, stage.precision)
         self.usual_tokens = self.divider.max_tokens
         if options.max_tokens is not None:
             self.divider = replace(self.divider, max_tokens=options.max_tokens)
@@ -145,11 +149,11 @@ class _Training:
                     self.model.train()
                     if recipe.patience and state.checks_since_best >= recipe.patience:
                         break
-                if state.step % 10 == 0 or state.step == len(self.steps):
-                    progress(state.step / len(self.steps))
+                progress(state.step / len(self.steps))
                 self._checkpoint()
         if self.checkpoints is not None:
             self.checkpoints.wait()  # nothing may be written once the stage is done
+        self.working.remove()
         if self.best is not None:
             self.model.load_state_dict(self.best)
         final = self.checks.whole(self.model)
@@ -204,11 +208,10 @@ class _Training:
 
     def _divided(self, feed: Feed, batch: Batch, divider: Divider) -> list[Pass]:
         """This process's passes, their units counted before they go to the device."""
-        passes = [
+        return [
             replace(work, batch=replace(work.batch, units=feed.kind.num_units(work.batch)))
             for work in divider.divide(batch, self.ranks.share)
         ]
-        return [work.pinned() for work in passes] if self.device.type == "cuda" else passes
 
     def _step(self, prepared: Prepared) -> None:
         """One update; where memory ends, the same update in smaller passes."""
@@ -235,6 +238,7 @@ class _Training:
         nn.utils.clip_grad_norm_(parameters, self.stage.recipe.clip_norm, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.working.round()
         self.table.clear()
         self.losses.append(loss)
 
@@ -261,6 +265,7 @@ class _Training:
                 mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
             share = mean * (units / prepared.units)
             torch.autograd.backward(share)
+            self.working.give_gradients()
             total += share.detach()
             self.model.masks = None  # they would stay through the dev checks
         if prepared.units and self.ranks.world > 1:
@@ -281,6 +286,7 @@ class _Training:
     def _halve(self, prepared: Prepared) -> None:
         """Smaller passes from here on; the optimiser has not seen anything of the step yet."""
         self.optimizer.zero_grad(set_to_none=True)
+        self.working.drop_gradients()
         self.model.masks = None
         longest = int(prepared.batch.inputs["attention_mask"].sum(1).max())
         passes = self.divider.divide(prepared.batch, self.ranks.share)
@@ -377,4 +383,5 @@ class _Training:
         self.state = State(**values)
         self.divider = replace(self.divider, max_tokens=self.state.max_tokens)
         self.best, self.losses = restore(tensors, self.model, self.optimizer, self.ranks)
+        self.working.round()
         logger.info("%s: goes on after step %d", self.stage.label, self.state.step)

@@ -22,9 +22,10 @@ from xstilts.files import derive_seed
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.tasks import Task
+from xstilts.training.attention import install_attention
 from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
-from xstilts.training.packing import ATTENTION, can_pack, unpack
+from xstilts.training.packing import can_pack, unpack
 from xstilts.training.passes import Pass
 from xstilts.training.reading import first_layers, install_reading
 
@@ -52,7 +53,7 @@ class Model(nn.Module):
         self.masks: Masks | None = None
         self._compiled: Callable[..., Any] | None = None
         if can_pack(encoder):
-            encoder.set_attn_implementation(ATTENTION)
+            install_attention(encoder)
             install_reading(encoder)
         install(self, lambda: self.masks)
 

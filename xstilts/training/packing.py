@@ -2,8 +2,8 @@
 
 An encoder of a known family reads all tokens of a pass as one row, so that its matrix products
 and everything position by position see no padding; only attention is computed in blocks of
-sequences of similar length. It is transformers' own model with another attention function, and
-computes what that model computes on padded rows.
+sequences of similar length. It is transformers' own model with another attention, and computes
+what that model computes on padded rows.
 """
 
 from __future__ import annotations
@@ -15,16 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from torch import Tensor
+from transformers import PreTrainedModel
 
-from xstilts.training.blocks import Block, attend
-from xstilts.training.dropout import Masks
+from xstilts.training.blocks import Block
 from xstilts.training.picking import regather
-
-ATTENTION = "packed"
 
 POSITIONS_AFTER_PADDING = ("xlm-roberta", "xlm-roberta-xl", "roberta", "camembert")
 POSITIONS_FROM_ZERO = ("bert", "electra")
@@ -74,7 +69,11 @@ def can_pack(encoder: PreTrainedModel) -> bool:
 
 
 def pack(
-    inputs: dict[str, Tensor], config: Any, device: str = "cpu", read: Tensor | None = None
+    inputs: dict[str, Tensor],
+    config: Any,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    read: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], Layout]:
     """The inputs of padded rows as one row without padding: (1, tokens) each, with positions.
 
@@ -82,6 +81,7 @@ def pack(
         inputs: on the host; `attention_mask` is 1 from the left to each row's length.
         config: the encoder's.
         device: the type of the one that will compute them.
+        dtype: that of the attention.
         read: (rows, length), bool: the positions whose final states are read; None: all.
     """
     ids, mask = inputs["input_ids"].numpy(), inputs["attention_mask"].numpy()
@@ -118,7 +118,7 @@ def pack(
         None if chosen is None else torch.from_numpy(chosen),
         torch.from_numpy(to_padded),
         torch.from_numpy(to_packed),
-        tuple(_blocks(lengths, config.num_attention_heads, BLOCK_COSTS[device])),
+        tuple(_blocks(lengths, config.num_attention_heads, device, dtype)),
     )
     return packed, layout
 
@@ -129,7 +129,7 @@ def unpack(hidden: Tensor, layout: Layout) -> Tensor:
     What stands at other places is some other token's state, and its gradient is dropped.
     """
     rows = len(layout.rows)
-    padded = regather(hidden[0], layout.to_padded, layout.to_packed)
+    padded = regather(hidden.flatten(0, 1), layout.to_padded, layout.to_packed)
     return padded.view(rows, -1, hidden.shape[-1])
 
 
@@ -150,34 +150,9 @@ def partition(lengths: Sequence[int] | np.ndarray, pass_cost: float) -> list[int
     return ends[::-1]
 
 
-def _blocks(lengths: np.ndarray, num_heads: int, cost: float) -> list[Block]:
-    ends = partition(lengths, cost)
-    return [Block.of(first, lengths[first:last], num_heads) for first, last in pairwise([0, *ends])]
-
-
-def packed_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    blocks: tuple[Block, ...] = (),
-    masks: Masks | None = None,
-    **options: Any,
-) -> tuple[Tensor, Tensor | None]:
-    """Attention within the sequences of a packed row; without blocks that of padded rows.
-
-    `query`, `key`, `value`: (1, heads, tokens, head size); gives (1, tokens, heads, head size).
-    """
-    if not blocks:
-        padded: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, **options
-        )
-        return padded
-    scaling, rate = options["scaling"], options["dropout"]
-    return attend(query, key, value, blocks, scaling, rate, masks, id(module)), None
-
-
-AttentionInterface.register(ATTENTION, packed_attention)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+def _blocks(lengths: np.ndarray, num_heads: int, device: str, dtype: torch.dtype) -> list[Block]:
+    ends = partition(lengths, BLOCK_COSTS[device])
+    return [
+        Block.of(first, lengths[first:last], num_heads, device, dtype)
+        for first, last in pairwise([0, *ends])
+    ]

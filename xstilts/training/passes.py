@@ -67,12 +67,16 @@ class Pass:
         return Masks(chosen, lengths.tolist(), order, num_read.tolist())
 
     def pinned(self) -> Pass:
-        """The pass in memory from which a GPU copies while it computes."""
-        inputs = {name: tensor.pin_memory() for name, tensor in self.inputs.items()}
-        targets = {name: tensor.pin_memory() for name, tensor in self.batch.targets.items()}
+        """The pass in memory from which a GPU copies while it computes: any other copy would wait
+        for what it was asked before. Of the batch's own inputs kinds read the mask alone."""
+
+        def pin(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.pin_memory() for name, tensor in tensors.items()}
+
+        mask = {"attention_mask": self.batch.inputs["attention_mask"]}
+        batch = replace(self.batch, inputs=pin(mask), targets=pin(self.batch.targets))
         layout = None if self.layout is None else self.layout.map(Tensor.pin_memory)
-        batch = replace(self.batch, targets=targets)
-        return replace(self, inputs=inputs, batch=batch, layout=layout)
+        return replace(self, inputs=pin(self.inputs), batch=batch, layout=layout)
 
     def to(self, device: torch.device) -> Pass:
         """The pass with its tensors on a device."""
@@ -89,27 +93,29 @@ class Divider:
 
     `config`: the encoder's, if it runs packed. `device`: the device's type. `pass_cost`: padded
     tokens that another micro-batch must save. `max_tokens`: tokens of a pass, padding counted.
+    `dtype`: that of the attention.
     """
 
     config: Any | None
     device: str
     pass_cost: float
     max_tokens: int
+    dtype: torch.dtype = torch.float32
 
     @classmethod
-    def of(cls, encoder: PreTrainedModel, device: torch.device) -> Divider:
+    def of(cls, encoder: PreTrainedModel, device: torch.device, precision: str = "fp32") -> Divider:
         """How an encoder's batches are divided on a device."""
         config = encoder.config if can_pack(encoder) else None
-        name = device.type
-        return cls(config, name, pass_tokens(encoder, device), PASS_TOKENS[name])
+        name, dtype = device.type, torch.bfloat16 if precision == "bf16" else torch.float32
+        return cls(config, name, pass_tokens(encoder, device), PASS_TOKENS[name], dtype)
 
     def whole(self, batch: Batch) -> Pass:
-        """A batch in one pass."""
-        count = len(batch.inputs["input_ids"])
-        if self.config is None:
-            return Pass(batch, np.arange(count), batch.inputs, None)
-        inputs, layout = pack(batch.inputs, self.config, self.device, batch.read)
-        return Pass(batch, np.arange(count), inputs, layout)
+        """A batch in one pass, on the host."""
+        inputs, layout = batch.inputs, None
+        if self.config is not None:
+            inputs, layout = pack(batch.inputs, self.config, self.device, self.dtype, batch.read)
+        work = Pass(batch, np.arange(len(batch.inputs["input_ids"])), inputs, layout)
+        return work.pinned() if self.device == "cuda" else work
 
     def divide(self, batch: Batch, share: tuple[int, int] = (0, 1)) -> list[Pass]:
         """The passes of a batch, those with the longest sequences first.

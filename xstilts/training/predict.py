@@ -22,6 +22,7 @@ from xstilts import kinds
 from xstilts.data.batches import by_length, columns_of
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.tasks import Task
+from xstilts.training.attention import kernels_for_any_shape
 from xstilts.training.model import Model
 from xstilts.training.passes import Divider, Pass
 from xstilts.training.ranks import ALONE, Ranks
@@ -125,7 +126,7 @@ def _outputs(
     kind = kinds.get(task.kind)
     features = features.combine_chunks()
     first = next(models[0].parameters()).device
-    divider = Divider.of(models[0].encoder, first)
+    divider = Divider.of(models[0].encoder, first, precision)
     every = by_length(feature_lengths(features), MAX_TOKENS[first.type])
     own = list(islice(every, ranks.rank, None, ranks.world))
     free: SimpleQueue[Model] = SimpleQueue()
@@ -147,9 +148,11 @@ def _outputs(
             free.put(model)
 
     outputs: list[Any] = [None] * features.num_rows
-    for computed in ranks.gather(_in_threads(predicted, own, len(models))):
-        for positions, found in computed:
-            for position, output in zip(positions, found, strict=True):
+    with kernels_for_any_shape():
+        found = _in_threads(predicted, own, len(models))
+    for computed in ranks.gather(found):
+        for positions, values in computed:
+            for position, output in zip(positions, values, strict=True):
                 outputs[position] = output
     return outputs
 

@@ -69,5 +69,5 @@ def _attend_and_read(
     states = hidden if norm is None else norm(hidden)
     attended, weights = attention.self(states, attention_mask=attention_mask, **options)
     if read is not None:
-        attended, hidden = (pick(states[0], read)[None] for states in (attended, hidden))
+        attended, hidden = (pick(s.flatten(0, 1), read)[None] for s in (attended, hidden))
     return attention.output(attended, hidden), weights

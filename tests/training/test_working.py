@@ -1,0 +1,121 @@
+"""Weights rounded once a step: training in bfloat16 as autocast computes it, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from xstilts.errors import Preempted
+from xstilts.training import attention, loop
+from xstilts.training.checkpoint import Checkpoints
+from xstilts.training.loop import train
+from xstilts.training.model import Model, load_encoder
+from xstilts.training.outcome import Options
+from xstilts.training.working import WorkingWeights
+
+Toy = Any  # of conftest.py, which tests cannot import
+
+
+class Unused(WorkingWeights):
+    """Leaves it to autocast."""
+
+    def __init__(self, encoder: Any, is_used: bool):
+        super().__init__(encoder, False)
+
+
+def weights(model: Model) -> torch.Tensor:
+    return torch.cat([tensor.flatten() for tensor in model.state_dict().values()])
+
+
+@pytest.fixture
+def stage(toy: Toy) -> Any:
+    for name, kind in (("first", "pair"), ("second", "tagging"), ("third", "mlm")):
+        toy.task(name, kind)
+    return toy.stage("first", "second", "third", examples=80, precision="bf16")
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("options", [{}, {"max_tokens": 40}, {"gradient_checkpointing": True}])
+def test_it_trains_to_the_bits_of_autocast(
+    toy: Toy, stage: Any, options: dict[str, Any], device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one pass a step and in several, over a mixture with masked-language modelling; with the
+    attention of a CPU and that of a GPU, whose dropout is torch's."""
+    products: list[Any] = []
+    if device == "gpu":
+        monkeypatch.setattr(attention, "by_hand", lambda *_: False)
+        project = attention._projection
+
+        def watched(module: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            products.append(getattr(module, "working", None) if module.training else None)
+            return project(module)
+
+        monkeypatch.setattr(attention, "_projection", watched)
+
+    def trained() -> tuple[Model, list[dict[str, float]]]:
+        torch.manual_seed(0)
+        model = toy.model(stage)
+        outcome = train(model, stage, toy.data(stage), toy.vocabulary, options=Options(**options))
+        return model, outcome.curve
+
+    model, curve = trained()
+    used = [product for product in products if product is not None]
+    assert bool(used) == (device == "gpu") and all(len(bias) == 96 for _, bias in used)
+    monkeypatch.setattr(loop, "WorkingWeights", Unused)
+    plain, expected = trained()
+    assert weights(model).equal(weights(plain)) and curve == expected
+    # Nothing is left of them.
+    assert not [layer for layer in model.modules() if hasattr(layer, "working")]
+
+
+def test_it_goes_on_to_the_same_bits(toy: Toy, stage: Any, tmp_path: Path) -> None:
+    def trained(checkpoints: Checkpoints | None = None) -> torch.Tensor:
+        model = toy.model(stage)
+        train(model, stage, toy.data(stage), toy.vocabulary, checkpoints=checkpoints)
+        return weights(model)
+
+    whole = trained()
+    path, asked = tmp_path / "checkpoint", iter([False] * 6)
+    with pytest.raises(Preempted, match="after step 7 of 15"):
+        trained(Checkpoints(path, "stage", 1e9, lambda: next(asked, True)))
+    assert trained(Checkpoints(path, "stage", 1e9)).equal(whole)
+
+
+def test_a_pass_that_failed_leaves_no_gradient(
+    toy: Toy, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory ends behind the backward pass, before its gradients are given; the step is the same
+    in smaller passes."""
+    give, calls = WorkingWeights.give_gradients, []
+
+    def failing(self: WorkingWeights) -> None:
+        calls.append(self)
+        if len(calls) == 5:
+            raise MemoryError
+        give(self)
+
+    expected = toy.model(stage)
+    train(expected, stage, toy.data(stage), toy.vocabulary)
+    monkeypatch.setattr(WorkingWeights, "give_gradients", failing)
+    model = toy.model(stage)
+    outcome = train(model, stage, toy.data(stage), toy.vocabulary)
+    assert outcome.halvings == 1
+    difference = weights(model) - weights(expected)
+    assert 0 < float(difference.norm() / weights(expected).norm()) < 0.05
+
+
+def test_evaluation_takes_the_weights_themselves(tiny_model: Path) -> None:
+    encoder = load_encoder(tiny_model)
+    working = WorkingWeights(encoder, True)
+    layer = encoder.encoder.layer[0].output.dense
+    values = torch.randn(2, layer.in_features)
+    bias = layer.bias.expand(2, -1)
+    with torch.no_grad():
+        layer.weight.zero_()
+        assert layer.eval()(values).equal(bias)
+        assert not layer.train()(values.bfloat16()).float().allclose(bias, atol=1e-2)
+        working.round()
+        assert layer(values.bfloat16()).equal(bias.bfloat16())

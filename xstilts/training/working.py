@@ -1,0 +1,105 @@
+"""The weights that bfloat16 training multiplies with, rounded once a step.
+
+Autocast rounds every matrix and bias anew in each pass, and turns its gradient back, one by one:
+more than a third of what a GPU is asked to do in a training step. Here they are rounded together
+after an update, and their gradients turned back together, to the same values.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from xstilts.training.attention import joined, parts_of
+
+
+class WorkingWeights:
+    """bfloat16 copies of an encoder's linear layers, which take part in training passes instead of
+    the float32 weights that the optimiser has. Where they are not to be used there are none.
+
+    A module with copies has them as `working`, weight and bias, no parameters of its own: its state
+    stays as it is.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, is_used: bool):
+        self._copies: list[tuple[Tensor, list[Tensor]]] = []
+        self._attentions = joined(encoder) if is_used else []
+        for attention in self._attentions:
+            parts = parts_of(attention)
+            attention.working = (
+                self._copy([part.weight for part in parts]),
+                self._copy([part.bias for part in parts]),
+            )
+        others = {id(part) for attention in self._attentions for part in parts_of(attention)}
+        self._layers: list[Any] = [
+            layer
+            for layer in (encoder.modules() if is_used else ())
+            if type(layer) is nn.Linear and id(layer) not in others
+        ]
+        for layer in self._layers:
+            bias = None if layer.bias is None else self._copy([layer.bias])
+            layer.working = self._copy([layer.weight]), bias
+            layer.forward = MethodType(_forward, layer)
+
+    def _copy(self, masters: list[Tensor]) -> Tensor:
+        """One copy of some weights, side by side."""
+        copied = torch.cat(masters).detach().to(torch.bfloat16).requires_grad_()
+        self._copies.append((copied, masters))
+        return copied
+
+    @torch.no_grad()
+    def round(self) -> None:
+        """After the weights have changed."""
+        pairs = [pair for copied, masters in self._copies for pair in _pairs(masters, copied)]
+        if pairs:
+            masters, copies = zip(*pairs, strict=True)
+            torch._foreach_copy_(copies, masters)
+
+    @torch.no_grad()
+    def give_gradients(self) -> None:
+        """After a pass: add what the copies have to the weights' own gradients, in float32."""
+        # Gradients of the copies, and where each goes: a place of its own, or one that has some.
+        new: tuple[list[Tensor], list[Tensor]] = [], []
+        more: tuple[list[Tensor], list[Tensor]] = [], []
+        for copied, masters in self._copies:
+            if copied.grad is None:
+                continue
+            for master, gradient in _pairs(masters, copied.grad):
+                into = new if master.grad is None else more
+                if master.grad is None:
+                    master.grad = torch.empty_like(master)
+                into[0].append(master.grad)
+                into[1].append(gradient)
+        if new[0]:
+            torch._foreach_copy_(*new)
+        if more[0]:
+            torch._foreach_add_(*more)
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Of a pass that failed."""
+        for copied, _ in self._copies:
+            copied.grad = None
+
+    def remove(self) -> None:
+        """Leave the modules as they were."""
+        for module in (*self._attentions, *self._layers):
+            del module.working
+        for layer in self._layers:
+            del layer.forward
+
+
+def _pairs(masters: list[Tensor], together: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Each of some tensors with its piece of what lies side by side."""
+    pieces = torch.split(together.detach(), [len(master) for master in masters])
+    return list(zip(masters, pieces, strict=True))
+
+
+def _forward(layer: Any, input: Tensor) -> Tensor:
+    weight, bias = layer.working if layer.training else (layer.weight, layer.bias)
+    return functional.linear(input, weight, bias)
