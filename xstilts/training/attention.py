@@ -41,7 +41,7 @@ def kernels_for_any_shape() -> Iterator[None]:
     """Attention on a GPU by torch's own kernels, whatever the lengths of a batch.
 
     On Hopper and Blackwell torch asks cuDNN first, which makes a plan for every shape that it has
-    not seen: tens to hundreds of milliseconds, where batches of ever other lengths take ten.
+    not seen: tens to hundreds of milliseconds, where a batch, of ever another length, takes ten.
     """
     was = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     torch.backends.cuda.enable_cudnn_sdp(False)

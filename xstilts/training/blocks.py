@@ -17,7 +17,6 @@ from xstilts.training.picking import pick, regather
 PARTS = 3
 """Query, key and value of a token, one after the other."""
 
-
 ALIGNMENT = 8
 """Rows of a bias that begin at another multiple would be copied by every layer."""
 

@@ -1,7 +1,7 @@
 """The weights that bfloat16 training multiplies with, rounded once a step.
 
 Autocast rounds every matrix and bias anew in each pass, and turns its gradient back, one by one:
-more than a third of what a GPU is asked to do in a training step. Here they are rounded together
+a quarter of what a GPU is asked to do in a training step. Here they are rounded together
 after an update, and their gradients turned back together, to the same values.
 """
 
