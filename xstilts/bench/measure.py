@@ -137,9 +137,9 @@ def peak_gflops(device: str, dtype: torch.dtype) -> float:
 class Work:
     """What the timed steps of a turn compute.
 
-    `tokens`: those of their rows. `operations`: the products with weights, forward and backward,
-    padding left out. `padded_share`: of the positions that the encoder computes, those that are
-    padding.
+    `steps`: how many they are. `tokens`: those of their rows. `operations`: the products with
+    weights, forward and backward, padding left out. `padded_share`: of the positions that the
+    encoder computes, those that are padding.
     """
 
     steps: int

@@ -7,14 +7,14 @@ twice as many again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from xstilts.training.blocks import Block, attend_by_hand, attend_fused
@@ -36,19 +36,14 @@ def by_hand(device: torch.device, rate: float, masks: Masks | None) -> bool:
     return device.type == "cpu" and (not rate or masks is not None)
 
 
-@contextmanager
-def kernels_for_any_shape() -> Iterator[None]:
+def kernels_for_any_shape() -> AbstractContextManager[Any]:
     """Attention on a GPU by torch's own kernels, whatever the lengths of a batch.
 
     On Hopper and Blackwell torch asks cuDNN first, which makes a plan for every shape that it has
     not seen: tens to hundreds of milliseconds, where a batch, of ever another length, takes ten.
     """
-    was = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    try:
-        yield
-    finally:
-        torch.backends.cuda.enable_cudnn_sdp(was)
+    own = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    return sdpa_kernel(own)
 
 
 def joined(encoder: PreTrainedModel) -> list[Any]:

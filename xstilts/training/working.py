@@ -7,6 +7,7 @@ after an update, and their gradients turned back together, to the same values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MethodType
 from typing import Any
 
@@ -28,6 +29,9 @@ class WorkingWeights:
 
     def __init__(self, encoder: PreTrainedModel, is_used: bool):
         self._copies: list[tuple[Tensor, list[Tensor]]] = []
+        # Every weight, and the piece of a copy that is it rounded.
+        self._weights: list[Tensor] = []
+        self._pieces: list[Tensor] = []
         self._attentions = joined(encoder) if is_used else []
         for attention in self._attentions:
             parts = parts_of(attention)
@@ -50,15 +54,15 @@ class WorkingWeights:
         """One copy of some weights, side by side."""
         copied = torch.cat(masters).detach().to(torch.bfloat16).requires_grad_()
         self._copies.append((copied, masters))
+        self._weights += masters
+        self._pieces += _pieces(copied.detach(), masters)
         return copied
 
     @torch.no_grad()
     def round(self) -> None:
         """After the weights have changed."""
-        pairs = [pair for copied, masters in self._copies for pair in _pairs(masters, copied)]
-        if pairs:
-            masters, copies = zip(*pairs, strict=True)
-            torch._foreach_copy_(copies, masters)
+        if self._pieces:
+            torch._foreach_copy_(self._pieces, self._weights)
 
     @torch.no_grad()
     def give_gradients(self) -> None:
@@ -69,7 +73,7 @@ class WorkingWeights:
         for copied, masters in self._copies:
             if copied.grad is None:
                 continue
-            for master, gradient in _pairs(masters, copied.grad):
+            for master, gradient in zip(masters, _pieces(copied.grad, masters), strict=True):
                 into = new if master.grad is None else more
                 if master.grad is None:
                     master.grad = torch.empty_like(master)
@@ -94,10 +98,11 @@ class WorkingWeights:
             del layer.forward
 
 
-def _pairs(masters: list[Tensor], together: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Each of some tensors with its piece of what lies side by side."""
-    pieces = torch.split(together.detach(), [len(master) for master in masters])
-    return list(zip(masters, pieces, strict=True))
+def _pieces(together: Tensor, masters: list[Tensor]) -> Sequence[Tensor]:
+    """Of what lies side by side, the piece of each of some tensors."""
+    if len(masters) == 1:
+        return [together]
+    return torch.split(together, [len(master) for master in masters])
 
 
 def _forward(layer: Any, input: Tensor) -> Tensor:
