@@ -392,8 +392,8 @@ def test_steps_are_those_of_a_plain_loop(toy: Toy, seen: list[tuple[str, Batch]]
     stage = toy.stage("toy_a", examples=64, dev_rows=0, checks=1, weight_decay=0.0, clip_norm=1e9)
     model, _ = toy.train(stage, without_dropout(toy.model(stage)))
     plain = without_dropout(toy.model(stage)).train()
-    # The same implementation: where a gradient is nothing but rounding errors, as a key's bias has,
-    # AdamW makes a whole step of their sign.
+    # The same implementation: where a gradient is nothing but rounding errors AdamW makes a whole
+    # step of their sign.
     optimizer = torch.optim.AdamW(
         plain.parameters(), lr=stage.recipe.learning_rate, weight_decay=0, fused=True
     )
@@ -405,7 +405,11 @@ def test_steps_are_those_of_a_plain_loop(toy: Toy, seen: list[tuple[str, Batch]]
         loss.backward()
         optimizer.step()
     after, expected = weights(model), weights(plain)
-    assert all(torch.allclose(after[name], expected[name], atol=1e-5) for name in expected)
+    # A key's bias moves all scores of a query alike: its gradient is nothing but rounding errors,
+    # which differ by the CPU.
+    compared = [name for name in expected if not name.endswith("key.bias")]
+    assert len(compared) < len(expected)
+    assert all(torch.allclose(after[name], expected[name], atol=1e-5) for name in compared)
 
 
 def test_rows_of_a_batch_keep_input_and_label_together(
