@@ -22,6 +22,9 @@ import pytest
 
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
+from xstilts.run.places import Places
+from xstilts.run.stage_results import next_folder, seal
+from xstilts.run.storage import STORE, open_storage
 from xstilts.tasks import Task, catalogue
 
 WriteDataset = Callable[..., Path]
@@ -129,6 +132,33 @@ def make_sweep(**changes: Any) -> Sweep:
         **changes,
     }
     return parse_sweep(data, "test")
+
+
+def make_places(root: Path, name: str = "s") -> Places:
+    """The folders of a sweep that has begun, those of its first launch and of its storage too."""
+    open_storage(root)
+    places = Places(root, name)
+    for folder in (places.sweep, places.launches, places.trials, places.launch(1)):
+        folder.mkdir()
+    return places
+
+
+def make_stage(root: Path, name: str, files: Mapping[str, str], **manifest: Any) -> Path:
+    """A stage of a storage that is open, as the process that computed it left it; the folder of its
+    result."""
+    work = root / STORE / name / "work-0001"
+    for file, content in files.items():
+        (work / file).parent.mkdir(parents=True, exist_ok=True)
+        (work / file).write_text(content)
+    seal(work, {"name": name, **manifest})
+    return work.rename(next_folder(work.parent))
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """A storage that is open and empty."""
+    open_storage(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_wrong_input_is_one_line_and_status_2(
     assert result.exit_code == 2, result.output
     assert message in result.output
     assert "Traceback" not in result.output
-    assert not (tmp_path / "runs" / "stages").exists()
+    assert not list(tmp_path.glob("runs/store/*"))
 
 
 def test_wrong_input_is_told_before_torch_is_imported(tmp_path: Path) -> None:
@@ -271,8 +271,10 @@ def test_one_trial_runs_and_is_rebuilt_from_its_record(tmp_path: Path, shared_mi
     assert first["state"] == "finished"
     assert first["metrics"]["custom/avg"] > 0
     assert {row["language"] for row in first["scores"]} == {"en", "qab"}
-    for stage in (tmp_path / "runs" / "stages").iterdir():
-        (stage / "DONE").unlink()
+    done = list(tmp_path.glob("runs/store/*/result-1/DONE"))
+    assert len(done) == len(first["stages"])
+    for path in done:
+        path.unlink()
     again = json.loads(call("run", file, "--trial", first["trial"], "--json").stdout)
     assert again["scores"] == first["scores"]
     assert again["stages"][0]["fingerprint"] == first["stages"][0]["fingerprint"]
@@ -369,7 +371,7 @@ def test_a_mirror_that_changed_since_prepare_is_refused(tmp_path: Path, toy_swee
     refused = call("sweep", toy_sweep)
     assert refused.exit_code == 2
     assert "as `prepare` read them; got changed: xstilts/mini_xnli" in refused.output
-    assert not (tmp_path / "runs/stages").exists()
+    assert not list(tmp_path.glob("runs/store/*"))
 
 
 def test_mlm_from_a_model_without_lm_head_is_refused_before_anything(

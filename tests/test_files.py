@@ -1,76 +1,32 @@
-"""Files and identities: what survives a kill, and who may compute what."""
+"""Files and identities: what survives a kill, what is torn, what a name is given to."""
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import signal
-import socket
+import stat
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from xstilts import files
 from xstilts.files import (
-    Lease,
     canonical_json,
     derive_seed,
-    is_process_alive,
+    names_in,
+    publish_folder,
     read_json,
+    read_json_if_whole,
     sha256_of,
     sha256_of_file,
+    sync,
+    sync_tree,
     write_atomically,
     write_json,
 )
-
-HOLD = """
-import sys
-from pathlib import Path
-from xstilts.files import Lease
-print(Lease(Path(sys.argv[1])).acquire(), flush=True)
-sys.stdin.readline()
-"""
-"""A process that takes a lease and lives until its input ends."""
-
-
-@contextmanager
-def holding_process(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the lease at `path`."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None and process.stdout.readline() == "True\n"
-            yield process
-        finally:
-            process.kill()
-
-
-def lease_of_another_host(path: Path, heartbeat_s: float = files.HEARTBEAT_S) -> Lease:
-    lease = Lease(path, heartbeat_s, owner={"host": "elsewhere", "pid": 1, "token": "theirs"})
-    assert lease.acquire()
-    return lease
-
-
-def let_be_silent(path: Path, silent_s: float) -> None:
-    then = time.time() - silent_s
-    os.utime(path, (then, then))
-
-
-def wait_until(is_true: Callable[[], bool], timeout_s: float = 10) -> bool:
-    end = time.monotonic() + timeout_s
-    while not is_true() and time.monotonic() < end:
-        time.sleep(0.01)
-    return is_true()
 
 
 def test_canonical_json_depends_on_the_value_alone() -> None:
@@ -109,7 +65,7 @@ def test_derived_seeds_differ_by_seed_and_purpose() -> None:
 
 
 def test_written_file_holds_the_new_content_and_nothing_lies_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "value.json"
+    path = tmp_path / "value.json"
     write_json(path, {"ü": [1]})
     write_json(path, {"ü": [2]})
     assert read_json(path) == {"ü": [2]}
@@ -150,120 +106,87 @@ write_atomically(Path(sys.argv[1]), "new" * 1000)
     assert path.read_text() == "old"
 
 
-def test_zombie_is_not_alive() -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, but not waited for
-    assert not is_process_alive(process.pid)
-    process.wait()
-    assert not is_process_alive(process.pid)
-    assert is_process_alive(os.getpid())
+def test_no_folder_is_made_where_a_mount_has_vanished(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_json(tmp_path / "mount" / "value.json", {})
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_lease_is_held_by_one_process_and_free_after_release(tmp_path: Path) -> None:
-    first, second = Lease(tmp_path / "lease"), Lease(tmp_path / "lease")
-    assert first.acquire()
-    assert not first.acquire()
-    assert not second.acquire()
-    assert second.holder() == first.owner
-    first.release()
-    assert second.holder() is None
-    assert second.acquire()
-
-
-def test_lease_of_a_living_process_is_refused_and_of_a_killed_one_taken_over(
-    tmp_path: Path,
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1', "[1]", "null", "\x00\x00"])
+def test_a_torn_file_counts_as_absent_and_is_named(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mine = Lease(tmp_path / "lease")
-    with holding_process(mine.path) as process:
-        assert not mine.acquire()
-        assert (mine.holder() or {})["pid"] == process.pid
-        process.send_signal(signal.SIGKILL)
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert mine.acquire()
-    assert mine.holder() == mine.owner
-    assert not Lease(mine.path).acquire()
+    path = tmp_path / "known.json"
+    path.write_text(text)
+    assert read_json_if_whole(path, dict) is None
+    assert "known.json" in caplog.text and "counts as absent" in caplog.text
 
 
-def test_lease_of_a_dead_process_goes_to_exactly_one_of_many(tmp_path: Path) -> None:
-    """Losers of the race must not throw the winner's fresh lease away."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
-        pass
-    rounds, winners = 100, []
-    switch_interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for i in range(rounds):
-            path = tmp_path / str(i)
-            owner = {"host": socket.gethostname(), "pid": dead.pid, "token": "dead"}
-            assert Lease(path, owner=owner).acquire()
-            barrier, won = threading.Barrier(6), []
-
-            def race(path: Path, barrier: threading.Barrier, won: list[Lease]) -> None:
-                lease = Lease(path)
-                barrier.wait()
-                if lease.acquire():
-                    won.append(lease)
-
-            threads = [threading.Thread(target=race, args=(path, barrier, won)) for _ in range(6)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            winners.append(len(won))
-    finally:
-        sys.setswitchinterval(switch_interval)
-    assert winners == [1] * rounds
-
-
-def test_lease_of_another_host_is_stale_by_silence_alone(tmp_path: Path) -> None:
-    path = tmp_path / "lease"
-    lease_of_another_host(path)
-    mine = Lease(path)
-    let_be_silent(path, 2 * files.HEARTBEAT_S)
-    assert not mine.acquire()
-    let_be_silent(path, 4 * files.HEARTBEAT_S)
-    assert mine.acquire()
-    assert mine.holder() == mine.owner
-
-
-def test_silence_ends_a_lease_on_this_host_too(tmp_path: Path) -> None:
-    """A process id that lives may be another process than the one that took the lease."""
-    first, second = Lease(tmp_path / "lease"), Lease(tmp_path / "lease")
-    assert first.acquire()
-    let_be_silent(first.path, 4 * files.HEARTBEAT_S)
-    assert second.acquire()
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"host": "elsewhere"'])
-def test_lease_without_a_readable_owner_is_held_until_it_is_silent(
-    tmp_path: Path, content: str
+def test_a_file_that_is_not_there_is_no_trouble(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lease = Lease(tmp_path / "lease")
-    lease.path.write_text(content)
-    assert not lease.acquire()
-    let_be_silent(lease.path, 4 * files.HEARTBEAT_S)
-    assert lease.acquire()
-    assert json.loads(lease.path.read_text()) == lease.owner
+    assert read_json_if_whole(tmp_path / "known.json", dict) is None
+    assert names_in(tmp_path / "known") == []
+    assert caplog.text == ""
+    write_json(tmp_path / "known.json", {"a": 1})
+    assert read_json_if_whole(tmp_path / "known.json", dict) == {"a": 1}
 
 
-def test_lease_is_not_released_by_another(tmp_path: Path) -> None:
-    theirs = lease_of_another_host(tmp_path / "lease")
-    mine = Lease(theirs.path)
-    mine.release()
-    with mine.held():
-        pass
-    assert mine.holder() == theirs.owner
+def test_a_name_is_given_once(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "content").write_text(name)
+    assert publish_folder(tmp_path / "first", tmp_path / "final")
+    assert not publish_folder(tmp_path / "second", tmp_path / "final")
+    assert (tmp_path / "final" / "content").read_text() == "first"
+    assert (tmp_path / "second" / "content").exists()
+    with pytest.raises(FileNotFoundError):
+        publish_folder(tmp_path / "gone", tmp_path / "other")
 
 
-def test_heartbeat_keeps_a_lease_alive_and_the_block_releases_it(tmp_path: Path) -> None:
-    lease = lease_of_another_host(tmp_path / "lease", heartbeat_s=0.02)
-    mine = Lease(lease.path)
-    with pytest.raises(RuntimeError), lease.held():
-        let_be_silent(lease.path, 1000)
-        assert wait_until(lambda: not mine.is_stale())
-        let_be_silent(lease.path, 1000)
-        assert wait_until(lambda: not mine.is_stale())
-        assert not mine.acquire()
-        raise RuntimeError("the block failed")
-    assert mine.holder() is None
-    assert mine.acquire()
+def test_all_files_get_one_mode_whoever_wrote_them(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    (folder / "private").touch(0o600)
+    folder.chmod(0o700)
+    sync_tree(tmp_path / "a")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").rglob("*")}
+    assert modes == {"b": files.FOLDER_MODE, "private": files.FILE_MODE}
+    write_json(tmp_path / "value", 1)
+    assert stat.S_IMODE((tmp_path / "value").stat().st_mode) == files.FILE_MODE
+
+
+def test_the_mode_is_what_the_umask_leaves() -> None:
+    script = (
+        "from xstilts.files import FILE_MODE, FOLDER_MODE; print(oct(FILE_MODE), oct(FOLDER_MODE))"
+    )
+    command = f'umask 027 && "{sys.executable}" -c "{script}"'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == "0o640 0o750\n"
+
+
+def test_a_rename_is_synced_and_a_file_system_without_syncs_of_folders_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = [], os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_atomically(tmp_path / "value", "text")
+    assert synced[-1] == tmp_path and len(synced) == 2
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    sync(tmp_path)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        sync(tmp_path)

@@ -17,7 +17,7 @@ ROOT = Path(xstilts.__file__).parent
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 LAYERS = (
-    {"xstilts", "errors", "files"},
+    {"xstilts", "errors", "files", "lease"},
     {"config", "tasks"},
     {"plan", "scores"},
     {"data", "kinds", "training"},
@@ -29,6 +29,8 @@ LAYERS = (
 LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
 
 SIDEWAYS = {
+    ("lease", "errors"),
+    ("lease", "files"),
     ("config", "tasks"),
     ("data", "kinds"),
     ("training", "kinds"),
@@ -141,6 +143,7 @@ def test_module_keeps_to_its_layer(module: str) -> None:
     ("module", "source"),
     [
         ("files", "import json, xstilts.tasks.task"),
+        ("files", "from xstilts.lease import Lease"),
         ("tasks.task", "from xstilts.config import schema"),
         ("plan.stage", "def late():\n    import torch"),
         ("scores.table", "import pyarrow.parquet"),
@@ -166,6 +169,7 @@ def test_breach_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
+        ("lease", "from xstilts.errors import LeaseLost\nfrom xstilts.files import CARE"),
         ("config.check", "from xstilts.tasks import lookup"),
         ("training.loop", "from xstilts import kinds\nfrom xstilts.data.batches import batches"),
         ("run.places", "from xstilts import mini\nfrom xstilts.tracking import tracker"),

@@ -70,6 +70,14 @@ class StoreError(XstiltsError):
     """The storage cannot be used as a store of stages."""
 
 
+class StorageGone(StoreError):
+    """The storage is not there any more, or another one is: a mount has vanished."""
+
+
+class LeaseLost(StoreError):
+    """Another process has taken over what this one was doing, or may have; its work is dropped."""
+
+
 class StorageFull(StoreError):
     """The disk of the storage is full: nothing can go on, and nothing is lost."""
 

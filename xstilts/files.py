@@ -1,35 +1,59 @@
-"""Files and identities: atomic writes, canonical JSON, sha256, derived seeds, the lease.
+"""Files and identities: atomic writes, canonical JSON, sha256, derived seeds, the cost of care.
 
-Everything that must survive a kill at any moment goes through `write_atomically`; everything that
-two processes must not do at once goes through `Lease`.
+What must survive a kill at any moment goes through `write_atomically` or `publish_folder`: its
+content lies on the disk before its name does. None of them makes the folder that it writes into, so
+that a storage whose mount has vanished is not made anew on the empty mount point.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import re
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 """What a user may call a sweep, a model or an intermediate: safe as a folder name."""
 
-HEARTBEAT_S = 10.0
-"""How often the holder of a lease says that it lives; three missed beats end the lease."""
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
+"""How a file is called while it is written."""
+
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+
+FILE_MODE, FOLDER_MODE = 0o666 & ~_UMASK, 0o777 & ~_UMASK
+"""The modes of everything below a storage: what the umask leaves, whichever library wrote it."""
+
+
+class Care:
+    """What this process has spent on digests, size checks and syncs, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Counts the time that the block takes; not within another such block."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - begun
+
+
+CARE = Care()
 
 
 def canonical_json(value: Any) -> str:
@@ -60,30 +84,110 @@ def derive_seed(seed: int, *purpose: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def write_atomically(path: Path, text: str | bytes) -> None:
-    """Replace `path` by the new content in one step, durable before it is visible."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_atomically(path: Path, text: str | bytes, is_durable: bool = True) -> None:
+    """Replace `path` by the new content in one step, durable before it is visible.
+
+    Args:
+        is_durable: whether the content must survive the machine's end; what is written again in
+            a second need not.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     data = text.encode() if isinstance(text, str) else text
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if is_durable:
+                with CARE.taken():
+                    os.fsync(stream.fileno())
         temporary.replace(path)
+        if is_durable:
+            sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a failure to tidy up must not hide the first one
+            temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
+def write_json(path: Path, value: Any, indent: int | None = 1, is_durable: bool = True) -> None:
     """Atomically write JSON; what no person reads goes ten times as fast without an indent."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text + "\n")
+    write_atomically(path, text + "\n", is_durable)
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file as UTF-8."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_json_if_whole(path: Path, sort: type[T]) -> T | None:
+    """Read a JSON file whose loss costs time and no result; None where it is not there, and, with a
+    warning, where it is torn or holds another sort of value."""
+    try:
+        value = read_json(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        logger.warning("%s: cannot be read, and counts as absent: %s", path, error)
+        return None
+    if not isinstance(value, sort):
+        logger.warning("%s: holds no %s, and counts as absent", path, sort.__name__)
+        return None
+    return value
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder; none where it is not there."""
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or the names in a folder, on the disk when this returns."""
+    with CARE.taken():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            # Some network file systems sync no folders: their names are on the server already.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Give everything below a folder its mode, and have it on the disk when this returns."""
+    for parent, names, files in os.walk(folder):
+        for name in files:
+            path = Path(parent, name)
+            path.chmod(FILE_MODE)
+            sync(path)
+        for name in names:
+            Path(parent, name).chmod(FOLDER_MODE)
+        sync(Path(parent))
+    folder.chmod(FOLDER_MODE)
+
+
+def publish_folder(temporary: Path, final: Path) -> bool:
+    """Give a finished folder its name, durably; false if the name is taken.
+
+    No check comes before the rename, whose own rule decides: it replaces no folder that holds
+    anything, on any file system, however long the caller was stopped before it.
+
+    Raises:
+        OSError: the temporary folder is gone, or the file system fails.
+    """
+    try:
+        temporary.rename(final)
+    except OSError:
+        # ENOTEMPTY or EEXIST, as the system likes; EPERM over sshfs.
+        if final.exists() and temporary.exists():
+            return False
+        raise
+    sync(final.parent)
+    return True
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -99,112 +203,3 @@ def is_disk_full(error: BaseException) -> bool:
             return True
         current = current.__cause__ or current.__context__
     return False
-
-
-def is_process_alive(pid: int) -> bool:
-    """Whether a process of this machine with this id exists and is no zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with suppress(OSError, IndexError):
-        # A killed child that nobody has waited for still answers to signal 0.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
-
-
-@dataclass
-class Lease:
-    """The right to compute one thing, held by one process, given up by its death.
-
-    The holder touches the file every `heartbeat_s` seconds. A lease is stale when its holder is
-    gone from this machine, or has been silent for three heartbeats; anyone may then take it over.
-    """
-
-    path: Path
-    heartbeat_s: float = HEARTBEAT_S
-    owner: dict[str, Any] = field(
-        default_factory=lambda: {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "token": uuid.uuid4().hex,
-        }
-    )
-
-    def acquire(self) -> bool:
-        """Take the lease if it is free or stale; never waits for its holder."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self._take_over() if self.is_stale() else self._create()
-
-    def _create(self) -> bool:
-        try:
-            descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:
-            return False
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(canonical_json(self.owner))
-        return True
-
-    def _take_over(self) -> bool:
-        """Replace the lease of a dead holder; of several that try, one at a time looks again."""
-        guard = self.path.with_name(f"{self.path.name}.takeover")
-        with guard.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            if self.is_stale():
-                logger.warning("took over the lease of a dead process: %s", self.path.name)
-                self.path.unlink(missing_ok=True)
-            is_ours = self._create()
-            # Whoever still waits for this guard, or opens a new one, finds a fresh lease.
-            guard.unlink(missing_ok=True)
-        return is_ours
-
-    def holder(self) -> dict[str, Any] | None:
-        """Who holds the lease, as far as the file says; None if nobody does."""
-        try:
-            owner = json.loads(self.path.read_text())
-        except FileNotFoundError:
-            return None
-        except json.JSONDecodeError:
-            return {}  # created this instant, or its writer died between creation and content
-        return owner if isinstance(owner, dict) else {}
-
-    def is_stale(self) -> bool:
-        """Whether the lease exists and its holder is known dead or has been silent too long."""
-        try:
-            silent_s = time.time() - self.path.stat().st_mtime
-        except FileNotFoundError:
-            return False
-        owner = self.holder() or {}
-        pid = owner.get("pid")
-        if owner.get("host") == self.owner["host"] and isinstance(pid, int):
-            # On one machine death shows at once; silence still counts, for process ids recur.
-            return not is_process_alive(pid) or silent_s > 3 * self.heartbeat_s
-        return silent_s > 3 * self.heartbeat_s
-
-    def release(self) -> None:
-        """Give the lease up, if it is still ours."""
-        if (self.holder() or {}).get("token") == self.owner["token"]:
-            self.path.unlink(missing_ok=True)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep an acquired lease alive during the block and release it after."""
-        done = threading.Event()
-
-        def beat() -> None:
-            while not done.wait(self.heartbeat_s):
-                # A holder that was suspended may have lost the lease: it is not ours to keep alive.
-                if (self.holder() or {}).get("token") == self.owner["token"]:
-                    with suppress(OSError):
-                        os.utime(self.path)
-
-        thread = threading.Thread(target=beat, name=f"lease-{self.path.name}", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            self.release()

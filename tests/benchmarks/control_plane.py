@@ -27,6 +27,7 @@ from ray import tune
 
 from xstilts.config.load import parse_sweep
 from xstilts.files import derive_seed, read_json, write_json
+from xstilts.lease import Lease
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
@@ -147,7 +148,7 @@ class NoOp(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self._places = Places(Path(config["storage"]), config["sweep"])
-        folder = self._places.sweep
+        folder = self._places.launch(config["launch"])
         self._planner = Planner(
             parse_sweep(read_json(folder / SWEEP), "sweep"),
             Inventory.from_json(read_json(folder / INVENTORY)),
@@ -161,13 +162,21 @@ class NoOp(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        record = record_of(self._planner, self._trial["point"], self._trial["seed"])
+        folder = self._places.trials / record["trial"]
+        folder.mkdir(exist_ok=True)
+        lease = Lease(folder)
+        assert lease.acquire()
+        with lease.held():
+            self._write(record, folder, lease.number)
+        assert "torch" not in sys.modules
+        return {"done": True, "outcome": "finished", "objective": record["objective"]}
+
+    def _write(self, record: dict[str, Any], folder: Path, number: int) -> None:
         from xstilts.report.trial_files import write_trial_files
         from xstilts.run import attempts
 
-        record = record_of(self._planner, self._trial["point"], self._trial["seed"])
-        folder = self._places.trials / record["trial"]
-        folder.mkdir(parents=True, exist_ok=True)
-        attempts.begin(folder, "", None)
+        attempts.begin(folder, number, "", None)
         times = {"started": record["started"], "updated": record["started"]}
         write_json(folder / "status.json", {"stage": "no-op", "done": 0.0, **times})
         if self._drawn is None:
@@ -177,9 +186,7 @@ class NoOp(tune.Trainable):
             for name in ("scores.parquet", "scores.json", "languages.png"):
                 shutil.copyfile(self._drawn / name, folder / name)
         write_json(folder / "record.json", record)
-        attempts.end(folder, "finished")
-        assert "torch" not in sys.modules
-        return {"done": True, "outcome": "finished", "objective": record["objective"]}
+        attempts.end(folder, number, "finished")
 
 
 def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any]:
@@ -192,11 +199,13 @@ def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any
     from xstilts.report.results import load_results
     from xstilts.run.kept import Keeper
     from xstilts.run.states import TrialState, TrialStates
+    from xstilts.run.storage import open_storage
     from xstilts.search import launch
     from xstilts.tracking.mlflow import MlflowTracker
 
     sweep = sweep_of(name, storage, trials, uri)
     places = Places(storage, name)
+    open_storage(storage)
     begun = time.monotonic()
     memory: list[float] = []
     with launch.prepared(sweep, places, inventory_of()) as ready:
@@ -204,12 +213,11 @@ def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any
         resumed_s = time.monotonic() - begun
         results = load_results(places)
         tracker = MlflowTracker(places.tracking_uri(sweep), name, storage / "mlartifacts")
-        mirror, keeper = Mirror(tracker, results), Keeper(sweep, places)
+        mirror = Mirror(tracker, results)
+        keeper = Keeper(sweep, places, ready.lease.number, ready.check)
         marks = [trials // 10, trials // 2, trials]
 
-        def follow(states: Sequence[TrialState]) -> None:
-            keeper.step(states)
-            mirror.step(states)
+        def weigh(states: Sequence[TrialState]) -> None:
             if marks and sum(state.is_ended for state in states) >= marks[0]:
                 marks.pop(0)
                 memory.append(_resident_mb())
@@ -217,7 +225,8 @@ def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any
         before = resource.getrusage(resource.RUSAGE_SELF)
         started = time.monotonic()
         if not is_complete:
-            with watching(Console(stderr=True), sweep, TrialStates(places), follow):
+            beside = (keeper.step, mirror.step, weigh)
+            with watching(Console(stderr=True), sweep, TrialStates(places), *beside):
                 launch.run_trials(ready, "auto", print, trainable=NoOp)
         after = resource.getrusage(resource.RUSAGE_SELF)
         wall_s = time.monotonic() - started

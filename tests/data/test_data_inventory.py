@@ -45,7 +45,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def test_hashes_are_remembered_by_size_and_time(tmp_path: Path, counted: list[Path]) -> None:
-    path, memory = tmp_path / "file", tmp_path / "deep" / "hashes.json"
+    path, memory = tmp_path / "file", tmp_path / "hashes.json"
     path.write_text("one")
     hashes = Hashes(memory)
     first = hashes.of(path)
@@ -68,7 +68,7 @@ def test_identity_is_content_not_place(tmp_path: Path) -> None:
     hashes = Hashes(tmp_path / "hashes.json")
     for place in ("one", "two"):
         (tmp_path / place / "toy/pairs/en").mkdir(parents=True)
-        (tmp_path / place / "toy/pairs/README.md").write_text("readme")
+        (tmp_path / place / "toy/pairs/README.md").write_text("---\nconfigs: []\n---\n")
         (tmp_path / place / "toy/pairs/en/train.parquet").write_text("rows")
     one, two = (data_identity(tmp_path / p / "toy/pairs", hashes) for p in ("one", "two"))
     assert one == two

@@ -5,13 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from xstilts.data import encoded
+from xstilts.data.encoded import PARTS
 from xstilts.data.prepare import Encoder
 from xstilts.errors import DataError
+from xstilts.files import read_json, write_json
 from xstilts.plan.stage import Rows
 from xstilts.tasks import Source, Task
 
@@ -52,21 +56,21 @@ def root(tmp_path: Path, write_dataset: WriteDataset, declare: Callable[[Task], 
     return tmp_path / "mirror"
 
 
-def test_the_second_read_needs_no_source(root: Path, tmp_path: Path, tiny_tokenizer: Any) -> None:
-    first = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64)
+def test_the_second_read_needs_no_source(root: Path, storage: Path, tiny_tokenizer: Any) -> None:
+    first = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
     english, thai = first.encoded(ROWS, "en"), first.encoded(ROWS, "th")
     assert english.examples["label"].to_pylist() == ["no", "yes"]
     assert english.features["label"].to_pylist() == [1, 0]
     assert english.features.num_rows == 2 and thai.features.num_rows == 1
     shutil.rmtree(root)
-    shutil.rmtree(tmp_path / "cache")
-    again = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64)
+    shutil.rmtree(storage / "caches")
+    again = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
     for language, expected in (("en", english), ("th", thai)):
         read = again.encoded(ROWS, language)
         assert read.features.equals(expected.features)
         assert read.examples.equals(expected.examples)
         assert again.encoded(ROWS, language) is read
-    names = sorted(path.name for path in (tmp_path / "encoded").iterdir())
+    names = sorted(path.name for path in (storage / "encoded").iterdir())
     assert len(names) == 6, "features, examples and figures of two languages"
     with pytest.raises(DataError):
         again.encoded(replace(ROWS, max_length=16), "en")
@@ -85,43 +89,81 @@ def test_the_second_read_needs_no_source(root: Path, tmp_path: Path, tiny_tokeni
     ids=lambda changes: next(iter(changes)),
 )
 def test_the_key_holds_what_shapes_the_rows(
-    root: Path, tmp_path: Path, tiny_tokenizer: Any, changes: dict[str, Any]
+    root: Path, storage: Path, tiny_tokenizer: Any, changes: dict[str, Any]
 ) -> None:
-    encoder = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64)
+    encoder = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
     encoder.encoded(ROWS, "en")
-    before = set((tmp_path / "encoded").iterdir())
+    before = set((storage / "encoded").iterdir())
     encoder.encoded(replace(ROWS, **changes), "en")
-    assert len(set((tmp_path / "encoded").iterdir()) - before) == 3
+    assert len(set((storage / "encoded").iterdir()) - before) == 3
 
 
 def test_another_tokenizer_encodes_anew(
-    root: Path, tmp_path: Path, tiny_tokenizer: Any, tiny_bert_tokenizer: Any
+    root: Path, storage: Path, tiny_tokenizer: Any, tiny_bert_tokenizer: Any
 ) -> None:
-    one = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    one = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
     other = Encoder(
-        tmp_path, {"toy/pairs": root / "toy/pairs"}, tiny_bert_tokenizer, "b" * 64
+        storage, {"toy/pairs": root / "toy/pairs"}, tiny_bert_tokenizer, "b" * 64
     ).encoded(ROWS, "en")
     assert not one.features["input_ids"].equals(other.features["input_ids"])
 
 
 def test_other_row_counts_read_the_same_files(
-    root: Path, tmp_path: Path, tiny_tokenizer: Any
+    root: Path, storage: Path, tiny_tokenizer: Any
 ) -> None:
     """Languages that a sweep adds leave the encoded rows of the others alone."""
-    encoder = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64)
+    encoder = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
     encoder.encoded(ROWS, "en")
-    before = set((tmp_path / "encoded").iterdir())
+    before = set((storage / "encoded").iterdir())
     encoder.encoded(replace(ROWS, rows=(("en", 2),)), "en")
-    assert set((tmp_path / "encoded").iterdir()) == before
+    assert set((storage / "encoded").iterdir()) == before
 
 
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("part", "damage"),
+    [
+        *product(PARTS, [Path.unlink, cut_short, flip_a_bit]),
+        *product(["json"], [Path.unlink, cut_short]),
+    ],
+)
 def test_half_written_rows_are_encoded_again(
-    root: Path, tmp_path: Path, tiny_tokenizer: Any
+    root: Path,
+    storage: Path,
+    tiny_tokenizer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    damage: Callable[[Path], None],
 ) -> None:
-    expected = Encoder(
-        tmp_path, {"toy/pairs": root / "toy/pairs"}, tiny_tokenizer, "t" * 64
-    ).encoded(ROWS, "en")
-    (examples,) = (tmp_path / "encoded").glob("*.examples.arrow")
-    examples.unlink()
-    again = encoder_at(tmp_path, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
-    assert again.examples.equals(expected.examples) and examples.exists()
+    expected = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    (path,) = (storage / "encoded").glob(f"*.{part}")
+    whole = path.read_bytes()
+    damage(path)
+    monkeypatch.setattr(encoded, "_verified", set())  # as in another process
+    again = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    assert again.features.equals(expected.features)
+    assert again.examples.equals(expected.examples)
+    assert path.read_bytes() == whole
+
+
+def test_rows_of_an_older_version_get_their_digests_and_are_read(
+    root: Path, storage: Path, tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    (path,) = (storage / "encoded").glob("*.json")
+    whole = read_json(path)
+    write_json(path, whole["figures"])
+    monkeypatch.setattr(encoded, "_verified", set())
+    shutil.rmtree(root)
+    again = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    assert again.features.equals(expected.features)
+    assert read_json(path) == whole

@@ -12,17 +12,22 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
+from xstilts.config.derive import reads
 from xstilts.config.load import parse_sweep
 from xstilts.errors import ConfigError, TrackingError
 from xstilts.files import write_atomically, write_json
+from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.report.live import TrialView, time_left, trial_views
 from xstilts.report.mirror import Mirror
 from xstilts.report.publish import publish_sweep, try_publish, write_report
 from xstilts.report.results import Results, load_results
 from xstilts.report.tables import as_json, as_markdown, best_table, grid_table
-from xstilts.run.places import Places
+from xstilts.report.trial_files import trial_artifacts
+from xstilts.run.places import INVENTORY, SWEEP, SWEEP_FILE, TARGET_POINTS, Places
 from xstilts.run.states import TrialStates
 from xstilts.tracking.tracker import TrackedRun
+
+from ..conftest import make_places, make_stage
 
 PNG = b"\x89PNG"
 
@@ -62,7 +67,7 @@ RECORDS = [
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    places = Places(tmp_path, "s")
+    places = make_places(tmp_path)
     sweep = parse_sweep(
         {
             "name": "s", "benchmark": "mini", "recipe": "mini", "seeds": [0, 1],
@@ -73,8 +78,15 @@ def places(tmp_path: Path) -> Places:
         "test",
     )  # fmt: skip
     resolved = sweep.model_dump(mode="json", by_alias=True)
-    write_json(places.sweep / "sweep.json", resolved)
-    write_atomically(places.sweep / "sweep.yaml", json.dumps(resolved))
+    data, rows = {}, {}
+    for task, use, language in reads(sweep):
+        data |= {source.hub_id: "sha" for source in task.sources_of(use)}
+        rows[row_key(task, use, language)] = 10
+    inventory = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, data, rows)
+    write_json(places.launch(1) / TARGET_POINTS, {})
+    write_json(places.launch(1) / INVENTORY, inventory.to_json())
+    write_atomically(places.launch(1) / SWEEP_FILE, json.dumps(resolved))
+    write_json(places.launch(1) / SWEEP, resolved)
     for record in RECORDS:
         add(places, record)
     return places
@@ -82,6 +94,7 @@ def places(tmp_path: Path) -> Places:
 
 def add(places: Places, record: dict[str, Any]) -> None:
     folder = places.trials / record["trial"]
+    folder.mkdir(exist_ok=True)
     status = {"stage": "x", "done": 1, "started": record["started"], "updated": record["ended"]}
     write_json(folder / "status.json", status)
     write_json(folder / "record.json", record)
@@ -177,6 +190,22 @@ def test_publishing_writes_every_trial_and_one_summary(places: Places) -> None:
     }
 
 
+def test_a_trial_is_published_with_the_predictions_of_whole_results(places: Places) -> None:
+    names = ("evaluate-mini_xnli-1", "evaluate-mini_tatoeba-1", "evaluate-gone-1")
+    for name in names[:2]:
+        target = name.split("-")[1]
+        files = [f"predictions/{target}/test-{language}.tsv" for language in ("en", "qaa")]
+        folder = make_stage(places.storage, name, dict.fromkeys(files, "entailment"))
+    (folder / files[0]).unlink()
+    stages = [{"name": name} for name in names]
+    record = make_record("nli-e-s0", "nli", "e", 0, 1, 1, stages=stages)
+    add(places, record)
+    artifacts = trial_artifacts(load_results(places).sweep, places, record)
+    predictions = {name for name in artifacts if name.startswith("predictions")}
+    assert predictions == {f"predictions/mini_xnli/test-{name}.tsv" for name in ("en", "qaa")}
+    assert artifacts["sweep.yaml"] == places.launch(1) / SWEEP_FILE
+
+
 def test_a_tracker_that_is_down_is_a_warning(places: Places) -> None:
     tracker = Kept()
     tracker.is_down = True
@@ -188,6 +217,7 @@ def test_the_mirror_follows_and_forgives(places: Places, monkeypatch: pytest.Mon
     mirror, states = Mirror(tracker, load_results(places)), TrialStates(places)
     now = time.time()
     status = {"stage": "nli", "done": 0.2, "started": now, "updated": now}
+    (places.trials / "new-s0").mkdir()
     write_json(places.trials / "new-s0" / "status.json", status)
     mirror.step(states.look())
     assert tracker.runs["new-s0"].state == "running"
@@ -215,6 +245,7 @@ def test_the_view_tells_running_silent_and_ended(places: Places) -> None:
     now = time.time()
     for name, updated in (("live", now), ("quiet", now - 1000)):
         status = {"stage": "qa", "done": 0.5, "started": now - 1000, "updated": updated}
+        (places.trials / name).mkdir()
         write_json(places.trials / name / "status.json", status)
     views = {view.trial: view for view in trial_views(TrialStates(places).look(), now)}
     assert (views["live"].state, views["quiet"].state) == ("running", "silent")

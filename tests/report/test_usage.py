@@ -10,10 +10,10 @@ import pytest
 from xstilts.files import write_json
 from xstilts.report.results import Results
 from xstilts.report.usage import Bar, bars, draw_timeline, usage
-from xstilts.run.places import Places
+from xstilts.run.places import USAGE
 from xstilts.run.states import TrialStates
 
-from ..conftest import make_sweep
+from ..conftest import make_places, make_sweep
 
 HOUR = 3600.0
 
@@ -28,7 +28,7 @@ def results(tmp_path: Path) -> Results:
     """Two trials on one GPU each: the second waits half an hour for the first one's stage, and was
     lost once before, after an hour."""
     sweep = make_sweep(resources={"gpus_per_trial": 1})
-    places = Places(tmp_path, "s")
+    places = make_places(tmp_path)
     attempts = {
         "a": [(0.0, 2 * HOUR, "finished")],
         "b": [(0.0, HOUR, "lost"), (HOUR, 3 * HOUR, "finished")],
@@ -44,20 +44,22 @@ def results(tmp_path: Path) -> Results:
     }
     for trial, tried in attempts.items():
         folder = places.trials / trial
-        rows = [
-            {"started": start, "ended": end, "how": how, "host": "h", "pid": 1}
-            for start, end, how in tried
-        ]
-        write_json(folder / "attempts.json", rows)
+        folder.mkdir()
+        for number, (start, end, how) in enumerate(tried, start=1):
+            attempt = {"started": start, "ended": end, "how": how, "host": "h", "pid": 1}
+            write_json(folder / f"{number:04d}.json", attempt)
         started, ended = tried[-1][:2]
         status = {"stage": "", "done": 1.0, "started": started, "updated": ended}
         write_json(folder / "status.json", status)
         record = {"state": "finished", "ended": ended, "objective": 1.0, "stages": stages[trial]}
         write_json(folder / "record.json", record)
         records.append({"trial": trial, **record})
-    launches = [{"started": 0.0, "seen": 4 * HOUR, "slot_s": 8 * HOUR}]
-    write_json(places.sweep / "launches.json", launches)
-    return Results(sweep, places, records)
+    for number, slots in ((1, 5), (2, 3)):
+        places.launch(number).mkdir(exist_ok=True)
+        own = {"started": 0.0, "seen": 4 * HOUR, "slot_s": slots * HOUR}
+        write_json(places.launch(number) / USAGE, own)
+    places.launch(3).mkdir()  # it has not looked yet
+    return Results(sweep, places, places.launch(2), records)
 
 
 def test_hours(results: Results) -> None:

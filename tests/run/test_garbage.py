@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xstilts.errors import ConfigError
-from xstilts.files import Lease, write_json
-from xstilts.run.garbage import CHECKPOINT, FALLEN, INTERRUPTED, SCRATCH, UNREFERENCED, find_garbage
+from xstilts.files import write_json
+from xstilts.lease import Lease
+from xstilts.plan.stage import Pretrained
+from xstilts.run.garbage import (
+    CHECKPOINT,
+    DAMAGED,
+    FALLEN,
+    INTERRUPTED,
+    SCRATCH,
+    UNREFERENCED,
+    cleaning,
+    find_garbage,
+)
+from xstilts.run.places import Places
+from xstilts.run.stage_results import seal
+from xstilts.run.storage import open_storage
+from xstilts.run.store import Claim, Store
+
+WEIGHTS = "result-1/encoder/model.safetensors"
 
 
 def stage(storage: Path, name: str, is_done: bool = True) -> Path:
-    folder = storage / "stages" / name
-    weights = folder / "encoder" / "model.safetensors"
-    weights.parent.mkdir(parents=True)
-    weights.write_bytes(b"12345678")
-    if is_done:
-        (folder / "DONE").touch()
-    return weights
+    """A stage's folder, with a result of eight bytes of weights."""
+    folder = storage / "store" / name
+    result = folder / "result-1"
+    (result / "encoder").mkdir(parents=True)
+    (folder / WEIGHTS).write_bytes(b"12345678")
+    seal(result, {"fingerprint": name})
+    if not is_done:
+        (result / "DONE").unlink()
+        result.rename(folder / "work-0001-12ab")
+    return folder
 
 
 def trial(storage: Path, sweep: str, name: str, state: str, *stages: str) -> None:
-    folder = storage / "sweeps" / sweep / "trials" / name
+    places = Places(storage, sweep)
+    folder = places.trials / name
+    folder.mkdir(parents=True)
+    places.launch(1).mkdir(parents=True, exist_ok=True)
     write_json(folder / "stages.json", list(stages))
     if state != "running":
         record = {"state": state, "stages": [{"name": name} for name in stages]}
@@ -32,11 +56,12 @@ def trial(storage: Path, sweep: str, name: str, state: str, *stages: str) -> Non
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
+    open_storage(tmp_path)
     for name in ("intermediate-a", "target-best", "target-fallen", "target-open", "target-gone"):
         stage(tmp_path, name)
     trial(tmp_path, "s", "t1", "finished", "intermediate-a", "target-best", "target-fallen")
     trial(tmp_path, "s", "t2", "failed", "intermediate-a", "target-open")
-    write_json(tmp_path / "sweeps/s/kept.json", ["target-best"])
+    write_json(Places(tmp_path, "s").launch(1) / "kept.json", ["target-best"])
     return tmp_path
 
 
@@ -46,71 +71,123 @@ def found(storage: Path, forgotten: str | None = None) -> dict[str, str]:
 
 
 def test_what_no_sweep_needs(storage: Path) -> None:
-    stage(storage, ".target-open.12ab")
-    (storage / "stages/x.lease").write_text('{"host": "elsewhere", "pid": 1}')
-    os.utime(storage / "stages/x.lease", (0, 0))
-    for name in ("target-best", "target-open", "target-gone", "target-never"):
-        path = storage / "checkpoints" / f"{name}.safetensors"
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
+    store = storage / "store"
+    stage(storage, "target-never", is_done=False)
     trial(storage, "s", "t3", "running", "target-never")
-    (storage / "sweeps/s/tune").mkdir()
+    for name in ("target-best", "target-open", "target-gone", "target-never"):
+        (store / name / "checkpoint-0001.safetensors").write_bytes(b"1234")
+    for name in ("torn-1-abcd", "trash-ef01"):
+        shutil.copytree(store / "target-open" / "result-1", store / "target-open" / name)
+    (storage / "encoded" / "torn-12-x.features.arrow").touch()
+    (storage / ".mini-12ab").mkdir()
+    (Places(storage, "s").launch(1) / "tune").mkdir()
     assert found(storage) == {
-        "stages/target-gone": UNREFERENCED,
-        "stages/target-fallen/encoder/model.safetensors": FALLEN,
-        "stages/.target-open.12ab": INTERRUPTED,
-        "stages/x.lease": INTERRUPTED,
-        "checkpoints/target-best.safetensors": CHECKPOINT,
-        "checkpoints/target-open.safetensors": CHECKPOINT,
-        "checkpoints/target-gone.safetensors": CHECKPOINT,
-        "sweeps/s/tune": SCRATCH,
+        "store/target-gone": UNREFERENCED,
+        "store/target-fallen": FALLEN,
+        "store/target-never/work-0001-12ab": INTERRUPTED,
+        "store/target-open/torn-1-abcd": DAMAGED,
+        "store/target-open/trash-ef01": INTERRUPTED,
+        "store/target-best/checkpoint-0001.safetensors": CHECKPOINT,
+        "store/target-open/checkpoint-0001.safetensors": CHECKPOINT,
+        "encoded/torn-12-x.features.arrow": DAMAGED,
+        ".mini-12ab": INTERRUPTED,
+        "sweeps/s/launches/0001/tune": SCRATCH,
     }
-    weights = [g for g in find_garbage(storage) if g.reason in (UNREFERENCED, FALLEN, INTERRUPTED)]
-    assert sum(g.num_bytes for g in weights if "lease" not in g.path.name) == 24
+    sizes = {g.path.name: g.num_bytes for g in find_garbage(storage)}
+    assert sizes["target-fallen"] == 8, "its weights alone"
+    assert sizes["checkpoint-0001.safetensors"] == 4
 
 
 def test_deleting_leaves_the_rest_and_nothing_more_to_delete(storage: Path) -> None:
-    for garbage in find_garbage(storage):
-        garbage.delete()
+    with cleaning(storage):
+        for garbage in find_garbage(storage):
+            garbage.delete()
     assert find_garbage(storage) == []
-    assert (storage / "stages/target-best/encoder/model.safetensors").exists()
-    assert (storage / "stages/target-open/encoder/model.safetensors").exists()
-    assert (storage / "stages/target-fallen/DONE").exists()
+    store = storage / "store"
+    assert (store / "target-best" / WEIGHTS).exists()
+    assert (store / "target-open" / WEIGHTS).exists()
+    assert (store / "target-fallen" / "result-1" / "DONE").exists()
+    assert not (store / "target-fallen" / WEIGHTS).exists()
+    assert not (store / "target-gone").exists()
 
 
 def test_a_forgotten_sweep_keeps_its_results_and_what_others_need(storage: Path) -> None:
     trial(storage, "other", "t", "finished", "intermediate-b", "target-best")
     stage(storage, "intermediate-b")
-    write_json(storage / "sweeps/other/kept.json", ["target-best"])
+    write_json(Places(storage, "other").launch(1) / "kept.json", ["target-best"])
     plain, forgotten = found(storage), found(storage, "s")
     more = {path for path in forgotten if path not in plain}
-    assert more == {
-        "stages/intermediate-a/encoder/model.safetensors",
-        "stages/target-open/encoder/model.safetensors",
-    }
+    assert more == {"store/intermediate-a", "store/target-open"}
     assert all(forgotten[path] == "weights that only s needs" for path in more)
 
 
 def test_nothing_is_looked_for_beside_a_running_sweep(storage: Path) -> None:
-    lease = Lease(storage / "sweeps/s/driver.lease")
+    lease = Lease(Places(storage, "s").launches)
     assert lease.acquire()
-    with lease.held(), pytest.raises(ConfigError, match='sweep "s" is running'):
+    with lease.held(), pytest.raises(ConfigError, match=r'sweep "s" is running; got process \d+'):
         find_garbage(storage)
+    assert find_garbage(storage)
     with pytest.raises(ConfigError, match='no such sweep; got "S"; known: s'):
         find_garbage(storage, "S")
 
 
 def test_what_a_trial_without_a_driver_works_on_is_left_alone(storage: Path) -> None:
     """`run` has no driver whose lease would say so."""
-    stage(storage, ".target-alone.12ab")
-    checkpoint = storage / "checkpoints/target-alone.safetensors"
-    checkpoint.parent.mkdir()
-    checkpoint.touch()
-    lease = Lease(storage / "stages/target-alone.lease")
+    folder = stage(storage, "target-alone", is_done=False)
+    (folder / "checkpoint-0001.safetensors").touch()
+    lease = Lease(folder)
     assert lease.acquire()
     with lease.held():
         assert not [path for path in found(storage) if "target-alone" in path]
-    assert {path for path in found(storage) if "target-alone" in path} == {
-        "stages/.target-alone.12ab",
-        "checkpoints/target-alone.safetensors",
-    }
+    assert {path for path in found(storage) if "target-alone" in path} == {"store/target-alone"}
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "null"])
+def test_where_a_trials_list_is_torn_no_stage_is_called_unreferenced(
+    storage: Path, text: str
+) -> None:
+    """It may be the list of any of them."""
+    trial(storage, "s", "t3", "running", "target-gone")
+    (Places(storage, "s").trials / "t3" / "stages.json").write_text(text)
+    assert UNREFERENCED not in found(storage).values()
+    assert FALLEN in found(storage).values(), "what else may go may still go"
+
+
+def test_a_torn_list_of_a_finished_trial_stands_in_its_record(storage: Path) -> None:
+    (Places(storage, "s").trials / "t1" / "stages.json").write_text("[")
+    assert found(storage) == {"store/target-gone": UNREFERENCED, "store/target-fallen": FALLEN}
+
+
+@pytest.mark.parametrize("name", ["record.json", "kept.json", "sweep.json", "status.json"])
+def test_one_torn_file_costs_no_other_sweep(storage: Path, name: str) -> None:
+    trial(storage, "other", "t", "finished", "intermediate-b")
+    stage(storage, "intermediate-b")
+    before = found(storage)
+    folder = Places(storage, "other").trials / "t"
+    if name in ("kept.json", "sweep.json"):
+        folder = Places(storage, "other").launch(1)
+    (folder / name).write_text('{"half')
+    assert found(storage) == before
+
+
+def test_a_folder_that_goes_while_a_run_takes_it_is_made_again(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Pretrained("m", "/nowhere", "weights", "tokenizer")
+    store = Store(storage, heartbeat_s=0.1)
+    acquire, calls = Lease.acquire, []
+
+    def late(lease: Lease) -> bool:
+        if not calls:
+            (garbage,) = [g for g in find_garbage(storage) if g.path == lease.folder]
+            garbage.delete()
+        calls.append(lease)
+        return acquire(lease)
+
+    def compute(claim: Claim) -> dict[str, Any]:
+        (claim.folder / "file").write_text("content")
+        return {}
+
+    monkeypatch.setattr(Lease, "acquire", late)
+    assert store.get(wanted, compute).manifest["files"].keys() == {"file"}
+    assert len(calls) == 2

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from xstilts.config.schema import Sweep
+from xstilts.errors import LeaseLost
 from xstilts.files import read_json, write_json
 from xstilts.run.kept import KEPT, Keeper, best_stages, kept_by_all
-from xstilts.run.places import Places
+from xstilts.run.stage_results import is_done
 
-from ..conftest import make_sweep
+from ..conftest import make_places, make_stage, make_sweep
 
 
 def keeping(count: int = 1) -> Sweep:
@@ -50,29 +51,53 @@ def test_equal_scores_do_not_hang_on_the_order_of_trials() -> None:
 
 
 def test_what_falls_behind_is_dropped_unless_another_sweep_keeps_it(tmp_path: Path) -> None:
-    places = Places(tmp_path, "s")
+    places = make_places(tmp_path)
     weights = {}
+    files = dict.fromkeys(("encoder/model.safetensors", "heads.safetensors"), "weights")
     for one in RECORDS:
         for chosen in one["chosen"].values():
-            folder = tmp_path / "stages" / chosen["stage"] / "encoder"
-            folder.mkdir(parents=True)
-            (folder.parent / "manifest.json").write_text("{}")
-            (folder.parent / "heads.safetensors").touch()
-            weights[chosen["stage"]] = folder / "model.safetensors"
-            weights[chosen["stage"]].touch()
-    write_json(tmp_path / "sweeps" / "other" / KEPT, ["mini_udpos-b"])
+            folder = make_stage(tmp_path, chosen["stage"], files)
+            weights[chosen["stage"]] = folder / "encoder/model.safetensors"
+    write_json(make_places(tmp_path, "other").launch(1) / KEPT, ["mini_udpos-b"])
 
     def there() -> set[str]:
         return {name for name, path in weights.items() if path.exists()}
 
-    keeper = Keeper(keeping(), places)
+    keeper = Keeper(keeping(), places, 1, lambda: None)
     keeper.add([RECORDS[0]])
     assert there() == set(weights), "the first is the best so far"
     keeper.add([RECORDS[1]])
     assert there() == set(weights) - {"mini_xnli-a"}
     keeper.add([RECORDS[2]])
     assert there() == set(weights) - {"mini_xnli-a"}, "it failed, and will be tried again"
-    assert read_json(places.sweep / KEPT) == ["mini_udpos-a", "mini_xnli-b"]
+    assert read_json(places.launch(1) / KEPT) == ["mini_udpos-a", "mini_xnli-b"]
     assert kept_by_all(tmp_path) == {"mini_udpos-a", "mini_xnli-b", "mini_udpos-b"}
-    assert not (tmp_path / "stages/mini_xnli-a/heads.safetensors").exists()
-    assert (tmp_path / "stages/mini_xnli-a/manifest.json").exists()
+    fallen = weights["mini_xnli-a"].parents[1]
+    assert not (fallen / "heads.safetensors").exists()
+    assert (fallen / "manifest.json").exists() and is_done(fallen.parent)
+
+
+def test_a_driver_that_lost_the_sweep_drops_nothing(tmp_path: Path) -> None:
+    places = make_places(tmp_path)
+    stages = [chosen["stage"] for one in RECORDS[:2] for chosen in one["chosen"].values()]
+    files = {"encoder/model.safetensors": "weights"}
+    weights = [make_stage(tmp_path, name, files) / "encoder/model.safetensors" for name in stages]
+
+    def lost() -> None:
+        raise LeaseLost("another process has taken over")
+
+    keeper = Keeper(keeping(), places, 1, lost)
+    with pytest.raises(LeaseLost):
+        keeper.add(RECORDS[:2])
+    assert not (places.launch(1) / KEPT).exists()
+    assert all(path.exists() for path in weights)
+
+
+def test_what_is_kept_is_what_the_newest_launch_says(tmp_path: Path) -> None:
+    places = make_places(tmp_path)
+    write_json(places.launch(1) / KEPT, ["old"])
+    assert kept_by_all(tmp_path) == {"old"}
+    places.launch(2).mkdir()
+    assert kept_by_all(tmp_path) == {"old"}, "the second has not said anything yet"
+    write_json(places.launch(2) / KEPT, ["new"])
+    assert kept_by_all(tmp_path) == {"new"}

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from xstilts.errors import ConfigError
-from xstilts.run.node import check_resources, differences, node_facts, places_on, versions
+from xstilts.run.node import (
+    RACES,
+    READY,
+    check_resources,
+    differences,
+    node_facts,
+    places_on,
+    versions,
+)
 
 from ..conftest import make_sweep
 
@@ -26,12 +35,19 @@ def test_places_are_what_fits() -> None:
 
 
 def test_a_node_says_what_it_sees(tmp_path: Path) -> None:
-    (tmp_path / "token").touch()
-    facts = node_facts(str(tmp_path), "token", [str(tmp_path), "/no/such"], False)
+    facts = node_facts(str(tmp_path), [str(tmp_path), "/no/such"], False, 1)
     assert facts["storage"] == "" and facts["missing"] == ["/no/such"]
-    assert len(list(tmp_path.glob("token-*"))) == 1
-    assert node_facts(str(tmp_path), "other", [], False)["storage"] == "not the driver's"
-    assert node_facts("/no/such", "x", [], False)["storage"] == "not the driver's"
+    assert facts["won"] == list(range(RACES)), "it raced alone"
+    assert len(list(tmp_path.glob(f"{READY}{facts['host']}-*"))) == 1
+    other = node_facts("/no/such", [], False, 1)
+    assert other["storage"] == "not the driver's" and other["won"] == []
+
+
+def test_nodes_that_race_for_leases_win_each_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(node_facts, str(tmp_path), [], False, 1) for _ in range(4)]
+    won = [race for answer in asked for race in answer.result()["won"]]
+    assert sorted(won) == list(range(RACES))
 
 
 def test_versions_differ_by_package_and_by_code() -> None:

@@ -13,6 +13,7 @@ from xstilts.errors import StageError
 from xstilts.plan.stage import Train
 from xstilts.run.places import Places, take_inventory
 from xstilts.run.rehearsal import MAX_ROWS, MAX_STEPS, REHEARSAL, Scene, rehearse, scenes
+from xstilts.run.storage import open_storage
 from xstilts.search import launch, rehearsal
 from xstilts.search.rehearsal import run_rehearsal
 
@@ -45,6 +46,7 @@ def ready(tmp_path: Path, shared_mini: Path) -> Iterator[launch.Launch]:
         "test",
     )
     places = Places(tmp_path, "s")
+    open_storage(tmp_path)
     with launch.prepared(sweep, places, take_inventory(sweep, places)) as opened:
         yield opened
 
@@ -70,11 +72,12 @@ def test_every_sort_of_stage_once_and_short(ready: launch.Launch) -> None:
 
 def test_a_scene_trains_saves_and_scores(ready: launch.Launch) -> None:
     (scene,) = (scene for scene in scenes(ready.planner) if scene.label == "mini_xnli")
-    took = rehearse(str(ready.places.storage), "s", scene)
+    took = rehearse(str(ready.places.storage), "s", ready.lease.number, scene)
     assert took.seconds > 0 and took.steps_per_s > 0
-    stages = list((ready.places.sweep / REHEARSAL / "stages").glob("*/DONE"))
-    assert sorted(path.parent.name.partition("-")[0] for path in stages) == ["evaluate", "target"]
-    assert not (ready.places.storage / "stages").exists(), "the sweep's own store is untouched"
+    stages = list((ready.folder / REHEARSAL / "store").glob("*/result-*/DONE"))
+    phases = sorted(path.parents[1].name.partition("-")[0] for path in stages)
+    assert phases == ["evaluate", "target"]
+    assert not list(ready.store.folder.iterdir()), "the sweep's own store is untouched"
 
 
 @pytest.mark.ray
@@ -83,23 +86,25 @@ def test_what_fails_stops_the_sweep_and_what_passed_is_remembered(
 ) -> None:
     import ray
 
-    def pretend(storage: str, sweep: str, scene: Scene) -> Any:
+    def pretend(storage: str, sweep: str, number: int, scene: Scene) -> Any:
         raise StageError(f"{scene.label}: no memory for one row")
 
     told: list[Any] = []
+    number = ready.lease.number
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(rehearsal, "rehearse", pretend)
             with pytest.raises(StageError, match=r"rehearsal of \w+: .*no memory for one row"):
-                run_rehearsal(ready.planner, ready.places, told.append)
+                run_rehearsal(ready.planner, ready.places, number, told.append)
         scene = next(scene for scene in scenes(ready.planner) if scene.label == "mini_tatoeba")
         monkeypatch.setattr(rehearsal, "scenes", lambda planner: [scene])
-        run_rehearsal(ready.planner, ready.places, told.append)
+        run_rehearsal(ready.planner, ready.places, number, told.append)
         assert told[0] == "rehearsed 1 of 1: mini_tatoeba"
-        assert not (ready.places.sweep / REHEARSAL).exists()
+        assert not (ready.folder / REHEARSAL).exists()
         told.clear()
-        run_rehearsal(ready.planner, ready.places, told.append)
+        ready.places.launch(number + 1).mkdir()
+        run_rehearsal(ready.planner, ready.places, number + 1, told.append)
         assert told == [], "a resumed sweep does not rehearse again"
     finally:
         ray.shutdown()

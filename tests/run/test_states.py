@@ -12,25 +12,31 @@ from xstilts.run import attempts, states
 from xstilts.run.places import Places
 from xstilts.run.states import SILENT_AFTER_S, TrialStates
 
+from ..conftest import make_places
+
 
 def status(places: Places, trial: str, started: float, updated: float) -> None:
     content = {"stage": "nli", "done": 0.5, "started": started, "updated": updated}
+    (places.trials / trial).mkdir(exist_ok=True)
     write_json(places.trials / trial / "status.json", content)
 
 
 def test_a_trial_from_its_beginning_to_its_end(tmp_path: Path) -> None:
-    places = Places(tmp_path, "s")
+    assert TrialStates(Places(tmp_path, "s")).look() == [], "not launched yet"
+    places = make_places(tmp_path)
     look = TrialStates(places).look
     assert look() == []
-    (places.trials / "t").mkdir(parents=True)
+    (places.trials / "t").mkdir()
     assert look() == [], "it has said nothing yet"
     status(places, "t", 100.0, 150.0)
-    attempts.begin(places.trials / "t", "", None)
+    attempts.begin(places.trials / "t", 1, "", None)
     (state,) = look()
     assert (state.state, state.stage, state.done) == ("running", "nli", 0.5)
     assert state.is_silent(151.0 + SILENT_AFTER_S) and not state.is_silent(151.0)
-    attempts.end(places.trials / "t", "stopped")
+    attempts.end(places.trials / "t", 1, "stopped")
     assert look()[0].state == "stopped"
+    attempts.begin(places.trials / "t", 2, "", None)
+    assert look()[0].state == "running"
     record = {"state": "finished", "ended": 200.0, "objective": 42.0}
     write_json(places.trials / "t/record.json", record)
     (state,) = look()
@@ -42,7 +48,7 @@ def test_a_trial_from_its_beginning_to_its_end(tmp_path: Path) -> None:
 def test_what_has_not_changed_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = Places(tmp_path, "s")
+    places = make_places(tmp_path)
     for number in range(3):
         status(places, f"t{number}", 100.0 - number, 150.0)
     seen: list[str] = []

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from xstilts.lease import Lease
 from xstilts.run import stopping
-from xstilts.run.stopping import FileQuestion, stopping_on_signals, told_to_stop
+from xstilts.run.places import Places
+from xstilts.run.stopping import STOP, FileQuestion, stopping_on_signals, told_to_stop
+
+from ..conftest import make_places
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -46,6 +50,25 @@ def test_a_file_stops_and_is_looked_for_now_and_then(
 def test_the_node_may_give_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(stopping.NOTICE, str(tmp_path / "notice"))
     (tmp_path / "notice").touch()
-    assert told_to_stop(tmp_path / "sweep")()
+    assert told_to_stop(Places(tmp_path, "s"), 1)()
     monkeypatch.delenv(stopping.NOTICE)
-    assert not told_to_stop(tmp_path / "sweep")()
+    assert not told_to_stop(Places(tmp_path, "s"), 1)()
+
+
+def test_a_launch_stops_its_own_trials_alone(tmp_path: Path) -> None:
+    places = make_places(tmp_path)
+    (places.launch(1) / STOP).touch()
+    assert told_to_stop(places, 1)()
+    assert not told_to_stop(places, 2)()
+
+
+def test_the_trials_of_a_launch_stop_when_another_has_taken_the_sweep(tmp_path: Path) -> None:
+    places = make_places(tmp_path)
+    first, second = Lease(places.launches), Lease(places.launches)
+    assert first.acquire() and first.number == 1
+    assert not told_to_stop(places, 1)()
+    first.release()
+    assert not told_to_stop(places, 1)(), "nobody has taken it yet"
+    assert second.acquire() and second.number == 2
+    assert told_to_stop(places, 1)()
+    assert not told_to_stop(places, 2)()

@@ -17,17 +17,23 @@ from typer.testing import CliRunner
 from xstilts.cli import app
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import ResourcesSpec
-from xstilts.errors import Diverged, Preempted
+from xstilts.errors import Diverged, LeaseLost, Preempted, StorageGone
 from xstilts.files import read_json, sha256_of_file
+from xstilts.lease import Lease, claim_path
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import stage_name
-from xstilts.run import evaluation
+from xstilts.run import attempts, evaluation
 from xstilts.run.places import Places, take_inventory
+from xstilts.run.records import read_record
 from xstilts.run.reopen import workshop_of
 from xstilts.run.stages import Workshop
+from xstilts.run.storage import identity_of
+from xstilts.run.store import Store
 from xstilts.run.trial import run_trial
 from xstilts.search.proposals import target_points
 from xstilts.training import parallel
+
+from ..conftest import make_places
 
 
 def run_command(folder: Path, data: Path, rate: float, retries: int, status: int = 0) -> Any:
@@ -103,6 +109,10 @@ class Bench:
     workshop: Workshop
     places: Places
 
+    @property
+    def stages(self) -> Path:
+        return self.workshop.store.folder
+
     def run(self) -> Any:
         folder = self.places.trials / self.plan.trial_id
         record = run_trial(self.plan, self.planner, self.workshop, folder)
@@ -125,7 +135,7 @@ def bench(tmp_path: Path, shared_mini: Path) -> Bench:
         },
         "test",
     )
-    places = Places(tmp_path, "s")
+    places = make_places(tmp_path)
     inventory = take_inventory(sweep, places)
     planner = Planner(sweep, inventory, target_points(sweep))
     plan = planner.plan({"model": "mini", "intermediate": "none", "target.epochs": 0.02}, 0)
@@ -144,13 +154,13 @@ def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
             return real(net, features, *rest, **more)
 
         monkeypatch.setattr(evaluation, name, counted)
-    stages = bench.places.storage / "stages"
+    stages = bench.stages
     seen = []
     for limit in (evaluation.MAX_FEATURES, 1):
         monkeypatch.setattr(evaluation, "MAX_FEATURES", limit)
         passes.clear()
         scores = [(row["target"], row["language"], row["value"]) for row in bench.run()["scores"]]
-        found = sorted(stages.glob("evaluate-*/predictions/*/*"))
+        found = sorted(stages.glob("evaluate-*/result-1/predictions/*/*"))
         texts = {f"{path.parent.name}/{path.name}": path.read_text() for path in found}
         seen.append((scores, texts, len(passes), sum(passes)))
         for folder in stages.glob("evaluate-*"):
@@ -166,7 +176,7 @@ def test_the_processes_of_a_trial_predict_as_threads(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = bench.run()["scores"]
-    for folder in (bench.places.storage / "stages").glob("evaluate-*"):
+    for folder in bench.stages.glob("evaluate-*"):
         shutil.rmtree(folder)
     used: list[int] = []
     for name in ("outputs", "predict_layers"):
@@ -198,20 +208,20 @@ def test_an_evaluation_that_is_told_to_stop_in_its_last_pass_is_kept(
         bench.run()
     # One pass over both languages; the stop came before the next stage's.
     assert len(told) == 1
-    assert len(list((bench.places.storage / "stages").glob("evaluate-*/DONE"))) == 1
+    assert len(list(bench.stages.glob("evaluate-*/result-1/DONE"))) == 1
 
 
 def test_what_another_process_trains_is_left_for_last(bench: Bench) -> None:
     """No GPU waits while there is something else to do; the record is in the file's order."""
-    plan, workshop, stages = bench.plan, bench.workshop, bench.places.storage / "stages"
-    (cell,) = plan.target_sets[0].cells
-    lease = workshop.store._lease(cell.stage)
+    (cell,) = bench.plan.target_sets[0].cells
+    lease = Lease(bench.workshop.store.path(cell.stage))
+    lease.folder.mkdir()
     assert lease.acquire()
 
     def hold() -> None:
         """As another process would, until all else is done."""
         with lease.held():
-            while not list(stages.glob("evaluate-mini_tatoeba-*/DONE")):
+            while not list(bench.stages.glob("evaluate-mini_tatoeba-*/result-1/DONE")):
                 time.sleep(0.05)
 
     other = threading.Thread(target=hold)
@@ -230,20 +240,69 @@ def test_what_another_process_trains_is_left_for_last(bench: Bench) -> None:
     assert targets == list(bench.planner.sweep.targets) and list(record["chosen"]) == targets[:2]
 
 
+def test_a_trial_that_another_process_runs_is_waited_for(bench: Bench) -> None:
+    folder = bench.places.trials / bench.plan.trial_id
+    folder.mkdir()
+    other = Lease(folder)
+    assert other.acquire()
+    asked: list[bool] = []
+
+    def must_stop() -> bool:
+        asked.append(True)
+        return len(asked) > 2
+
+    bench.workshop.must_stop = must_stop
+    with pytest.raises(Preempted, match="stopped before it began"):
+        bench.run()
+    assert len(asked) == 3 and attempts.read(folder) == []
+    other.release()
+    bench.workshop.must_stop = lambda: False
+    bench.run()
+    assert [path.name for path in attempts.paths(folder)] == ["0002.json"]
+
+
+def test_a_trial_that_was_taken_over_writes_no_record(bench: Bench) -> None:
+    """Its process was stopped at its end, and wakes up when another runs the trial."""
+    folder = bench.places.trials / bench.plan.trial_id
+
+    def take_over(record: dict[str, Any]) -> None:
+        claim_path(folder, 2).touch()
+
+    with pytest.raises(LeaseLost, match="taken over"):
+        run_trial(bench.plan, bench.planner, bench.workshop, folder, before_record=take_over)
+    assert read_record(folder) is None
+
+
+def test_a_trial_on_a_storage_that_has_vanished_makes_nothing_anew(bench: Bench) -> None:
+    """The mount is gone, and its point lies bare."""
+    storage = bench.places.storage
+    bench.workshop.store = Store(storage, identity=identity_of(storage))
+    for path in list(storage.iterdir()):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        bench.run()
+    bench.places.trials.mkdir(parents=True)
+    with pytest.raises(StorageGone):
+        bench.run()
+    assert [path.name for path in storage.iterdir()] == ["sweeps"]
+
+
 def test_dropped_weights_come_back_to_the_same_bytes_where_they_are_needed(bench: Bench) -> None:
     before = bench.run()
-    stages, store = bench.places.storage / "stages", bench.workshop.store
+    store = bench.workshop.store
     (cell,) = bench.plan.target_sets[0].cells
-    weights = store.path(cell.stage) / "encoder" / "model.safetensors"
+    folder = store.path(cell.stage)
+    weights = folder / "result-1" / "encoder" / "model.safetensors"
     digest = sha256_of_file(weights)
-    store.drop_weights(store.path(cell.stage).name)
+    store.drop_weights(folder.name)
     assert store.has(cell.stage) and not weights.exists()
     assert bench.run()["scores"] == before["scores"]
-    assert not weights.exists(), "nobody needed them"
-    (lost,) = stages.glob("evaluate-mini_udpos-*")
+    assert not list(folder.rglob("*.safetensors")), "nobody needed them"
+    (lost,) = bench.stages.glob("evaluate-mini_udpos-*")
     shutil.rmtree(lost)
     assert bench.run()["scores"] == before["scores"]
-    assert sha256_of_file(weights) == digest
+    assert sha256_of_file(store.weights(cell.stage) / "encoder" / "model.safetensors") == digest
+    assert store.read(cell.stage)["lease"] == 1, "what it found out is told by its first result"
 
 
 def test_a_trial_names_every_stage_before_it_computes_it(

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from xstilts.errors import ConfigError
 from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.run.node import versions
+from xstilts.run.node import RACES, versions
 from xstilts.run.places import Places
+from xstilts.run.storage import identity_of
 from xstilts.search import preflight
 from xstilts.search.preflight import check_nodes, check_storage, file_system, node_problems
 
@@ -44,10 +45,12 @@ def test_the_mount_of_a_folder(tmp_path: Path, folder: str, kind: str) -> None:
 
 
 def test_an_object_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_storage(Places(tmp_path, "s"))
+    check_storage(Places(tmp_path / "runs", "s"), pytest.fail)
+    assert identity_of(tmp_path / "runs")
     monkeypatch.setattr(preflight, "file_system", lambda folder, mounts: "fuse.gcsfuse bucket")
     with pytest.raises(ConfigError, match=r"creates no file atomically.*gcsfuse.*NFS, EFS"):
-        check_storage(Places(tmp_path, "s"))
+        check_storage(Places(tmp_path / "bucket", "s"), pytest.fail)
+    assert not (tmp_path / "bucket").exists()
     with pytest.raises(ConfigError, match='storage: is a folder; got "s3://b/runs"'):
         make_sweep(storage="s3://b/runs")
 
@@ -73,6 +76,46 @@ def test_a_card_must_hold_what_training_holds_of_a_model(
     assert found == [] if fits else found[0].startswith(wanted)
 
 
+FITS = {
+    "node": "one",
+    "versions": versions(),
+    "storage": "",
+    "missing": [],
+    "gpus": [],
+    "auth": preflight.auth_mode(),
+}
+
+
+@pytest.mark.parametrize(
+    ("won", "problem"),
+    [
+        ([range(10), range(10, RACES)], ""),
+        ([range(10), range(8, RACES)], f"of {RACES} leases, 2 had several holders"),
+        ([range(10), range(11, RACES)], f"of {RACES} leases, 0 had several holders"),
+    ],
+)
+def test_a_storage_on_which_a_lease_is_not_one_nodes_alone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, won: list[range], problem: str
+) -> None:
+    found = [{**FITS, "node": f"n{i}", "won": list(races)} for i, races in enumerate(won)]
+    monkeypatch.setattr(preflight, "ask_nodes", lambda *_: found)
+    if not problem:
+        check_nodes(make_sweep(), tmp_path, INVENTORY, pytest.fail)
+        return
+    with pytest.raises(ConfigError, match=f"storage: creates no file.*: {problem}"):
+        check_nodes(make_sweep(), tmp_path, INVENTORY, lambda table: None)
+
+
+def test_a_clock_that_is_another_is_told_and_refuses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [{**FITS, "won": list(range(RACES)), "skew_s": 90.0}]
+    told: list[str] = []
+    monkeypatch.setattr(preflight, "ask_nodes", lambda *_: found)
+    check_nodes(make_sweep(), tmp_path, INVENTORY, told.append)
+    assert len(told) == 1 and "clock of node one is 90 s apart" in told[0]
+
+
 @pytest.fixture(scope="module")
 def ray_of_one_node() -> Iterator[None]:
     import ray
@@ -86,18 +129,16 @@ def ray_of_one_node() -> Iterator[None]:
 def test_nodes_are_asked_and_those_that_differ_refused(
     ray_of_one_node: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = Places(tmp_path, "s")
-    places.sweep.mkdir(parents=True)
     told: list[Any] = []
-    check_nodes(make_sweep(), places, INVENTORY, told.append)
-    assert told == [] and list(places.sweep.iterdir()) == [], "nothing is left behind"
+    check_nodes(make_sweep(), tmp_path, INVENTORY, told.append)
+    assert told == [] and list(tmp_path.iterdir()) == [], "nothing is left behind"
 
     other = {**versions(), "transformers": "5.0.0", "code": "0123456789ab"}
     monkeypatch.setattr(preflight, "versions", lambda: other)
     monkeypatch.setattr(preflight, "auth_mode", lambda: "token")
     gone = replace(INVENTORY, folders={"xstilts/a": "/no/such/folder"})
     with pytest.raises(ConfigError) as caught:
-        check_nodes(make_sweep(), places, gone, told.append)
+        check_nodes(make_sweep(), tmp_path, gone, told.append)
     text = str(caught.value)
     assert text.count("node ") == 4
     assert "RAY_AUTH_MODE is disabled there, token here" in text
@@ -115,8 +156,6 @@ def test_a_node_that_does_not_answer_is_refused(
     def fail(*_: Any) -> dict[str, Any]:
         raise RuntimeError("no such module: xstilts")
 
-    places = Places(tmp_path, "s")
-    places.sweep.mkdir(parents=True)
     monkeypatch.setattr(preflight, "node_facts", fail)
     with pytest.raises(ConfigError, match="no such module: xstilts"):
-        check_nodes(make_sweep(), places, INVENTORY, lambda table: None)
+        check_nodes(make_sweep(), tmp_path, INVENTORY, lambda table: None)

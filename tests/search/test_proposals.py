@@ -11,6 +11,7 @@ import pytest
 
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
+from xstilts.search.journal import Journal
 from xstilts.search.proposals import Proposals, target_points
 
 INTERMEDIATES = {
@@ -63,7 +64,7 @@ def ask_all(proposals: Proposals) -> list[dict[str, Any]]:
 
 
 def test_every_candidate_is_tried_first_and_the_baseline_before_all(tmp_path: Path) -> None:
-    points = ask_all(Proposals(make_sweep(5), tmp_path / "j"))
+    points = ask_all(Proposals(make_sweep(5), Journal(tmp_path / "j")))
     assert [point["intermediate"] for point in points[:3]] == ["none", "nli", "mix"]
     assert len(points) == 5
     assert set(points[0]) == {"intermediate", "model"}
@@ -72,7 +73,7 @@ def test_every_candidate_is_tried_first_and_the_baseline_before_all(tmp_path: Pa
 
 def test_a_good_baseline_is_not_proposed_again_and_again(tmp_path: Path) -> None:
     rate = {"intermediate.learning_rate": {"float": [1e-4, 1e-2], "log": True}}
-    proposals = Proposals(make_sweep(60, space={**SPACE, **rate}), tmp_path / "j")
+    proposals = Proposals(make_sweep(60, space={**SPACE, **rate}), Journal(tmp_path / "j"))
     names = []
     while (proposal := proposals.ask()) is not None:
         names.append(proposal.point["intermediate"])
@@ -84,7 +85,7 @@ def test_a_good_baseline_is_not_proposed_again_and_again(tmp_path: Path) -> None
 def test_what_leaves_nothing_to_search_comes_first_and_once_for_each_model(tmp_path: Path) -> None:
     sweep = make_sweep(9, space={"intermediate.rates": SPACE["intermediate.rates"]})
     two = {name: next(iter(sweep.models.values())) for name in ("m", "n")}
-    points = ask_all(Proposals(sweep.model_copy(update={"models": two}), tmp_path / "j"))
+    points = ask_all(Proposals(sweep.model_copy(update={"models": two}), Journal(tmp_path / "j")))
     assert [(point["intermediate"], point["model"]) for point in points[:4]] == [
         ("none", "m"),
         ("none", "n"),
@@ -97,7 +98,7 @@ def test_what_leaves_nothing_to_search_comes_first_and_once_for_each_model(tmp_p
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
 def test_a_finite_space_is_exhausted_without_repeats(tmp_path: Path, sampler: str) -> None:
     # none, 3 learning rates of nli, 3 x 5 points of the mixture
-    proposals = Proposals(make_sweep(50, sampler), tmp_path / "j")
+    proposals = Proposals(make_sweep(50, sampler), Journal(tmp_path / "j"))
     points = ask_all(proposals)
     assert len(points) == 1 + 3 + 3 * 5
     assert len({str(sorted(point.items(), key=str)) for point in points}) == len(points)
@@ -106,7 +107,7 @@ def test_a_finite_space_is_exhausted_without_repeats(tmp_path: Path, sampler: st
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
 def test_an_interrupted_search_makes_the_same_proposals(tmp_path: Path, sampler: str) -> None:
-    whole = Proposals(make_sweep(8, sampler), tmp_path / "whole")
+    whole = Proposals(make_sweep(8, sampler), Journal(tmp_path / "whole"))
     undisturbed = []
     for value in range(8):
         proposal = whole.ask()
@@ -116,7 +117,7 @@ def test_an_interrupted_search_makes_the_same_proposals(tmp_path: Path, sampler:
     resumed = []
     for value in range(8):
         # A new object for every proposal: the process died after each.
-        proposals = Proposals(make_sweep(8, sampler), tmp_path / "parts")
+        proposals = Proposals(make_sweep(8, sampler), Journal(tmp_path / "parts"))
         proposal = proposals.ask()
         assert proposal is not None
         resumed.append(proposal)
@@ -125,17 +126,15 @@ def test_an_interrupted_search_makes_the_same_proposals(tmp_path: Path, sampler:
 
 
 def test_open_proposals_are_reissued(tmp_path: Path) -> None:
-    first = Proposals(make_sweep(4), tmp_path / "j")
+    first = Proposals(make_sweep(4), Journal(tmp_path / "j"))
     one = first.ask()
     assert one is not None
-    second = Proposals(make_sweep(4), tmp_path / "j")
+    second = Proposals(make_sweep(4), Journal(tmp_path / "j"))
     assert list(second.made) == [one.config_id]
     assert len(ask_all(second)) == 3
     second.tell(one.config_id, 1.0)
     second.tell(one.config_id, 2.0)  # a later outcome changes nothing
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(tmp_path / "j"))
-    )
+    storage = optuna.storages.JournalStorage(Journal(tmp_path / "j"))
     study = optuna.load_study(study_name=first._study.study_name, storage=storage)
     assert [t.value for t in study.trials if t.state.name == "COMPLETE"] == [1.0]
 
@@ -145,20 +144,20 @@ def test_a_proposal_that_was_not_written_is_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
 ) -> None:
     """Killed after every draw, and in the middle of one: nothing of it is left."""
-    undisturbed = ask_all(Proposals(make_sweep(6, sampler), tmp_path / "whole"))
+    undisturbed = ask_all(Proposals(make_sweep(6, sampler), Journal(tmp_path / "whole")))
     for count, point in enumerate(undisturbed):
         for place in ("_begin", "_waiting"):
             with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
                 patch.setattr(Proposals, place, killed)
-                Proposals(make_sweep(6, sampler), tmp_path / "j").ask()
+                Proposals(make_sweep(6, sampler), Journal(tmp_path / "j")).ask()
                 assert place == "_waiting", "the grid, the baseline: no sampler is asked"
-        proposals = Proposals(make_sweep(6, sampler), tmp_path / "j")
+        proposals = Proposals(make_sweep(6, sampler), Journal(tmp_path / "j"))
         if len(proposals.made) == count:
             proposals.ask()
         *_, proposal = proposals.made.values()
         assert proposal.point == point
         assert len(proposals.made) == len(proposals._study.trials) == count + 1
-    assert ask_all(Proposals(make_sweep(6, sampler), tmp_path / "j")) == []
+    assert ask_all(Proposals(make_sweep(6, sampler), Journal(tmp_path / "j"))) == []
 
 
 def killed(*_: Any) -> None:
@@ -167,11 +166,11 @@ def killed(*_: Any) -> None:
 
 def test_what_can_no_longer_be_proposed_is_tried_once_as_it_can(tmp_path: Path) -> None:
     """An unfinished proposal of a space that has changed under it."""
-    first = Proposals(make_sweep(3), tmp_path / "j")
+    first = Proposals(make_sweep(3), Journal(tmp_path / "j"))
     points = ask_all(first)
     assert [point["intermediate"] for point in points] == ["none", "nli", "mix"]
     rate = {"intermediate.learning_rate": {"float": [1e-4, 1e-2], "log": True, "levels": 2}}
-    second = Proposals(make_sweep(9, space={**SPACE, **rate}), tmp_path / "j")
+    second = Proposals(make_sweep(9, space={**SPACE, **rate}), Journal(tmp_path / "j"))
     again = second._study.user_attrs["again"]
     names = [point["intermediate"] for point in ask_all(second)]
     assert names[:3] == ["none", "nli", "mix"], "the open ones, whatever else they were"
@@ -180,7 +179,7 @@ def test_what_can_no_longer_be_proposed_is_tried_once_as_it_can(tmp_path: Path) 
 
 
 def test_a_failed_configuration_is_told_as_failed(tmp_path: Path) -> None:
-    proposals = Proposals(make_sweep(1), tmp_path / "j")
+    proposals = Proposals(make_sweep(1), Journal(tmp_path / "j"))
     proposal = proposals.ask()
     assert proposal is not None
     proposals.tell(proposal.config_id, None)
@@ -201,14 +200,14 @@ def test_the_inner_points_are_paired_over_encoders_and_differ_by_seed() -> None:
 def test_a_space_that_has_grown_goes_on_from_what_is_known(tmp_path: Path, sampler: str) -> None:
     rates = {"intermediate.rates": {"simplex": True, "step": 1.0}}
     small = {"intermediate": {"choice": ["none", "nli"]}, **rates}
-    first = Proposals(make_sweep(2, sampler, space=small), tmp_path / "journal")
+    first = Proposals(make_sweep(2, sampler, space=small), Journal(tmp_path / "journal"))
     done, open_ = first.ask(), first.ask()
     assert done and open_
     first.tell(done.config_id, 42.0)
     all_three = {"intermediate": {"choice": ["none", "nli", "mix"]}, **rates}
     large = make_sweep(3, sampler, space=all_three)
     for _ in range(2):  # a second launch takes nothing over twice
-        grown = Proposals(large, tmp_path / "journal")
+        grown = Proposals(large, Journal(tmp_path / "journal"))
         assert [(t.value, t.user_attrs["point"]) for t in grown._study.trials if t.value] == [
             (42.0, done.point)
         ]
@@ -231,7 +230,7 @@ def test_a_journal_that_holds_the_baseline_as_a_choice_goes_on(
     trial.set_user_attr("point", {"intermediate": "none", "model": "m"})
     if value is not None:
         before.tell(trial, value)
-    proposals = Proposals(make_sweep(3), tmp_path / "j")
+    proposals = Proposals(make_sweep(3), Journal(tmp_path / "j"))
     points = ask_all(proposals)
     names = [point["intermediate"] for point in points]
     assert names == ["nli", "mix"] if value is not None else ["none", "nli", "mix"]

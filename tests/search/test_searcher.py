@@ -10,10 +10,12 @@ import pytest
 from ray.tune.search import Searcher
 
 from xstilts.config.load import parse_sweep
+from xstilts.lease import Lease
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.run.store import Store
 from xstilts.search import searcher as searcher_module
+from xstilts.search.journal import Journal
 from xstilts.search.proposals import Proposals, target_points
 from xstilts.search.searcher import MAX_DEATHS, MAX_DEATHS_S, MAX_PAUSE_S, StageSearcher
 from xstilts.tasks import lookup
@@ -58,24 +60,24 @@ class Records:
 
 
 def make_searcher(
-    tmp_path: Path, planner: Planner, records: Records
+    storage: Path, planner: Planner, records: Records
 ) -> tuple[StageSearcher, Proposals]:
-    proposals = Proposals(planner.sweep, tmp_path / "journal")
-    return StageSearcher(proposals, planner, Store(tmp_path), records.read), proposals
+    proposals = Proposals(planner.sweep, Journal(storage / "journal"))
+    return StageSearcher(proposals, planner, Store(storage), records.read), proposals
 
 
 def trial_of(planner: Planner, config: Any) -> TrialPlan:
     return planner.plan(config["trial"]["point"], config["trial"]["seed"])
 
 
-def test_a_trial_whose_stage_is_in_work_is_held_back(tmp_path: Path) -> None:
+def test_a_trial_whose_stage_is_in_work_is_held_back(storage: Path) -> None:
     # Two configurations of nli share their intermediate stage; qa has its own.
     space = {
         "intermediate": {"choice": ["nli", "qa", "none"]},
         "target.epochs": {"choice": [1, 2]},
     }
     planner, records = make_planner(space, 6, [0]), Records()
-    searcher, _ = make_searcher(tmp_path, planner, records)
+    searcher, _ = make_searcher(storage, planner, records)
     first, second = (trial_of(planner, searcher.suggest(f"t{i}")) for i in range(2))
     assert (first.intermediate, second.intermediate) == ("nli", "qa")
     third = trial_of(planner, searcher.suggest("t2"))
@@ -83,15 +85,15 @@ def test_a_trial_whose_stage_is_in_work_is_held_back(tmp_path: Path) -> None:
     assert (third.intermediate, fourth.intermediate) == ("none", "none")
     # What is left needs stages that t0 and t1 train: not now.
     assert searcher.suggest("t4") is None
-    Store(tmp_path).get(first.encoder, lambda folder: {})
+    Store(storage).get(first.encoder, lambda claim: {})
     held_back = trial_of(planner, searcher.suggest("t4"))
     assert held_back.intermediate == "nli"
     assert held_back.encoder == first.encoder
 
 
-def test_all_seeds_run_and_the_study_learns_their_mean(tmp_path: Path) -> None:
+def test_all_seeds_run_and_the_study_learns_their_mean(storage: Path) -> None:
     planner, records = make_planner({}, 2, [0, 1]), Records()
-    searcher, proposals = make_searcher(tmp_path, planner, records)
+    searcher, proposals = make_searcher(storage, planner, records)
     plans = {}
     for i in range(4):
         config = searcher.suggest(f"t{i}")
@@ -106,14 +108,14 @@ def test_all_seeds_run_and_the_study_learns_their_mean(tmp_path: Path) -> None:
     assert searcher.suggest("t5") == Searcher.FINISHED
 
 
-def test_finished_trials_are_not_handed_out_again(tmp_path: Path) -> None:
+def test_finished_trials_are_not_handed_out_again(storage: Path) -> None:
     planner, records = make_planner({}, 2, [0, 1]), Records()
-    searcher, _ = make_searcher(tmp_path, planner, records)
+    searcher, _ = make_searcher(storage, planner, records)
     done = trial_of(planner, searcher.suggest("t0"))
     open_ = trial_of(planner, searcher.suggest("t1"))
     records.finished[done.trial_id] = {"objective": 1.0}
     # The process dies here; the next one reads journal and records.
-    resumed, _ = make_searcher(tmp_path, planner, records)
+    resumed, _ = make_searcher(storage, planner, records)
     again = []
     while isinstance(config := resumed.suggest(f"u{len(again)}"), dict):
         again.append(trial_of(planner, config).trial_id)
@@ -122,9 +124,9 @@ def test_finished_trials_are_not_handed_out_again(tmp_path: Path) -> None:
     assert len(again) == 3
 
 
-def test_a_failed_trial_fails_its_proposal_and_the_sweep_goes_on(tmp_path: Path) -> None:
+def test_a_failed_trial_fails_its_proposal_and_the_sweep_goes_on(storage: Path) -> None:
     planner, records = make_planner({}, 2, [0]), Records()
-    searcher, proposals = make_searcher(tmp_path, planner, records)
+    searcher, proposals = make_searcher(storage, planner, records)
     searcher.suggest("t0")
     second = trial_of(planner, searcher.suggest("t1"))
     searcher.on_trial_complete("t0", {"outcome": "failed", "objective": None})
@@ -144,10 +146,10 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize("end", [{"error": True}, {"result": {"outcome": "stopped"}}])
 def test_a_lost_trial_is_handed_out_again_before_others(
-    tmp_path: Path, end: dict[str, Any], now: list[float]
+    storage: Path, end: dict[str, Any], now: list[float]
 ) -> None:
     planner, records = make_planner({}, 3, [0]), Records()
-    searcher, proposals = make_searcher(tmp_path, planner, records)
+    searcher, proposals = make_searcher(storage, planner, records)
     lost = trial_of(planner, searcher.suggest("t0"))
     searcher.on_trial_complete("t0", **end)
     if "error" in end:
@@ -162,12 +164,12 @@ def test_a_lost_trial_is_handed_out_again_before_others(
 
 
 def test_processes_that_die_before_a_trial_begins_end_the_sweep(
-    tmp_path: Path, now: list[float]
+    storage: Path, now: list[float]
 ) -> None:
     planner, attempts = make_planner({}, 1, [0]), []
-    proposals = Proposals(planner.sweep, tmp_path / "journal")
+    proposals = Proposals(planner.sweep, Journal(storage / "journal"))
     searcher = StageSearcher(
-        proposals, planner, Store(tmp_path), lambda plan: None, lambda plan: len(attempts)
+        proposals, planner, Store(storage), lambda plan: None, lambda plan: len(attempts)
     )
 
     def die(times: int) -> None:
@@ -188,9 +190,9 @@ def test_processes_that_die_before_a_trial_begins_end_the_sweep(
     assert searcher.suggest("t") == Searcher.FINISHED
 
 
-def test_a_full_disk_stops_the_sweep_and_nothing_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_stops_the_sweep_and_nothing_is_told(storage: Path) -> None:
     planner, records = make_planner({}, 2, [0]), Records()
-    searcher, proposals = make_searcher(tmp_path, planner, records)
+    searcher, proposals = make_searcher(storage, planner, records)
     searcher.suggest("t0")
     searcher.on_trial_complete("t0", {"outcome": "halt", "reason": "/runs: the disk is full"})
     assert searcher.suggest("t1") == Searcher.FINISHED
@@ -198,14 +200,15 @@ def test_a_full_disk_stops_the_sweep_and_nothing_is_told(tmp_path: Path) -> None
     assert [trial.state.name for trial in proposals._study.trials] == ["RUNNING"]
 
 
-def test_a_stage_that_another_sweep_trains_is_held_back(tmp_path: Path) -> None:
+def test_a_stage_that_another_sweep_trains_is_held_back(storage: Path) -> None:
     planner, records = (
         make_planner({"intermediate": {"choice": ["nli", "none"]}}, 2, [0]),
         Records(),
     )
-    searcher, _ = make_searcher(tmp_path, planner, records)
+    searcher, _ = make_searcher(storage, planner, records)
     nli = planner.plan({"model": "m", "intermediate": "nli"}, 0)
-    lease = Store(tmp_path)._lease(nli.encoder)
+    lease = Lease(Store(storage).path(nli.encoder))
+    lease.folder.mkdir()
     assert lease.acquire()
     with lease.held():
         assert trial_of(planner, searcher.suggest("t0")).intermediate == "none"

@@ -97,17 +97,26 @@ class Bench:
             time.sleep(0.05)
 
     def stages(self) -> dict[str, int]:
-        """Finished stages with the time of their DONE, in nanoseconds."""
-        done = self.storage.glob("stages/[!.]*/DONE")
-        return {path.parent.name: path.stat().st_mtime_ns for path in done}
+        """Finished stages with the time of their last DONE, in nanoseconds."""
+        found: dict[str, int] = {}
+        for path in self.storage.glob("store/*/result-*/DONE"):
+            name = path.parents[1].name
+            found[name] = max(found.get(name, 0), path.stat().st_mtime_ns)
+        return found
+
+    def launches(self) -> list[Path]:
+        """The folders of all launches, in their order."""
+        return sorted(self.storage.glob("sweeps/small/launches/[0-9]*[0-9]"))
 
     def records(self) -> dict[str, dict[str, Any]]:
         paths = self.storage.glob("sweeps/small/trials/*/record.json")
         return {path.parent.name: json.loads(path.read_text()) for path in paths}
 
     def attempts(self) -> dict[str, list[dict[str, Any]]]:
-        paths = self.storage.glob("sweeps/small/trials/*/attempts.json")
-        return {path.parent.name: json.loads(path.read_text()) for path in paths}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for path in sorted(self.storage.glob("sweeps/small/trials/*/[0-9]*.json")):
+            found.setdefault(path.parent.name, []).append(json.loads(path.read_text()))
+        return found
 
     def workers(self) -> list[int]:
         """Processes in which trials run now."""

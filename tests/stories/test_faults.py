@@ -99,9 +99,7 @@ def check(
     assert {state for state, _ in runs.values()} == {"FINISHED"}
     assert set(after) == set(reference.stages()), "no stage but those of an undisturbed sweep"
     storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(
-            str(bench.storage / "sweeps/small/study.journal")
-        )
+        optuna.storages.journal.JournalFileBackend(str(bench.launches()[-1] / "study.journal"))
     )
     (name,) = optuna.get_all_study_names(storage)
     states = [

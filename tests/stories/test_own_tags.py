@@ -41,7 +41,7 @@ def test_supertags_train_an_intermediate(tmp_path: Path, shared_mini: Path) -> N
     point = ["--point", "{intermediate: ccg}", "--json"]
     result = CliRunner().invoke(app, ["run", str(tmp_path / "ccg.yaml"), *point])
     assert result.exit_code == 0, result.output
-    (manifest,) = tmp_path.glob("runs/stages/intermediate-ccg-*/manifest.json")
+    (manifest,) = tmp_path.glob("runs/store/intermediate-ccg-*/result-1/manifest.json")
     outcome = json.loads(manifest.read_text())["outcome"]
     # 32 of the 33 words have a category that training rows have.
     assert 80 < outcome["dev"]["ccg"]["accuracy"] <= 100 * 31 / 32

@@ -98,9 +98,9 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     assert {name: after[name] for name in encoded} == encoded, "encoded again"
 
     trials = tmp_path / "storage/runs/sweeps/story/trials"
-    attempts = [json.loads(path.read_text()) for path in trials.glob("*/attempts.json")]
-    assert len(attempts) == TRIALS
-    assert {attempt["host"] for trial in attempts for attempt in trial} == {"head", "worker"}
+    attempts = [json.loads(path.read_text()) for path in trials.glob("*/[0-9]*.json")]
+    assert len(list(trials.iterdir())) == TRIALS
+    assert {attempt["host"] for attempt in attempts} == {"head", "worker"}
 
     for port in (5000, 8265):
         laptop.run(f"curl -s --max-time 30 http://{values['HEAD']}:{port}", status=7)

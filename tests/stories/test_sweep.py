@@ -66,7 +66,7 @@ def test_lost_stages_are_recomputed_alone(undisturbed: Any) -> None:
     phases = ("intermediate-mini_nli-", "target", "evaluate-mini_xnli")
     lost = [min(name for name in stages if name.startswith(phase)) for phase in phases]
     for name in lost:
-        shutil.rmtree(undisturbed.storage / "stages" / name)
+        shutil.rmtree(undisturbed.storage / "store" / name)
     undisturbed.sweep()
     after = undisturbed.stages()
     assert set(after) == set(stages)
@@ -96,7 +96,7 @@ def test_ctrl_c_once_and_twice_then_the_same_command(bench: Any, undisturbed: An
     process = bench.start("sweep", "sweep.yaml")
     bench.wait_for(lambda: len(bench.stages()) >= 1)
     process.send_signal(signal.SIGINT)
-    text = bench.finish(process, status=1)
+    text = bench.finish(process, status=75)
     assert "running trials write a checkpoint first" in text
     assert "the same command goes on where it stopped" in text
     assert "Traceback" not in text
@@ -109,7 +109,7 @@ def test_ctrl_c_once_and_twice_then_the_same_command(bench: Any, undisturbed: An
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    text = bench.finish(process, status=1)
+    text = bench.finish(process, status=75)
     assert "Traceback" not in text
     twice = bench.stages()
     assert len(twice) < len(undisturbed.stages())
@@ -132,10 +132,12 @@ def test_a_sweep_with_another_file_is_refused_with_the_difference(undisturbed: A
 
 def test_two_drivers_of_one_sweep_are_refused(bench: Any) -> None:
     process = bench.start("sweep", "sweep.yaml")
-    bench.wait_for(lambda: (bench.storage / "sweeps/small/driver.lease").exists())
+    lease = bench.storage / "sweeps/small/launches/0001.lease"
+    bench.wait_for(lease.exists)
     try:
         output = bench.run("sweep", "sweep.yaml", status=2)
         assert f"process {process.pid}" in output
+        assert not lease.with_name("0002.lease").exists(), "nothing was taken from the first"
     finally:
         bench.kill(process)
 

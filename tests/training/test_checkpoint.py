@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 
@@ -77,7 +79,7 @@ def test_checkpoints_change_nothing_and_are_written_in_time(toy: Toy, tmp_path: 
     toy.task("toy_a")
     stage = toy.stage("toy_a", examples=160)
     expected, _ = toy.train(stage)
-    path = tmp_path / "deep" / "checkpoint.safetensors"
+    path = tmp_path / "checkpoint.safetensors"
     model, _ = run(toy, stage, path, every_s=0.0)
     assert same(weights(model), weights(expected))
     assert path.exists() and list(path.parent.iterdir()) == [path]
@@ -92,6 +94,31 @@ def test_checkpoints_change_nothing_and_are_written_in_time(toy: Toy, tmp_path: 
     assert not same(weights(other), weights(expected))
     again.clear()
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_stage_goes_on_from_the_checkpoint_of_an_earlier_process(
+    toy: Toy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each process writes a file of its own; those before are deleted once it lies there."""
+    toy.task("toy_a")
+    stage = toy.stage("toy_a", examples=160)
+    expected, undisturbed = toy.train(stage)
+    first, second, third = (tmp_path / f"checkpoint-{number}" for number in (1, 2, 3))
+    with pytest.raises(Preempted, match="after step 3 of"):
+        run(toy, stage, first, must_stop=StopAfter(3))
+    before = first.read_bytes()
+    with pytest.raises(Preempted, match="after step 5 of"):
+        run(toy, stage, second, must_stop=StopAfter(2), earlier=[first])
+    assert list(tmp_path.iterdir()) == [second]
+    first.write_bytes(before)
+    damage(second, "torn")
+    with pytest.raises(Preempted, match="after step 4 of"):
+        run(toy, stage, third, must_stop=StopAfter(1), earlier=[second, first])
+    assert str(second) in caplog.text
+    assert list(tmp_path.iterdir()) == [third]
+    model, outcome = run(toy, stage, tmp_path / "checkpoint-4", earlier=[third])
+    assert same(weights(model), weights(expected))
+    assert told(outcome) == told(undisturbed)
 
 
 def test_writing_takes_a_small_share_of_the_time(tmp_path: Path) -> None:
@@ -122,6 +149,13 @@ def damage(path: Path, how: str) -> None:
         other = Checkpoints(path, "another", 0.0)
         other.write({"a": torch.ones(2)}, {"step": 3})
         other.wait()
+    elif how == "another state":
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+        tensors = safetensors.torch.load_file(path)
+        state = json.loads(metadata["state"])
+        changed = json.dumps({**state, "step": state["step"] + 1})
+        safetensors.torch.save_file(tensors, path, {**metadata, "state": changed})
     elif how == "another model":
         other = Checkpoints(path, "stage", 0.0)
         other.write({"model.a": torch.ones(2)}, {"step": 3})
@@ -130,7 +164,10 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    ["torn", "flipped", "empty", "another file", "weights", "another stage", "another model"],
+    [
+        *("torn", "flipped", "empty", "another file", "weights"),
+        *("another stage", "another state", "another model"),
+    ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_skipped(
     toy: Toy, tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
@@ -144,14 +181,17 @@ def test_a_checkpoint_that_cannot_be_used_is_skipped(
     damage(path, how)
     with caplog.at_level(logging.WARNING):
         model, _ = run(toy, stage, path)
-    assert "the stage begins anew" in caplog.text and str(path) in caplog.text
+    assert "skipped" in caplog.text and str(path) in caplog.text
     assert same(weights(model), weights(expected))
 
 
-def test_a_disk_that_takes_nothing_is_an_error_of_the_stage(toy: Toy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["file", "gone"])
+def test_a_disk_that_takes_nothing_is_an_error_of_the_stage(
+    toy: Toy, tmp_path: Path, folder: str
+) -> None:
     toy.task("toy_a")
     stage = toy.stage("toy_a", examples=160)
-    blocked = tmp_path / "file"
-    blocked.write_text("no folder")
+    (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError, match="cannot be written"):
-        run(toy, stage, blocked / "checkpoint.safetensors", every_s=0.0)
+        run(toy, stage, tmp_path / folder / "checkpoint.safetensors", every_s=0.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "no folder is made anew"

@@ -1,6 +1,7 @@
 """The command line.
 
-Exit status 0: done; 1: it ran and failed; 2: the input is wrong and nothing was started.
+Exit status 0: done; 1: it ran and failed; 2: the input is wrong and nothing was started; 75: a
+sweep was stopped by a signal, and the same command goes on.
 """
 
 from xstilts.cli import benching, cleaning, data, exporting, preparing, scoring, sweeps

@@ -86,11 +86,15 @@ def places_of(storage: Path, name: str) -> Any:
     """
     from xstilts.files import PLAIN_NAME
     from xstilts.run.places import Places
+    from xstilts.run.storage import SWEEPS, open_storage
 
     if not PLAIN_NAME.fullmatch(name):
         rule = "is a plain name: letters, digits, `.`, `_`, `-`, no path"
         raise ConfigError([Problem("NAME", rule, f'"{name}"')])
-    return Places(storage.resolve(), name)
+    root = storage.resolve()
+    if (root / SWEEPS).is_dir():  # else there is nothing to open, which whoever reads says
+        open_storage(root, err.print)
+    return Places(root, name)
 
 
 def inputs_of(
@@ -108,7 +112,7 @@ def inputs_of(
 
     sweep = load_sweep(file, overrides or [])
     places = Places.of(sweep, base)
-    check_storage(places)
+    check_storage(places, err.print)
     return sweep, places, take_inventory(sweep, places, base)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xstilts.cli.app import Json, Storage, command, out, places_of, print_json
+from xstilts.cli.app import Json, Storage, command, err, out, places_of, print_json
 from xstilts.errors import ConfigError, Problem
 
 
@@ -25,15 +26,18 @@ def gc(
     from rich import box
     from rich.table import Table
 
-    from xstilts.run.garbage import find_garbage
+    from xstilts.run.garbage import cleaning, find_garbage
+    from xstilts.run.storage import open_storage
 
     if not (storage / "sweeps").is_dir():
         raise ConfigError([Problem("--storage", "holds no sweeps", f'"{storage}"')])
     if name is not None:
         places_of(storage, name)
-    garbage = find_garbage(storage.resolve(), name)
-    if delete:
-        for one in garbage:
+    root = storage.resolve()
+    open_storage(root, err.print)
+    with cleaning(root) if delete else nullcontext():
+        garbage = find_garbage(root, name)
+        for one in garbage if delete else ():
             one.delete()
     if as_json:
         print_json([{"path": str(g.path), "why": g.reason, "bytes": g.num_bytes} for g in garbage])

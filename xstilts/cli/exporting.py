@@ -30,7 +30,7 @@ def export(
     """Write what a finished trial predicted, or the model that it chose for a target."""
     from xstilts.report.results import load_results
     from xstilts.run.export import export_labels, export_model, export_submission
-    from xstilts.run.reopen import load_planner, workshop_of
+    from xstilts.run.reopen import planner_of, workshop_of
     from xstilts.tasks import suggest
 
     if submission is None and labels is None and model is None:
@@ -43,7 +43,7 @@ def export(
         rule = f"no finished trial of {name}"
         raise ConfigError([Problem("TRIAL", rule, f'"{trial}"', suggest(trial, finished))])
     record = finished[trial]
-    planner = load_planner(results.places)
+    planner = planner_of(results.folder)
     plan = planner.plan(record["point"], record["seed"])
     trained = [t for group in plan.target_sets if group.cells for t in group.targets]
     if model is not None and model[0] not in trained:

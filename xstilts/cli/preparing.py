@@ -45,6 +45,7 @@ def prepare(
             out.print(f"{len(missing)} of {len(jobs)} parts are missing, {rows:,} rows")
         raise typer.Exit(1 if missing else 0)
     done, seconds = prepare_all(jobs, places.storage, inventory)
+    places.sweep.mkdir(exist_ok=True)
     write_json(places.sweep / PREPARED, inventory.to_json())
     if as_json:
         print_json([{**_names(prepared.job), **prepared.statistics} for prepared in done])

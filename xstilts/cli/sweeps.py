@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +25,10 @@ from xstilts.cli.app import (
     print_json,
 )
 from xstilts.errors import ConfigError, Problem, XstiltsError
+
+STOPPED = 75
+"""The exit status of a sweep that was stopped by a signal and goes on with the same command: what
+`sysexits.h` calls a temporary failure, which schedulers start again."""
 
 
 @command("xstilts quickstart --dir trial")
@@ -118,6 +122,7 @@ def sweep(
     """Launch a sweep, or resume it after an interruption: the same command.
 
     Ctrl-C once: running trials write a checkpoint and the sweep stops; twice: it stops at once.
+    Exit status 75 says that it was stopped so and goes on with the same command.
     """
     with_rehearsal = address is not None if rehearse is None else rehearse
     _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [])
@@ -262,10 +267,10 @@ def _sweep(
     from xstilts.report.results import load_results
     from xstilts.run.kept import Keeper
     from xstilts.run.preparation import PARALLEL_ROWS, jobs_of, missing_jobs
-    from xstilts.run.states import TrialState, TrialStates
+    from xstilts.run.states import TrialStates
     from xstilts.search import launch
 
-    trouble = ""
+    trouble, was_stopped = "", False
     with launch.prepared(sweep, places, inventory) as ready:
         results = load_results(places)
         tracker = _tracker(results)
@@ -280,18 +285,16 @@ def _sweep(
         if launch.is_complete(ready):
             out.print(f"{sweep.name}: everything is done already")
         else:
-            mirror, keeper = Mirror(tracker, results), Keeper(sweep, places)
-
-            def follow(states: Sequence[TrialState]) -> None:
-                keeper.step(states)
-                mirror.step(states)
-
+            keeper = Keeper(sweep, places, ready.lease.number, ready.check)
+            mirror = Mirror(tracker, results)
             jobs = jobs_of(ready.planner)
             missing = missing_jobs(jobs, places.storage, inventory)
             if sum(job.num_rows for job in missing) > PARALLEL_ROWS:
                 prepare_all(missing, places.storage, inventory)
-            with suppress(KeyboardInterrupt), watching(out, sweep, TrialStates(places), follow):
-                launch.run_trials(ready, address, err.print, with_rehearsal)
+            was_stopped = True
+            view = watching(out, sweep, TrialStates(places), keeper.step, mirror.step)
+            with suppress(KeyboardInterrupt), view:
+                was_stopped = launch.run_trials(ready, address, err.print, with_rehearsal)
         is_complete = launch.is_complete(ready)
         results = load_results(places)
         pictures = write_report(results)
@@ -309,7 +312,7 @@ def _sweep(
     if not is_complete:
         if not results.failed:
             err.print("The sweep is not finished; the same command goes on where it stopped.")
-        raise typer.Exit(1)
+        raise typer.Exit(STOPPED if was_stopped else 1)
 
 
 def _tracker(results: Any) -> Any:

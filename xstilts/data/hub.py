@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xstilts.data.mirror import declared_files
 from xstilts.errors import DataError
-from xstilts.files import read_json, write_json
+from xstilts.files import read_json_if_whole, write_json
 
 Sort = Literal["dataset", "model"]
 
@@ -99,7 +99,7 @@ class Hub:
         return "its README on the Hub declares no data files; import the original files"
 
     def _fetch(self, sort: Sort, repo: str, revision: str, patterns: Sequence[str]) -> Fetched:
-        known = read_json(self._memory) if self._memory.exists() else {}
+        known: dict[str, Any] = read_json_if_whole(self._memory, dict) or {}
         key = f"{sort}:{repo}@{revision}"
         entry = known.get(key, {"commit": "", "folder": "", "patterns": []})
         missing = [pattern for pattern in patterns if pattern not in entry["patterns"]]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from xstilts.data.sources import dataset_files
 from xstilts.errors import ConfigError, Problem
-from xstilts.files import read_json, sha256_of, sha256_of_file, write_json
+from xstilts.files import read_json_if_whole, sha256_of, sha256_of_file, write_json
 from xstilts.plan.inventory import ModelFacts
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
@@ -32,16 +32,14 @@ class Hashes:
 
     def __init__(self, memory: Path):
         self._memory = memory
-        self._known: dict[str, list[int | str]] = {}
-        if memory.exists():
-            self._known = read_json(memory)
+        self._known: dict[str, Any] = read_json_if_whole(memory, dict) or {}
         self._is_changed = False
 
     def of(self, path: Path) -> str:
         """The hash of one file."""
         stat = path.stat()
         known = self._known.get(str(path))
-        if known and known[:2] == [stat.st_size, stat.st_mtime_ns]:
+        if isinstance(known, list) and known[:2] == [stat.st_size, stat.st_mtime_ns]:
             return str(known[2])
         digest = sha256_of_file(path)
         self._known[str(path)] = [stat.st_size, stat.st_mtime_ns, digest]

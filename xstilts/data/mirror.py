@@ -82,7 +82,8 @@ def declared_files(folder: Path) -> dict[tuple[str, str], list[str]]:
     """The file patterns that a data set's README declares, by configuration and split.
 
     Raises:
-        DataError: there is no README, or its header does not parse.
+        DataError: there is no README, its header does not parse, or it names files elsewhere: what
+            is read must be below the folder, whose content is the data set's identity.
     """
     try:
         stat = (folder / "README.md").stat()
@@ -97,7 +98,7 @@ def _declared(folder: Path, size: int, mtime_ns: int) -> dict[tuple[str, str], l
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
         header = yaml.safe_load(text.split("---")[1])
-        return {
+        declared = {
             (str(config["config_name"]), str(entry["split"])): [
                 str(path) for path in _listed(entry["path"])
             ]
@@ -106,6 +107,14 @@ def _declared(folder: Path, size: int, mtime_ns: int) -> dict[tuple[str, str], l
         }
     except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{folder}: README.md does not declare its data files ({error})") from error
+    for patterns in declared.values():
+        for pattern in patterns:
+            if "://" in pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+                raise DataError(
+                    f"{folder}: README.md names files outside of its folder; got {pattern!r}; put "
+                    "them into the folder, or link them there"
+                )
+    return declared
 
 
 def _listed(value: object) -> list[object]:

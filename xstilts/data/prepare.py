@@ -1,6 +1,7 @@
 """Encode rows once: Arrow files under a key of everything that shapes them, memory-mapped after.
 
 Two processes may encode the same rows at once; both write the same bytes and the last rename wins.
+What is read is compared with sizes and digests that were written last.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from xstilts import kinds
 from xstilts.data.encoded import PARTS, EncodedFiles
 from xstilts.data.sources import Folders, load_rows
 from xstilts.data.statistics import statistics
-from xstilts.files import write_json
+from xstilts.files import sync
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Rows
 
@@ -48,23 +49,25 @@ class Encoder:
     def _write(self, files: EncodedFiles) -> Encoded:
         """Encode rows; beside them lie their figures (see `xstilts.data.statistics`)."""
         rows = files.rows
-        task, cache = rows.entry, self._storage / "cache"
+        task, cache = rows.entry, self._storage / "caches"
         columns = load_rows(
             self._folders, task, rows.use, files.language, rows.source, cache, rows.limit
         )
         encoded = kinds.get(task.kind).encode(columns, task, self._tokenizer, rows.max_length)
         figures = statistics(columns, task, self._tokenizer, rows.max_length, encoded)
-        write_json(files.path("json"), figures)
-        tables = (encoded.features, encoded.examples)
-        for part, table in zip(PARTS, tables, strict=True):
+        for part, table in zip(PARTS, (encoded.features, encoded.examples), strict=True):
             path = files.path(part)
-            path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-            with (
-                pa.OSFile(str(temporary), "wb") as sink,
-                pa.ipc.new_file(sink, table.schema) as out,
-            ):
-                out.write_table(table)
-            temporary.replace(path)
+            try:
+                with (
+                    pa.OSFile(str(temporary), "wb") as sink,
+                    pa.ipc.new_file(sink, table.schema) as out,
+                ):
+                    out.write_table(table)
+                sync(temporary)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        files.seal(figures)
         logger.info("encoded %s %s: %d", rows.task, rows.use, encoded.features.num_rows)
         return encoded

@@ -308,19 +308,33 @@ def _plain(loaded: Any, name: str) -> list[Any]:
     return values
 
 
-def dataset_files(folder: Path) -> Iterator[Path]:
-    """The files of one data set, sorted.
+def dataset_files(folder: Path) -> list[Path]:
+    """The files of one data set, sorted: all that lie in its folder, behind links too, and all that
+    its README names.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such folder, or its README names files elsewhere.
     """
     if not folder.is_dir():
         name = f"{folder.parent.name}/{folder.name}"
         raise DataError(f"{name}: no such data set under {folder.parents[1]}")
-    yield from sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        # Download tools leave folders such as `.cache` behind; they are no content.
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found = set(_visible_files(folder, frozenset()))
+    if (folder / "README.md").exists():
+        for patterns in declared_files(folder).values():
+            found |= {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in found if path.is_file())
+
+
+def _visible_files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """All files below a folder but hidden ones: download tools leave folders such as `.cache`
+    behind, which are no content. A link that leads back up is not followed."""
+    own = folder.resolve()
+    if own in above:
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _visible_files(path, above | {own})
+        else:
+            yield path

@@ -1,14 +1,17 @@
 """The live view of a running sweep, read from its folder: trials, stage, score, elapsed, left.
 
 It knows only files, so it shows a sweep of this process, of another one, or of a whole cluster.
+What it is asked to do beside showing goes on whatever fails: an error of one task costs the others
+nothing.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rich import box
@@ -20,6 +23,8 @@ from rich.text import Text
 from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
 from xstilts.run.states import TrialState, TrialStates
+
+logger = logging.getLogger(__name__)
 
 REFRESH_S = 1.0
 ENDED = ("finished", "failed")
@@ -117,9 +122,9 @@ def watching(
     console: Console,
     sweep: Sweep,
     states: TrialStates,
-    each: Callable[[Sequence[TrialState]], None],
+    *beside: Callable[[Sequence[TrialState]], None],
 ) -> Iterator[None]:
-    """Show the view while the block runs; `each` is called about once a second beside it.
+    """Show the view while the block runs; all of `beside` are called about once a second beside it.
 
     Where the output is no terminal, a line is printed for every trial that ends instead.
     """
@@ -127,29 +132,26 @@ def watching(
     stop = threading.Event()
     known = {state.trial for state in states.look() if state.is_ended}
 
-    def table(seen: Sequence[TrialState]) -> Table:
-        now = time.time()
-        return render(sweep, trial_views(seen, now), now - started, MOST_ENDED)
+    def show(seen: Sequence[TrialState]) -> None:
+        if live is not None:
+            now = time.time()
+            table = render(sweep, trial_views(seen, now), now - started, MOST_ENDED)
+            live.update(table, refresh=True)
+        else:
+            _print_ended(console, sweep, seen, known, started)
+
+    tasks = [_Guarded(task) for task in (*beside, show)]
 
     def follow() -> None:
-        live = None
-        if console.is_terminal:
-            live = Live(table(states.look()), console=console, auto_refresh=False, transient=True)
-            live.start()
-        try:
-            while not stop.wait(REFRESH_S):
-                seen = states.look()
-                each(seen)
-                if live is not None:
-                    live.update(table(seen), refresh=True)
-                else:
-                    _print_ended(console, sweep, seen, known, started)
-        finally:
-            if live is not None:
-                live.stop()
-            else:
-                _print_ended(console, sweep, states.look(), known, started)
+        while not stop.wait(REFRESH_S):
+            _step(states, tasks)
+        _step(states, tasks[-1:])
 
+    live = (
+        Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    )
+    if live is not None:
+        live.start()
     thread = threading.Thread(target=follow, name="live view", daemon=True)
     thread.start()
     try:
@@ -157,6 +159,37 @@ def watching(
     finally:
         stop.set()
         thread.join()
+        if live is not None:
+            with suppress(OSError):  # the terminal may be gone
+                live.stop()
+
+
+class _Guarded:
+    """A task whose errors are told, each once as long as it lasts, and end nothing."""
+
+    def __init__(self, task: Callable[[Sequence[TrialState]], None]):
+        self._task = task
+        self._trouble = ""
+
+    def __call__(self, seen: Sequence[TrialState]) -> None:
+        try:
+            self._task(seen)
+            self._trouble = ""
+        except Exception as error:
+            trouble = f"{type(error).__name__}: {error}"
+            if trouble != self._trouble:
+                logger.warning("beside the trials, which go on: %s", trouble)
+            self._trouble = trouble
+
+
+def _step(states: TrialStates, tasks: Sequence[_Guarded]) -> None:
+    try:
+        seen = states.look()
+    except OSError as error:
+        logger.warning("where the trials stand cannot be read now: %s", error)
+        return
+    for task in tasks:
+        task(seen)
 
 
 def _print_ended(

@@ -74,6 +74,5 @@ def _draw(
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
     label = "points over none" if is_gain else "score"
     figure.colorbar(image, ax=axes, label=label, shrink=0.9)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
     pyplot.close(figure)

@@ -16,15 +16,14 @@ import pyarrow as pa
 import pyarrow.csv
 
 from xstilts.errors import TrackingError
-from xstilts.files import read_json, write_atomically, write_json
+from xstilts.files import write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.report.pictures import gain_map, heat_map
 from xstilts.report.results import Results
 from xstilts.report.tables import as_json_text, as_markdown, column_names, tables
-from xstilts.report.trial_files import columns_of, trial_artifacts, write_scores
+from xstilts.report.trial_files import columns_of, sweep_file, trial_artifacts, write_scores
 from xstilts.report.usage import bars, draw_timeline
-from xstilts.run.places import INVENTORY
 from xstilts.run.preparation import jobs_of, known_figures
 from xstilts.tracking.runs import summary_run, trial_run
 from xstilts.tracking.tracker import Point, Tracker
@@ -35,6 +34,7 @@ logger = logging.getLogger(__name__)
 def write_report(results: Results) -> list[Path]:
     """Write the report's files; the paths of the pictures."""
     folder = results.places.report
+    folder.mkdir(exist_ok=True)
     write_atomically(folder / "report.md", as_markdown(results))
     write_atomically(folder / "report.json", as_json_text(results))
     for table, name in zip(
@@ -87,7 +87,7 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
         tracker.write(trial_run(results.sweep, record, artifacts, gains))
     files = [path for path in sorted(results.places.report.glob("*")) if path.is_file()]
     artifacts = {path.name: path for path in files}
-    artifacts["sweep.yaml"] = results.places.sweep / "sweep.yaml"
+    artifacts |= sweep_file(results.places)
     started = min(record["started"] for record in results.records)
     tracker.write(summary_run(results.sweep, _summary(results), artifacts, started, ended))
 
@@ -112,10 +112,10 @@ def _summary(results: Results) -> dict[str, float]:
 
 def _write_tokens(results: Results, path: Path) -> None:
     """What the tokenizers made of every language: a line for each task, use and language."""
-    known = results.places.sweep / INVENTORY
-    if not known.exists():
+    definition = results.places.definition()
+    if definition is None:
         return
-    inventory = Inventory.from_json(read_json(known))
+    inventory = Inventory.from_json(definition.inventory)
     jobs = jobs_of(Planner(results.sweep, inventory, {}))
     lines = [
         {

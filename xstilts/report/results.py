@@ -12,8 +12,7 @@ from xstilts.config.derive import languages_of
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
-from xstilts.files import read_json
-from xstilts.run.places import SWEEP, Places
+from xstilts.run.places import SWEEP, Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.scores.best import Best, TrialScores, best_for, entries_for
 from xstilts.tasks import lookup, suggest
@@ -28,6 +27,8 @@ class Results:
 
     sweep: Sweep
     places: Places
+    folder: Path
+    """Of the launch whose definition this is."""
     records: Sequence[dict[str, Any]]
 
     @cached_property
@@ -120,8 +121,10 @@ def load_results(places: Places) -> Results:
     Raises:
         ConfigError: there is no sweep of that name.
     """
-    if not (places.sweep / SWEEP).exists():
-        known = [path.parent.name for path in sorted(places.storage.glob(f"sweeps/*/{SWEEP}"))]
+    definition = places.definition()
+    if definition is None:
+        names = sweep_names(places.storage)
+        known = [name for name in names if Places(places.storage, name).definition()]
         raise ConfigError(
             [
                 Problem(
@@ -132,7 +135,7 @@ def load_results(places: Places) -> Results:
                 )
             ]
         )
-    sweep = parse_sweep(read_json(places.sweep / SWEEP), str(places.sweep / SWEEP))
+    sweep = parse_sweep(definition.sweep, str(definition.folder / SWEEP))
     folders: list[Path] = sorted(path for path in places.trials.glob("*") if path.is_dir())
     records = [record for record in map(read_record, folders) if record is not None]
-    return Results(sweep, places, records)
+    return Results(sweep, places, definition.folder, records)

@@ -15,8 +15,9 @@ import pyarrow.parquet as parquet
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
 from xstilts.report.pictures import heat_map
-from xstilts.run.places import Places
+from xstilts.run.places import SWEEP_FILE, Places
 from xstilts.run.records import RECORD
+from xstilts.run.store import Store
 from xstilts.scores.table import COLUMNS
 
 
@@ -47,19 +48,26 @@ def trial_artifacts(sweep: Sweep, places: Places, record: Mapping[str, Any]) -> 
     folder = places.trials / record["trial"]
     names = ("scores.parquet", "scores.json", "languages.png", RECORD)
     artifacts = {name: folder / name for name in names if (folder / name).exists()}
-    artifacts["sweep.yaml"] = places.sweep / "sweep.yaml"
+    artifacts |= sweep_file(places)
+    store = Store(places.storage)
     for stage in record["stages"]:
-        predictions = places.storage / "stages" / stage["name"] / "predictions"
-        for path in sorted(predictions.rglob("*")):
-            if path.is_file():
-                artifacts[f"predictions/{path.relative_to(predictions)}"] = path
+        if (result := store.result(stage["name"])) is not None:
+            predictions = result / "predictions"
+            for path in sorted(predictions.rglob("*")):
+                if path.is_file():
+                    artifacts[f"predictions/{path.relative_to(predictions)}"] = path
     return artifacts
+
+
+def sweep_file(places: Places) -> dict[str, Path]:
+    """The resolved sweep file, by its name among the artifacts."""
+    definition = places.definition()
+    return {SWEEP_FILE: definition.folder / SWEEP_FILE} if definition else {}
 
 
 def write_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows of the score table as Parquet."""
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pa.table(columns), path)
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xstilts.files import read_json
+from xstilts.files import read_json_if_whole
 from xstilts.report.results import Results
 from xstilts.run import attempts
-from xstilts.run.places import LAUNCHES
+from xstilts.run.places import USAGE
 from xstilts.run.records import read_status
 
 COLOURS = {
@@ -61,9 +61,9 @@ def usage(results: Results, now: float) -> Usage:
     held = sum(ended - started for _, started, ended in _holdings(results, now))
     stages = [stage for record in results.records for stage in record["stages"]]
     reused = sum(stage["seconds"] for stage in stages if stage["is_reused"])
-    path = results.places.sweep / LAUNCHES
-    launches = read_json(path) if path.exists() else []
-    allocated = sum(launch["slot_s"] for launch in launches)
+    folders = results.places.launch_folders()
+    launches = [read_json_if_whole(folder / USAGE, dict) or {} for folder in folders]
+    allocated = sum(launch.get("slot_s", 0.0) for launch in launches)
     return Usage(
         unit="GPU-hours" if results.sweep.resources.gpus_per_trial else "trial-hours",
         used=held * per_trial / 3600,
@@ -122,7 +122,6 @@ def draw_timeline(bars: Sequence[Bar], title: str, path: Path) -> None:
     seen = {bar.what for bar in bars}
     handles = [Patch(color=colour, label=what) for what, colour in COLOURS.items() if what in seen]
     figure.legend(handles=handles, ncols=len(handles), fontsize="small", loc="outside lower right")
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": ""})
     pyplot.close(figure)
 

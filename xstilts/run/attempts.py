@@ -1,13 +1,15 @@
 """The attempts at a trial: when each began, where, and how it ended, if anybody lived to say.
 
-An attempt that nobody ended was lost: its process, its node or its driver died. That is no failure
-of the trial, so it is counted apart; but a trial whose process dies again and again at the same
-place has a reason of its own, and must not eat the sweep.
+An attempt is numbered by the trial's lease and writes its own file, `0001.json`, so that two of
+them never write over each other. One that nobody ended was lost: its process, its node or its
+driver died. That is no failure of the trial, so it is counted apart; but a trial whose process dies
+again and again at the same place has a reason of its own, and must not eat the sweep.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -15,28 +17,31 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.errors import StageError
-from xstilts.files import read_json, write_json
+from xstilts.files import names_in, read_json_if_whole, write_json
 
-ATTEMPTS = "attempts.json"
 LOST = "lost"
+
+ATTEMPT = re.compile(r"\d{4,}\.json")
 
 MAX_LOSSES = 5
 """So many attempts in a row that were lost without any progress make a trial fail."""
 
 
-def begin(folder: Path, progress: str, last_sign_s: float | None) -> list[dict[str, Any]]:
-    """Note that an attempt begins in this process; all attempts, this one last.
+def begin(folder: Path, number: int, progress: str, last_sign_s: float | None) -> None:
+    """Note that an attempt begins in this process, and that the one before it was lost if nobody
+    ended it.
 
     Args:
         folder: the trial's.
+        number: of the trial's lease, which this process holds.
         progress: stands for how far the trial is; equal when nothing was gained.
         last_sign_s: when the attempt before was last seen alive, seconds since the epoch.
     """
-    attempts = read(folder)
-    if attempts and attempts[-1]["how"] is None:
-        before = attempts[-1]
-        ended = before["started"] if last_sign_s is None else max(before["started"], last_sign_s)
-        attempts[-1] = {**before, "ended": ended, "how": LOST}
+    for path in paths(folder)[-1:]:
+        before = read_json_if_whole(path, dict)
+        if before and before["how"] is None:
+            ended = max(before["started"], last_sign_s or 0.0)
+            write_json(path, {**before, "ended": ended, "how": LOST})
     own = {
         "started": time.time(),
         "host": socket.gethostname(),
@@ -45,22 +50,30 @@ def begin(folder: Path, progress: str, last_sign_s: float | None) -> list[dict[s
         "ended": None,
         "how": None,
     }
-    attempts.append(own)
-    write_json(folder / ATTEMPTS, attempts)
-    return attempts
+    write_json(_path(folder, number), own)
 
 
-def end(folder: Path, how: str) -> None:
+def end(folder: Path, number: int, how: str) -> None:
     """Note how this process's attempt ended: `finished`, `failed` or `stopped`."""
-    attempts = read(folder)
-    attempts[-1] = {**attempts[-1], "ended": time.time(), "how": how}
-    write_json(folder / ATTEMPTS, attempts)
+    own = read_json_if_whole(_path(folder, number), dict)
+    if own:
+        write_json(_path(folder, number), {**own, "ended": time.time(), "how": how})
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """All attempts at a trial, oldest first."""
-    path = folder / ATTEMPTS
-    return list(read_json(path)) if path.exists() else []
+    """All attempts at a trial, oldest first; one whose file is torn was lost."""
+    found = []
+    for path in paths(folder):
+        attempt = read_json_if_whole(path, dict)
+        if attempt:
+            found.append(attempt)
+    return found
+
+
+def paths(folder: Path) -> list[Path]:
+    """The files of a trial's attempts, oldest first."""
+    names = [name for name in names_in(folder) if ATTEMPT.fullmatch(name)]
+    return [folder / name for name in sorted(names, key=lambda name: int(Path(name).stem))]
 
 
 def num_lost(attempts: Sequence[dict[str, Any]]) -> int:
@@ -83,3 +96,7 @@ def check_progress(attempts: Sequence[dict[str, Any]]) -> None:
             f"its process died {MAX_LOSSES} times in a row at the same place, on {hosts}; often "
             "the machine's memory ended: run fewer trials a node, or see its kernel log"
         )
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:04d}.json"

@@ -41,10 +41,10 @@ def export_submission(
     Raises:
         StoreError: the predictions are no longer in the store.
     """
-    stages = workshop.store.folder
     found: dict[str, Path] = {}
     for stage in record["stages"]:
-        for path in (stages / stage["name"] / "predictions").glob("*"):
+        result = workshop.store.result(stage["name"])
+        for path in (result / "predictions").glob("*") if result else ():
             found[path.name] = path
     num_files = 0
     split = planner.sweep.evaluation.split
@@ -112,7 +112,7 @@ def export_model(
         tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")
         owner = f"{planner.sweep.name}/{record['trial']}"
         workshop.run(stage, owner, lambda share: None, with_weights=True)
-    to_transformers(workshop.store.path(stage), task).save_pretrained(folder)
+    to_transformers(workshop.store.weights(stage), task).save_pretrained(folder)
     load_tokenizer(Path(plan.pretrained.path)).save_pretrained(folder)
 
 

@@ -6,21 +6,28 @@ which has not finished may read.
 
 from __future__ import annotations
 
-import shutil
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from xstilts.errors import ConfigError, Problem
-from xstilts.files import Lease, read_json
-from xstilts.run.kept import KEPT
-from xstilts.run.places import Places
-from xstilts.run.records import STAGES, is_finished, read_record
-from xstilts.run.stages import CHECKPOINTS
-from xstilts.run.store import DONE, WEIGHTS, Store
+from xstilts.files import TEMPORARY
+from xstilts.lease import Lease, describe, living
+from xstilts.run.kept import kept_by_all
+from xstilts.run.places import REHEARSAL, TUNE, Places, sweep_names
+from xstilts.run.records import STAGES, is_finished, read_record, read_stages
+from xstilts.run.stage_results import TORN, TRASH, WEIGHTS, drop_weights, is_done, throw_away
+from xstilts.run.storage import CLEANING
+from xstilts.run.store import CHECKPOINTS, WORK, Store
+
+OLD_S = 3600.0
+"""A file that is still being written is not that old; clocks are not an hour apart."""
 
 UNREFERENCED = "stages that no sweep references"
 INTERRUPTED = "what killed processes left"
+DAMAGED = "torn files that were put aside"
 CHECKPOINT = "checkpoints of stages that are done or gone"
 FALLEN = "weights of targets that no sweep keeps"
 FORGOTTEN = "weights that only {name} needs"
@@ -29,27 +36,35 @@ SCRATCH = "scratch files of launches"
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """A file or folder that may be deleted, the reason, and its size."""
+    """A file or folder that may be deleted, or the weights in that of a stage; the reason, and the
+    size."""
 
     path: Path
     reason: str
     num_bytes: int
+    is_weights: bool = False
 
     def delete(self) -> None:
         """Delete it; that somebody else has done so is no error."""
-        if self.path.is_dir():
-            shutil.rmtree(self.path, ignore_errors=True)
+        if self.is_weights:
+            drop_weights(self.path)
+        elif self.path.is_dir():
+            throw_away(self.path)
         else:
             self.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What the sweeps of a storage need: stages at all, stages with weights for trials to come."""
+    """What the sweeps of a storage need: stages at all, stages with weights for trials to come.
+
+    `is_known` is false where a trial's list of its stages is torn: they may be any.
+    """
 
     stages: frozenset[str]
     weights: frozenset[str]
     kept: frozenset[str]
+    is_known: bool
 
 
 def find_garbage(storage: Path, forgotten: str | None = None) -> list[Garbage]:
@@ -62,62 +77,89 @@ def find_garbage(storage: Path, forgotten: str | None = None) -> list[Garbage]:
     Raises:
         ConfigError: a sweep of the storage is running, or the forgotten one is not there.
     """
-    names = sorted(path.name for path in (storage / "sweeps").glob("*") if path.is_dir())
+    names = sweep_names(storage)
     if forgotten is not None and forgotten not in names:
         known = ", ".join(names) or "none"
         raise ConfigError([Problem("NAME", "no such sweep", f'"{forgotten}"', f"known: {known}")])
-    for name in names:
-        lease = Lease(storage / "sweeps" / name / "driver.lease")
-        if lease.holder() is not None and not lease.is_stale():
-            rule = f'the sweep "{name}" is running'
-            raise ConfigError([Problem(str(storage), rule, repair="wait for it, or stop it")])
+    for lease in living([Lease(Places(storage, name).launches) for name in names]):
+        holder = lease.holder()
+        rule = f'the sweep "{lease.folder.parent.name}" is running'
+        got = describe(holder) if holder else ""
+        raise ConfigError([Problem(str(storage), rule, got, "wait for it, or stop it")])
     everything = _needs(storage, names)
     others = _needs(storage, [name for name in names if name != forgotten])
-    found = [
-        *_stages(Store(storage), everything, others, forgotten),
-        *_checkpoints(storage, everything),
-        *_scratch(storage, names),
+    return [
+        Garbage(path, reason.format(name=forgotten), _size(path, is_weights), is_weights)
+        for path, reason, is_weights in (
+            *_stages(Store(storage), everything, others, forgotten),
+            *((path, INTERRUPTED, False) for path in storage.glob(".mini-*")),
+            *((path, INTERRUPTED, False) for path in _temporaries(storage)),
+            *((path, DAMAGED, False) for path in storage.glob(f"encoded/{TORN}*")),
+            *((path, SCRATCH, False) for name in names for path in _scratch(Places(storage, name))),
+        )
     ]
-    return [Garbage(path, reason.format(name=forgotten), _size(path)) for path, reason in found]
+
+
+@contextmanager
+def cleaning(storage: Path) -> Iterator[None]:
+    """While the block deletes, no launch begins.
+
+    Raises:
+        ConfigError: another `gc` deletes.
+    """
+    folder = storage / CLEANING
+    folder.mkdir(exist_ok=True)
+    lease = Lease(folder)
+    if living([lease]) or not lease.acquire():
+        rule = "another `xstilts gc` deletes there"
+        raise ConfigError([Problem(str(storage), rule, repair="wait for it")])
+    with lease.held():
+        yield
 
 
 def _needs(storage: Path, names: list[str]) -> _Needs:
     store = Store(storage)
     stages: set[str] = set()
     weights: set[str] = set()
-    kept: set[str] = set()
+    is_known = True
     for name in names:
-        places = Places(storage, name)
-        if (places.sweep / KEPT).exists():
-            kept |= set(read_json(places.sweep / KEPT))
-        for folder in places.trials.glob("*"):
-            record = read_record(folder)
-            used = set(read_json(folder / STAGES)) if (folder / STAGES).exists() else set()
-            used |= {stage["name"] for stage in record["stages"]} if record else set()
+        for folder in Places(storage, name).trials.glob("*"):
+            record, named = read_record(folder), read_stages(folder)
+            used = {stage["name"] for stage in record["stages"]} if record else set()
+            is_over = is_finished(record, store)
+            if named is None and not is_over and (folder / STAGES).exists():
+                is_known = False
+            used |= set(named or ())
             stages |= used
             # Encoders are what trials to come share; targets belong to one trial.
-            is_over = is_finished(record, store)
             weights |= {x for x in used if x.startswith("intermediate-") or not is_over}
-    return _Needs(frozenset(stages), frozenset(weights), frozenset(kept))
+    kept = kept_by_all(storage, names)
+    return _Needs(frozenset(stages), frozenset(weights), frozenset(kept), is_known)
 
 
 def _stages(
     store: Store, everything: _Needs, others: _Needs, forgotten: str | None
-) -> Iterator[tuple[Path, str]]:
+) -> Iterator[tuple[Path, str, bool]]:
+    folders = sorted(path for path in store.folder.glob("*") if path.is_dir())
     # A trial that runs by itself, without a driver, says by its lease what it works on.
-    in_work = {path.stem for path in store.folder.glob("*.lease") if not Lease(path).is_stale()}
-    for path in sorted(store.folder.glob("*")):
-        if path.name.lstrip(".").partition(".")[0] in in_work:
+    in_work = {lease.folder for lease in living([Lease(path) for path in folders])}
+    for path in folders:
+        if path in in_work:
             continue
-        if path.suffix in (".lease", ".takeover") or path.name.startswith("."):
-            yield path, INTERRUPTED
-        elif path.name not in everything.stages:
-            yield path, UNREFERENCED
-        elif not (path / DONE).exists():
-            yield path, INTERRUPTED
-        else:
+        if path.name not in everything.stages:
+            if everything.is_known:
+                yield path, UNREFERENCED, False
+            continue
+        for rest in sorted(path.iterdir()):
+            if WORK.fullmatch(rest.name) or rest.name.startswith((".", TRASH)):
+                yield rest, INTERRUPTED, False
+            elif rest.name.startswith(TORN):
+                yield rest, DAMAGED, False
+        if is_done(path):
+            yield from ((file, CHECKPOINT, False) for file in sorted(path.glob(CHECKPOINTS)))
             reason = _reason_to_drop(path.name, everything, others, forgotten)
-            yield from ((file, reason) for file in path.rglob(WEIGHTS) if reason)
+            if reason and any(path.rglob(WEIGHTS)):
+                yield path, reason, True
 
 
 def _reason_to_drop(name: str, everything: _Needs, others: _Needs, forgotten: str | None) -> str:
@@ -129,26 +171,20 @@ def _reason_to_drop(name: str, everything: _Needs, others: _Needs, forgotten: st
     return ""
 
 
-def _checkpoints(storage: Path, needs: _Needs) -> Iterator[tuple[Path, str]]:
-    for path in sorted((storage / CHECKPOINTS).glob("*")):
-        name = path.name.lstrip(".").partition(".")[0]
-        lease = Lease(storage / "stages" / f"{name}.lease")
-        if lease.holder() is not None and not lease.is_stale():
-            continue
-        if path.name.startswith("."):
-            yield path, INTERRUPTED
-        elif name not in needs.stages or (storage / "stages" / name / DONE).exists():
-            yield path, CHECKPOINT
+def _temporaries(storage: Path) -> Iterator[Path]:
+    """Files that were to replace others, of writers that were killed some time ago."""
+    for pattern in ("*", "sweeps/*/*", "sweeps/*/*/*", "store/*", "store/*/result-*"):
+        for path in sorted(storage.glob(f"{pattern}/.*")):
+            is_ours = TEMPORARY.fullmatch(path.name) and path.is_file()
+            if is_ours and time.time() - path.stat().st_mtime > OLD_S:
+                yield path
 
 
-def _scratch(storage: Path, names: list[str]) -> Iterator[tuple[Path, str]]:
-    for name in names:
-        for folder in ("tune", "rehearsal"):
-            path = storage / "sweeps" / name / folder
-            if path.exists():
-                yield path, SCRATCH
+def _scratch(places: Places) -> Iterator[Path]:
+    for folder in places.launch_folders():
+        yield from (folder / name for name in (TUNE, REHEARSAL) if (folder / name).exists())
 
 
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
+def _size(path: Path, is_weights: bool) -> int:
+    files = path.rglob(WEIGHTS if is_weights else "*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())

@@ -5,20 +5,20 @@ Predictions, scores and manifests of all stages stay in any case; weights are wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xstilts.config.schema import Sweep
-from xstilts.files import read_json, write_json
+from xstilts.files import write_json
 from xstilts.plan.plan import target_sets
-from xstilts.run.places import Places
+from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.run.states import TrialState
 from xstilts.run.store import Store
 
 KEPT = "kept.json"
-"""In a sweep's folder: the stages whose weights it keeps."""
+"""In the folder of a launch: the stages whose weights the sweep keeps."""
 
 
 def best_stages(sweep: Sweep, records: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -40,11 +40,16 @@ def best_stages(sweep: Sweep, records: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 class Keeper:
-    """Drops the weights of one sweep's trials as better ones come in."""
+    """Drops the weights of one sweep's trials as better ones come in.
 
-    def __init__(self, sweep: Sweep, places: Places):
+    `check` is called before every write, and raises where the sweep is another driver's.
+    """
+
+    def __init__(self, sweep: Sweep, places: Places, launch: int, check: Callable[[], None]):
         self._sweep = sweep
         self._places = places
+        self._launch = launch
+        self._check = check
         self._store = Store(places.storage)
         self._records: dict[str, Mapping[str, Any]] = {}
         self._there: set[str] = set()
@@ -73,12 +78,18 @@ class Keeper:
                 self._records[record["trial"]] = slim
                 self._there |= {chosen["stage"] for chosen in record["chosen"].values()}
         kept = best_stages(self._sweep, self._records.values())
-        write_json(self._places.sweep / KEPT, sorted(kept))
+        self._check()
+        write_json(self._places.launch(self._launch) / KEPT, sorted(kept))
         for name in self._there - kept_by_all(self._places.storage):
+            self._check()
             self._store.drop_weights(name)
         self._there &= kept
 
 
-def kept_by_all(storage: Path) -> set[str]:
-    """The stages whose weights some sweep of the storage keeps."""
-    return {name for path in storage.glob(f"sweeps/*/{KEPT}") for name in read_json(path)}
+def kept_by_all(storage: Path, names: Sequence[str] | None = None) -> set[str]:
+    """The stages whose weights some sweep of the storage, or one of those named, keeps."""
+    kept: set[str] = set()
+    for name in sweep_names(storage) if names is None else names:
+        stages: list[str] = Places(storage, name).latest(KEPT, [])
+        kept |= set(stages)
+    return kept

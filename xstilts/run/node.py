@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
@@ -15,12 +16,19 @@ from typing import Any
 
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
+from xstilts.lease import Lease
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "safetensors", "numpy", "ray")
 """Packages whose versions may change a result, or what one node can read of another."""
 
 ENVIRONMENT = "environment.json"
-"""In a sweep's folder: the versions with which it was launched."""
+"""In the folder of a launch: the versions with which it was launched."""
+
+READY = "ready-"
+"""How the files begin by which nodes say, on the storage, that they are there."""
+
+RACES, READY_S = 50, 30.0
+"""Leases for which nodes race, and how long they wait for each other before."""
 
 
 @cache
@@ -56,17 +64,26 @@ def differences(own: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
     ]
 
 
-def node_facts(folder: str, token: str, needed: Sequence[str], with_gpus: bool) -> dict[str, Any]:
+def node_facts(
+    folder: str, needed: Sequence[str], with_gpus: bool, num_nodes: int
+) -> dict[str, Any]:
     """Facts of the node that calls it.
 
     Args:
-        folder: of the sweep, on the shared storage.
-        token: the name of a file that the driver wrote there; an answer is written beside it.
+        folder: that the driver made for this on the shared storage.
         needed: files and folders that trials read.
         with_gpus: whether trials need GPUs.
+        num_nodes: how many nodes are asked, all at once.
     """
     facts: dict[str, Any] = {"host": socket.gethostname(), "versions": versions()}
-    facts["storage"] = _storage(Path(folder), token)
+    facts["time"] = time.time()
+    facts["won"] = []
+    try:
+        facts["storage"] = _say_ready(Path(folder))
+        if not facts["storage"]:
+            facts["won"] = _race(Path(folder), num_nodes)
+    except OSError as error:
+        facts["storage"] = f"cannot be written: {error.strerror}"
     facts["missing"] = [path for path in needed if not Path(path).exists()]
     facts["gpus"] = _gpus() if with_gpus else []
     facts["auth"] = auth_mode()
@@ -79,15 +96,26 @@ def auth_mode() -> str:
     return os.environ.get("RAY_AUTH_MODE", "disabled").lower()
 
 
-def _storage(folder: Path, token: str) -> str:
+def _say_ready(folder: Path) -> str:
     """What is wrong with the storage; empty if it can be read and written."""
-    try:
-        if not (folder / token).exists():
-            return "not the driver's"
-        (folder / f"{token}-{socket.gethostname()}-{os.getpid()}").touch()
-    except OSError as error:
-        return f"cannot be written: {error.strerror}"
+    if not folder.exists():
+        return "not the driver's"
+    (folder / f"{READY}{socket.gethostname()}-{os.getpid()}").touch()
     return ""
+
+
+def _race(folder: Path, num_nodes: int) -> list[int]:
+    """Try to take leases that the other nodes try to take now; the numbers of those won."""
+    deadline = time.monotonic() + READY_S
+    while len(list(folder.glob(f"{READY}*"))) < num_nodes and time.monotonic() < deadline:
+        time.sleep(0.05)
+    won = []
+    for race in range(RACES):
+        lease = Lease(folder / f"race-{race}")
+        lease.folder.mkdir(exist_ok=True)
+        if lease.acquire() and lease.number == 1:
+            won.append(race)
+    return won
 
 
 def _gpus() -> list[dict[str, Any]]:

@@ -1,10 +1,15 @@
 """Where a sweep's files are, and the inputs that the package itself brings.
 
-<storage>/stages/            the store, shared by all sweeps
-<storage>/sweeps/<name>/     sweep.json, inventory.json, study.journal, trials/, report/
+<storage>/storage.json       its format and identity
+<storage>/store/             stages, shared by all sweeps
+<storage>/sweeps/<name>/     launches/, trials/, report/
 <storage>/mlflow.db          runs of all sweeps, where no server is named
 <storage>/hub/               what was fetched from the Hub, at resolved commits
-<storage>/cache, encoded     rows as `datasets` and the tokenizers left them
+<storage>/caches, encoded    rows as `datasets` and the tokenizers left them
+
+A launch is numbered by its lease and writes into the folder of its number alone; readers take the
+newest that has what they look for. So a driver that was stopped, and wakes up after another has
+taken the sweep over, changes nothing that anybody reads.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from xstilts import mini
 from xstilts.config.derive import reads
@@ -23,21 +29,42 @@ from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.sources import count_rows, labels_of
 from xstilts.errors import ConfigError, DataError, Problem
-from xstilts.files import sha256_of
+from xstilts.files import names_in, publish_folder, read_json_if_whole, sha256_of, sync_tree
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import check_rows
+from xstilts.run.storage import CACHES, SWEEPS
 from xstilts.tasks import Source, lookup
 
 BUILTIN = "builtin:mini"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 SWEEP, INVENTORY, TARGET_POINTS = "sweep.json", "inventory.json", "target_points.json"
-"""What defines a launched sweep, in its folder."""
+"""What defines a launched sweep, in the folder of each launch; the first is written last."""
 
-LAUNCHES = "launches.json"
-"""When the sweep ran, and how many trials it had place for."""
+T = TypeVar("T")
+
+SWEEP_FILE = "sweep.yaml"
+"""The resolved sweep for people, beside what defines it."""
+
+LAUNCH = re.compile(r"\d{4,}")
+
+USAGE = "usage.json"
+"""In the folder of a launch: when it ran, and for how long how many trials had place."""
+
+TUNE, REHEARSAL = "tune", "rehearsal"
+"""Folders of a launch that nobody reads when it is over: Tune's, and the rehearsal's store."""
 
 PREPARED = "prepared.json"
 """The inventory that `prepare` read, until the sweep is launched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What defines a sweep, as a launch wrote it into its folder."""
+
+    folder: Path
+    sweep: dict[str, Any]
+    inventory: dict[str, Any]
+    target_points: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +82,39 @@ class Places:
     @property
     def sweep(self) -> Path:
         """The sweep's own folder."""
-        return self.storage / "sweeps" / self.name
+        return self.storage / SWEEPS / self.name
+
+    @property
+    def launches(self) -> Path:
+        """The driver's lease, and a folder for each launch."""
+        return self.sweep / "launches"
+
+    def launch(self, number: int) -> Path:
+        """The folder of one launch."""
+        return self.launches / f"{number:04d}"
+
+    def launch_folders(self) -> list[Path]:
+        """The folders of all launches that have written something, the newest first."""
+        names = [name for name in names_in(self.launches) if LAUNCH.fullmatch(name)]
+        return [self.launches / name for name in sorted(names, key=int, reverse=True)]
+
+    def latest(self, name: str, default: T) -> T:
+        """A JSON file of the newest launch that has it; one that is torn counts as absent."""
+        for folder in self.launch_folders():
+            found = read_json_if_whole(folder / name, type(default))
+            if found is not None:
+                return found
+        return default
+
+    def definition(self) -> Definition | None:
+        """What defines the sweep, of the newest launch that wrote all of it; None before one."""
+        for folder in self.launch_folders():
+            names = (SWEEP, INVENTORY, TARGET_POINTS)
+            parts = [read_json_if_whole(folder / name, dict) for name in names]
+            whole = [part for part in parts if part is not None]
+            if len(whole) == len(names):
+                return Definition(folder, *whole)
+        return None
 
     @property
     def trials(self) -> Path:
@@ -72,6 +131,11 @@ class Places:
         return sweep.tracking.uri or f"sqlite:///{self.storage / 'mlflow.db'}"
 
 
+def sweep_names(storage: Path) -> list[str]:
+    """The sweeps of a storage."""
+    return sorted(path.name for path in (storage / SWEEPS).glob("*") if path.is_dir())
+
+
 def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> Inventory:
     """Identity and size of every input; builds the miniature benchmark where a sweep names it,
     and fetches from the Hub what is not there yet.
@@ -80,7 +144,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
         ConfigError: an input that the sweep names is missing or incomplete, or has no rows.
     """
     base = base or Path.cwd()
-    hashes = Hashes(places.storage / "cache" / "hashes.json")
+    hashes = Hashes(places.storage / CACHES / "hashes.json")
     hub = Hub(places.storage / "hub")
     models = {}
     problems: list[Problem] = []
@@ -197,8 +261,7 @@ def build_mini(storage: Path) -> Path:
     if not root.exists():
         temporary = storage / f".mini-{uuid.uuid4().hex[:8]}"
         mini.write_benchmark(temporary)
-        try:
-            temporary.rename(root)
-        except OSError:  # another process was first; both wrote the same
+        sync_tree(temporary)
+        if not publish_folder(temporary, root):  # another process was first; both wrote the same
             shutil.rmtree(temporary)
     return root

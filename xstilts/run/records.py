@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xstilts.files import read_json
-from xstilts.run.store import DONE, Store
+from xstilts.files import read_json_if_whole
+from xstilts.run.stage_results import is_done
+from xstilts.run.store import Store
 
 RECORD = "record.json"
 """Scores, stages and costs of a trial that ended."""
@@ -20,25 +21,22 @@ delete them."""
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """A trial's record, None before it ended."""
-    path = folder / RECORD
-    if not path.exists():
-        return None
-    record: dict[str, Any] = read_json(path)
-    return record
+    """A trial's record; None before it ended, and where it is torn: it is written again then."""
+    return read_json_if_whole(folder / RECORD, dict)
 
 
 def read_status(folder: Path) -> dict[str, Any] | None:
     """What a trial said last of where it is; None before it began."""
-    try:
-        status: dict[str, Any] = read_json(folder / STATUS)
-    except (OSError, ValueError):
-        return None
-    return status
+    return read_json_if_whole(folder / STATUS, dict)
+
+
+def read_stages(folder: Path) -> list[str] | None:
+    """The stages that a trial named before it used them; None where nobody can say any more."""
+    return read_json_if_whole(folder / STAGES, list)
 
 
 def is_finished(record: dict[str, Any] | None, store: Store) -> bool:
     """Whether a trial's record is final and every stage behind it is still in the store."""
     if record is None or record["state"] != "finished":
         return False
-    return all((store.folder / stage["name"] / DONE).exists() for stage in record["stages"])
+    return all(is_done(store.folder / stage["name"]) for stage in record["stages"])

@@ -18,17 +18,14 @@ import torch
 from xstilts.config.derive import candidates
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Evaluate, Part, Rows, Train
-from xstilts.run.places import Places
-from xstilts.run.reopen import load_planner, workshop_of
+from xstilts.run.places import REHEARSAL, Places
+from xstilts.run.reopen import planner_of, workshop_of
 from xstilts.run.single import point_of
 from xstilts.run.store import Store
 
 MAX_STEPS = 20
 MAX_ROWS = 64
 """Rows of each language that are evaluated; two languages of each target are."""
-
-REHEARSAL = "rehearsal"
-"""The folder of the rehearsal's store, in the sweep's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +61,17 @@ def scenes(planner: Planner) -> list[Scene]:
     return list(distinct.values())
 
 
-def rehearse(storage: str, sweep: str, scene: Scene) -> Rehearsed:
+def rehearse(storage: str, sweep: str, launch: int, scene: Scene) -> Rehearsed:
     """Compute one scene in the process that calls it, on what it was allocated.
 
     Raises:
         XstiltsError: what would have ended a trial.
     """
     places = Places(Path(storage), sweep)
-    workshop = workshop_of(load_planner(places), places)
-    workshop.store = Store(places.sweep / REHEARSAL)
+    folder = places.launch(launch)
+    workshop = workshop_of(planner_of(folder), places)
+    workshop.store = Store(folder / REHEARSAL)
+    workshop.store.folder.mkdir(parents=True, exist_ok=True)
     is_gpu = workshop.device.type == "cuda"
     if is_gpu:
         torch.cuda.reset_peak_memory_stats()

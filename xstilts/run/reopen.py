@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from xstilts.config.load import parse_sweep
 from xstilts.files import read_json
 from xstilts.plan.inventory import Inventory
@@ -11,15 +13,18 @@ from xstilts.run.stages import Workshop
 from xstilts.run.store import Store
 
 
-def load_planner(places: Places) -> Planner:
-    """The planner of a sweep that was launched."""
-    sweep = parse_sweep(read_json(places.sweep / SWEEP), str(places.sweep / SWEEP))
-    inventory = Inventory.from_json(read_json(places.sweep / INVENTORY))
-    return Planner(sweep, inventory, read_json(places.sweep / TARGET_POINTS))
+def planner_of(launch: Path) -> Planner:
+    """The planner of a sweep, as a launch wrote its definition into its folder."""
+    sweep = parse_sweep(read_json(launch / SWEEP), str(launch / SWEEP))
+    inventory = Inventory.from_json(read_json(launch / INVENTORY))
+    return Planner(sweep, inventory, read_json(launch / TARGET_POINTS))
 
 
-def workshop_of(planner: Planner, places: Places) -> Workshop:
-    """What computes the sweep's stages, on the resources of one trial."""
-    return Workshop(
-        places.storage, Store(places.storage), planner.inventory, planner.sweep.resources
-    )
+def workshop_of(planner: Planner, places: Places, identity: str = "") -> Workshop:
+    """What computes the sweep's stages, on the resources of one trial.
+
+    Args:
+        identity: of the storage, where another process has opened it.
+    """
+    store = Store(places.storage, identity=identity)
+    return Workshop(places.storage, store, planner.inventory, planner.sweep.resources)

@@ -77,6 +77,8 @@ def run_single(
     from xstilts.run.trial import run_trial
 
     workshop = workshop_of(planner, places)
+    for folder in (places.sweep, places.trials):
+        folder.mkdir(exist_ok=True)
     with stopping_on_signals() as workshop.must_stop:
         return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
 

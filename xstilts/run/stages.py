@@ -22,15 +22,16 @@ import torch
 
 from xstilts.config.schema import ResourcesSpec
 from xstilts.data.prepare import Encoder
-from xstilts.errors import Diverged, Preempted
-from xstilts.files import read_json, sha256_of, write_json
+from xstilts.errors import Diverged, LeaseLost, Preempted, StageError, StoreError
+from xstilts.files import read_json_if_whole, sha256_of, write_json
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint, stage_name
 from xstilts.run.evaluation import Evaluator
 from xstilts.run.kept import kept_by_all
 from xstilts.run.predictions import write_predictions
-from xstilts.run.store import DONE, Found, Store
+from xstilts.run.stage_results import is_done
+from xstilts.run.store import CHECKPOINTS, Claim, Found, Store
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
@@ -43,9 +44,6 @@ from xstilts.training.predict import replicas
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
-
-CHECKPOINTS = "checkpoints"
-"""The folder of the storage where running stages write what they go on from."""
 
 
 @dataclass
@@ -104,20 +102,17 @@ class Workshop:
             Preempted: `must_stop` became true.
             StorageFull: the disk is full.
         """
-        parent, store = stage.parent, self.store
-        if isinstance(parent, Train) and not store.has(stage) and not store.has_weights(parent):
-            self.run(parent, owner, progress, with_weights=True)
 
-        def compute(folder: Path) -> dict[str, Any]:
+        def compute(claim: Claim) -> dict[str, Any]:
             started = time.time()
             # Threads change the order of sums, hence the last bits of a result; OpenMP counts them
             # for each calling thread, so this is said at every stage.
             torch.set_num_threads(self.threads)
             os.environ["TOKENIZERS_PARALLELISM"] = "false"
             if isinstance(stage, Train):
-                manifest = self._train(stage, folder, progress)
+                manifest = self._train(stage, claim, progress)
             else:
-                manifest = self._evaluate(stage, folder, progress)
+                manifest = self._evaluate(stage, claim, progress)
             # Those before a checkpoint count: somebody paid for them.
             trained_s = manifest.get("outcome", {}).get("total_s", 0.0)
             seconds = max(time.time() - started, trained_s)
@@ -136,26 +131,39 @@ class Workshop:
             }
 
         self._stop_if_told(stage_name(stage))
-        found = self.store.get(
-            stage, compute, lambda: self._stop_if_told(stage_name(stage)), with_weights
-        )
+        while True:
+            if self._lacks_weights(stage.parent) and not self.store.has(stage):
+                assert isinstance(stage.parent, Train)
+                self.run(stage.parent, owner, progress, with_weights=True)
+            try:
+                found = self.store.get(
+                    stage, compute, lambda: self._stop_if_told(stage_name(stage)), with_weights
+                )
+                break
+            except (StageError, StoreError):
+                # Another sweep may have dropped the parent's weights before they were loaded.
+                if not self._lacks_weights(stage.parent):
+                    raise
         give_back(self.device)
-        if isinstance(stage, Train):
-            self._checkpoints(stage).clear()
+        if not found.is_reused:
+            for path in self._checkpoint_files(stage_name(stage)):
+                path.unlink(missing_ok=True)
         return found
+
+    def _lacks_weights(self, parent: Pretrained | Train) -> bool:
+        return isinstance(parent, Train) and not self.store.has_weights(parent)
 
     def progress_of(self, name: str) -> list[Any]:
         """Stands for how far the stage of that name is: equal as long as nothing is gained."""
-        checkpoint = self._checkpoint_file(name)
-        written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        return [name, (self.store.folder / name / DONE).exists(), written]
+        written = [path.stat().st_mtime_ns for path in self._checkpoint_files(name)]
+        return [name, is_done(self.store.folder / name), max(written, default=0)]
 
     def let_go(self, name: str) -> None:
         """Drop the weights of a stage that this trial needs no more, unless a sweep keeps them."""
         if name not in kept_by_all(self.storage):
             self.store.drop_weights(name)
 
-    def _train(self, stage: Train, folder: Path, progress: Progress) -> dict[str, Any]:
+    def _train(self, stage: Train, claim: Claim, progress: Progress) -> dict[str, Any]:
         encoder, vocabulary = self.encoder_of(self._model_of(stage))
         limit = self._limit(stage)
         processes = self.resources.processes
@@ -168,38 +176,52 @@ class Workshop:
             self.threads,
             Options(limit.read(), self.resources.gradient_checkpointing, self.resources.compile),
         )
-        checkpoints = self._checkpoints(stage)
+        checkpoints = Checkpoints(
+            claim.checkpoint,
+            fingerprint(stage),
+            60 * self.resources.checkpoint_minutes,
+            lambda: self.must_stop() or claim.is_lost(),
+            self._checkpoint_files(stage_name(stage)),
+        )
         try:
             if processes > 1:
-                outcome = run_together(job, processes, folder, progress, checkpoints)
+                outcome = run_together(job, processes, claim.folder, progress, checkpoints)
             else:
-                outcome = job.run(folder, progress, checkpoints)
+                outcome = job.run(claim.folder, progress, checkpoints)
         except Diverged:
             checkpoints.clear()  # going on from it would diverge again
+            raise
+        except Preempted as error:
+            if claim.is_lost():
+                raise LeaseLost(str(error)) from error
             raise
         if outcome.halvings:
             limit.write(outcome.max_tokens)
         return {"outcome": asdict(outcome)}
 
-    def _evaluate(self, stage: Evaluate, folder: Path, progress: Progress) -> dict[str, Any]:
+    def _evaluate(self, stage: Evaluate, claim: Claim, progress: Progress) -> dict[str, Any]:
         facts = self._model_of(stage)
         encoder, vocabulary = self.encoder_of(facts)
         task = stage.rows.entry
-        backbone = models.load_encoder(self._encoder_folder(stage.parent))
+        encoder_folder = self._encoder_folder(stage.parent)
+        backbone = models.load_encoder(encoder_folder)
         heads = {}
         if task.is_trained and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
             trained = {part.train.task: part.train.entry for part in stage.parent.parts}
-            heads = models.load_heads(self.store.path(stage.parent), trained, hidden_size)
+            heads = models.load_heads(encoder_folder.parent, trained, hidden_size)
         net = models.Model(backbone, heads).to(self.device)
-        models.check_vocabulary(net, vocabulary, self._encoder_folder(stage.parent))
+        models.check_vocabulary(net, vocabulary, encoder_folder)
         check_precision(stage.precision, self.device)
         choose_matmul(self.device.type)
-        place = f"{stage.rows.task} evaluation"
         nets = replicas(net, self.resources.processes)
-        evaluator = Evaluator(
-            stage, task, nets, encoder, vocabulary, lambda: self._stop_if_told(place)
-        )
+
+        def go_on() -> None:
+            self._stop_if_told(f"{stage.rows.task} evaluation")
+            if claim.is_lost():
+                claim.lease.renew()
+
+        evaluator = Evaluator(stage, task, nets, encoder, vocabulary, go_on)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
         languages = [language for language, _ in stage.rows.rows]
@@ -207,7 +229,8 @@ class Workshop:
             if done.scores:
                 scores[language] = done.scores
             counts[language] = done.examples.num_rows
-            write_predictions(folder, task, stage.split, language, done.predictions, done.examples)
+            predictions = (done.predictions, done.examples)
+            write_predictions(claim.folder, task, stage.split, language, *predictions)
             progress(i / len(languages))
         return {"scores": scores, "rows": counts, "evaluation_s": evaluator.seconds}
 
@@ -215,16 +238,9 @@ class Workshop:
         if self.must_stop():
             raise Preempted(f"{place}: stopped before its end; the same command goes on")
 
-    def _checkpoints(self, stage: Train) -> Checkpoints:
-        return Checkpoints(
-            self._checkpoint_file(stage_name(stage)),
-            fingerprint(stage),
-            60 * self.resources.checkpoint_minutes,
-            self.must_stop,
-        )
-
-    def _checkpoint_file(self, name: str) -> Path:
-        return self.storage / CHECKPOINTS / f"{name}.safetensors"
+    def _checkpoint_files(self, name: str) -> list[Path]:
+        """The checkpoints of a stage, whoever wrote them, the last holder's first."""
+        return sorted((self.store.folder / name).glob(CHECKPOINTS), reverse=True)
 
     def _limit(self, stage: Train) -> Limit:
         """What memory held before, of this model at this length on this sort of device."""
@@ -255,7 +271,7 @@ class Workshop:
 
     def _encoder_folder(self, parent: Pretrained | Train) -> Path:
         if isinstance(parent, Train):
-            return self.store.path(parent) / "encoder"
+            return self.store.weights(parent) / "encoder"
         return Path(parent.path)
 
     def _model_of(self, stage: Train | Evaluate) -> ModelFacts:
@@ -273,7 +289,8 @@ class Limit:
 
     def read(self) -> int | None:
         """The limit, None where memory has always sufficed."""
-        return int(read_json(self.path)["max_tokens"]) if self.path.exists() else None
+        known = read_json_if_whole(self.path, dict) or {}
+        return int(known["max_tokens"]) if "max_tokens" in known else None
 
     def write(self, max_tokens: int) -> None:
         """Remember a limit."""

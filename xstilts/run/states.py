@@ -60,11 +60,13 @@ class TrialStates:
 
     def _look(self) -> Iterator[TrialState]:
         for folder in self._places.trials.glob("*"):
-            names = (STATUS, RECORD, attempts.ATTEMPTS)
-            times = tuple(_time_of(folder / name) for name in names)
+            times: tuple[int, ...] = tuple(_time_of(folder / name) for name in (STATUS, RECORD))
             if not times[0]:
                 continue
             known = self._known.get(folder.name)
+            if known is None or not known[1].is_ended:
+                # Of one that has ended, a further attempt begins with another status.
+                times += tuple(map(_time_of, attempts.paths(folder)[-1:]))
             if known is None or known[0] != times:
                 state = _read(folder)
                 if state is None:

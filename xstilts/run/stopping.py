@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xstilts.lease import claim_path
+from xstilts.run.places import Places
+
 Question = Callable[[], bool]
 
 STOP = "stop"
-"""The file in a sweep's folder that asks its trials to stop."""
+"""The file in a launch's folder that asks its trials to stop."""
 
 NOTICE = "XSTILTS_NOTICE"
 """The environment variable that names the file by which a node says that it will go away."""
@@ -26,7 +29,8 @@ LOOK_EVERY_S = 1.0
 
 @contextmanager
 def stopping_on_signals(asked: Callable[[], None] = lambda: None) -> Iterator[Question]:
-    """While the block runs, SIGTERM, or Ctrl-C once, asks it to stop; Ctrl-C twice stops at once.
+    """While the block runs, SIGTERM, SIGHUP, or Ctrl-C once, asks it to stop; Ctrl-C twice stops at
+    once. A SIGHUP that is ignored, as under nohup, stays ignored.
 
     Gives the question whether to stop. Needs the main thread, as all signal handlers do.
 
@@ -43,7 +47,10 @@ def stopping_on_signals(asked: Callable[[], None] = lambda: None) -> Iterator[Qu
         event.set()
         asked()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    heeded = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in heeded}
     try:
         yield event.is_set
     finally:
@@ -68,9 +75,10 @@ class FileQuestion:
         return self._answer
 
 
-def told_to_stop(sweep_folder: Path) -> Question:
-    """Whether the sweep, or the node of this process, asks its trials to stop."""
-    paths = [sweep_folder / STOP]
+def told_to_stop(places: Places, launch: int) -> Question:
+    """Whether the launch, or the node of this process, asks its trials to stop, or another launch
+    has taken the sweep over."""
+    paths = [places.launch(launch) / STOP, claim_path(places.launches, launch + 1)]
     if notice := os.environ.get(NOTICE):
         paths.append(Path(notice))
     return FileQuestion(*paths)

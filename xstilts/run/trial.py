@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import languages_of
-from xstilts.errors import Diverged, Preempted, ProcessLost, StorageFull, XstiltsError
-from xstilts.files import is_disk_full, read_json, sha256_of, write_json
+from xstilts.errors import (
+    Diverged,
+    LeaseLost,
+    Preempted,
+    ProcessLost,
+    StorageFull,
+    StorageGone,
+    XstiltsError,
+)
+from xstilts.files import CARE, is_disk_full, sha256_of, write_json
+from xstilts.lease import Lease
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
 from xstilts.run import attempts
-from xstilts.run.records import RECORD, STAGES, STATUS, read_status
+from xstilts.run.records import RECORD, STAGES, STATUS, read_stages, read_status
 from xstilts.run.stages import Workshop
 from xstilts.run.store import Found
 from xstilts.scores.aggregate import averages
@@ -28,6 +37,7 @@ from xstilts.scores.table import Score, ScoreTable
 from xstilts.tasks import lookup
 
 STATUS_EVERY_S = 0.5
+WAIT_S = 0.5
 
 
 @dataclass
@@ -50,25 +60,27 @@ class TrialStatus:
         write_json(
             self.folder / STATUS,
             {"stage": stage, "done": min(done, 1.0), "started": self.started, "updated": now},
+            is_durable=False,
         )
 
 
 class TrialRun:
-    """One trial on its way."""
+    """One trial on its way, in a process that holds its lease."""
 
     def __init__(
         self,
         plan: TrialPlan,
         planner: Planner,
         workshop: Workshop,
-        folder: Path,
+        lease: Lease,
         before_record: Callable[[dict[str, Any]], None],
     ):
         self.plan = plan
         self.planner = planner
         self.sweep = planner.sweep
         self.workshop = workshop
-        self.folder = folder
+        self.lease = lease
+        self.folder = lease.folder
         self.before_record = before_record
         self.scores: list[Score] = []
         self.stages: list[dict[str, Any]] = []
@@ -79,9 +91,10 @@ class TrialRun:
         self.examples: dict[str, dict[str, int]] = {}
         self.environment: dict[str, Any] = {}
         self._evaluation_s: dict[str, float] = {}
+        self._care_s = CARE.seconds
         self._used = {stage_name(stage) for stage in plan.training_stages}
         num_evaluations = len(self.sweep.targets)
-        self.status = TrialStatus(folder, len(plan.training_stages) + num_evaluations)
+        self.status = TrialStatus(self.folder, len(plan.training_stages) + num_evaluations)
 
     def run(self) -> dict[str, Any]:
         """Compute or read every stage; the trial's record."""
@@ -116,6 +129,7 @@ class TrialRun:
         self.status.at(name)
         # Before it is computed: its checkpoint, too, is nobody else's to delete.
         self._used.add(stage_name(stage))
+        self.lease.check()
         write_json(self.folder / STAGES, sorted(self._used))
         asked = time.time()
         owner = f"{self.sweep.name}/{self.plan.trial_id}"
@@ -233,6 +247,7 @@ class TrialRun:
         )
         record = {
             "trial": plan.trial_id,
+            "attempt": self.lease.number,
             "config": plan.config_id,
             "sweep": sweep.name,
             "state": state,
@@ -260,6 +275,7 @@ class TrialRun:
             "ended": time.time(),
         }
         self.before_record(record)
+        self.lease.renew()
         write_json(self.folder / RECORD, record)
         return record
 
@@ -289,6 +305,7 @@ class TrialRun:
             "cost/interruptions": attempts.num_lost(attempts.read(self.folder)),
             "cost/wait_s": sum(stage["wait_s"] for stage in self.stages),
             "cost/loader_s": sum(s["loader_s"] for s in self.stages if not s["is_reused"]),
+            "cost/care_s": CARE.seconds - self._care_s,
             "cost/checkpoint_s": sum(s["checkpoint_s"] for s in self.stages if not s["is_reused"]),
             **self._evaluation_s,
         }
@@ -325,22 +342,36 @@ def run_trial(
     Raises:
         Preempted: the workshop was told to stop.
         ProcessLost: one of the trial's processes was killed.
+        LeaseLost: another process has taken the trial over.
         StorageFull: the disk is full.
+        StorageGone: the storage is not there any more.
     """
-    trial = TrialRun(plan, planner, workshop, folder, before_record)
+    folder.mkdir(exist_ok=True)
+    lease = Lease(folder)
+    while not lease.acquire():
+        # Its process of before may only be stopped: what it holds ends by its silence.
+        if workshop.must_stop():
+            raise Preempted(f"{plan.trial_id}: stopped before it began; the same command goes on")
+        time.sleep(WAIT_S)
+    with lease.held():
+        return _attempt(TrialRun(plan, planner, workshop, lease, before_record), on_error)
+
+
+def _attempt(trial: TrialRun, on_error: Callable[[str], None]) -> dict[str, Any]:
+    folder, number = trial.folder, trial.lease.number
+    how = "stopped"
     try:
-        how = "stopped"
-        attempts.check_progress(_begin(plan, workshop, folder))
+        attempts.check_progress(_begin(trial))
         record = trial.run()
         how = record["state"]
-    except Preempted:
-        raise  # no result: the same command goes on
+    except (Preempted, LeaseLost, StorageGone):
+        raise  # no result: the same command goes on, or another process does
     except ProcessLost:
         how = attempts.LOST
         raise
     except Exception as error:
         if is_disk_full(error):
-            raise StorageFull(f"{workshop.storage}: the disk is full") from error
+            raise StorageFull(f"{trial.workshop.storage}: the disk is full") from error
         on_error(traceback.format_exc())
         text = str(error)
         if not isinstance(error, XstiltsError):
@@ -350,16 +381,15 @@ def run_trial(
         record = trial.record("failed", text)
     finally:
         with suppress(OSError):
-            attempts.end(folder, how)
+            attempts.end(folder, number, how)
     return record
 
 
-def _begin(plan: TrialPlan, workshop: Workshop, folder: Path) -> list[dict[str, Any]]:
+def _begin(trial: TrialRun) -> list[dict[str, Any]]:
     """Note a further attempt; all of them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    status = read_status(folder)
-    known = folder / STAGES
-    names = read_json(known) if known.exists() else []
-    names += [stage_name(stage) for stage in plan.training_stages]
-    progress = sha256_of([workshop.progress_of(name) for name in sorted(set(names))])[:16]
-    return attempts.begin(folder, progress, status["updated"] if status else None)
+    folder, status = trial.folder, read_status(trial.folder)
+    names = {*(read_stages(folder) or []), *map(stage_name, trial.plan.training_stages)}
+    progress = sha256_of([trial.workshop.progress_of(name) for name in sorted(names)])[:16]
+    last_sign_s = status["updated"] if status else None
+    attempts.begin(folder, trial.lease.number, progress, last_sign_s)
+    return attempts.read(folder)

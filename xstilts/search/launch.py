@@ -7,81 +7,109 @@ Tune's own snapshots.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-import yaml
 
 from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem, StageError, XstiltsError
-from xstilts.files import Lease, read_json, write_atomically, write_json
+from xstilts.files import write_json
+from xstilts.lease import Lease, describe, living
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.run import attempts
 from xstilts.run.node import ENVIRONMENT, check_resources, num_places, versions
-from xstilts.run.places import INVENTORY, LAUNCHES, PREPARED, SWEEP, TARGET_POINTS, Places
+from xstilts.run.places import (
+    TUNE,
+    USAGE,
+    Places,
+)
 from xstilts.run.records import is_finished, read_record
 from xstilts.run.stopping import STOP, stopping_on_signals
+from xstilts.run.storage import check_identity, check_not_cleaning, identity_of
 from xstilts.run.store import Store
 from xstilts.search.connection import alive_nodes, connected, machine, node_types, quieten
+from xstilts.search.definition import forget_older, settle
+from xstilts.search.journal import take_up_journal
 from xstilts.search.preflight import check_nodes
-from xstilts.search.proposals import Proposals, target_points
+from xstilts.search.proposals import Proposals
 
 logger = logging.getLogger(__name__)
 
 
-JOURNAL = "study.journal"
 TUNE_STARTS = 3
 """How often Tune is started: an error of its own, as after a node's death, loses no trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A sweep that is ready to run; `grown_by` are intermediates that it did not have before."""
+    """A sweep that is ready to run; `grown_by` are intermediates that it did not have before.
+
+    `lease` is the driver's: its number is the launch's. `identity` is the storage's.
+    """
 
     sweep: Sweep
     places: Places
     planner: Planner
     store: Store
     proposals: Proposals
+    lease: Lease
+    identity: str
     grown_by: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """What this driver writes about the sweep lies here."""
+        return self.places.launch(self.lease.number)
+
+    def check(self) -> None:
+        """See that the sweep is still this driver's, and its storage still there.
+
+        Raises:
+            LeaseLost, StorageGone: it is not.
+        """
+        check_identity(self.places.storage, self.identity)
+        self.lease.check()
 
 
 @contextmanager
 def prepared(sweep: Sweep, places: Places, inventory: Inventory) -> Iterator[Launch]:
-    """The sweep's folder, ours alone while the block runs.
+    """The sweep, ours alone while the block runs.
 
     Raises:
         ConfigError: the name belongs to another configuration, the inputs have changed since the
-            sweep began, or another process runs it.
+            sweep began, another process runs it, or `gc` deletes.
     """
-    lease = Lease(places.sweep / "driver.lease")
-    if not lease.acquire():
-        holder = lease.holder() or {}
+    identity = identity_of(places.storage)
+    for folder in (places.sweep, places.launches, places.trials):
+        folder.mkdir(exist_ok=True)
+    lease = Lease(places.launches)
+    if living([lease]) or not lease.acquire():
+        holder = lease.holder()
         raise ConfigError(
             [
                 Problem(
                     str(places.sweep),
                     "a sweep is run by one process at a time",
-                    f"process {holder.get('pid')} on {holder.get('host')}",
+                    describe(holder) if holder else "",
                     "wait for it, or stop it",
                 )
             ]
         )
     with lease.held():
-        grown_by = _settle(sweep, places, inventory)
-        # The holder of this lock was a driver, and the only driver is us.
-        (places.sweep / f"{JOURNAL}.lock").unlink(missing_ok=True)
-        planner = Planner(sweep, inventory, read_json(places.sweep / TARGET_POINTS))
+        check_not_cleaning(places.storage)
+        folder = places.launch(lease.number)
+        points, grown_by = settle(sweep, places, inventory, folder)
+        proposals = Proposals(sweep, take_up_journal(places, lease.number, lease.check))
+        forget_older(places, lease.number)
+        planner = Planner(sweep, inventory, points)
         store = Store(places.storage)
-        proposals = Proposals(sweep, places.sweep / JOURNAL)
-        yield Launch(sweep, places, planner, store, proposals, grown_by)
+        yield Launch(sweep, places, planner, store, proposals, lease, identity, grown_by)
 
 
 def read_final(launch: Launch, plan: TrialPlan) -> dict[str, Any] | None:
@@ -105,11 +133,12 @@ def run_trials(
     tell: Callable[[Any], Any],
     with_rehearsal: bool = False,
     trainable: Any = None,
-) -> None:
-    """Run what is left of the sweep under Ray Tune, until it is done or told to stop.
+) -> bool:
+    """Run what is left of the sweep under Ray Tune, until it is done or told to stop; whether it
+    was told to.
 
-    SIGTERM, or Ctrl-C once, has the running trials write checkpoints and end; Ctrl-C twice ends
-    them at once.
+    SIGTERM, SIGHUP, or Ctrl-C once, has the running trials write checkpoints and end; Ctrl-C twice
+    ends them at once.
 
     Args:
         address: of a running cluster (`auto` finds the one of this machine); None starts a Ray of
@@ -121,6 +150,8 @@ def run_trials(
     Raises:
         ConfigError: a trial fits on no node, or a node differs from this one.
         KeyboardInterrupt: Ctrl-C came twice.
+        LeaseLost: another process has taken the sweep over.
+        StorageGone: the storage is not there any more.
         StageError: what no trial can mend: a full disk, no node left, processes that die before a
             trial begins.
     """
@@ -136,19 +167,20 @@ def run_trials(
         nodes = alive_nodes()
         check_resources(launch.sweep, [*nodes, *node_types()])
         if address is not None:
-            check_nodes(launch.sweep, launch.places, launch.planner.inventory, tell)
-        write_json(launch.places.sweep / ENVIRONMENT, versions())
+            check_nodes(launch.sweep, launch.folder, launch.planner.inventory, tell)
+        write_json(launch.folder / ENVIRONMENT, versions())
         if with_rehearsal:
-            run_rehearsal(launch.planner, launch.places, tell)
+            run_rehearsal(launch.planner, launch.places, launch.lease.number, tell)
         # A Ray of our own has the places that it begins with.
         at_once = None if address else num_places(launch.sweep, nodes)
-        _run_tune(launch, at_once, tell, trainable)
+        return _run_tune(launch, at_once, tell, trainable)
 
 
 def _run_tune(
     launch: Launch, at_once: int | None, tell: Callable[[Any], Any], trainable: Any
-) -> None:
-    """Tune from its start to its end, over what is left of the sweep."""
+) -> bool:
+    """Tune from its start to its end, over what is left of the sweep; whether it was told to
+    stop."""
     from xstilts.search.nodes import AllStopped, SweepWatch
     from xstilts.search.searcher import StageSearcher
 
@@ -159,22 +191,23 @@ def _run_tune(
         launch.planner,
         launch.store,
         lambda plan: read_final(launch, plan),
-        lambda plan: len(attempts.read(launch.places.trials / plan.trial_id)),
+        lambda plan: len(attempts.paths(launch.places.trials / plan.trial_id)),
     )
     watch = SweepWatch(
         lambda: searcher.is_stopping,
+        launch.check,
         lambda nodes: num_places(launch.sweep, nodes),
-        launch.places.sweep / LAUNCHES,
+        launch.folder / USAGE,
         tell,
     )
-    stop = launch.places.sweep / STOP
-    stop.unlink(missing_ok=True)
+    stop = launch.folder / STOP
 
     def asked() -> None:
         searcher.stop()
         with suppress(OSError):  # on a full disk the trials end by themselves
             stop.touch()
-        tell("Stopping: running trials write a checkpoint first. Ctrl-C again stops at once.")
+        with suppress(OSError):  # the terminal may be what has gone
+            tell("Stopping: running trials write a checkpoint first. Ctrl-C again stops at once.")
 
     try:
         with stopping_on_signals(asked), suppress(AllStopped):
@@ -184,6 +217,7 @@ def _run_tune(
         watch.write()
     if searcher.trouble:
         raise StageError(f"{searcher.trouble}; once that is mended, the same command goes on")
+    return bool(searcher.is_stopping)
 
 
 def _fit(new_tuner: Callable[[], Any], searcher: Any) -> None:
@@ -210,10 +244,16 @@ def _tuner(launch: Launch, searcher: Any, watch: Any, trainable: Any, at_once: i
 
     resources = launch.sweep.resources
     per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-    shutil.rmtree(launch.places.sweep / "tune", ignore_errors=True)
+    shutil.rmtree(launch.folder / TUNE, ignore_errors=True)
+    param_space = {
+        "storage": str(launch.places.storage),
+        "identity": launch.identity,
+        "sweep": launch.sweep.name,
+        "launch": launch.lease.number,
+    }
     return tune.Tuner(
         tune.with_resources(trainable, per_trial),
-        param_space={"storage": str(launch.places.storage), "sweep": launch.sweep.name},
+        param_space=param_space,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,  # the searcher says when it is over
@@ -222,8 +262,8 @@ def _tuner(launch: Launch, searcher: Any, watch: Any, trainable: Any, at_once: i
             trial_dirname_creator=_dirname,
         ),
         run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(launch.places.sweep),
+            name=TUNE,
+            storage_path=str(launch.folder),
             verbose=0,
             # A trial whose process died is handed out again by the searcher, as a new one.
             failure_config=tune.FailureConfig(max_failures=0),
@@ -235,108 +275,3 @@ def _tuner(launch: Launch, searcher: Any, watch: Any, trainable: Any, at_once: i
 
 def _dirname(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-def _settle(sweep: Sweep, places: Places, inventory: Inventory) -> tuple[str, ...]:
-    """Write what defines the sweep on its first launch; compare it on every other.
-
-    Gives the intermediates that have come since.
-    """
-    resolved = sweep.model_dump(mode="json", by_alias=True)
-    known = places.sweep / SWEEP
-    grown_by: tuple[str, ...] = ()
-    if known.exists():
-        before = _identity(read_json(known))
-        _compare(before, _without_growth(_identity(resolved), before), places)
-        grown_by = tuple(x for x in sweep.intermediates if x not in before["intermediates"])
-        rule = "the inputs of a sweep stay as they were when it began"
-        repair = "bring the old files back, or give the sweep another name"
-        old = read_json(places.sweep / INVENTORY)
-        changed = _changed(old, inventory.to_json())
-        if grown_by:  # what they read is no change of what was there
-            changed = [name for name in changed if name in old["data"] or name in old["models"]]
-        _refuse(places, rule, changed, repair)
-    elif (places.sweep / PREPARED).exists():
-        rule = "the inputs of a sweep stay as `prepare` read them"
-        repair = "bring the old files back, or run `xstilts prepare` again"
-        old = read_json(places.sweep / PREPARED)
-        # What the file has gained since is no change of what was prepared.
-        changed = _changed(old, inventory.to_json())
-        changed = [name for name in changed if name in old["data"] or name in old["models"]]
-        _refuse(places, rule, changed, repair)
-    write_json(known, resolved)
-    write_atomically(places.sweep / "sweep.yaml", yaml.safe_dump(resolved, sort_keys=False))
-    write_json(places.sweep / INVENTORY, inventory.to_json())
-    if not (places.sweep / TARGET_POINTS).exists():
-        write_json(places.sweep / TARGET_POINTS, target_points(sweep))
-    return grown_by
-
-
-def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without the intermediates that an older one does not have: a sweep may gain
-    candidates, whose trials compare with those before."""
-    known = old["intermediates"]
-    kept = {name: spec for name, spec in new["intermediates"].items() if name in known}
-    encoder = new["search"]["encoder"]
-    space = dict(encoder["space"])
-    if space.get("intermediate", {}).get("choice"):
-        gained = new["intermediates"].keys() - known.keys()
-        choice = [name for name in space["intermediate"]["choice"] if name not in gained]
-        space["intermediate"] = {**space["intermediate"], "choice": choice}
-    search = {**new["search"], "encoder": {**encoder, "space": space}}
-    return {**new, "intermediates": kept, "search": search}
-
-
-def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
-    """The resolved sweep without what may change from launch to launch."""
-    identity = {key: value for key, value in resolved.items() if key not in ("storage", "tracking")}
-    search = identity["search"]
-    encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
-    # How often a stage is written, what it keeps in memory and who compiles it changes no result
-    # but, on a GPU, what dropout draws.
-    free = ("checkpoint_minutes", "gradient_checkpointing", "compile", "keep_target_weights")
-    resources = {key: value for key, value in identity["resources"].items() if key not in free}
-    return {**identity, "search": {**search, "encoder": encoder}, "resources": resources}
-
-
-def _compare(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:
-    if old == new:
-        return
-    before, after = (yaml.safe_dump(value, sort_keys=True).splitlines() for value in (old, new))
-    names = ("the sweep on disk", "this file")
-    lines = [
-        line
-        for line in difflib.unified_diff(before, after, *names, n=0, lineterm="")
-        if not line.startswith("@@")
-    ]
-    raise ConfigError(
-        [
-            Problem(
-                "name",
-                f'the sweep "{places.name}" exists with another configuration',
-                repair="run it with its old file, or give this one another name (stages that both "
-                "need are computed once); the difference:\n  " + "\n  ".join(lines),
-            )
-        ]
-    )
-
-
-def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Models and data sets of an inventory that another does not have, or has otherwise."""
-    changed = [
-        name
-        for name, facts in new["models"].items()
-        if _sha(facts) != _sha(old["models"].get(name, {}))
-    ]
-    return changed + [name for name, sha in new["data"].items() if old["data"].get(name) != sha]
-
-
-def _refuse(places: Places, rule: str, changed: list[str], repair: str) -> None:
-    """Refuse other weights or data than before: trials before and after would not compare."""
-    if changed:
-        got = f"changed: {', '.join(changed)}"
-        raise ConfigError([Problem(str(places.sweep), rule, got, repair)])
-
-
-def _sha(facts: dict[str, Any]) -> tuple[Any, Any]:
-    return facts.get("weights"), facts.get("tokenizer")

@@ -14,10 +14,10 @@ from ray.tune.experiment import Trial
 from rich.text import Text
 
 from xstilts.errors import StageError
-from xstilts.files import read_json, write_json
+from xstilts.files import write_json
 from xstilts.search.connection import alive_nodes
 
-CHECK_EVERY_S = 5.0
+LOOK_EVERY_S, CHECK_EVERY_S = 1.0, 5.0
 WRITE_EVERY_S = 30.0
 
 
@@ -32,26 +32,29 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
 
     Args:
         is_stopping: whether the sweep was told to stop.
+        check: raises where the sweep is another driver's, or its storage gone.
         num_slots: how many trials fit on nodes with these resources.
-        file: where the time that was allocated is noted: every launch with its slot-seconds.
+        file: where the launch notes the time that was allocated to it, in slot-seconds.
         tell: called with a line for every trial whose process was lost.
     """
 
     def __init__(
         self,
         is_stopping: Callable[[], bool],
+        check: Callable[[], None],
         num_slots: Callable[[list[dict[str, float]]], int],
         file: Path,
         tell: Callable[[Text], Any],
     ) -> None:
         self._tell = tell
         self._is_stopping = is_stopping
+        self._check = check
         self._num_slots = num_slots
         self._file = file
-        self._before: list[dict[str, float]] = read_json(file) if file.exists() else []
         self._own = {"started": time.time(), "seen": time.time(), "slot_s": 0.0}
         self._checked = time.monotonic()
         self._written = 0.0
+        self._looked = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks, and nobody reads that."""
@@ -62,8 +65,13 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
 
         Raises:
             StageError: no node is alive.
+            LeaseLost, StorageGone: see `check`.
             AllStopped: the sweep is stopping and no trial runs.
         """
+        now = time.monotonic()
+        if now - self._looked >= LOOK_EVERY_S:
+            self._looked = now
+            self._check()
         if self._is_stopping() and not any(trial.status == Trial.RUNNING for trial in trials):
             raise AllStopped
         if time.monotonic() - self._checked >= CHECK_EVERY_S:
@@ -94,4 +102,4 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
         """Note what was counted; a full disk is no reason to end."""
         self._written = time.monotonic()
         with suppress(OSError):
-            write_json(self._file, [*self._before, self._own])
+            write_json(self._file, self._own)

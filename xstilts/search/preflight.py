@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,20 @@ from rich.table import Table
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.run.node import auth_mode, differences, node_facts, places_on, versions
+from xstilts.run.node import (
+    RACES,
+    READY,
+    auth_mode,
+    differences,
+    node_facts,
+    places_on,
+    versions,
+)
 from xstilts.run.places import Places
+from xstilts.run.storage import open_storage
+
+SKEW_S = 2.0
+"""Clocks that are further apart than that are told."""
 
 ANSWER_S = 180.0
 """How long a node may take to answer; its first process imports the package, perhaps over NFS."""
@@ -26,8 +41,9 @@ OBJECT_STORES = ("s3fs", "mountpoint-s3", "gcsfuse", "goofys", "rclone", "blobfu
 """Kinds of mounts that look like folders and are object stores."""
 
 
-def check_storage(places: Places) -> None:
-    """Refuse a storage that cannot be written, or in which two could hold one lease.
+def check_storage(places: Places, tell: Callable[[str], Any]) -> None:
+    """Refuse a storage that cannot be written, or in which two could hold one lease; make it where
+    there is none, and take it up where it is of an older format.
 
     Raises:
         ConfigError: with the reason.
@@ -45,9 +61,9 @@ def check_storage(places: Places) -> None:
                 )
             ]
         )
-    probe = places.sweep / f".probe-{uuid.uuid4().hex[:8]}"
+    probe = places.storage / f".probe-{uuid.uuid4().hex[:8]}"
     try:
-        places.sweep.mkdir(parents=True, exist_ok=True)
+        open_storage(places.storage, tell)
         probe.write_text("")
         probe.unlink()
     except OSError as error:
@@ -78,24 +94,27 @@ def file_system(folder: Path, mounts: Path) -> str:
     return kind
 
 
-def ask_nodes(sweep: Sweep, places: Places, inventory: Inventory) -> list[dict[str, Any]]:
+def ask_nodes(sweep: Sweep, launch: Path, inventory: Inventory) -> list[dict[str, Any]]:
     """What every node on which a trial fits says of itself; Ray must be connected.
 
-    A node that cannot answer has the reason as its `error`.
+    A node that cannot answer has the reason as its `error`. All of them together race for leases.
+
+    Args:
+        launch: the launch's folder on the storage.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    token = f".preflight-{uuid.uuid4().hex[:8]}"
-    (places.sweep / token).touch()
+    nodes = [node for node in ray.nodes() if node["Alive"] and places_on(sweep, node["Resources"])]
+    folder = launch / "preflight"
+    folder.mkdir()
     needed = [facts.path for facts in inventory.models.values()]
     arguments = (
-        str(places.sweep),
-        token,
+        str(folder),
         [*needed, *inventory.folders.values()],
         sweep.resources.gpus_per_trial > 0,
+        len(nodes),
     )
-    nodes = [node for node in ray.nodes() if node["Alive"] and places_on(sweep, node["Resources"])]
     task = ray.remote(num_cpus=0, max_retries=0)(node_facts)
     asked = [
         task.options(
@@ -103,24 +122,40 @@ def ask_nodes(sweep: Sweep, places: Places, inventory: Inventory) -> list[dict[s
         ).remote(*arguments)
         for node in nodes
     ]
-    found = []
+    begun, found = time.time(), []
     try:
         for node, answer in zip(nodes, asked, strict=True):
             facts: dict[str, Any] = {"node": node["NodeManagerHostname"]}
             try:
                 facts |= ray.get(answer, timeout=ANSWER_S)
+                # What it says lies between our asking and its answer, or its clock is not ours.
+                ahead_s = facts["time"] - time.time()
+                facts["skew_s"] = max(0.0, ahead_s, begun - facts["time"])
             except Exception as error:  # a task's own, a timeout, a node that went away
                 facts["error"] = f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
             found.append(facts)
-        answers = list(places.sweep.glob(f"{token}-*"))
-        written = {path.name.removeprefix(f"{token}-").rpartition("-")[0] for path in answers}
+        written = {path.name.rpartition("-")[0] for path in folder.glob(f"{READY}*")}
         for facts in found:
-            if facts.get("storage") == "" and facts["host"] not in written:
+            if facts.get("storage") == "" and f"{READY}{facts['host']}" not in written:
                 facts["storage"] = "not the driver's"
     finally:
-        for path in places.sweep.glob(f"{token}*"):
-            path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
     return found
+
+
+def lease_problems(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with the storage if in the nodes' race a lease had several holders, or none."""
+    if any("error" in facts or facts["storage"] for facts in found):
+        return []  # said by itself, and who won what is not known
+    winners = Counter(race for facts in found for race in facts["won"])
+    if not found or all(winners[race] == 1 for race in range(RACES)):
+        return []
+    several = sum(winners[race] > 1 for race in range(RACES))
+    return [
+        f"creates no file for one process alone: of {RACES} leases, {several} had several holders, "
+        "so that two nodes would train one stage; mount it so that exclusive creation works, as "
+        "on NFS 4 or Lustre"
+    ]
 
 
 def node_problems(sweep: Sweep, inventory: Inventory, facts: Mapping[str, Any]) -> list[str]:
@@ -164,22 +199,31 @@ def _least_bytes(facts: ModelFacts) -> float:
 
 
 def check_nodes(
-    sweep: Sweep, places: Places, inventory: Inventory, tell: Callable[[Table], Any]
+    sweep: Sweep, launch: Path, inventory: Inventory, tell: Callable[[Any], Any]
 ) -> None:
     """Refuse nodes that differ from this one, or do not see what trials read and write.
 
     Args:
-        tell: called with the table of all nodes where one is refused.
+        launch: the launch's folder on the storage.
+        tell: called with the table of all nodes where one is refused, and with a line for every
+            clock that is another.
 
     Raises:
         ConfigError: a line for every problem of every node.
     """
-    found = ask_nodes(sweep, places, inventory)
+    found = ask_nodes(sweep, launch, inventory)
     problems = [
         Problem(f"node {facts['node']}", problem)
         for facts in found
         for problem in node_problems(sweep, inventory, facts)
     ]
+    problems += [Problem("storage", problem) for problem in lease_problems(found)]
+    for facts in found:
+        if facts.get("skew_s", 0.0) > SKEW_S:
+            tell(
+                f"The clock of node {facts['node']} is {facts['skew_s']:.0f} s apart from this "
+                "one's: no lease hangs on it, but the times in reports do"
+            )
     if problems:
         tell(node_table(sweep, inventory, found))
         raise ConfigError(problems)

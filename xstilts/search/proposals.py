@@ -12,7 +12,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from xstilts.config.derive import NONE, encoder_space, split_space, target_space
@@ -97,26 +96,29 @@ class Proposals:
     are made or the space is exhausted (`is_exhausted`).
     """
 
-    def __init__(self, sweep: Sweep, journal: Path):
+    def __init__(self, sweep: Sweep, journal: BaseJournalBackend):
         self._sweep = sweep
         self._space = encoder_space(sweep)
         closed, self._searched = split_space(self._space)
         self._closed = sorted(closed, key=lambda point: point["intermediate"] != NONE)
         self._wanted = sweep.search.encoder.trials
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
+        storage = JournalStorage(journal)
         # A study cannot take new choices, so that a space that has grown gets one of its own.
         space = sha256_of(repr((self._closed, self._searched)))[:8]
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=f"{sweep.name}-{space}",
-            direction="maximize" if sweep.objective.mode == "max" else "minimize",
-            load_if_exists=True,
-        )
+        name = f"{sweep.name}-{space}"
+        if name in optuna.get_all_study_names(storage):  # else a line is written for every look
+            self._study = optuna.load_study(study_name=name, storage=storage)
+        else:
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                direction="maximize" if sweep.objective.mode == "max" else "minimize",
+            )
         self._take_over(storage)
         self.is_exhausted = False
         self.made: dict[str, Proposal] = {}
         self._open: dict[str, int] = {}
+        self._failed: dict[str, FrozenTrial] = {}
         self._recover()
 
     def _take_over(self, storage: JournalStorage) -> None:
@@ -171,11 +173,14 @@ class Proposals:
             self.made[proposal.config_id] = proposal
             if trial.state == TrialState.RUNNING:
                 self._open[proposal.config_id] = trial.number
+            elif trial.state == TrialState.FAIL:
+                self._failed[proposal.config_id] = trial
 
     def _proposed(self) -> list[FrozenTrial]:
-        """The study's trials that are proposals."""
+        """The study's trials that are proposals; of one that was told again, the last."""
         trials = self._study.get_trials(deepcopy=False)
-        return [trial for trial in trials if POINT in trial.user_attrs]
+        proposed = [trial for trial in trials if POINT in trial.user_attrs]
+        return list({sha256_of(trial.user_attrs[POINT]): trial for trial in proposed}.values())
 
     @property
     def _candidates(self) -> Sequence[str]:
@@ -201,14 +206,31 @@ class Proposals:
         return proposal
 
     def tell(self, config_id: str, value: float | None) -> None:
-        """The outcome of a configuration; None if it failed. Later outcomes change nothing."""
-        number = self._open.pop(config_id, None)
+        """The outcome of a configuration; None if it failed.
+
+        It may be told again: a success after a failure counts, anything else changes nothing.
+        """
+        number = self._open.get(config_id)
         if number is None:
-            return
-        if value is None:
+            if value is not None and config_id in self._failed:
+                self._succeed(self._failed.pop(config_id), value)
+        elif value is None:
             self._study.tell(number, state=TrialState.FAIL)
+            self._failed[config_id] = self._study.trials[number]
         else:
             self._study.tell(number, value)
+        self._open.pop(config_id, None)
+
+    def _succeed(self, failed: FrozenTrial, value: float) -> None:
+        """A study's trial that has ended stays as it is, so that a better end is another one."""
+        self._study.add_trial(
+            optuna.create_trial(
+                value=value,
+                params=failed.params,
+                distributions=failed.distributions,
+                user_attrs=failed.user_attrs,
+            )
+        )
 
     @property
     def _is_grid(self) -> bool:

@@ -10,17 +10,20 @@ from rich import box
 from rich.table import Table
 
 from xstilts.errors import StageError
-from xstilts.files import read_json, sha256_of, write_json
+from xstilts.files import sha256_of, write_json
 from xstilts.plan.plan import Planner
 from xstilts.run.node import versions
-from xstilts.run.places import Places
-from xstilts.run.rehearsal import REHEARSAL, Rehearsed, rehearse, scenes
+from xstilts.run.places import REHEARSAL, Places
+from xstilts.run.rehearsal import Rehearsed, rehearse, scenes
 
 DONE = "rehearsed.json"
-"""In the sweep's folder: what has been rehearsed, so that a resumed sweep does not do it again."""
+"""In the folder of a launch: what has been rehearsed, so that a resumed sweep does not do it
+again."""
 
 
-def run_rehearsal(planner: Planner, places: Places, tell: Callable[[Any], Any]) -> None:
+def run_rehearsal(
+    planner: Planner, places: Places, launch: int, tell: Callable[[Any], Any]
+) -> None:
     """Rehearse what has not been; Ray must be connected.
 
     Args:
@@ -31,16 +34,16 @@ def run_rehearsal(planner: Planner, places: Places, tell: Callable[[Any], Any]) 
     """
     import ray
 
-    done = places.sweep / DONE
     todo = scenes(planner)
     identity = sha256_of([versions(), sorted(map(repr, todo))])
-    if done.exists() and read_json(done) == identity:
+    if places.latest(DONE, "") == identity:
         return
     resources = planner.sweep.resources
     task = ray.remote(
         num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=0
     )(rehearse)
-    asked = {task.remote(str(places.storage), places.name, scene): scene for scene in todo}
+    where = (str(places.storage), places.name, launch)
+    asked = {task.remote(*where, scene): scene for scene in todo}
     waiting, found = list(asked), []
     try:
         while waiting:
@@ -57,9 +60,9 @@ def run_rehearsal(planner: Planner, places: Places, tell: Callable[[Any], Any]) 
     finally:
         for reference in waiting:
             ray.cancel(reference, force=True)
-        shutil.rmtree(places.sweep / REHEARSAL, ignore_errors=True)
+        shutil.rmtree(places.launch(launch) / REHEARSAL, ignore_errors=True)
     tell(_table(found))
-    write_json(done, identity)
+    write_json(places.launch(launch) / DONE, identity)
 
 
 def _table(found: list[Rehearsed]) -> Table:

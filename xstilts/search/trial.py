@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from xstilts.errors import Preempted, ProcessLost, StorageFull
+from xstilts.errors import LeaseLost, Preempted, ProcessLost, StorageFull, StorageGone
 from xstilts.files import is_disk_full, read_json
 from xstilts.search.outcomes import HALT, STOPPED
 
@@ -67,13 +67,18 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
     os.environ["HF_HUB_OFFLINE"] = "1"
     from xstilts.run.places import Places
     from xstilts.run.stopping import told_to_stop
+    from xstilts.run.storage import check_identity
     from xstilts.run.trial import run_trial
 
-    places = Places(Path(config["storage"]), config["sweep"])
-    if reason := _unfit(places):
+    places, launch = Places(Path(config["storage"]), config["sweep"]), int(config["launch"])
+    try:
+        check_identity(places.storage, config["identity"])
+    except StorageGone as error:
+        return {"outcome": HALT, "reason": str(error)}
+    if reason := _unfit(places, launch):
         return {"outcome": HALT, "reason": reason}
-    planner, workshop = _workshop(places)
-    is_sweep_told = told_to_stop(places.sweep)
+    planner, workshop = _workshop(places, launch, config["identity"])
+    is_sweep_told = told_to_stop(places, launch)
     if is_sweep_told():
         # The node is about to go, and this actor would be given one trial after the other.
         time.sleep(GOING_S)
@@ -88,9 +93,9 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
             places.trials / plan.trial_id,
             before_record=lambda record: _draw(planner, places, record),
         )
-    except (Preempted, ProcessLost):
+    except (Preempted, ProcessLost, LeaseLost):
         return {"outcome": STOPPED}
-    except StorageFull as error:
+    except (StorageFull, StorageGone) as error:
         return {"outcome": HALT, "reason": str(error)}
     return {"outcome": record["state"], "objective": record["objective"]}
 
@@ -109,21 +114,21 @@ def _draw(planner: Planner, places: Places, record: dict[str, Any]) -> None:
 
 
 @cache
-def _unfit(places: Places) -> str:
+def _unfit(places: Places, launch: int) -> str:
     """Why this node may not run trials; empty if it may. Nodes that come later than the launch
     have not been asked before."""
     from xstilts.run.node import ENVIRONMENT, differences, versions
 
-    found = differences(versions(), read_json(places.sweep / ENVIRONMENT))
+    found = differences(versions(), read_json(places.launch(launch) / ENVIRONMENT))
     return (
         f"node {socket.gethostname()} differs from the driver: {'; '.join(found)}" if found else ""
     )
 
 
 @lru_cache(maxsize=1)
-def _workshop(places: Places) -> tuple[Planner, Workshop]:
+def _workshop(places: Places, launch: int, identity: str) -> tuple[Planner, Workshop]:
     """Kept between the trials of a warm worker: tokenizers and encoded rows stay open."""
-    from xstilts.run.reopen import load_planner, workshop_of
+    from xstilts.run.reopen import planner_of, workshop_of
 
-    planner = load_planner(places)
-    return planner, workshop_of(planner, places)
+    planner = planner_of(places.launch(launch))
+    return planner, workshop_of(planner, places, identity)

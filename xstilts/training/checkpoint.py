@@ -1,19 +1,19 @@
 """Checkpoints inside a stage: one file, written in the background, whole or not at all.
 
 A stage's randomness is a function of its seed and the step, so weights, the optimiser's moments
-and some numbers are all that going on needs. The file is in safetensors form; nothing in it is
-executed when it is read.
+and some numbers are all that going on needs. The file is in safetensors form, with a digest of all
+that it holds; nothing in it is executed when it is read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import os
 import threading
 import time
-import zlib
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +24,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from xstilts.files import CARE, FILE_MODE, sync
+
 logger = logging.getLogger(__name__)
 
 SHARE = 1 / 33
 """The largest share of the time that writing may take; slow disks see fewer checkpoints."""
+
+
+TEMPORARY = ".checkpoint-"
+TEMPORARIES = (f"{TEMPORARY}*", ".tmp*")
+"""Files that are being written: ours, and what safetensors renames to ours."""
 
 
 @dataclass(slots=True)
@@ -35,16 +42,19 @@ class Checkpoints:
     """A stage's checkpoint on disk.
 
     Args:
-        path: the file; its folder is made when it is needed.
+        path: the file that is written.
         identity: what the stage is; a file of another stage is not read.
         every_s: seconds between two checkpoints.
         must_stop: asked after every step; once true, a checkpoint is written and the stage ends.
+        earlier: files of processes that trained the stage before, the last one first; read, and
+            deleted once a new one is written.
     """
 
     path: Path
     identity: str
     every_s: float
     must_stop: Callable[[], bool] = lambda: False
+    earlier: Sequence[Path] = ()
     _last: float = field(default_factory=time.monotonic)
     _write_s: float = 0.0
     _writer: threading.Thread | None = None
@@ -82,44 +92,54 @@ class Checkpoints:
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and state of the last checkpoint; None, with a warning where a file is there
-        that cannot be used."""
-        if not self.path.exists():
-            return None
-        try:
-            with safetensors.safe_open(self.path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("identity") != self.identity:
-                    raise ValueError("it belongs to another stage")
-                names: list[str] = file.keys()
-                tensors = {name: file.get_tensor(name) for name in names}
-            if int(metadata["checksum"]) != _checksum(tensors):
-                raise ValueError("its contents do not match their checksum")
-            state: dict[str, Any] = json.loads(metadata["state"])
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            logger.warning("%s: skipped, the stage begins anew: %s", self.path, error)
-            return None
+        that cannot be used.
+
+        Raises:
+            OSError: the file system fails, which does not prove that the file is torn.
+        """
+        for path in (self.path, *self.earlier):
+            if path.exists():
+                try:
+                    return self._read(path)
+                except (ValueError, KeyError, safetensors.SafetensorError) as error:
+                    logger.warning("%s: skipped, the stage goes on without it: %s", path, error)
+                except RuntimeError as error:  # what torch makes of the system's errors
+                    raise OSError(f"{path}: cannot be read: {error}") from error
+        return None
+
+    def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("identity") != self.identity:
+                raise ValueError("it belongs to another stage")
+            names: list[str] = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+        if metadata["digest"] != _digest(tensors, metadata["state"]):
+            raise ValueError("its contents do not match their digest")
+        state: dict[str, Any] = json.loads(metadata["state"])
         return tensors, state
 
     def clear(self) -> None:
-        """Delete the checkpoint: the stage is done."""
+        """Delete the checkpoints: the stage is done."""
         self.wait()
-        self.path.unlink(missing_ok=True)
+        for path in (self.path, *self.earlier):
+            path.unlink(missing_ok=True)
         self.tidy()
 
     def _write(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         started = time.monotonic()
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary = self.path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}")
         try:
-            metadata = {
-                "identity": self.identity,
-                "state": json.dumps(state),
-                "checksum": str(_checksum(tensors)),
-            }
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(state)
+            digest = _digest(tensors, text)
+            metadata = {"identity": self.identity, "state": text, "digest": digest}
             safetensors.torch.save_file(tensors, temporary, metadata)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+            temporary.chmod(FILE_MODE)
+            sync(temporary)
             temporary.replace(self.path)
+            sync(self.path.parent)
+            for path in self.earlier:
+                path.unlink(missing_ok=True)
         except Exception as error:  # nobody sees a thread's own; the next call raises it
             self._failure = OSError(f"{self.path}: cannot be written: {error}")
         finally:
@@ -128,15 +148,19 @@ class Checkpoints:
         self._write_s = time.monotonic() - started
 
     def tidy(self) -> None:
-        """Remove files of writers that were killed; whoever trains a stage is its only writer."""
-        for rest in self.path.parent.glob(f".{self.path.name}.*"):
-            rest.unlink(missing_ok=True)
+        """Remove files of writers that were killed; one that was only stopped can publish none of
+        its own any more."""
+        for pattern in TEMPORARIES:
+            for rest in self.path.parent.glob(pattern):
+                rest.unlink(missing_ok=True)
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> int:
-    """CRC-32 over all bytes, in the order of the names."""
-    checksum = 0
-    for name in sorted(tensors):
-        flat = tensors[name].contiguous().flatten().view(torch.uint8)
-        checksum = zlib.crc32(flat.numpy().data, checksum)
-    return checksum
+def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
+    """Hex sha256 over the state and all bytes of the tensors, in the order of their names."""
+    digest = hashlib.sha256(state.encode())
+    with CARE.taken():
+        for name in sorted(tensors):
+            flat = tensors[name].contiguous().flatten().view(torch.uint8)
+            digest.update(name.encode())
+            digest.update(flat.numpy().data)
+    return digest.hexdigest()
