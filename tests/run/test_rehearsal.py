@@ -14,6 +14,7 @@ from xstilts.plan.stage import Train
 from xstilts.run.places import Places, take_inventory
 from xstilts.run.rehearsal import MAX_ROWS, MAX_STEPS, REHEARSAL, Scene, rehearse, scenes
 from xstilts.search import launch, rehearsal
+from xstilts.search.connection import connected, quieten
 from xstilts.search.rehearsal import run_rehearsal
 
 
@@ -81,14 +82,12 @@ def test_a_scene_trains_saves_and_scores(ready: launch.Launch) -> None:
 def test_what_fails_stops_the_sweep_and_what_passed_is_remembered(
     ready: launch.Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ray
-
     def pretend(storage: str, sweep: str, scene: Scene) -> Any:
         raise StageError(f"{scene.label}: no memory for one row")
 
     told: list[Any] = []
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    try:
+    quieten(None)
+    with connected(None):
         with monkeypatch.context() as patch:
             patch.setattr(rehearsal, "rehearse", pretend)
             with pytest.raises(StageError, match=r"rehearsal of \w+: .*no memory for one row"):
@@ -101,5 +100,3 @@ def test_what_fails_stops_the_sweep_and_what_passed_is_remembered(
         told.clear()
         run_rehearsal(ready.planner, ready.places, told.append)
         assert told == [], "a resumed sweep does not rehearse again"
-    finally:
-        ray.shutdown()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from xstilts.errors import StageError
-from xstilts.search.connection import RAY_STARTS, start
+from xstilts.search.connection import QUIET, RAY_STARTS, start
+from xstilts.search.own_ray import LOOPBACK
 
 
 @pytest.mark.parametrize("late", [1, RAY_STARTS])
@@ -45,7 +46,7 @@ def test_another_failure_of_ray_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
 
 
 LEAVES = """
-import gc, logging, weakref
+import gc, weakref
 import ray
 from xstilts.search import connection
 
@@ -53,12 +54,6 @@ class Cycle:
     def __init__(self, reference):
         self.itself, self.reference = self, reference
 
-ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level=logging.ERROR)
-gc.disable()
-cycle = Cycle(ray.put(1))
-freed = weakref.finalize(cycle, lambda: print("freed, Ray is up:", ray.is_initialized()))
-del cycle
-gc.enable()
 end = ray.shutdown
 
 def shutdown():
@@ -66,7 +61,12 @@ def shutdown():
     end()
 
 ray.shutdown = shutdown
-connection.leave()
+with connection.connected(None):
+    gc.disable()
+    cycle = Cycle(ray.put(1))
+    freed = weakref.finalize(cycle, lambda: print("freed, Ray is up:", ray.is_initialized()))
+    del cycle
+    gc.enable()
 print("goes on:", gc.isenabled())
 """
 
@@ -75,7 +75,7 @@ print("goes on:", gc.isenabled())
 def test_nothing_of_ray_is_freed_while_it_ends() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LEAVES],
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, **QUIET, **LOOPBACK},
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,9 +1,10 @@
-"""`ray up` to `ray down` on two hosts, with the README's own commands."""
+"""`ray up` to `ray down` on two hosts, with the README's own commands, for those with the token."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,11 @@ storage: /mnt/xstilts/runs
 tracking: {uri: "http://127.0.0.1:5000"}
 """
 TRIALS = 10
+CLIENT = """
+import ray, sys
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+print(len(ray.nodes()), "nodes")
+"""
 
 
 @pytest.fixture
@@ -82,13 +88,15 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     (tmp_path / "checkout/sweeps/story.yaml").write_text(SWEEP)
     # The user has logged in to the hosts before.
     laptop.run("mkdir ~/.ssh && echo 'StrictHostKeyChecking accept-new' > ~/.ssh/config")
-    up, status, prepare, sweep, tunnel, down, clean = (
+    token, up, status, prepare, sweep, tunnel, down, clean = (
         f"cd /mnt/checkout && {filled_in(command, values)}" for command in readme_commands()
     )
 
+    laptop.run(token)
     laptop.run(up)
     active = re.compile(r"Active:\s+2 local\.cluster\.node")
     wait_for(lambda: bool(active.search(laptop.run(status))), "both hosts are there")
+    check_who_is_let_in(laptop, head, worker)
     laptop.run(prepare)
     encoded = files_below(tmp_path / "storage/runs/encoded")
     table = laptop.run(sweep)
@@ -114,6 +122,26 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     laptop.run(clean)
     for host in (head, worker):
         wait_for(lambda host=host: not host.processes(), f"the {host.name} runs nothing", 60)
+
+
+def check_who_is_let_in(laptop: Host, head: Host, worker: Host) -> None:
+    """One who has the token, which nobody but its user reads, and no other."""
+    client = f"python -c {shlex.quote(CLIENT)} 10.77.0.2:6379"
+    secret = laptop.run("cat ~/.ray/auth_token")
+    for host in (laptop, head, worker):
+        assert host.run("stat -c %a ~/.ray ~/.ray/auth_token").split() == ["700", "600"]
+        assert host.run("cat ~/.ray/auth_token") == secret
+    for host in (head, worker):
+        assert host.run("stat -c %a /tmp/xstilts-0").strip() == "700"
+        assert secret not in "".join(host.processes().values())
+    assert "2 nodes" in head.run(f"RAY_AUTH_MODE=token {client}")
+    strangers = [
+        laptop.popen(f"RAY_AUTH_MODE=disabled {client}"),
+        head.popen(f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN=guessed {client}"),
+    ]
+    for stranger in strangers:
+        output, _ = stranger.communicate(timeout=120)
+        assert stranger.returncode == 1 and "InvalidAuthToken" in output, output
 
 
 def filled_in(text: str, values: dict[str, str]) -> str:
