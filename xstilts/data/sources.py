@@ -96,7 +96,9 @@ def _load(
     folder = folders[source.hub_id]
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(str(folder), config, split=split, cache_dir=str(cache))
+        return datasets.load_dataset(
+            str(folder), config, split=split, cache_dir=str(cache), trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"{task.name}: cannot read {source.hub_id}, configuration {config}, split "
