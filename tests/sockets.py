@@ -32,9 +32,7 @@ def listeners(pids: Iterable[int]) -> set[Listener]:
     found = set()
     for pid in pids:
         with suppress(OSError):
-            process = (
-                Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-            )
+            process = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 with suppress(OSError):
                     if place := places.get(str(descriptor.readlink())):

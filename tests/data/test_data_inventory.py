@@ -345,6 +345,20 @@ def test_a_readme_must_declare_its_files(tmp_path: Path, text: str | None) -> No
         count(tmp_path, "train", "en")
 
 
+def test_a_readme_larger_than_any_is_refused_with_its_limit(tmp_path: Path) -> None:
+    folder = tmp_path / "toy/pairs"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("---\nconfigs: []\n---\n" + " " * 5 * 2**20)
+    with pytest.raises(DataError, match=r"README\.md has at most 4 MiB; got 5\.0 MiB"):
+        count(tmp_path, "train", "en")
+    names = [f"&b{i} [{', '.join([f'*b{i - 1}'] * 9)}]" for i in range(1, 12)]
+    bomb = "".join(f"b{i}: {text}\n" for i, text in enumerate(["&b0 [x]", *names]))
+    (folder / "README.md").write_text(f"---\n{bomb}configs: []\n---\n")
+    with pytest.raises(DataError, match="aliases that stand for more than") as caught:
+        count(tmp_path, "train", "en")
+    assert "\n" not in str(caught.value)
+
+
 def test_the_memory_is_json_that_lasts(tmp_path: Path) -> None:
     path, memory = tmp_path / "file", tmp_path / "hashes.json"
     path.write_text("one")
