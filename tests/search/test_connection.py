@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,44 @@ def test_another_failure_of_ray_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(ValueError, match="no such option"):
         start()
+
+
+JOINS = """
+import sys
+from xstilts.errors import ConfigError
+from xstilts.search import connection
+
+connection.quieten(sys.argv[1])
+try:
+    with connection.connected(sys.argv[1]):
+        pass
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "reason"),
+    [
+        ("nonsense", {}, "Invalid address format: nonsense"),
+        ("127.0.0.1:9", {"RAY_AUTH_MODE": "token"}, "no authentication token was found"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_said_in_one_line(
+    tmp_path: Path, address: str, mode: dict[str, str], reason: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", JOINS, address],
+        env={**os.environ, "HOME": str(tmp_path), **mode},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("--address: names a Ray cluster that is up and lets this driver in; got")
+    assert reason in line and "~/.ray/auth_token" in line
+    assert not list(tmp_path.iterdir()), "no token is made"
 
 
 LEAVES = """

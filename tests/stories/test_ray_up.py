@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ..conftest import require
+from ..sockets import listed, listeners
 from .hosts import Host, Network, end, missing, wait_for
 
 pytestmark = pytest.mark.cluster
@@ -46,6 +47,13 @@ storage: /mnt/xstilts/runs
 tracking: {uri: "http://127.0.0.1:5000"}
 """
 TRIALS = 10
+NAMES = {
+    "/gcs_server ": "`gcs_server`",
+    "/raylet ": "`raylet`",
+    "^ray::RuntimeEnvAgent": "`ray::RuntimeEnvAgent`",
+    "mlflow.server": "MLflow's server",
+}
+"""How SECURITY.md calls a process, by its command line."""
 CLIENT = """
 import ray, sys
 ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
@@ -96,6 +104,7 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     laptop.run(up)
     active = re.compile(r"Active:\s+2 local\.cluster\.node")
     wait_for(lambda: bool(active.search(laptop.run(status))), "both hosts are there")
+    check_what_listens(head, worker)
     check_who_is_let_in(laptop, head, worker)
     laptop.run(prepare)
     encoded = files_below(tmp_path / "storage/runs/encoded")
@@ -122,6 +131,22 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     laptop.run(clean)
     for host in (head, worker):
         wait_for(lambda host=host: not host.processes(), f"the {host.name} runs nothing", 60)
+
+
+def check_what_listens(head: Host, worker: Host) -> None:
+    """What SECURITY.md says of a cluster where nothing runs yet."""
+    rows = listed((ROOT / "SECURITY.md").read_text(), "A cluster")
+    for host, address, when in (
+        (head, "10.77.0.2", ("always", "always, on the head")),
+        (worker, "10.77.0.3", ("always",)),
+    ):
+        places = {"all": "::", "the node's": address}
+        expected = {(p, places.get(where, where)) for p, time, where in rows if time in when}
+        found = set()
+        for one in listeners(host.processes()):
+            names = [name for line, name in NAMES.items() if re.search(line, one.process)]
+            found.add((" and ".join(names) or one.process, one.address))
+        assert found == expected, host.name
 
 
 def check_who_is_let_in(laptop: Host, head: Host, worker: Host) -> None:

@@ -83,13 +83,13 @@ def _join(address: str) -> None:
 
     try:
         ray.init(address=address, **QUIETLY)
-    except (ConnectionError, ray.exceptions.RayError) as error:
+    except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0]
         raise ConfigError(
             [
                 Problem(
                     "--address",
-                    "a Ray cluster that is up and takes this driver in",
+                    "names a Ray cluster that is up and lets this driver in",
                     f'"{address}" ({reason})',
                     "check the address and, where the cluster asks for a token, that its own lies "
                     "here in ~/.ray/auth_token and RAY_AUTH_MODE is token",

@@ -52,7 +52,7 @@ def with_own_token() -> Iterator[None]:
 
 def read_environment() -> None:
     """Have Ray, which may be imported already, read anew who may speak to it."""
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
