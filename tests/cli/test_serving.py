@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from ..stories.conftest import descendants
 from ..stories.hosts_of_one import free_port
 
 START_S, END_S = 120, 15
+SECRET = "planted-password-of-mlflow"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,7 @@ def start(storage: Path, port: int) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env={**os.environ, "MLFLOW_TRACKING_PASSWORD": SECRET},
     )
 
 
@@ -73,6 +76,7 @@ def test_no_process_of_the_server_outlives_the_command(storage: Path, how: str) 
     number = getattr(signal, how)
     expected = {"SIGINT": 0, "SIGKILL": -number}.get(how, 128 + number)
     assert ui.returncode == expected, output
+    assert SECRET not in output and f"127.0.0.1:{port}" in output
     deadline = time.monotonic() + END_S
     while any(map(is_process_alive, below)):
         assert time.monotonic() < deadline, "something lives on"

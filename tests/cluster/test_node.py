@@ -266,7 +266,9 @@ def test_our_ray_starts_anew_and_ends_and_another_lives_on(
     second = run("ray", "start", "head", "--num-cpus=1", "--include-dashboard=false")
     assert len(first) >= 4 and len(second) >= 4
     assert not [pid for pid in first if is_process_alive(pid)], "the first has ended"
+    (found,) = short.glob("own-*/ray/ray_current_cluster")
     assert run("stop") == set()
     assert not [pid for pid in second if is_process_alive(pid)]
+    assert not found.exists()
     assert of_folder(f"{short}/foreign") == foreign
     assert run("stop") == set(), "nothing to stop is no failure"

@@ -104,7 +104,10 @@ end_ray() {
   local processes
   for _ in $(seq 40); do
     processes=$(ray_processes)
-    if [ -z "$processes" ]; then return; fi
+    if [ -z "$processes" ]; then
+      rm -f "$PRIVATE/ray/ray_current_cluster" # else `--address auto` waits for it
+      return
+    fi
     # shellcheck disable=SC2086
     kill -KILL $processes 2> /dev/null || true
     sleep 0.25

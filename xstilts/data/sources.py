@@ -99,7 +99,14 @@ def _load(
         return datasets.load_dataset(
             str(folder), config, split=split, cache_dir=str(cache), trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+    # A folder with a loading script raises a plain RuntimeError.
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        datasets.exceptions.DatasetsError,
+    ) as error:
         raise DataError(
             f"{task.name}: cannot read {source.hub_id}, configuration {config}, split "
             f"{split}, in {folder}: {error}"

@@ -45,7 +45,7 @@ def with_own_token() -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
@@ -71,20 +71,18 @@ def private_folder() -> Iterator[Path]:
     parent = _parent()
     _remove_abandoned(parent)
     folder, lock = _claim(parent)
+    is_kept = False
     try:
         yield folder
     except ConfigError:
-        shutil.rmtree(folder, ignore_errors=True)
         raise
     except Exception:
+        is_kept = True
         logger.warning("Ray's logs stay in %s until the next sweep starts here", folder)
         raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
     finally:
+        if not is_kept:
+            shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
