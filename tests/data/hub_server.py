@@ -85,7 +85,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         files = sorted(path for path in repo.rglob("*") if path.is_file())
         commit = commit_of(repo)
-        if what == "discussions":
+        if what == "discussions" and name == "silent":
+            self.fail("DiscussionsDisabled", 403)
+        elif what == "discussions":
             pulls = (ROOT / "pulls" / owner / name).is_dir()
             self.send({"discussions": [PULL] if pulls else [], "count": int(pulls), "start": 0})
         elif what == "revision" and revision not in ("main", PULL_REF, commit):
@@ -114,8 +116,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def fail(self, code: str) -> None:
-        self.send_response(404)
+    def fail(self, code: str, status: int = 404) -> None:
+        self.send_response(status)
         self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -128,12 +128,15 @@ def test_pickles_are_not_fetched_and_a_conversion_is_named(
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     shutil.copytree(pickled, root / "models/toy/alone")
     shutil.copytree(tiny_model, converted)
-    hinted, alone = ask(
+    shutil.copytree(pickled, root / "models/toy/silent")
+    hinted, alone, silent = ask(
         tmp_path / "hub",
         endpoint,
         ["model", "toy/pickled", "main"],
         ["model", "toy/alone", "main"],
+        ["model", "toy/silent", "main"],
     )
+    assert silent == alone.replace("alone:", "silent:").replace("toy/alone", "toy/silent")
     assert "toy/pickled: the Hub has its weights as pickles alone" in hinted
     commit = re.search(r"refs/pr/7 has safetensors: .* revision: ([0-9a-f]{40})$", hinted)
     assert commit is not None

@@ -47,7 +47,10 @@ def serve(command: Sequence[str], environment: Mapping[str, str]) -> int:
         SystemExit: one of the other two came.
     """
     ours_is_gone, ours = os.pipe()
-    before = {n: signal.signal(n, _leave) for n in (signal.SIGTERM, signal.SIGHUP)}
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under `nohup`
+            before[number] = signal.signal(number, _leave)
     keeper = subprocess.Popen(
         [sys.executable, __file__, str(ours_is_gone), *command],
         env=environment,

@@ -82,6 +82,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            rule = f"a sweep file has at most {MAX_BYTES >> 10} KiB"
+            got = f"{path.stat().st_size / 2**10:.0f} KiB"
+            raise ConfigError([Problem(str(path), rule, got)])
         text = content.decode("utf-8")
     except FileNotFoundError:
         there = [other.name for other in path.parent.glob("*.y*ml")]
@@ -89,9 +93,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError([Problem(str(path), "no such file", repair=near)]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(str(path), "cannot be read", str(error))]) from error
-    if len(content) > MAX_BYTES:
-        rule = f"a sweep file has at most {MAX_BYTES >> 10} KiB"
-        raise ConfigError([Problem(str(path), rule, f"{path.stat().st_size / 2**10:.0f} KiB")])
     try:
         data = read_yaml(text, _Loader)
     except yaml.YAMLError as error:

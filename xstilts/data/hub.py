@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -62,7 +62,8 @@ class Hub:
         fetched = self._fetch("model", repo, revision, MODEL_FILES)
         if not any(fetched.folder.glob("*.safetensors")):
             with _clear_errors("model", repo):
-                raise DataError(f"{repo}: {_only_pickles(repo, fetched.commit)}")
+                reason = _only_pickles(repo, fetched.commit)
+            raise DataError(f"{repo}: {reason}")
         return fetched
 
     def dataset(self, hub_id: str, revision: str, wanted: Iterable[tuple[str, str]]) -> Fetched:
@@ -138,19 +139,19 @@ class Hub:
 
 def _only_pickles(repo: str, commit: str) -> str:
     """Why a model without safetensors cannot be read, and what to do."""
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, errors
 
     api = HfApi()
     if not any(name.endswith(".bin") for name in api.list_repo_files(repo, revision=commit)):
         return f"the model has no weights on the Hub at commit {commit[:12]}"
     rule = f"the Hub has its weights as pickles alone at commit {commit[:12]}; they are not fetched"
-    for pull in api.get_repo_discussions(
-        repo, author=CONVERTER, discussion_type="pull_request", discussion_status="open"
-    ):
-        sha = api.repo_info(repo, revision=pull.git_reference).sha
-        return (
-            f"{rule}; {pull.git_reference} has safetensors: look at it, then write revision: {sha}"
-        )
+    with suppress(errors.HfHubHTTPError):  # a repository may have no discussions
+        for pull in api.get_repo_discussions(
+            repo, author=CONVERTER, discussion_type="pull_request", discussion_status="open"
+        ):
+            sha = api.repo_info(repo, revision=pull.git_reference).sha
+            found = f"{pull.git_reference} has safetensors"
+            return f"{rule}; {found}: look at it, then write revision: {sha}"
     return f"{rule}; convert them where you trust them (`save_pretrained`), and name that folder"
 
 
@@ -161,8 +162,6 @@ def _clear_errors(sort: Sort, repo: str) -> Iterator[None]:
 
     try:
         yield
-    except DataError:
-        raise
     except errors.GatedRepoError as error:
         raise DataError(
             f"{repo}: the {sort} is gated; accept its terms on the Hub, then `hf auth login`"

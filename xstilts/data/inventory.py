@@ -96,7 +96,7 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
             "take one of an architecture that transformers has itself",
         )
     if other := _no_safetensors(folder, settings):
-        raise refuse(f"{other}, which is no safetensors file and is never opened", SAFER)
+        raise refuse(f"{other}, no safetensors file beside it, which is never opened", SAFER)
     return ModelFacts(
         path=str(folder),
         weights=hashes.of_files(folder, [config, *weights]),
@@ -129,10 +129,10 @@ def _code(folder: Path, settings: Mapping[str, Any]) -> str:
 
 def _no_safetensors(folder: Path, settings: Mapping[str, Any]) -> str:
     """What would have transformers open other weights beside the right ones; empty if nothing."""
-    named = {"config.json": [settings.get("transformers_weights") or WEIGHTS]}
+    named = {"config.json": [str(settings.get("transformers_weights") or WEIGHTS)]}
     index = folder / WEIGHTS_INDEX
     if index.is_file():
-        with suppress(ValueError, KeyError, AttributeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):  # a damaged file again
             shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
             named[WEIGHTS_INDEX] = list(map(str, shards))
     for where, names in named.items():
