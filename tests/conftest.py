@@ -10,8 +10,6 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A Ray that a test starts in this process turns authentication on, for all that start after it.
-os.environ["RAY_AUTH_MODE"] = "disabled"
 
 import json
 from collections.abc import Callable, Mapping

@@ -18,7 +18,7 @@ import typer
 
 from xstilts.cli import app
 from xstilts.config.load import load_sweep
-from xstilts.files import HEARTBEAT_S
+from xstilts.lease import HEARTBEAT_S
 
 from .cluster.rules import MOUNT, NODE, ROOT, Config, Files, problems
 
@@ -76,6 +76,11 @@ def _open(config: Config, port: int) -> None:
 def _replace(config: Config, key: str, old: str, new: str) -> None:
     assert any(old in command for command in config[key]), old
     config[key] = [command.replace(old, new) for command in config[key]]
+
+
+def _unmount(config: Config, name: str) -> None:
+    (there,) = (there for there in config["file_mounts"] if there.endswith(name))
+    del config["file_mounts"][there]
 
 
 def in_file(plant: Callable[[Config], Any]) -> Callable[[Files], Any]:
@@ -181,16 +186,42 @@ FAULTS: dict[str, tuple[Callable[[Files], Any], str]] = {
     ),
     "secret of the script": (in_script("stop() {", "AWS_SECRET=abcdefghijk\nstop() {"), "secret: "),
     "head without auth": (
-        in_script("RAY_AUTH_MODE=disabled RAY_ACCEL", "RAY_ACCEL"),
-        "head: `ray start` without RAY_AUTH_MODE",
+        in_script("RAY_AUTH_MODE=token RAY_TMPDIR=$PRIVATE RAY_A", "RAY_TMPDIR=$PRIVATE RAY_A"),
+        "head: `ray start` lets in everybody",
     ),
     "worker without auth": (
-        in_script("RAY_AUTH_MODE=disabled RAY_ACCEL", "RAY_ACCEL"),
-        "worker: `ray start` without RAY_AUTH_MODE",
+        in_script("RAY_AUTH_MODE=token RAY_TMPDIR=$PRIVATE RAY_A", "RAY_AUTH_MODE=disabled RAY_A"),
+        "worker: `ray start` lets in everybody",
     ),
     "shells without auth": (
-        in_script("RAY_AUTH_MODE=disabled RAY_USAGE", "RAY_USAGE"),
-        "worker: shells have no RAY_AUTH_MODE",
+        in_script('RAY_AUTH_MODE=token RAY_TMPDIR=$PRIVATE" ', 'RAY_TMPDIR=$PRIVATE" '),
+        "worker: shells send no token",
+    ),
+    "shells of another Ray": (
+        in_script('RAY_AUTH_MODE=token RAY_TMPDIR=$PRIVATE" ', 'RAY_AUTH_MODE=token" '),
+        "head: shells may find another Ray",
+    ),
+    "no token": (
+        in_file(lambda c: _unmount(c, "auth_token")),
+        "worker: gets no token",
+    ),
+    "no guard of the token": (in_script("  check_token\n", ""), "head: may start without a"),
+    "a token for all": (
+        in_script('chmod 600 "$TOKEN"', ":"),
+        "worker: others read what is private",
+    ),
+    "a folder for all": (
+        in_script('700 "$PRIVATE"\n', '755 "$PRIVATE"\n'),
+        "head: others read what is private",
+    ),
+    "sockets for all": (
+        in_script('--temp-dir="$PRIVATE/ray"', "--temp-dir=/tmp/ray"),
+        "worker: Ray's folder is not private",
+    ),
+    "notice by anyone": (in_script(":-$PRIVATE/notice", ":-/tmp/notice"), "head: anyone may give"),
+    "every Ray ends": (
+        in_script("  end_ray\n", '  "$VENV/bin/ray" stop\n'),
+        "head: ends every Ray",
     ),
     "open dashboard": (in_script("host=127.0.0.1", "host=0.0.0.0"), "head: listens on every"),
     "open by an option": (
@@ -280,9 +311,11 @@ def test_only_known_ids_are_left_to_fill_in(config: Config) -> None:
 
 
 def test_the_mounts_are_enough_to_build_the_package(config: Config) -> None:
-    remote = "/home/ubuntu/xstilts"
+    remote = Path("/home/ubuntu/xstilts")
     mounts = {
-        Path(there).relative_to(remote): here for there, here in config["file_mounts"].items()
+        Path(there).relative_to(remote): here
+        for there, here in config["file_mounts"].items()
+        if remote in Path(there).parents
     }
     assert all((ROOT / here).exists() for here in mounts.values())
     assert all(str(there) == here for there, here in mounts.items())
@@ -341,7 +374,8 @@ def test_hosts_of_ones_own_get_the_code_where_the_commands_look_for_it() -> None
     mounts = {
         there.removeprefix("~/xstilts/"): here for there, here in config["file_mounts"].items()
     }
-    assert mounts == {"xstilts": "xstilts", "sweeps": "sweeps"}
+    token = "~/.ray/auth_token"
+    assert mounts == {"xstilts": "xstilts", "sweeps": "sweeps", token: token}
     assert config["rsync_exclude"] == Files.read(FILE).config["rsync_exclude"]
 
 

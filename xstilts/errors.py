@@ -6,6 +6,7 @@ package itself stays an ordinary exception with its traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,14 @@ class XstiltsError(Exception):
     """Base of all errors that a command prints without a traceback. `exit_status` is 1 or 2."""
 
     exit_status = 1
+
+
+_USER = re.compile(r"(?<=://)(?!/)[^\s\"']*@|[^\s\"'/:@]+:[^\s\"'/:@]+@")
+
+
+def without_user(text: str) -> str:
+    """A text whose addresses have lost `user:password@`, which no message may show."""
+    return _USER.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class Problem:
             parts.append(f"got {self.got}")
         if self.repair:
             parts.append(self.repair)
-        return f"{self.where}: {'; '.join(parts)}"
+        return without_user(f"{self.where}: {'; '.join(parts)}")
 
 
 class ConfigError(XstiltsError):

@@ -273,16 +273,19 @@ def main() -> None:
         return
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": chosen.concurrency, "object_store_memory": 200 * 2**20},
-    )
-    environment = {**os.environ, "RAY_ADDRESS": cluster.address}
-    try:
-        for _ in range(2):
-            subprocess.run([sys.executable, __file__, *arguments], env=environment, check=True)
-    finally:
-        cluster.shutdown()
+    from xstilts.search.own_ray import with_own_token
+
+    with with_own_token():
+        cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": chosen.concurrency, "object_store_memory": 200 * 2**20},
+        )
+        environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+        try:
+            for _ in range(2):
+                subprocess.run([sys.executable, __file__, *arguments], env=environment, check=True)
+        finally:
+            cluster.shutdown()
 
 
 if __name__ == "__main__":

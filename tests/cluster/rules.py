@@ -99,6 +99,7 @@ class Played:
     home: Path
     calls: list[Call] = field(default_factory=list)
     shell: dict[str, str] = field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
 
     def of(self, name: str, *first: str) -> list[Call]:
         """The calls of a program with these first arguments."""
@@ -106,16 +107,19 @@ class Played:
         return [call for call in found if call.arguments[: len(first)] == list(first)]
 
 
-def play(files: Files, role: str, mounted: bool = True, head: str = HEAD) -> Played:
+def play(
+    files: Files, role: str, mounted: bool = True, head: str = HEAD, has_token: bool = True
+) -> Played:
     """Run what a node runs when it starts: its environment, then its start-up commands, twice.
 
     Args:
         mounted: whether the shared storage is there.
         head: the head whose storage it is.
+        has_token: whether `ray up` brought the token.
     """
     home = Path(tempfile.mkdtemp(prefix="node"))
     try:
-        return _play(files, role, mounted, head, home)
+        return _play(files, role, mounted, head, has_token, home)
     finally:
         # What is started to stay, as the watch over a spot machine.
         while not subprocess.run(["pkill", "-9", "-f", f"{home}/"], check=False).returncode:
@@ -123,7 +127,7 @@ def play(files: Files, role: str, mounted: bool = True, head: str = HEAD) -> Pla
         shutil.rmtree(home)
 
 
-def _play(files: Files, role: str, mounted: bool, head: str, home: Path) -> Played:
+def _play(files: Files, role: str, mounted: bool, head: str, has_token: bool, home: Path) -> Played:
     storage, calls = home / "storage", home / "calls"
     for folder in (storage / "runs", storage / "heads", calls):
         folder.mkdir(parents=True)
@@ -134,7 +138,11 @@ def _play(files: Files, role: str, mounted: bool, head: str, home: Path) -> Play
         (home / name).chmod(0o755)
     script = home / "xstilts/xstilts/cluster/node.sh"
     script.parent.mkdir(parents=True)
-    script.write_text(files.script.replace(MOUNT, str(storage)))
+    own = files.script.replace(MOUNT, str(storage)).replace("/tmp/xstilts-", f"{home}/private-")
+    script.write_text(own)
+    if has_token:
+        (home / ".ray").mkdir()
+        (home / ".ray/auth_token").write_text("drawn by Ray")
     environment = {
         "HOME": str(home),
         "PATH": f"{home}/bin:{os.environ['PATH']}",
@@ -153,6 +161,7 @@ def _play(files: Files, role: str, mounted: bool, head: str, home: Path) -> Play
             shell(command)
     lines = shell("source ~/.bashrc; env -0").stdout.split("\0")
     played = Played(home, shell=dict(line.split("=", 1) for line in lines if "=" in line))
+    token = home / ".ray/auth_token"
     for _ in range(2):
         for command in files.config[f"{role}_start_ray_commands"]:
             # As Ray does, the first command that fails ends it.
@@ -167,6 +176,8 @@ def _play(files: Files, role: str, mounted: bool, head: str, home: Path) -> Play
                 dict(line.split("=", 1) for line in variables.split("\0") if "=" in line),
             )
         )
+    private = [token, token.parent, *home.glob("private-*")]
+    played.modes = {path.name: path.stat().st_mode & 0o777 for path in private if path.exists()}
     return played
 
 
@@ -250,6 +261,8 @@ def _command_problems(files: Files) -> Iterator[str]:
         yield from _server_problems(role, played)
         if any(_starts(play(files, role, mounted=False))):
             yield f"{role}: may start without the shared storage"
+        if any(_starts(play(files, role, has_token=False))):
+            yield f"{role}: may start without a token"
     if any(_starts(play(files, "worker", head="10.0.0.9"))):
         yield "worker: may start with another storage than its head's"
 
@@ -262,11 +275,20 @@ def _start_problems(files: Files, role: str, played: Played) -> Iterator[str]:
     """What is wrong with how a node starts Ray, and what that Ray finds."""
     starts = _starts(played)
     # The commands ran twice, for `ray up` may be called again.
-    if len(starts) != 2 or not played.of("ray", "stop"):
+    if len(starts) != 2:
         yield f"starts Ray {len(starts) / 2:g} times"
+    if played.of("ray", "stop"):
+        yield "ends every Ray of the machine"
+    if any(mode & 0o077 for mode in played.modes.values()):
+        yield f"others read what is private: {played.modes}"
     for call in starts:
-        if call.environment.get("RAY_AUTH_MODE") not in ("disabled", "token"):
-            yield "`ray start` without RAY_AUTH_MODE"
+        if call.environment.get("RAY_AUTH_MODE") != "token":
+            yield "`ray start` lets in everybody"
+        own = [path for path in played.modes if path.startswith("private-")]
+        if f"--temp-dir={played.home}/{''.join(own)}/ray" not in call.arguments:
+            yield "Ray's folder is not private"
+        if call.environment.get("XSTILTS_NOTICE") != f"{played.home}/{''.join(own)}/notice":
+            yield "anyone may give notice"
         if any("0.0.0.0" in argument for argument in call.arguments):
             yield "listens on every interface"
         if role == "head" and not any("autoscaling-config" in a for a in call.arguments):
@@ -276,11 +298,16 @@ def _start_problems(files: Files, role: str, played: Played) -> Iterator[str]:
         older = call.environment.get("RAY_enable_autoscaler_v2") == "0"
         if role == "head" and older == files.is_aws:
             yield "has the wrong autoscaler for its provider"
-    if "RAY_AUTH_MODE" not in played.shell:
-        yield "shells have no RAY_AUTH_MODE"
+    if played.shell.get("RAY_AUTH_MODE") != "token":
+        yield "shells send no token"
+    if not played.shell.get("RAY_TMPDIR", "").startswith(f"{played.home}/private-"):
+        yield "shells may find another Ray"
     if not played.shell["PATH"].startswith(f"{played.home}/venv/bin:"):
         yield "shells do not find the environment"
     setup = " ".join(setup_of(files.config, role))
+    mounts = {Path(there).name: here for there, here in files.config["file_mounts"].items()}
+    if mounts.get("auth_token") != "~/.ray/auth_token":
+        yield "gets no token"
     if files.is_aws:
         if f" {MOUNT} nfs4" not in setup:
             yield "does not mount the shared storage"

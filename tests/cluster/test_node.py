@@ -1,21 +1,27 @@
-"""The script that nodes run, with the real MLflow server: started once, answering, ended."""
+"""The script that nodes run, with the real MLflow server and the real Ray: started, ended."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from ..processes import is_process_alive
+from ..stories.conftest import descendants
+from ..stories.hosts_of_one import free_port
 from .rules import NODE
 
 NodeSh = Callable[..., subprocess.CompletedProcess[str]]
@@ -23,22 +29,19 @@ NodeSh = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free: int = probe.getsockname()[1]
-        return free
+    return free_port()
 
 
 @pytest.fixture
 def node(tmp_path: Path, port: int) -> Iterator[NodeSh]:
-    """Runs the script in an empty home, with the environment that runs the tests but for Ray,
-    which other tests may be using here."""
+    """Runs the script in an empty home, with the environment that runs the tests but for Ray."""
     environment = tmp_path / "venv/bin"
     environment.mkdir(parents=True)
     (environment / "mlflow").symlink_to(Path(sys.executable).parent / "mlflow")
     (environment / "ray").symlink_to("/bin/true")
     script = tmp_path / "node.sh"
-    script.write_text(NODE.read_text().replace("5000", str(port)))
+    text = NODE.read_text().replace("5000", str(port))
+    script.write_text(text.replace("/tmp/xstilts-", f"{tmp_path}/private-"))
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -154,17 +157,21 @@ class Metadata(BaseHTTPRequestHandler):
 
 
 def test_a_machine_that_is_called_back_gives_notice(tmp_path: Path) -> None:
-    notice = tmp_path / "notice"
+    """In a folder that is this user's alone, for whoever makes the file stops the trials."""
+    private = tmp_path / f"private-{os.geteuid()}"
+    private.mkdir(mode=0o755)
+    notice = private / "notice"
     notice.touch()  # of the machine's life before
+    script = tmp_path / "node.sh"
+    script.write_text(NODE.read_text().replace("/tmp/xstilts-", f"{tmp_path}/private-"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     environment = {
         "HOME": str(tmp_path),
-        "XSTILTS_NOTICE": str(notice),
         "XSTILTS_METADATA": f"http://127.0.0.1:{server.server_port}",
         "XSTILTS_METADATA_EVERY_S": "0.1",
     }
-    watcher = subprocess.Popen(["bash", str(NODE), "spot"], env={**os.environ, **environment})
+    watcher = subprocess.Popen(["bash", str(script), "spot"], env={**os.environ, **environment})
     try:
         with pytest.raises(subprocess.TimeoutExpired):
             watcher.wait(2)
@@ -172,6 +179,95 @@ def test_a_machine_that_is_called_back_gives_notice(tmp_path: Path) -> None:
         Metadata.is_called_back = True
         assert watcher.wait(60) == 0
         assert notice.exists()
+        assert private.stat().st_mode & 0o777 == 0o700
     finally:
         watcher.kill()
         server.shutdown()
+
+
+def test_a_folder_that_another_made_first_is_not_used(tmp_path: Path) -> None:
+    script = tmp_path / "node.sh"
+    script.write_text(NODE.read_text().replace("/tmp/xstilts-", f"{tmp_path}/private-"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"private-{os.geteuid()}").symlink_to(tmp_path / "elsewhere")
+    ended = subprocess.run(["bash", str(script), "spot"], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "is not this user's" in ended.stderr
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose name is short enough for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="x", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def foreign(short: Path) -> Iterator[set[int]]:
+    """The processes of a Ray that is not ours, on another port and in another folder."""
+    ray = [str(Path(sys.executable).parent / "ray"), "start", "--head", f"--port={free_port()}"]
+    options = f"--temp-dir={short}/foreign --num-cpus=1 --include-dashboard=false"
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "foreign"}
+    command = [*ray, *options.split(), "--object-store-memory=100000000", "--disable-usage-stats"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    mark = f"{short}/foreign"
+    try:
+        yield of_folder(mark)
+    finally:
+        while found := of_folder(mark):
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+
+def of_folder(folder: str) -> set[int]:
+    """The processes of a Ray by its folder, and those below them."""
+    found = set()
+    for pid in processes():
+        with suppress(OSError):
+            if folder.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found |= {pid, *descendants(pid)}
+    return {pid for pid in found if is_process_alive(pid)}
+
+
+@pytest.mark.ray
+def test_our_ray_starts_anew_and_ends_and_another_lives_on(
+    tmp_path: Path, short: Path, foreign: set[int]
+) -> None:
+    home, storage = tmp_path / "home", tmp_path / "storage"
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray/auth_token").write_text("drawn by Ray")
+    (home / "venv").symlink_to(Path(sys.executable).parents[1])
+    (storage / "runs").mkdir(parents=True)
+    text = (
+        NODE.read_text().replace("/tmp/xstilts-", f"{short}/own-").replace("6379", str(free_port()))
+    )
+    text = text.replace("SHARED=/mnt/xstilts", f"SHARED={storage}").replace(
+        "mountpoint -q", "test -d"
+    )
+    (tmp_path / "node.sh").write_text(text)
+
+    def run(*arguments: str) -> set[int]:
+        """Run the script; the processes of its Ray after."""
+        done = subprocess.run(
+            ["bash", str(tmp_path / "node.sh"), *arguments],
+            env={**os.environ, "HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return of_folder(f"{short}/own-")
+
+    assert len(foreign) >= 4
+    first = run("ray", "start", "head", "--num-cpus=1", "--include-dashboard=false")
+    second = run("ray", "start", "head", "--num-cpus=1", "--include-dashboard=false")
+    assert len(first) >= 4 and len(second) >= 4
+    assert not [pid for pid in first if is_process_alive(pid)], "the first has ended"
+    (found,) = short.glob("own-*/ray/ray_current_cluster")
+    assert run("stop") == set()
+    assert not [pid for pid in second if is_process_alive(pid)]
+    assert not found.exists()
+    assert of_folder(f"{short}/foreign") == foreign
+    assert run("stop") == set(), "nothing to stop is no failure"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,97 @@ def test_wrong_setting_is_refused_with_the_problems_of_the_file(
     found = message_of(tmp_path, HEAD + "storage: 5\n", setting)
     assert message in found
     assert "storage: input should be a valid string; got 5" in found
+
+
+SECRET = "hunter2isneverseen"
+
+
+@pytest.mark.parametrize(
+    "tracking",
+    [
+        f"{{uri: 'http://me:{SECRET}@mlflow.example:5000'}}",
+        f"{{uri: 'http://me:{SECRET}/with/slashes@mlflow.example:5000'}}",
+        f"{{uri: 'postgresql://me:{SECRET}@db/mlflow'}}",
+        f"{{uri: 'me:{SECRET}@mlflow.example:5000'}}",
+        f"'http://me:{SECRET}@mlflow.example:5000'",
+        f"['http://{'me' * 40}:{SECRET}@mlflow.example:5000']",
+        f"{{uri: ['http://me:{SECRET}@mlflow.example:5000']}}",
+        f"{{'http://me:{SECRET}@mlflow.example:5000': }}",
+    ],
+)
+def test_a_password_in_tracking_is_refused_and_not_shown(tmp_path: Path, tracking: str) -> None:
+    texts = [
+        message_of(tmp_path, HEAD + f"tracking: {tracking}\n"),
+        message_of(tmp_path, HEAD, f"tracking={tracking}"),
+        message_of(tmp_path, HEAD, f"tracking={tracking}]"),
+    ]
+    for text in texts:
+        assert "tracking" in text or "--set" in text
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:5000", "sqlite:////data/me@home/mlflow.db", "file:///a@b", "null"]
+)
+def test_a_server_or_a_path_without_a_user_is_taken(tmp_path: Path, uri: str) -> None:
+    sweep = load(tmp_path, HEAD + f"tracking: {{uri: {uri}}}\n")
+    assert str(sweep.tracking.uri or "null") == uri
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    message = message_of(tmp_path, HEAD + "#" * 2**19)
+    assert message == f"{tmp_path}/sweep.yaml: a sweep file has at most 256 KiB; got 512 KiB"
+
+
+BOMB = "a: &a [x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "got"),
+    [
+        ("storage: " + "[" * 60 + "]" * 60, "7:59", "values nested deeper than 50"),
+        ("storage: " + "{a: " * 1000 + "}" * 1000, "7:", "values nested deeper than 50"),
+        ("storage: &a [*a]", "7:10", "an alias within what it names"),
+        (BOMB, "1", "aliases that stand for more than 8388608 characters"),
+        (
+            "".join(f"k{i}: &k{i} [*k{i - 1}]\n" if i else "k0: &k0 [x]\n" for i in range(60)),
+            "5",
+            "values nested deeper than 50",
+        ),
+    ],
+    ids=["deep", "deeper", "circle", "many", "chain"],
+)
+def test_what_is_larger_than_it_looks_is_refused_at_once(
+    tmp_path: Path, text: str, place: str, got: str
+) -> None:
+    started = time.monotonic()
+    message = message_of(tmp_path, HEAD + text + "\n")
+    assert message.startswith(f"{tmp_path}/sweep.yaml:{place}")
+    assert message.endswith(f"goes beyond what a sweep file may hold; got {got}; write it flat")
+    assert time.monotonic() - started < 5
+
+
+def test_aliases_of_an_ordinary_size_are_taken(tmp_path: Path) -> None:
+    text = """
+intermediates:
+  one: {tasks: &tasks [mini_nli], budget: {examples: 100}}
+  other: {tasks: *tasks, budget: {examples: 200}}
+"""
+    sweep = load(tmp_path, HEAD + text)
+    assert sweep.intermediates["other"].tasks == sweep.intermediates["one"].tasks == ("mini_nli",)
+
+
+def test_a_setting_has_the_same_limits(tmp_path: Path) -> None:
+    message = message_of(tmp_path, HEAD, f"storage={'[' * 60}{']' * 60}")
+    rule = "--set: the value of storage goes beyond what a sweep file may hold"
+    assert message == f"{rule}; got values nested deeper than 50"
+    long = message_of(tmp_path, HEAD, f"storage=[{'x' * 1000}")
+    assert "its value is no valid YAML" in long and len(long) < 150
+
+
+@pytest.mark.parametrize("value", ["2026-13-45", "9" * 5000])
+def test_a_value_that_is_none_is_no_traceback(tmp_path: Path, value: str) -> None:
+    assert "is no valid YAML" in message_of(tmp_path, HEAD + f"storage: {value}\n")

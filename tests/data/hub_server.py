@@ -1,7 +1,8 @@
 """A loopback server that speaks as much of the Hub's file protocol as its client needs.
 
-Run as a script: `python hub_server.py ROOT` serves `ROOT/<datasets|models>/<owner>/<name>/` and
-prints its address; every request is appended to `ROOT/requests.log`.
+Run as a script: `python hub_server.py ROOT` serves `ROOT/<datasets|models>/<owner>/<name>/` and, as
+a pull request of a model, `ROOT/pulls/<owner>/<name>/`; it prints its address and appends every
+request to `ROOT/requests.log`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,26 @@ def commit_of(repo: Path) -> str:
     return digest.hexdigest()
 
 
+PULL_REF = "refs/pr/7"
+PULL = {
+    "num": 7,
+    "title": "Adding `safetensors` variant of this model",
+    "author": {"name": "SFconvertbot"},
+    "status": "open",
+    "isPullRequest": True,
+    "createdAt": "2026-01-01T00:00:00.000Z",
+    "repo": {"name": "", "type": "model"},
+}
+
+
+def repo_at(sort: str, owner: str, name: str, revision: str) -> Path:
+    """The folder of a repository, or of its pull request where that is asked for."""
+    pull = ROOT / "pulls" / owner / name
+    if pull.is_dir() and revision in (PULL_REF, commit_of(pull)):
+        return pull
+    return ROOT / sort / owner / name
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -41,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
             self.api(parts[1:])
             return
         sort = parts.pop(0) if parts[0] == "datasets" else "models"
-        repo, path = ROOT / sort / "/".join(parts[:2]), "/".join(parts[4:])
+        repo, path = repo_at(sort, *parts[:2], parts[3]), "/".join(parts[4:])
         file = repo / path
         if not file.is_file():
             self.fail("EntryNotFound" if repo.is_dir() else "RepoNotFound")
@@ -57,13 +78,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def api(self, parts: list[str]) -> None:
         sort, owner, name, what = *parts[:3], parts[3] if len(parts) > 3 else ""
-        repo = ROOT / sort / owner / name
+        revision = "/".join(parts[4:7]) if parts[4:5] == ["refs"] else "".join(parts[4:5])
+        repo = repo_at(sort, owner, name, revision)
         if not repo.is_dir():
             self.fail("RepoNotFound")
             return
         files = sorted(path for path in repo.rglob("*") if path.is_file())
         commit = commit_of(repo)
-        if what == "revision" and parts[4] not in ("main", commit):
+        if what == "discussions" and name == "silent":
+            self.fail("DiscussionsDisabled", 403)
+        elif what == "discussions":
+            pulls = (ROOT / "pulls" / owner / name).is_dir()
+            self.send({"discussions": [PULL] if pulls else [], "count": int(pulls), "start": 0})
+        elif what == "revision" and revision not in ("main", PULL_REF, commit):
             self.fail("RevisionNotFound")
         elif what == "tree":
             self.send(
@@ -89,8 +116,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def fail(self, code: str) -> None:
-        self.send_response(404)
+    def fail(self, code: str, status: int = 404) -> None:
+        self.send_response(status)
         self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()

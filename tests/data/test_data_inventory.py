@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,109 @@ def test_an_incomplete_model_is_refused(
     assert rule in problem.rule and str(copy) in problem.got and problem.repair
 
 
+class Payload:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.trace,)
+
+
+OPENED = """
+import sys
+from pathlib import Path
+
+opened = []
+sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
+
+from xstilts.data.inventory import Hashes, model_facts
+from xstilts.errors import XstiltsError
+from xstilts.training.model import load_encoder, load_encoder_with_lm_head
+
+folder, memory = map(Path, sys.argv[1:])
+takers = [lambda f: model_facts(f, "models.x.path", Hashes(memory)), load_encoder]
+for take in [*takers, load_encoder_with_lm_head]:
+    try:
+        take(folder)
+    except XstiltsError as error:
+        print(type(error).__name__, error)
+print(sorted({Path(name).name for name in opened if Path(name).parent == folder}))
+"""
+
+
+def test_a_pickle_of_weights_is_refused_and_never_opened(tiny_model: Path, tmp_path: Path) -> None:
+    """By the inventory, and by whoever would load the folder all the same."""
+    import torch
+
+    trace, copy = tmp_path / "trace", tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    (copy / "model.safetensors").unlink()
+    torch.save({"weights": Payload(trace)}, copy / "pytorch_model.bin")
+    torch.load(copy / "pytorch_model.bin", weights_only=False)
+    assert trace.exists(), "the payload works"
+    trace.unlink()
+    command = [sys.executable, "-c", OPENED, str(copy), str(tmp_path / "hashes.json")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    refused, *unloaded, opened = done.stdout.splitlines()
+    assert refused.startswith("ConfigError models.x.path: its weights are pickles alone, which are")
+    assert refused.endswith(
+        "load them with transformers once: `save_pretrained` writes safetensors"
+    )
+    assert len(unloaded) == 2
+    assert all("no file named model.safetensors" in line for line in unloaded)
+    assert opened == "['config.json']"
+    assert not trace.exists()
+
+
+def test_beside_safetensors_a_pickle_counts_for_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    hashes, copy = Hashes(tmp_path / "hashes.json"), tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    (copy / "pytorch_model.bin").write_bytes(b"whatever")
+    one, other = (model_facts(folder, "m", hashes) for folder in (tiny_model, copy))
+    assert (one.weights, one.num_bytes) == (other.weights, other.num_bytes)
+
+
+def change(path: Path, **keys: Any) -> None:
+    """Set keys of a JSON file."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**known, **keys}))
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "rule"),
+    [
+        ("config.json", {"auto_map": {"AutoModel": "evil.Model"}}, "auto_map in config.json"),
+        ("config.json", {"attn_implementation": "some/kernel"}, "attn_implementation in config"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["a.B", None]}}, "auto_map in to"),
+        ("modeling_own.py", {}, r"modeling_own\.py"),
+        ("config.json", {"transformers_weights": "adapter_model.bin"}, 'names "adapter_model.bin"'),
+        ("model.safetensors.index.json", {"weight_map": {"w": "a.bin"}}, 'names "a.bin"'),
+        ("model.safetensors.index.json", {"weight_map": {"w": "../a.safetensors"}}, r'"\.\./a'),
+    ],
+)
+def test_a_model_that_brings_code_or_hidden_pickles_is_refused(
+    tiny_model: Path, tmp_path: Path, name: str, keys: dict[str, Any], rule: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    change(copy / name, **keys)
+    with pytest.raises(ConfigError, match=rule) as caught:
+        model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
+    assert len(caught.value.problems) == 1 and "\n" not in str(caught.value)
+
+
+def test_safetensors_in_shards_are_taken(tiny_model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00001.safetensors")
+    shards = {"weight": "model-00001-of-00001.safetensors"}
+    change(copy / "model.safetensors.index.json", weight_map=shards)
+    facts = model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
+    assert facts.num_bytes == (tiny_model / "model.safetensors").stat().st_size
+
+
 @pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json"])
 def test_settings_alone_are_no_tokenizer(tiny_model: Path, tmp_path: Path, name: str) -> None:
     copy = tmp_path / "copy"
@@ -238,6 +343,20 @@ def test_a_readme_must_declare_its_files(tmp_path: Path, text: str | None) -> No
         (tmp_path / "toy/pairs/README.md").write_text(text)
     with pytest.raises(DataError, match="README"):
         count(tmp_path, "train", "en")
+
+
+def test_a_readme_larger_than_any_is_refused_with_its_limit(tmp_path: Path) -> None:
+    folder = tmp_path / "toy/pairs"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("---\nconfigs: []\n---\n" + " " * 5 * 2**20)
+    with pytest.raises(DataError, match=r"README\.md has at most 4 MiB; got 5\.0 MiB"):
+        count(tmp_path, "train", "en")
+    names = [f"&b{i} [{', '.join([f'*b{i - 1}'] * 9)}]" for i in range(1, 12)]
+    bomb = "".join(f"b{i}: {text}\n" for i, text in enumerate(["&b0 [x]", *names]))
+    (folder / "README.md").write_text(f"---\n{bomb}configs: []\n---\n")
+    with pytest.raises(DataError, match="aliases that stand for more than") as caught:
+        count(tmp_path, "train", "en")
+    assert "\n" not in str(caught.value)
 
 
 def test_the_memory_is_json_that_lasts(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,33 @@ def test_a_model_comes_without_what_nobody_reads(
     assert (Path(folder) / "model.safetensors").read_bytes() == (
         tiny_model / "model.safetensors"
     ).read_bytes()
+
+
+def test_pickles_are_not_fetched_and_a_conversion_is_named(
+    served: tuple[Path, str], tmp_path: Path, tiny_model: Path
+) -> None:
+    root, endpoint = served
+    pickled, converted = root / "models/toy/pickled", root / "pulls/toy/pickled"
+    shutil.copytree(tiny_model, pickled)
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    shutil.copytree(pickled, root / "models/toy/alone")
+    shutil.copytree(tiny_model, converted)
+    shutil.copytree(pickled, root / "models/toy/silent")
+    hinted, alone, silent = ask(
+        tmp_path / "hub",
+        endpoint,
+        ["model", "toy/pickled", "main"],
+        ["model", "toy/alone", "main"],
+        ["model", "toy/silent", "main"],
+    )
+    assert silent == alone.replace("alone:", "silent:").replace("toy/alone", "toy/silent")
+    assert "toy/pickled: the Hub has its weights as pickles alone" in hinted
+    commit = re.search(r"refs/pr/7 has safetensors: .* revision: ([0-9a-f]{40})$", hinted)
+    assert commit is not None
+    assert "they are not fetched; convert them where you trust them" in alone
+    assert not any(name.endswith(".bin") for name in requests(root))
+    ((folder, at),) = ask(tmp_path / "hub", endpoint, ["model", "toy/pickled", commit[1]])
+    assert at == commit[1] and (Path(folder) / "model.safetensors").exists()
 
 
 def test_what_is_wrong_is_said(

@@ -68,6 +68,14 @@ def root(tmp_path: Path, write_dataset: WriteDataset) -> Path:
     return tmp_path / "mirror"
 
 
+def test_a_loading_script_is_refused_and_not_run(root: Path, tmp_path: Path) -> None:
+    script = f"from pathlib import Path\nPath({str(tmp_path / 'trace')!r}).touch()\n"
+    (root / "toy/pairs/pairs.py").write_text(script)
+    with pytest.raises(DataError, match=r"cannot read toy/pairs.*scripts are no longer supported"):
+        load_rows(under(root), pair_task(), "train", "en", "1" * 64, tmp_path / "cache")
+    assert not (tmp_path / "trace").exists()
+
+
 def test_class_numbers_come_as_names(root: Path, tmp_path: Path) -> None:
     rows = load_rows(under(root), pair_task(), "train", "en", "0" * 64, tmp_path / "cache")
     assert rows == {

@@ -23,13 +23,13 @@ HERE = Path(__file__).parent
 STRIDES = {
     "store": 16,
     "journal": 3,
-    "launch": 12,
+    "launch": 16,
     "records": 3,
     "checkpoint": 6,
     "gc": 10,
-    "take_up": 8,
+    "take_up": 14,
     "encode": 60,
-    "run": 100,
+    "run": 140,
 }
 TABLE: list[str] = []
 

@@ -15,6 +15,7 @@ from xstilts.run.places import Places, take_inventory
 from xstilts.run.rehearsal import MAX_ROWS, MAX_STEPS, REHEARSAL, Scene, rehearse, scenes
 from xstilts.run.storage import open_storage
 from xstilts.search import launch, rehearsal
+from xstilts.search.connection import connected, quieten
 from xstilts.search.rehearsal import run_rehearsal
 
 
@@ -84,15 +85,13 @@ def test_a_scene_trains_saves_and_scores(ready: launch.Launch) -> None:
 def test_what_fails_stops_the_sweep_and_what_passed_is_remembered(
     ready: launch.Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ray
-
     def pretend(storage: str, sweep: str, number: int, scene: Scene) -> Any:
         raise StageError(f"{scene.label}: no memory for one row")
 
     told: list[Any] = []
     number = ready.lease.number
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    try:
+    quieten(None)
+    with connected(None):
         with monkeypatch.context() as patch:
             patch.setattr(rehearsal, "rehearse", pretend)
             with pytest.raises(StageError, match=r"rehearsal of \w+: .*no memory for one row"):
@@ -106,5 +105,3 @@ def test_what_fails_stops_the_sweep_and_what_passed_is_remembered(
         ready.places.launch(number + 1).mkdir()
         run_rehearsal(ready.planner, ready.places, number + 1, told.append)
         assert told == [], "a resumed sweep does not rehearse again"
-    finally:
-        ray.shutdown()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from xstilts.errors import StageError
-from xstilts.search.connection import RAY_STARTS, start
+from xstilts.search.connection import QUIET, RAY_STARTS, start
+from xstilts.search.own_ray import LOOPBACK
 
 
 @pytest.mark.parametrize("late", [1, RAY_STARTS])
@@ -44,8 +46,46 @@ def test_another_failure_of_ray_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
         start()
 
 
+JOINS = """
+import sys
+from xstilts.errors import ConfigError
+from xstilts.search import connection
+
+connection.quieten(sys.argv[1])
+try:
+    with connection.connected(sys.argv[1]):
+        pass
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "reason"),
+    [
+        ("nonsense", {}, "Invalid address format: nonsense"),
+        ("127.0.0.1:9", {"RAY_AUTH_MODE": "token"}, "no authentication token was found"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_said_in_one_line(
+    tmp_path: Path, address: str, mode: dict[str, str], reason: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", JOINS, address],
+        env={**os.environ, "HOME": str(tmp_path), **mode},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("--address: names a Ray cluster that is up and lets this driver in; got")
+    assert reason in line and "~/.ray/auth_token" in line
+    assert not list(tmp_path.iterdir()), "no token is made"
+
+
 LEAVES = """
-import gc, logging, weakref
+import gc, weakref
 import ray
 from xstilts.search import connection
 
@@ -53,12 +93,6 @@ class Cycle:
     def __init__(self, reference):
         self.itself, self.reference = self, reference
 
-ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level=logging.ERROR)
-gc.disable()
-cycle = Cycle(ray.put(1))
-freed = weakref.finalize(cycle, lambda: print("freed, Ray is up:", ray.is_initialized()))
-del cycle
-gc.enable()
 end = ray.shutdown
 
 def shutdown():
@@ -66,7 +100,12 @@ def shutdown():
     end()
 
 ray.shutdown = shutdown
-connection.leave()
+with connection.connected(None):
+    gc.disable()
+    cycle = Cycle(ray.put(1))
+    freed = weakref.finalize(cycle, lambda: print("freed, Ray is up:", ray.is_initialized()))
+    del cycle
+    gc.enable()
 print("goes on:", gc.isenabled())
 """
 
@@ -75,7 +114,7 @@ print("goes on:", gc.isenabled())
 def test_nothing_of_ray_is_freed_while_it_ends() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LEAVES],
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, **QUIET, **LOOPBACK},
         capture_output=True,
         text=True,
         timeout=300,

@@ -17,6 +17,7 @@ from xstilts.run.node import RACES, versions
 from xstilts.run.places import Places
 from xstilts.run.storage import identity_of
 from xstilts.search import preflight
+from xstilts.search.connection import connected, quieten
 from xstilts.search.preflight import check_nodes, check_storage, file_system, node_problems
 
 from ..conftest import make_sweep
@@ -118,11 +119,9 @@ def test_a_clock_that_is_another_is_told_and_refuses_nothing(
 
 @pytest.fixture(scope="module")
 def ray_of_one_node() -> Iterator[None]:
-    import ray
-
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+    quieten(None)
+    with connected(None):
+        yield
 
 
 @pytest.mark.ray
@@ -135,13 +134,13 @@ def test_nodes_are_asked_and_those_that_differ_refused(
 
     other = {**versions(), "transformers": "5.0.0", "code": "0123456789ab"}
     monkeypatch.setattr(preflight, "versions", lambda: other)
-    monkeypatch.setattr(preflight, "auth_mode", lambda: "token")
+    monkeypatch.setattr(preflight, "auth_mode", lambda: "disabled")
     gone = replace(INVENTORY, folders={"xstilts/a": "/no/such/folder"})
     with pytest.raises(ConfigError) as caught:
         check_nodes(make_sweep(), tmp_path, gone, told.append)
     text = str(caught.value)
     assert text.count("node ") == 4
-    assert "RAY_AUTH_MODE is disabled there, token here" in text
+    assert "RAY_AUTH_MODE is token there, disabled here" in text
     assert f"transformers {versions()['transformers']}, not 5.0.0" in text
     assert "no such file here: /no/such/folder" in text
     console = Console(width=80, record=True)

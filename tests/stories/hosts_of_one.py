@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from .conftest import descendants
 
@@ -33,8 +36,18 @@ def two_nodes() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 @contextmanager
 def _nodes(*cpus: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Nodes that ask for a token, which drivers that are started meanwhile have too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        with _started(cpus) as (address, started):
+            yield address, started
+
+
+@contextmanager
+def _started(cpus: Sequence[int]) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     port = free_port()
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     ray = [str(Path(sys.executable).parent / "ray"), "start", "--block"]
     started: list[subprocess.Popen[bytes]] = []
     try:

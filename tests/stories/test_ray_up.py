@@ -1,9 +1,10 @@
-"""`ray up` to `ray down` on two hosts, with the README's own commands."""
+"""`ray up` to `ray down` on two hosts, with the README's own commands, for those with the token."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from ..conftest import require
+from ..sockets import listed, listeners
 from .hosts import Host, Network, end, missing, wait_for
 
 pytestmark = pytest.mark.cluster
@@ -45,6 +47,18 @@ storage: /mnt/xstilts/runs
 tracking: {uri: "http://127.0.0.1:5000"}
 """
 TRIALS = 10
+NAMES = {
+    "/gcs_server ": "`gcs_server`",
+    "/raylet ": "`raylet`",
+    "^ray::RuntimeEnvAgent": "`ray::RuntimeEnvAgent`",
+    "mlflow.server": "MLflow's server",
+}
+"""How SECURITY.md calls a process, by its command line."""
+CLIENT = """
+import ray, sys
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+print(len(ray.nodes()), "nodes")
+"""
 
 
 @pytest.fixture
@@ -82,13 +96,16 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     (tmp_path / "checkout/sweeps/story.yaml").write_text(SWEEP)
     # The user has logged in to the hosts before.
     laptop.run("mkdir ~/.ssh && echo 'StrictHostKeyChecking accept-new' > ~/.ssh/config")
-    up, status, prepare, sweep, tunnel, down, clean = (
+    token, up, status, prepare, sweep, tunnel, down, clean = (
         f"cd /mnt/checkout && {filled_in(command, values)}" for command in readme_commands()
     )
 
+    laptop.run(token)
     laptop.run(up)
     active = re.compile(r"Active:\s+2 local\.cluster\.node")
     wait_for(lambda: bool(active.search(laptop.run(status))), "both hosts are there")
+    check_what_listens(head, worker)
+    check_who_is_let_in(laptop, head, worker)
     laptop.run(prepare)
     encoded = files_below(tmp_path / "storage/runs/encoded")
     table = laptop.run(sweep)
@@ -114,6 +131,42 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     laptop.run(clean)
     for host in (head, worker):
         wait_for(lambda host=host: not host.processes(), f"the {host.name} runs nothing", 60)
+
+
+def check_what_listens(head: Host, worker: Host) -> None:
+    """What SECURITY.md says of a cluster where nothing runs yet."""
+    rows = listed((ROOT / "SECURITY.md").read_text(), "A cluster")
+    for host, address, when in (
+        (head, "10.77.0.2", ("always", "always, on the head")),
+        (worker, "10.77.0.3", ("always",)),
+    ):
+        places = {"all": "::", "the node's": address}
+        expected = {(p, places.get(where, where)) for p, time, where in rows if time in when}
+        found = set()
+        for one in listeners(host.processes()):
+            names = [name for line, name in NAMES.items() if re.search(line, one.process)]
+            found.add((" and ".join(names) or one.process, one.address))
+        assert found == expected, host.name
+
+
+def check_who_is_let_in(laptop: Host, head: Host, worker: Host) -> None:
+    """One who has the token, which nobody but its user reads, and no other."""
+    client = f"python -c {shlex.quote(CLIENT)} 10.77.0.2:6379"
+    secret = laptop.run("cat ~/.ray/auth_token")
+    for host in (laptop, head, worker):
+        assert host.run("stat -c %a ~/.ray ~/.ray/auth_token").split() == ["700", "600"]
+        assert host.run("cat ~/.ray/auth_token") == secret
+    for host in (head, worker):
+        assert host.run("stat -c %a /tmp/xstilts-0").strip() == "700"
+        assert secret not in "".join(host.processes().values())
+    assert "2 nodes" in head.run(f"RAY_AUTH_MODE=token {client}")
+    strangers = [
+        laptop.popen(f"RAY_AUTH_MODE=disabled {client}"),
+        head.popen(f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN=guessed {client}"),
+    ]
+    for stranger in strangers:
+        output, _ = stranger.communicate(timeout=120)
+        assert stranger.returncode == 1 and "InvalidAuthToken" in output, output
 
 
 def filled_in(text: str, values: dict[str, str]) -> str:

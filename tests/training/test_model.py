@@ -19,6 +19,7 @@ from xstilts.errors import StageError
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
 from xstilts.run.stages import Workshop
+from xstilts.run.storage import open_storage
 from xstilts.run.store import Store
 from xstilts.tasks import Source, Task
 from xstilts.training.model import (
@@ -215,6 +216,7 @@ def test_only_the_encoder_carries_over(
     inventory = Inventory(
         {"tiny": facts}, {"toy/pairs": str(tmp_path / "toy/pairs")}, {"toy/pairs": content}, {}
     )
+    open_storage(tmp_path)
     workshop = Workshop(tmp_path, Store(tmp_path), inventory, ResourcesSpec())
 
     def rows(use: str) -> Rows:

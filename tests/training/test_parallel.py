@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -24,6 +26,8 @@ from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
 from xstilts.training.outcome import Options
 from xstilts.training.parallel import Job, run_together
+
+from ..sockets import listeners
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -79,6 +83,23 @@ def test_two_processes_do_what_one_does(toy: Toy, tmp_path: Path, tasks: tuple[s
     for name in told:
         assert getattr(alone, name) == getattr(together, name)
     assert shares[-1] == 1.0
+
+
+def test_the_processes_listen_on_loopback_alone(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the environment names another interface, as those of clusters do."""
+    others = [name for _, name in socket.if_nameindex() if name != "lo"]
+    for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        monkeypatch.setenv(variable, (others or ["eth0"])[0])
+    seen: set[tuple[str, str]] = set()
+
+    def look(share: float) -> None:
+        ranks = [process.pid for process in multiprocessing.active_children()]
+        seen.update((one.process, one.address) for one in listeners(ranks))
+
+    run_together(job_of(toy, "mnli"), 2, tmp_path / "out", look, None)
+    assert {address for _, address in seen} == {"127.0.0.1"}
 
 
 def test_two_processes_go_on_to_the_same_bits(toy: Toy, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def encoder_of(name: str) -> Any:
     """A random encoder of a named shape, or of the configuration in a folder.
 
     Raises:
-        ConfigError: neither a known shape nor a folder with a configuration.
+        ConfigError: neither a known shape nor a folder with a configuration of transformers' own.
     """
     torch.manual_seed(0)
     if name in SHAPES:
@@ -77,14 +77,19 @@ def encoder_of(name: str) -> Any:
             **SHAPES[name], max_position_embeddings=514, type_vocab_size=1, pad_token_id=1
         )
     elif (Path(name) / "config.json").exists():
-        config = AutoConfig.from_pretrained(name)
+        try:
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        except ValueError as error:
+            rule = "is an architecture that transformers has itself"
+            reason = str(error).strip().partition("\n")[0]
+            raise ConfigError([Problem("--model", rule, f'"{name}" ({reason})')]) from error
     else:
         rule = f"is one of {', '.join(SHAPES)}, or a folder with a config.json"
         raise ConfigError([Problem("--model", rule, f'"{name}"')])
     try:
-        return AutoModel.from_config(config, add_pooling_layer=False)
+        return AutoModel.from_config(config, trust_remote_code=False, add_pooling_layer=False)
     except TypeError:  # classes without a pooler do not know the argument
-        return AutoModel.from_config(config)
+        return AutoModel.from_config(config, trust_remote_code=False)
 
 
 def vocabulary_of(config: Any) -> Vocabulary:

@@ -222,10 +222,10 @@ def ui(
     storage: Storage = Path("runs"),
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
-    """Open the MLflow UI on the sweep's store, on loopback; Ctrl-C ends it."""
+    """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
     import os
-    import subprocess
 
+    from xstilts.cli.serving import serve, why_not
     from xstilts.report.results import load_results
 
     uri = f"sqlite:///{storage.resolve() / 'mlflow.db'}"
@@ -237,12 +237,14 @@ def ui(
     if not uri.startswith("sqlite:"):
         out.print(f"The sweep's runs are on the server {uri}")
         return
+    if reason := why_not(port):
+        raise ConfigError([Problem("--port", reason, str(port), "give another one")])
     out.print(f"http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     try:
-        raise typer.Exit(subprocess.call(command, env={**os.environ, **quiet}))
+        raise typer.Exit(serve(command, {**os.environ, **quiet}))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 

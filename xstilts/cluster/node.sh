@@ -6,13 +6,17 @@
 #   node.sh ray start worker HEAD [OPTION ...]
 #   node.sh spot                               on AWS: stop trials when the machine is called back
 #   node.sh stop                               Ray and the MLflow server, whatever runs of them
-# Every node has a Python environment in ~/venv and the storage that all share at /mnt/xstilts.
+# Every node has a Python environment in ~/venv, the storage that all share at /mnt/xstilts and, in
+# ~/.ray/auth_token, the token of the cluster. SECURITY.md says what listens.
 set -euo pipefail
 
 VENV=$HOME/venv
 SHARED=/mnt/xstilts
+TOKEN=$HOME/.ray/auth_token
+# This user's alone, on the node's own disk: Ray's sockets and logs, and the notice.
+PRIVATE=/tmp/xstilts-$(id -u)
 # Trials of this node write a checkpoint and stop when this file appears.
-NOTICE=${XSTILTS_NOTICE:-/tmp/xstilts-notice}
+NOTICE=${XSTILTS_NOTICE:-$PRIVATE/notice}
 # A call of the API, because /health answers even to hosts that are refused.
 PROBE='http://127.0.0.1:5000/api/2.0/mlflow/experiments/get?experiment_id=0'
 
@@ -21,13 +25,20 @@ fail() {
   exit 1
 }
 
-# Ray's authentication is off because only the cluster's own nodes reach its ports; say so
-# everywhere, else a head that once ran Ray by itself asks its workers for a token.
+# Nobody else may make the folder first, nor look into it.
+make_private() {
+  mkdir -m 700 "$PRIVATE" 2> /dev/null || true
+  if [ -L "$PRIVATE" ] || [ ! -O "$PRIVATE" ]; then fail "$PRIVATE is not this user's"; fi
+  chmod 700 "$PRIVATE"
+}
+
+# The mode is said everywhere, for a client that is not told it sends no token. Ray's temporary
+# folder is how `--address auto` finds this Ray, and no other.
 shell() {
   touch ~/.bashrc
   sed -i '/# xstilts$/d' ~/.bashrc
-  echo "export PATH=\$HOME/venv/bin:\$PATH RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0" \
-    "$* # xstilts" >> ~/.bashrc
+  echo "export PATH=\$HOME/venv/bin:\$PATH RAY_AUTH_MODE=token RAY_TMPDIR=$PRIVATE" \
+    "RAY_USAGE_STATS_ENABLED=0 $* # xstilts" >> ~/.bashrc
 }
 
 # On loopback: the driver is its only writer and runs here, you come through ssh. SQLite is on the
@@ -67,27 +78,68 @@ check_storage() {
   fi
 }
 
+# `ray up` brought the token; whoever has it runs what he likes on all nodes.
+check_token() {
+  if [ ! -s "$TOKEN" ]; then
+    fail "no token in $TOKEN; where you type \`ray up\`: umask 077; ray get-auth-token --generate"
+  fi
+  chmod 700 "$(dirname "$TOKEN")"
+  chmod 600 "$TOKEN"
+}
+
+# The processes of the Ray that was started below, for `ray stop` ends every Ray of the machine. All
+# have the mark in their environment, but some write their title over it: children of the others.
+ray_processes() {
+  local found='' more
+  more=$(grep -slzxF "XSTILTS_RAY=$PRIVATE" /proc/[0-9]*/environ | cut -d/ -f3 | paste -sd, || true)
+  while [ -n "$more" ]; do
+    found+=${found:+,}$more
+    more=$(pgrep -d, -P "$more" || true)
+  done
+  echo "${found//,/ }"
+}
+
+# At once, as `ray stop --force` does: trials go on from their checkpoints.
+end_ray() {
+  local processes
+  for _ in $(seq 40); do
+    processes=$(ray_processes)
+    if [ -z "$processes" ]; then
+      rm -f "$PRIVATE/ray/ray_current_cluster" # else `--address auto` waits for it
+      return
+    fi
+    # shellcheck disable=SC2086
+    kill -KILL $processes 2> /dev/null || true
+    sleep 0.25
+  done
+  fail "Ray does not end"
+}
+
 ray_start() {
   local role=$1 place=(--head --port=6379 --dashboard-host=127.0.0.1)
   shift
   check_storage "$role" "$@"
+  check_token
+  make_private
   if [ "$role" = worker ]; then
     place=("--address=$1:6379")
     shift
   fi
-  "$VENV/bin/ray" stop
+  end_ray
   # Ray wants many files; with fewer it warns, and a small cluster runs all the same.
   ulimit -n 65536 2> /dev/null || true
   # What a worker reads is on the storage, encoded by the driver: trials need no network. The
   # object store is small: nothing but small dicts travels through Ray.
-  RAY_AUTH_MODE=disabled RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1 TOKENIZERS_PARALLELISM=false \
-    HF_HUB_OFFLINE=1 XSTILTS_NOTICE="$NOTICE" "$VENV/bin/ray" start "${place[@]}" \
+  RAY_AUTH_MODE=token RAY_TMPDIR=$PRIVATE RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1 \
+    TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 XSTILTS_NOTICE="$NOTICE" XSTILTS_RAY="$PRIVATE" \
+    "$VENV/bin/ray" start "${place[@]}" --temp-dir="$PRIVATE/ray" \
     --object-store-memory=209715200 --disable-usage-stats "$@"
 }
 
 # A spot machine is told two minutes before it is called back: enough for a checkpoint.
 spot() {
   local metadata=${XSTILTS_METADATA:-http://169.254.169.254}/latest token
+  make_private
   rm -f "$NOTICE"
   while true; do
     token=$(curl -fs -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
@@ -103,7 +155,7 @@ spot() {
 
 # `ray down` leaves the MLflow server, and of hosts of your own the workers' Ray too.
 stop() {
-  "$VENV/bin/ray" stop --force > /dev/null
+  end_ray
   local groups signal
   groups=$(mlflow_servers | paste -sd,)
   if [ -z "$groups" ]; then return; fi

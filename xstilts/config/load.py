@@ -15,11 +15,15 @@ from pydantic_core import ErrorDetails
 
 from xstilts.config.check import check
 from xstilts.config.schema import Sweep
-from xstilts.errors import ConfigError, Problem
+from xstilts.config.yaml_limits import BeyondLimit, LimitedLoader, read_yaml
+from xstilts.errors import ConfigError, Problem, without_user
 from xstilts.tasks import suggest
 
+MAX_BYTES = 2**18
+"""The longest sweep file; those of the paper have two thousand bytes."""
 
-class _Loader(yaml.SafeLoader):
+
+class _Loader(LimitedLoader):
     """Safe YAML that refuses a key twice and reads `3e-6` as a number (YAML 1.1 does not)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -76,7 +80,13 @@ def parse_sweep(data: dict[str, Any], where: str) -> Sweep:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            rule = f"a sweep file has at most {MAX_BYTES >> 10} KiB"
+            got = f"{path.stat().st_size / 2**10:.0f} KiB"
+            raise ConfigError([Problem(str(path), rule, got)])
+        text = content.decode("utf-8")
     except FileNotFoundError:
         there = [other.name for other in path.parent.glob("*.y*ml")]
         near = suggest(path.name, there) if there else "there are no sweep files in that folder"
@@ -84,14 +94,15 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(str(path), "cannot be read", str(error))]) from error
     try:
-        data = yaml.load(text, Loader=_Loader)
+        data = read_yaml(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         reason = getattr(error, "problem", None) or str(error)
-        raise ConfigError(
-            [Problem(place, "is no valid YAML", reason, "check the indentation and the quotes")]
-        ) from error
+        rule, repair = "is no valid YAML", "check the indentation and the quotes"
+        if isinstance(error, BeyondLimit):
+            rule, repair = "goes beyond what a sweep file may hold", "write it flat"
+        raise ConfigError([Problem(place, rule, reason, repair)]) from error
     if not isinstance(data, dict):
         raise ConfigError(
             [Problem(str(path), "a sweep file is a mapping of keys", type(data).__name__)]
@@ -116,10 +127,19 @@ def _override(data: dict[str, Any], text: str) -> list[Problem]:
     if not isinstance(here, dict):
         return [Problem("--set", "names no place in the file", f'"{key}"')]
     try:
-        here[last] = yaml.load(value, Loader=_Loader)
+        here[last] = read_yaml(value, _Loader)
+    except BeyondLimit as error:
+        rule = f"the value of {key} goes beyond what a sweep file may hold"
+        return [Problem("--set", rule, str(error.problem))]
     except yaml.YAMLError:
-        return [Problem("--set", "its value is no valid YAML", f'"{value}"')]
+        return [Problem("--set", "its value is no valid YAML", f'"{_short(value)}"')]
     return []
+
+
+def _short(text: str) -> str:
+    """What was given as messages show it: no user of an address, and not all of a long text."""
+    text = without_user(text)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 Place = tuple[int | str, ...]
@@ -235,8 +255,7 @@ def _problem(details: ErrorDetails, where: str) -> Problem:
     if details["type"] == "extra_forbidden" or not _is_union_branch(last):
         steps.append(last)  # a user's own key may be called `int`
     place = _text(steps)
-    got = repr(details["input"])
-    got = got if len(got) <= 60 else f"{got[:57]}..."
+    got = _short(repr(details["input"]))
     kind, message = details["type"], details["msg"]
     here = f"{where}: {place}" if place else where
     if kind == "extra_forbidden":

@@ -264,6 +264,19 @@ class TrackingSpec(Model):
 
     uri: str | None = None
 
+    @field_validator("uri")
+    @classmethod
+    def _without_a_user(cls, uri: str | None) -> str | None:
+        scheme, separator, rest = (uri or "").partition("://")
+        # What begins with a third slash is a path.
+        if "@" in (rest if separator else scheme) and not rest.startswith("/"):
+            raise ValueError(
+                "names a server without a user, for it is written into the storage; give user and "
+                "password in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, those of a "
+                "database as its client reads them (PGPASSWORD)"
+            )
+        return uri
+
 
 class Sweep(Model):
     """One sweep file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,12 @@ from xstilts.files import read_json_if_whole, write_json
 
 Sort = Literal["dataset", "model"]
 
-MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin", "README.md")
-"""What `from_pretrained` reads; a model repository may hold much else, in other formats."""
+MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "README.md")
+"""What `from_pretrained` reads; a model repository may hold much else, in other formats. Weights
+that are pickles are not fetched."""
+
+CONVERTER = "SFconvertbot"
+"""Who proposes safetensors on the Hub for models that have none."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _OFFLINE = (
@@ -52,9 +56,15 @@ class Hub:
         """A model's configuration, weights and tokenizer.
 
         Raises:
-            DataError: the Hub has no such model or cannot be reached.
+            DataError: the Hub has no such model, or only pickles of its weights, or cannot be
+                reached.
         """
-        return self._fetch("model", repo, revision, MODEL_FILES)
+        fetched = self._fetch("model", repo, revision, MODEL_FILES)
+        if not any(fetched.folder.glob("*.safetensors")):
+            with _clear_errors("model", repo):
+                reason = _only_pickles(repo, fetched.commit)
+            raise DataError(f"{repo}: {reason}")
+        return fetched
 
     def dataset(self, hub_id: str, revision: str, wanted: Iterable[tuple[str, str]]) -> Fetched:
         """The files of some configurations and splits of a data set.
@@ -125,6 +135,24 @@ class Hub:
             write_json(self._memory, known)
             entry = known[key]
         return Fetched(self._folder / entry["folder"], entry["commit"])
+
+
+def _only_pickles(repo: str, commit: str) -> str:
+    """Why a model without safetensors cannot be read, and what to do."""
+    from huggingface_hub import HfApi, errors
+
+    api = HfApi()
+    if not any(name.endswith(".bin") for name in api.list_repo_files(repo, revision=commit)):
+        return f"the model has no weights on the Hub at commit {commit[:12]}"
+    rule = f"the Hub has its weights as pickles alone at commit {commit[:12]}; they are not fetched"
+    with suppress(errors.HfHubHTTPError):  # a repository may have no discussions
+        for pull in api.get_repo_discussions(
+            repo, author=CONVERTER, discussion_type="pull_request", discussion_status="open"
+        ):
+            sha = api.repo_info(repo, revision=pull.git_reference).sha
+            found = f"{pull.git_reference} has safetensors"
+            return f"{rule}; {found}: look at it, then write revision: {sha}"
+    return f"{rule}; convert them where you trust them (`save_pretrained`), and name that folder"
 
 
 @contextmanager

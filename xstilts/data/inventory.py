@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json_if_whole, sha256_of, sha256_of_file, write_json
 from xstilts.plan.inventory import ModelFacts
 
-WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"),
@@ -57,10 +58,11 @@ class Hashes:
 
 
 def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
-    """Identity of a folder that `from_pretrained` reads.
+    """Identity of a folder that `from_pretrained` reads, and that runs no code for it.
 
     Raises:
-        ConfigError: the folder, its configuration, weights or tokenizer is missing.
+        ConfigError: the folder, its configuration, weights or tokenizer is missing; it brings code,
+            or weights that are not safetensors.
     """
 
     def refuse(rule: str, repair: str) -> ConfigError:
@@ -71,9 +73,11 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
     config = folder / "config.json"
     if not config.is_file():
         raise refuse("the folder has no config.json", "give the folder that holds it")
-    weights = sorted({*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")})
-    if not any((folder / name).is_file() for name in WEIGHT_FILES):
-        raise refuse("the folder has no weights", "it must hold model.safetensors (or its index)")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not any((folder / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX)):
+        if any(folder.glob("pytorch_model*.bin")):
+            raise refuse("its weights are pickles alone, which are never opened", SAFER)
+        raise refuse("the folder has no weights", f"it must hold {WEIGHTS} (or its index)")
     tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
     if all(path.name in SETTINGS_FILES for path in tokenizer):
         raise refuse("the folder has no tokenizer", "it must hold tokenizer.json or its sources")
@@ -84,6 +88,13 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         raise refuse(
             f"its config.json does not name num_hidden_layers ({error!r})", "repair the file"
         ) from error
+    if code := _code(folder, settings):
+        raise refuse(
+            f"the model brings code ({code}), which is never run",
+            "take one of an architecture that transformers has itself",
+        )
+    if other := _no_safetensors(folder, settings):
+        raise refuse(f"{other}, no safetensors file beside it, which is never opened", SAFER)
     return ModelFacts(
         path=str(folder),
         weights=hashes.of_files(folder, [config, *weights]),
@@ -93,6 +104,40 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         has_lm_head=_has_lm_head(weights),
         max_length=_max_length(settings),
     )
+
+
+SAFER = (
+    "where you trust them, load them with transformers once: `save_pretrained` writes safetensors"
+)
+
+
+def _code(folder: Path, settings: Mapping[str, Any]) -> str:
+    """By what a model would have code run that is not transformers' own; empty if by nothing."""
+    if settings.get("auto_map"):
+        return "auto_map in config.json"
+    if "/" in str(settings.get("attn_implementation", "")):
+        return "attn_implementation in config.json"
+    tokenizer = folder / "tokenizer_config.json"
+    if tokenizer.is_file():
+        with suppress(ValueError, AttributeError):  # whoever loads it says that it is damaged
+            if json.loads(tokenizer.read_text(encoding="utf-8")).get("auto_map"):
+                return "auto_map in tokenizer_config.json"
+    return next((path.name for path in sorted(folder.glob("*.py"))), "")
+
+
+def _no_safetensors(folder: Path, settings: Mapping[str, Any]) -> str:
+    """What would have transformers open other weights beside the right ones; empty if nothing."""
+    named = {"config.json": [str(settings.get("transformers_weights") or WEIGHTS)]}
+    index = folder / WEIGHTS_INDEX
+    if index.is_file():
+        with suppress(ValueError, KeyError, TypeError, AttributeError):  # a damaged file again
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            named[WEIGHTS_INDEX] = list(map(str, shards))
+    for where, names in named.items():
+        for name in names:
+            if Path(name).name != name or not name.endswith((".safetensors", WEIGHTS_INDEX)):
+                return f'its {where} names "{name}"'
+    return ""
 
 
 OFFSET_POSITIONS = ("roberta", "camembert", "data2vec-text", "xmod", "longformer", "esm")
@@ -113,10 +158,8 @@ LM_HEADS = ("lm_head.", "cls.predictions.", "lm_predictions.", "vocab_transform.
 
 
 def _has_lm_head(weights: Iterable[Path]) -> bool:
-    """Whether weights hold an LM head, by their names; a pickle is not opened, so it may."""
+    """Whether weights hold an LM head, by their names."""
     for path in weights:
-        if path.suffix != ".safetensors":
-            return True
         try:
             with safe_open(path, framework="numpy") as stored:
                 names: list[str] = stored.keys()

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from xstilts.errors import DataError
+from xstilts.config.yaml_limits import read_yaml
+from xstilts.errors import DataError, Problem
 from xstilts.files import write_atomically
 
 Row = dict[str, Any]
@@ -27,6 +28,9 @@ Features = dict[str, Any]
 STRING: Features = {"dtype": "string", "_type": "Value"}
 INT32: Features = {"dtype": "int32", "_type": "Value"}
 STRINGS: Features = {"feature": STRING, "_type": "List"}
+MAX_README_BYTES = 4 * 2**20
+"""The longest README; that of 200 configurations with all their columns has a quarter of one."""
+
 ANSWERS: Features = {"text": STRINGS, "answer_start": {"feature": INT32, "_type": "List"}}
 """The answers of SQuAD: texts, and where each begins in the context, in characters."""
 
@@ -96,8 +100,13 @@ def declared_files(folder: Path) -> dict[tuple[str, str], list[str]]:
 def _declared(folder: Path, size: int, mtime_ns: int) -> dict[tuple[str, str], list[str]]:
     """What a README declares; a data set of 200 configurations is asked for each of them."""
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
-        header = yaml.safe_load(text.split("---")[1])
+        with (folder / "README.md").open("rb") as stream:
+            content = stream.read(MAX_README_BYTES + 1)
+        if len(content) > MAX_README_BYTES:
+            rule = f"a README.md has at most {MAX_README_BYTES >> 20} MiB"
+            got = f"{size / 2**20:.1f} MiB"
+            raise DataError(str(Problem(str(folder / "README.md"), rule, got)))
+        header = read_yaml(content.decode("utf-8").split("---")[1])
         declared = {
             (str(config["config_name"]), str(entry["split"])): [
                 str(path) for path in _listed(entry["path"])
@@ -105,8 +114,11 @@ def _declared(folder: Path, size: int, mtime_ns: int) -> dict[tuple[str, str], l
             for config in header["configs"]
             for entry in config["data_files"]
         }
-    except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise DataError(f"{folder}: README.md does not declare its data files ({error})") from error
+    except (OSError, UnicodeError, LookupError, TypeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{folder}: README.md does not declare its data files ({reason})"
+        ) from error
     for patterns in declared.values():
         for pattern in patterns:
             if "://" in pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:

@@ -96,8 +96,17 @@ def _load(
     folder = folders[source.hub_id]
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(str(folder), config, split=split, cache_dir=str(cache))
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        return datasets.load_dataset(
+            str(folder), config, split=split, cache_dir=str(cache), trust_remote_code=False
+        )
+    # A folder with a loading script raises a plain RuntimeError.
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        datasets.exceptions.DatasetsError,
+    ) as error:
         raise DataError(
             f"{task.name}: cannot read {source.hub_id}, configuration {config}, split "
             f"{split}, in {folder}: {error}"

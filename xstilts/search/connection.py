@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from xstilts.errors import StageError
+from xstilts.errors import ConfigError, Problem, StageError
+from xstilts.search.own_ray import LOOPBACK, private_folder, read_environment, with_own_token
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,6 @@ RAY_STARTS = 3
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "disabled",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "600",
@@ -28,14 +28,21 @@ QUIET = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing but small dicts travels through Ray; its default would take a third of the memory."""
 
 
-def quieten() -> None:
-    """Set what Ray and Tune read from the environment, some of it when they are imported."""
+def quieten(address: str | None) -> None:
+    """Set what Ray and Tune read from the environment, some of it when they are imported.
+
+    Args:
+        address: of the cluster that will be joined; None where a Ray of our own will be started.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if address is None:
+        os.environ |= LOOPBACK
 
 
 @contextmanager
@@ -43,25 +50,56 @@ def connected(address: str | None) -> Iterator[None]:
     """Ray while the block runs; `quieten` comes before the first import of it.
 
     Args:
-        address: of a running cluster (`auto` finds the one of this machine); None starts a Ray of
-            this machine's resources that ends with the block.
+        address: of a running cluster (`auto` finds the one of this machine), whose token, if it
+            asks for one, is found as Ray finds it; None starts a Ray of this machine's resources
+            that ends with the block.
 
     Raises:
+        ConfigError: there is no such cluster, or it refuses us.
         StageError: this machine is too busy for a Ray of our own.
     """
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
+    if address is not None:
+        read_environment()
+        _join(address)
+        with _leaving():
+            yield
+        return
+    with private_folder() as folder, with_own_token():
         start(
             address="local",
             num_cpus=len(os.sched_getaffinity(0)),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
-            **quiet,
+            # Ray opens its own folder to everybody.
+            _temp_dir=str(folder / "ray"),
+            **QUIETLY,
         )
-    else:
-        ray.init(address=address, **quiet)
+        with _leaving():
+            yield
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **QUIETLY)
+    except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+        raise ConfigError(
+            [
+                Problem(
+                    "--address",
+                    "names a Ray cluster that is up and lets this driver in",
+                    f'"{address}" ({reason})',
+                    "check the address and, where the cluster asks for a token, that its own lies "
+                    "here in ~/.ray/auth_token and RAY_AUTH_MODE is token",
+                )
+            ]
+        ) from error
+
+
+@contextmanager
+def _leaving() -> Iterator[None]:
     try:
         yield
     finally:

@@ -155,7 +155,7 @@ def run_trials(
         StageError: what no trial can mend: a full disk, no node left, processes that die before a
             trial begins.
     """
-    quieten()
+    quieten(address)
     from xstilts.search.rehearsal import run_rehearsal
 
     # Nothing depends on Tune's own snapshots, nor on whether its trials ended as it likes.

@@ -140,7 +140,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         if deaths > MAX_DEATHS and now - since >= MAX_DEATHS_S:
             self.stop(
                 f"{plan.trial_id}: its process died {deaths} times before the trial began; see "
-                "the logs of Ray's workers, /tmp/ray/session_latest/logs on each node"
+                "the logs of Ray's workers, session_latest/logs in Ray's folder on each node"
             )
 
     def save(self, checkpoint_path: str) -> None:

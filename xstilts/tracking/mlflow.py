@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import TrackingError
+from xstilts.errors import TrackingError, without_user
 from xstilts.files import canonical_json
 from xstilts.tracking.tracker import TrackedRun, group_of
 
@@ -50,8 +50,7 @@ class MlflowTracker:
             # stop a sweep. Nothing is remembered of a connection that failed.
             self._client, self._runs = None, {}
             reason = str(error).partition("\n")[0]
-            text = f"{self._uri}: {reason}".replace(self._uri, _without_password(self._uri))
-            raise TrackingError(text) from error
+            raise TrackingError(without_user(f"{self._uri}: {reason}")) from error
 
     def _connect(self) -> None:
         if self._client is not None:
@@ -135,8 +134,3 @@ class MlflowTracker:
 
 def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
     return [items[i : i + size] for i in range(0, len(items), size)]
-
-
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

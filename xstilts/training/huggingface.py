@@ -14,7 +14,7 @@ from transformers import (
 
 from xstilts.errors import StageError
 from xstilts.tasks import Task
-from xstilts.training.model import Model, load_encoder, load_heads, settings
+from xstilts.training.model import SAFELY, Model, load_encoder, load_heads, settings
 from xstilts.training.passes import one_pass
 
 _CLASSES: dict[str, Any] = {
@@ -39,7 +39,9 @@ def to_transformers(stage: Path, task: Task) -> Any:
     if task.kind != "span":
         labels["id2label"] = dict(enumerate(task.labels))
         labels["label2id"] = {label: i for i, label in enumerate(task.labels)}
-    full = _CLASSES[task.kind].from_pretrained(stage / "encoder", dtype=torch.float32, **labels)
+    full = _CLASSES[task.kind].from_pretrained(
+        stage / "encoder", **SAFELY, dtype=torch.float32, **labels
+    )
     _copy_head(head, full, task)
     own = Model(encoder, {task.head: head}).eval()
     full.eval()

@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError)
 
+SAFELY: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
+"""How weights are loaded: neither code nor pickles of a folder are run, whatever lies in it."""
+
 HEADS_FILE = "heads.safetensors"
 
 ALL_STATES = "the positions that are read are those of the last layer"
@@ -121,7 +124,7 @@ def load_tokenizer(folder: Path) -> Any:
         StageError: it cannot be loaded, or is not a fast one.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise StageError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
@@ -138,7 +141,7 @@ def load_encoder(folder: Path) -> PreTrainedModel:
     Raises:
         StageError: the folder's files cannot be loaded.
     """
-    options = {"dtype": torch.float32, "output_loading_info": True}
+    options = {**SAFELY, "dtype": torch.float32, "output_loading_info": True}
     try:
         try:
             encoder, info = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
@@ -160,7 +163,7 @@ def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
     """
     try:
         full, info = AutoModelForMaskedLM.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
+            folder, **SAFELY, dtype=torch.float32, output_loading_info=True
         )
     except LOADING_ERRORS as error:
         raise StageError(f"{folder}: its LM head cannot be loaded: {error}") from error

@@ -39,6 +39,14 @@ from xstilts.training.outcome import Options, Outcome
 from xstilts.training.ranks import ALONE, Ranks
 
 JOB, OUTCOME = "job.pickle", "outcome.pickle"
+ON_LOOPBACK = {
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "=lo",
+    "NCCL_RAS_ENABLE": "0",
+}
+"""All processes are on this machine, and neither library asks who speaks to it: whatever the
+environment says, they listen nowhere else. NCCL's service for diagnosis does not listen at all."""
+
 POLL_S = 0.2
 PR_SET_PDEATHSIG = 1
 
@@ -184,8 +192,8 @@ def _rank(
     if checkpoints is not None:
         checkpoints = replace(checkpoints, must_stop=lambda: told.is_set() or bool(stop.value))
     torch.set_num_threads(job.threads)
-    # All processes are on this machine, whatever its names resolve to.
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ |= ON_LOOPBACK
+    os.environ.pop("NCCL_COMM_ID", None)  # an address that NCCL would listen at instead
     if job.device == "cuda":
         torch.cuda.set_device(rank)
     dist.init_process_group(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.data.importers import choice, pair, retrieval, span, tagging
-from xstilts.data.importers.original import Importer
+from xstilts.data.importers.original import Importer, check_size
 from xstilts.data.mirror import Split, write_dataset
 from xstilts.errors import DataError
 
@@ -88,6 +88,7 @@ def import_folder(
         if reader is None:
             report.unknown.append(name)
             continue
+        check_size(path)
         for imported in reader[0](path, reader[1]):
             key = (imported.hub_id, imported.split.config, imported.split.name)
             if key in found:

@@ -11,11 +11,19 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from xstilts.data.mirror import Split
 from xstilts.errors import DataError, Problem
+
+MAX_LINE_BYTES = 4 * 2**20
+"""Of published formats with a record a line the longest lines have some ten thousand bytes."""
+
+MAX_FILE_BYTES = 4 * 2**30
+"""The largest published file, MultiNLI's training set, has less than half a GiB; of a file the rows
+are all in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,18 @@ class Importer:
         return re.search(rf"(?:^|/){self.pattern}$", path)
 
 
+def check_size(path: Path) -> None:
+    """Refuse a file that is larger than any that was published.
+
+    Raises:
+        DataError: it is.
+    """
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        rule = f"a file must have at most {MAX_FILE_BYTES >> 30} GiB"
+        raise DataError(str(Problem(str(path), rule, f"{size / 2**30:.1f} GiB", "split it")))
+
+
 def refuse(path: Path, row: int, rule: str, got: object, repair: str = "") -> DataError:
     """The error for one broken row; `row` counts lines, or records of a JSON file, from 1."""
     return DataError(str(Problem(f"{path}:{row}", rule, repr(got)[:80], repair)))
@@ -55,14 +75,24 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines without their ends, numbered from 1; only LF and CR LF end a line.
 
     Raises:
-        DataError: the file is not UTF-8.
+        DataError: the file is not UTF-8, or a line is too long.
     """
     with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
+        for number in count(1):
+            line = stream.readline(MAX_LINE_BYTES + 1)
+            if not line:
+                return
+            if len(line) > MAX_LINE_BYTES:
+                raise _too_long(path, number, line[:40].decode("utf-8", "replace"))
             try:
                 yield number, line.decode("utf-8").removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError as error:
                 raise refuse(path, number, "the file must be UTF-8", str(error)) from error
+
+
+def _too_long(path: Path, number: int, start: str) -> DataError:
+    rule = f"a line must have at most {MAX_LINE_BYTES >> 20} MiB"
+    return refuse(path, number, rule, start, "is it in the published form, a record a line?")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -76,26 +106,11 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise refuse(path, number, "the line must be JSON", line) from error
         if not isinstance(record, dict):
             raise refuse(path, number, "the line must be a JSON object", line)
         yield number, record
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
-
-    Raises:
-        DataError: it holds none.
-    """
-    try:
-        record = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path}: the file must be JSON; got {error}") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{path}: the file must hold a JSON object; got {type(record).__name__}")
-    return record
 
 
 def read_table(path: Path, *, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
@@ -105,7 +120,7 @@ def read_table(path: Path, *, delimiter: str, quoted: bool) -> Iterator[tuple[in
         quoted: whether `"` wraps fields, as Python's csv writer does; else it is a letter.
 
     Raises:
-        DataError: the file is not UTF-8 or a quoted field does not end.
+        DataError: the file is not UTF-8, a line is too long or a quoted field does not end.
     """
     if not quoted:
         for number, line in read_lines(path):
@@ -113,12 +128,23 @@ def read_table(path: Path, *, delimiter: str, quoted: bool) -> Iterator[tuple[in
         return
     # Quoted fields may hold line ends, so the csv module must see them as they are.
     with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.reader(stream, delimiter=delimiter, strict=True)
+        rows = csv.reader(_short(path, stream), delimiter=delimiter, strict=True)
         try:
             for row in rows:
                 yield rows.line_num, row
         except (csv.Error, UnicodeDecodeError) as error:
             raise refuse(path, rows.line_num, "the row must be readable", str(error)) from error
+
+
+def _short(path: Path, stream: IO[str]) -> Iterator[str]:
+    """Lines with their ends, none too long."""
+    for number in count(1):
+        line = stream.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            return
+        if len(line) > MAX_LINE_BYTES:
+            raise _too_long(path, number, line[:40])
+        yield line
 
 
 def field(path: Path, row: int, record: dict[str, Any], name: str) -> Any:

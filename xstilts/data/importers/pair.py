@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from xstilts.data.importers.json_stream import read_object
 from xstilts.data.importers.original import (
     Imported,
     Importer,
-    read_json_object,
     read_jsonl,
     read_table,
     refuse,
@@ -218,7 +218,7 @@ def _read_unnamed_table(path: Path) -> Records:
 
 def _read_numbered_objects(path: Path) -> Records:
     """`{"0": {...}, "1": {...}}`; numbered from 1, as lines are."""
-    for number, record in enumerate(read_json_object(path).values(), 1):
+    for number, (_, record) in enumerate(read_object(path), 1):
         if not isinstance(record, dict):
             raise refuse(path, number, "the record must be a JSON object", record)
         yield number, record

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from xstilts.data.importers.json_stream import read_object
 from xstilts.data.importers.original import (
     Imported,
     Importer,
     field,
-    read_json_object,
     read_jsonl,
     refuse,
 )
@@ -161,9 +161,14 @@ def _rows(path: Path, without: _Without) -> list[Row]:
 
 def _questions(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Title, context and question, in the file's order."""
-    number = 1
-    for article in _Place(path, 1).records(read_json_object(path), "data"):
+    number, names = 1, set[str]()
+    for name, article in read_object(path, listed="data"):
+        names.add(name)
+        if name != "data":
+            continue
         where = _Place(path, number)
+        if not isinstance(article, dict):
+            raise refuse(path, number, "'data' must be a list of objects", article)
         title = where.text(article, "title", absent="")
         for paragraph in where.records(article, "paragraphs"):
             where = _Place(path, number)
@@ -171,6 +176,8 @@ def _questions(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
             for question in where.records(paragraph, "qas"):
                 yield title, context, question
                 number += 1
+    if "data" not in names:
+        field(path, 1, dict.fromkeys(names), "data")
 
 
 def _row(
