@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.slow
 
 
 def numbers(bench: Bench) -> list[int]:
-    return sorted(int(path.stem) for path in bench.launches.glob("*.lease"))
+    """The drivers that have held the sweep."""
+    claims = bench.storage.glob("sweeps/small/launches/*.lease")
+    return sorted(int(path.stem) for path in claims)
 
 
 def with_ray(pids: list[int]) -> list[int]:
@@ -65,7 +68,8 @@ def test_a_driver_that_is_stopped_and_wakes_up_after_another_has_taken_over(
 
 def trials_of(bench: Bench) -> list[optuna.trial.FrozenTrial]:
     """The trials of the study, as Optuna itself reads them."""
-    backend = optuna.storages.journal.JournalFileBackend(str(bench.journal))
+    journal = bench.launches()[-1] / "study.journal"
+    backend = optuna.storages.journal.JournalFileBackend(str(journal))
     storage = optuna.storages.JournalStorage(backend)
     (name,) = optuna.get_all_study_names(storage)
     return optuna.load_study(study_name=name, storage=storage).trials
@@ -79,23 +83,21 @@ def test_a_trial_that_is_stopped_and_wakes_up_after_its_stage_was_taken_over(
     process = bench.start("sweep", "sweep.yaml")
     work = "store/intermediate-*/work-*"
     bench.wait_for(lambda: any(bench.storage.glob(work)), timeout_s=300)
-    (stage,) = {path.parent for path in bench.storage.glob(work)}
     workers = with_ray(bench.workers())
     send(workers, signal.SIGSTOP)
-    if any(stage.glob("result-*")):  # the moment was missed by a hair
-        send(workers, signal.SIGCONT)
-    else:
-        text = (bench.folder / "sweep.yaml").read_text()
-        (bench.folder / "other.yaml").write_text(text.replace("name: small", "name: other"))
-        trial = next(name for name in bench.attempts() if not name.startswith("none"))
-        point = bench.point_of(trial)
-        bench.run("run", "other.yaml", "--point", point, "--json")
-        before = bench.stages()
-        assert any(stage.glob("result-*"))
-        send(workers, signal.SIGCONT)
-        bench.finish(process)
-        assert {name: bench.stages()[name] for name in before} == before
-        assert [path.name for path in stage.glob("result-*")] == ["result-1"]
+    stage = next(bench.storage.glob(work)).parent
+    name = "mix" if "choice" in stage.name else "nli"
+    points = [trial.user_attrs["point"] for trial in trials_of(bench)]
+    point = next(point for point in points if point["intermediate"] == name)
+    text = (bench.folder / "sweep.yaml").read_text()
+    (bench.folder / "other.yaml").write_text(text.replace("name: small", "name: other"))
+    bench.run("run", "other.yaml", "--point", json.dumps(point))
+    before = bench.stages()
+    assert stage.name in before
+    send(workers, signal.SIGCONT)
+    bench.finish(process)
+    assert {name: bench.stages()[name] for name in before} == before
+    assert [path.name for path in stage.glob("result-*")] == ["result-1"]
     assert bench.scores() == undisturbed.scores()
 
 
