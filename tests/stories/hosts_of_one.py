@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ import pytest
 
 from .conftest import descendants
 
-START_S = 120
+START_S = 180
 
 
 @contextmanager
@@ -56,23 +57,11 @@ def _started(cpus: Sequence[int]) -> Iterator[tuple[str, list[subprocess.Popen[b
             if not number:
                 where = ["--head", f"--port={port}", "--include-dashboard=false"]
             command = [*ray, *where, f"--num-cpus={count}", "--object-store-memory=100000000"]
-            started.append(
-                subprocess.Popen(
-                    command,
-                    env=environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            )
-            _wait_for_nodes(f"127.0.0.1:{port}", number + 1, environment)
+            started.append(_joined(command, environment, f"127.0.0.1:{port}", number + 1))
         yield f"127.0.0.1:{port}", started
     finally:
         for process in started:
-            for pid in (process.pid, *descendants(process.pid)):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
 
 
 COUNT = """
@@ -82,20 +71,50 @@ print(sum(node["Alive"] for node in ray.nodes()))
 """
 
 
-def _wait_for_nodes(address: str, count: int, environment: dict[str, str]) -> None:
-    """Until so many nodes have registered with the head."""
+def _joined(
+    command: Sequence[str], environment: dict[str, str], address: str, count: int
+) -> subprocess.Popen[bytes]:
+    """A node's process, once so many nodes have registered with the head.
+
+    The parts of a node draw their ports one by one; where two nodes share a host, one of them may
+    find its port taken and take the node down. Such a node is started anew, as its host would.
+    """
     deadline = time.monotonic() + START_S
-    while True:
-        asked = subprocess.run(
-            [sys.executable, "-c", COUNT, address],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if asked.stdout.strip() == str(count):
-            return
-        assert time.monotonic() < deadline, f"Ray did not start: {asked.stderr}"
+    with tempfile.TemporaryFile() as output:
+        process = None
+        while True:
+            if process is None or process.poll() is not None:
+                process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                tried = time.monotonic()
+            asked = subprocess.run(
+                [sys.executable, "-c", COUNT, address],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if asked.stdout.strip() == str(count):
+                return process
+            if time.monotonic() > min(tried + START_S / 2, deadline):
+                _end(process)
+            if time.monotonic() > deadline:
+                output.seek(0)
+                said = output.read().decode(errors="replace")
+                pytest.fail(f"{asked.stdout.strip() or 0} of {count} nodes: {asked.stderr}{said}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a node's process and all that it started."""
+    for pid in (process.pid, *descendants(process.pid)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 def free_port() -> int:
