@@ -86,7 +86,8 @@ class Planner:
         self.inventory = inventory
         self.target_points = target_points
         self.recipe = RECIPES[sweep.recipe]
-        self.precision = "bf16" if sweep.resources.gpus_per_trial > 0 else "fp32"
+        self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
+        self.precision = "bf16" if self.device == "gpu" else "fp32"
         self.world_size = sweep.resources.processes
 
     def plan(self, point: Point, seed: int) -> TrialPlan:
@@ -146,7 +147,7 @@ class Planner:
         fitted = None
         if task.fitted_on and task.fitted_on != split:
             fitted = self._rows(task, task.fitted_on, languages, max_length)
-        return Evaluate(parent, rows, split, layer, self.precision, fitted)
+        return Evaluate(parent, rows, split, layer, self.precision, fitted, self.device)
 
     def rows_needed(self, model: str) -> list[Rows]:
         """All rows that trials of the sweep may read with a model, whatever is proposed."""
@@ -220,6 +221,7 @@ class Planner:
             seed,
             self.precision,
             self.world_size,
+            self.device,
         )
         return stage, shares
 
@@ -238,7 +240,15 @@ class Planner:
             train = self._rows(task, "train", (task.train_language,), recipe.max_length)
             part = self._part(task, recipe, train, examples, 1.0)
             stage = Train(
-                encoder, "target", name, (part,), recipe, seed, self.precision, self.world_size
+                encoder,
+                "target",
+                name,
+                (part,),
+                recipe,
+                seed,
+                self.precision,
+                self.world_size,
+                self.device,
             )
             cells.append(Cell(dict(target_point), stage))
         return tuple(cells)
