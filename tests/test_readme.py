@@ -63,6 +63,13 @@ def test_every_sweep_file_is_valid_and_plans(path: Path) -> None:
     plan_baseline_and_all(path)
 
 
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_translations_are_compared_with_english_of_the_same_form(path: Path) -> None:
+    translated = [spec for spec in load_sweep(path).intermediates.values() if spec.translated]
+    assert not translated or any(spec.languages == ("en",) for spec in translated)
+    assert {spec.normalise for spec in translated} <= {"detokenise"}
+
+
 @pytest.mark.parametrize(("page", "name"), [("README.md", "first"), ("sweeps/README.md", "first")])
 def test_the_pages_sweep_files_are_valid_and_plan(tmp_path: Path, page: str, name: str) -> None:
     text = block((ROOT / page).read_text(encoding="utf-8"), "yaml", f"name: {name}")

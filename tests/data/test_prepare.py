@@ -85,6 +85,8 @@ def test_the_second_read_needs_no_source(root: Path, storage: Path, tiny_tokeniz
         {"encoding_version": 2},
         {"labels": ("no", "yes")},
         {"use": "test"},
+        {"normaliser": ("detokenise", 1)},
+        {"normaliser": ("detokenise", 2)},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -96,6 +98,26 @@ def test_the_key_holds_what_shapes_the_rows(
     before = set((storage / "encoded").iterdir())
     encoder.encoded(replace(ROWS, **changes), "en")
     assert len(set((storage / "encoded").iterdir()) - before) == 3
+
+
+def test_a_normaliser_changes_what_is_encoded(
+    root: Path, storage: Path, tiny_tokenizer: Any, write_dataset: WriteDataset
+) -> None:
+    rows = {"premise": ["the cat , drinks ."], "hypothesis": ["tea ?"], "label": ["no"]}
+    natural = {"premise": ["the cat, drinks."], "hypothesis": ["tea?"], "label": ["no"]}
+    configs = {"en": {"train": rows}, "th": {"train": natural}}
+    write_dataset(root, "toy/pairs", configs)
+    encoder = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
+    wanted = encoder.encoded(ROWS, "th").features["input_ids"]
+    normalised = replace(ROWS, normaliser=("detokenise", 1))
+    assert encoder.encoded(normalised, "en").features["input_ids"].equals(wanted)
+    assert not encoder.encoded(ROWS, "en").features["input_ids"].equals(wanted)
+
+
+def test_rows_without_a_normaliser_keep_their_files() -> None:
+    """The name that such rows had before there were normalisers."""
+    files = encoded.EncodedFiles(Path(), ROWS, "en", "t" * 64)
+    assert files.key == "d28af6f8eef3cdd4db799efc"
 
 
 def test_another_tokenizer_encodes_anew(

@@ -17,6 +17,7 @@ from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner, TrialPlan, check_rows, retrieval_layer
 from xstilts.plan.stage import Pretrained, Train, fingerprint
 from xstilts.tasks import known_tasks, lookup
+from xstilts.tasks.task import NORMALISERS
 
 TARGETS = ("mini_xnli", "mini_udpos", "mini_tatoeba")
 NUM_ROWS = {"train": 640, "dev": 100, "validation": 100, "test": 200}
@@ -262,6 +263,37 @@ def test_trial_id_names_intermediate_configuration_and_seed() -> None:
     trial = plan("nli", seed=1)
     assert trial.trial_id == f"nli-{trial.config_id[:8]}-s1"
     assert trial.config_id == plan("nli").config_id != plan("even").config_id
+
+
+def test_english_goes_the_way_of_the_translations() -> None:
+    """English beside German comes from the same data set, and both are brought to natural text."""
+    spec = {"tasks": ["mnli"], "languages": ["en", "de"], "translated": True}
+    sweep = sweep_with(
+        intermediates={
+            "own": {"tasks": ["mnli"]},
+            "tokens": spec,
+            "natural": {**spec, "normalise": "detokenise"},
+        },
+        search={},
+    )
+    task = lookup("mnli").variant(translated=True, where=None)
+    counts = {row_key(task, "train", language): 70 for language in ("en", "de")}
+    inventory = replace(INVENTORY, rows={**INVENTORY.rows, **counts})
+    stages = {
+        name: plan(name, sweep=sweep, inventory=inventory).encoder
+        for name in ("own", "tokens", "natural")
+    }
+    assert len({fingerprint(stage) for stage in stages.values()}) == 3
+    rows = {
+        name: stage.parts[0].train for name, stage in stages.items() if isinstance(stage, Train)
+    }
+    assert rows["own"].source == "sha of nyu-mll/glue" and rows["own"].normaliser is None
+    assert rows["tokens"].source == rows["natural"].source == "sha of facebook/xnli"
+    assert rows["tokens"].rows == rows["natural"].rows == (("en", 70), ("de", 70))
+    assert rows["natural"].normaliser == ("detokenise", NORMALISERS["detokenise"])
+    assert replace(rows["natural"], normaliser=None) == rows["tokens"]
+    dev = stages["natural"].parts[0].dev
+    assert dev is not None and dev.source == "sha of nyu-mll/glue" and dev.normaliser is None
 
 
 def test_inventory_survives_json() -> None:

@@ -141,6 +141,11 @@ def test_a_field_that_came_later_leaves_finished_stages_as_they_are(
     assert uncached(replace(EVALUATE, layer=None)) != absent
 
 
+def test_rows_as_they_always_were_have_no_word_of_later_fields() -> None:
+    words = "task use source rows task_version encoding_version labels max_length limit"
+    assert set(stages._fields(TRAIN_ROWS)) == {*words.split(), "translated", "where"}
+
+
 def test_whole_number_where_a_fraction_may_stand_is_the_same_stage() -> None:
     """`choice: [0, 0.1]` gives the int 0; `fingerprint` is cached by ==, so 0 and 0.0 must agree
     or a process's fingerprints depend on what it saw first."""

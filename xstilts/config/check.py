@@ -108,6 +108,10 @@ def _check_variant(where: str, spec: IntermediateSpec) -> Iterator[Problem]:
                 if not spec.translated and language in task.translated_languages:
                     repair = "write translated: true"
                 yield Problem(f"{where}.languages[{i}]", rule, f'"{language}"', repair)
+    if spec.normalise and not spec.translated:
+        rule = "only translated rows come in tokens"
+        got = f'"{spec.normalise}"'
+        yield Problem(f"{where}.normalise", rule, got, "write translated: true, or drop it")
     if spec.translated and spec.languages is None:
         rule = "translated rows are in languages that the file names"
         yield Problem(f"{where}.translated", rule, repair="write languages: [...]")

@@ -66,7 +66,7 @@ class IntermediateSpec(Model):
     """One candidate: tasks, their rates by example, and the budget.
 
     `languages`, `translated`, `examples` (rows a language) and `filter` (column: value) choose
-    other training rows of all tasks but MLM.
+    other training rows of all tasks but MLM; `normalise` brings translated ones to natural text.
     """
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -77,6 +77,7 @@ class IntermediateSpec(Model):
     mlm: MlmSpec | None = None
     languages: Languages | None = None
     translated: bool = False
+    normalise: Literal["detokenise"] | None = None
     examples: PositiveInt | None = None
     filter: Annotated[dict[str, str], Field(min_length=1, max_length=1)] | None = None
 

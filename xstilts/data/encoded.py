@@ -42,6 +42,9 @@ class EncodedFiles:
     def key(self) -> str:
         """Names the files: a hash of everything that shapes what is in them."""
         rows = self.rows
+        variant: list[Any] = [rows.translated, rows.where]
+        if rows.normaliser:  # without one the files keep the names that they have
+            variant.append(rows.normaliser)
         return sha256_of(
             {
                 "rows": [rows.task, rows.use, rows.source, rows.task_version, list(rows.labels)],
@@ -49,7 +52,7 @@ class EncodedFiles:
                 "encoding": rows.encoding_version,
                 "max_length": rows.max_length,
                 "limit": rows.limit,
-                "variant": [rows.translated, rows.where],
+                "variant": variant,
                 "tokenizer": self.tokenizer_sha,
             }
         )[:24]

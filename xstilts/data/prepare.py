@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from xstilts import kinds
 from xstilts.data.encoded import PARTS, EncodedFiles
+from xstilts.data.natural import natural
 from xstilts.data.sources import Folders, load_rows
 from xstilts.data.statistics import statistics
 from xstilts.files import sync
@@ -53,6 +54,8 @@ class Encoder:
         columns = load_rows(
             self._folders, task, rows.use, files.language, rows.source, cache, rows.limit
         )
+        if rows.normaliser:
+            columns = natural(columns, rows.normaliser[0], files.language)
         encoded = kinds.get(task.kind).encode(columns, task, self._tokenizer, rows.max_length)
         figures = statistics(columns, task, self._tokenizer, rows.max_length, encoded)
         for part, table in zip(PARTS, (encoded.features, encoded.examples), strict=True):

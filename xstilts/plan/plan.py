@@ -28,7 +28,7 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.mixture import allocate, num_examples, shares_of
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
 from xstilts.tasks import Task, lookup
-from xstilts.tasks.task import KINDS
+from xstilts.tasks.task import KINDS, NORMALISERS
 
 RETRIEVAL_LAYERS = {12: 8, 24: 14}
 """Hidden state that retrieval pools, by depth, 0 being the embeddings: XTREME's for base and
@@ -283,7 +283,8 @@ class Planner:
         if task.kind == "mlm":  # a variant is of the other tasks
             return self._rows(task, "train", languages, max_length)
         rows = self._rows(task, "train", languages, max_length, spec.examples)
-        return replace(rows, translated=spec.translated, where=spec.where)
+        normaliser = (spec.normalise, NORMALISERS[spec.normalise]) if spec.normalise else None
+        return replace(rows, translated=spec.translated, where=spec.where, normaliser=normaliser)
 
     def _rows(
         self,

@@ -36,7 +36,8 @@ class Rows:
     """Rows of one use of a task: which data set by content, which languages, how many of each.
 
     `limit` is the cap of rows a language, None for all of them; `translated`, `where` and `apart`
-    say which variant of the task's rows they are.
+    say which variant of the task's rows they are; `normaliser` names what their text is brought
+    to natural text by, with its version.
     """
 
     task: str
@@ -51,6 +52,7 @@ class Rows:
     translated: bool = False
     where: tuple[str, str] | None = None
     apart: bool = False
+    normaliser: tuple[str, int] | None = None
 
     @property
     def entry(self) -> Task:
@@ -151,7 +153,7 @@ class Evaluate:
 
 Stage = Pretrained | Train | Evaluate
 
-SINCE: dict[str, dict[str, Any]] = {"Rows": {"apart": False}}
+SINCE: dict[str, dict[str, Any]] = {"Rows": {"apart": False, "normaliser": None}}
 """Fields that a class gained later, with the value that says what stages did before.
 
 A field of that value is left out of the fingerprint, so that finished stages stay what they are.

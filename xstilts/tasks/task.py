@@ -23,6 +23,12 @@ KINDS = {
 The version is part of every fingerprint: raise it when a kind turns rows into other inputs.
 """
 
+NORMALISERS = {"detokenise": 1}
+"""What brings translated rows to natural text (`xstilts.data.natural`), with its version.
+
+The version is part of the fingerprint of the stages that read such rows.
+"""
+
 GROUPS = ("classification", "tagging", "qa", "retrieval")
 """XTREME's task groups, for `group/<name>` averages."""
 
@@ -144,7 +150,8 @@ class Task:
     scored. `normalization` says how QA answers are compared: as SQuAD or as MLQA does; in a task
     that `can_abstain` a question may have no answer. `open_labels`: the labels are those that the
     training rows have. `translations` has the training rows in `translated_languages`, translated
-    by machine.
+    by machine; English beside them went the same way but for the translation. They are pairs: an
+    answer's place in a text would not survive a change of the text.
 
     `dev_note` says what the dev set shares with what is scored, `apart` are the splits of a sweep
     that wants nothing shared (`selection.articles: held_out`).
@@ -179,6 +186,7 @@ class Task:
         needs_labels = self.kind in ("pair", "tagging") and not self.open_labels
         assert self.labels or not needs_labels, f"task {self.name}: no labels"
         assert self.languages, f"task {self.name}: no languages"
+        assert self.kind == "pair" or not self.translations, f"task {self.name}: {self.kind}"
 
     @property
     def is_target(self) -> bool:
