@@ -8,6 +8,7 @@ import pytest
 
 from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, Recipe, StageRecipe
 from xstilts.config.recipes import RECIPES
+from xstilts.tasks import known_tasks
 
 STAGE = StageRecipe(learning_rate=1e-3, batch_size=32, epochs=2, max_length=96)
 
@@ -73,6 +74,19 @@ def test_published_values(
     stage = RECIPES[recipe].for_task(phase, task, {})
     got = (stage.learning_rate, stage.batch_size, stage.epochs, stage.max_length)
     assert got == expected
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_copies_of_one_data_set_train_alike(recipe: Recipe) -> None:
+    by_rows: dict[frozenset[tuple[str, str]], list[str]] = {}
+    for task in known_tasks():
+        if not task.is_target:
+            by_rows.setdefault(task.origins_of("train"), []).append(task.name)
+    copies = [names for names in by_rows.values() if names[1:]]
+    assert ["mnli", "mnli_genres"] in copies
+    for names in copies:
+        stages = {recipe.for_task("intermediate", name, {}) for name in names}
+        assert len(stages) == 1, names
 
 
 def test_phang_checks_the_first_500_every_1000_steps_and_xtreme_the_whole_set() -> None:

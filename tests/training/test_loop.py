@@ -351,6 +351,20 @@ def test_a_dev_sample_has_the_shares_of_the_labels(toy: Toy) -> None:
     assert dev_sample(first, first.parts[0], examples) == list(range(20))
 
 
+@pytest.mark.parametrize("kind", ["first", "stratified"])
+def test_a_sample_of_a_joined_dev_set_has_the_shares_of_what_is_joined(toy: Toy, kind: str) -> None:
+    stage = toy.stage("anli_plus", dev_rows=3200, dev_examples=500, dev_sample=kind)
+    examples = pa.table({"label": ["neutral", "entailment"] * 1600})
+    sample = dev_sample(stage, stage.parts[0], examples)
+    assert len(set(sample)) == 500 and sample == sorted(sample)
+    rounds = Counter(min(i // 1000, 2) for i in sample)
+    assert [rounds[i] / 500 for i in range(3)] == pytest.approx(
+        [10 / 32, 10 / 32, 12 / 32], abs=0.05
+    )
+    everything = toy.stage("anli_plus", dev_rows=3200, dev_examples=10**6, dev_sample=kind)
+    assert dev_sample(everything, everything.parts[0], examples) == list(range(3200))
+
+
 def test_checks_score_a_fixed_sample_and_the_end_all(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,12 +129,14 @@ def dev_sample(stage: Train, part: Part, examples: pa.Table) -> list[int]:
     """The dev examples of the checks: the same at every check and in every trial of a seed.
 
     A stratified sample has as large a share of each label as the whole set; where examples have
-    no single label it is drawn from all.
+    no single label it is drawn from all. The first of a set that is joined from several would be
+    of one of them: there they stand at equal distances, so that each has its share.
     """
     assert part.dev is not None
     size = min(stage.recipe.dev_examples, examples.num_rows)
     if stage.recipe.dev_sample == "first":
-        return list(range(size))
+        is_joined = len(part.dev.entry.slices_of(part.dev.use)) > 1
+        return [i * examples.num_rows // size for i in range(size)] if is_joined else [*range(size)]
     order = generator(stage.seed, stage.phase, "dev", part.dev.task).permutation(examples.num_rows)
     has_label = "label" in examples.column_names
     labels = examples["label"].to_pylist() if has_label else [None] * examples.num_rows
