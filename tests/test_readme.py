@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,9 +15,10 @@ from transformers import AutoTokenizer
 
 from xstilts import kinds, mini
 from xstilts.config.load import load_sweep
+from xstilts.config.schema import IntermediateSpec
 from xstilts.data.sources import load_rows
 from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.plan.plan import Planner
+from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train
 from xstilts.tasks import Source, Task, known_tasks
 
@@ -37,7 +40,25 @@ class Sizes(dict):
         return 100
 
 
-def plan_baseline_and_all(path: Path) -> None:
+PUBLISHED = {
+    f"{task.source.hub_id}|{task.source.config}|{split}": size
+    for task in known_tasks()
+    for split, size in task.source.sizes.items()
+}
+
+
+class PublishedSizes(Sizes):
+    """As many training rows as published, 100 of what is not."""
+
+    def __missing__(self, key: str) -> int:
+        name = "|".join(key.split("|")[:3])
+        return {**PUBLISHED, "facebook/xnli|en|train": PUBLISHED["nyu-mll/glue|mnli|train"]}.get(
+            name, 100
+        )
+
+
+def plan_baseline_and_all(path: Path, rows: Mapping[str, int]) -> dict[str, TrialPlan]:
+    """A plan for every candidate of a file; `rows` as in the inventory."""
     from xstilts.report.forecast import example_plans
     from xstilts.search.proposals import target_points
 
@@ -52,15 +73,50 @@ def plan_baseline_and_all(path: Path) -> None:
     translations = {task.translations.hub_id: "sha" for task in known_tasks() if task.translations}
     labels = {task.name: ("N", "NP") for task in known_tasks() if task.open_labels}
     models = dict.fromkeys(sweep.models, facts)
-    inventory = Inventory(models, {}, {**data, **translations}, Sizes(), labels)
+    inventory = Inventory(models, {}, {**data, **translations}, rows, labels)
     plans = example_plans(sweep, Planner(sweep, inventory, target_points(sweep)))
     assert "none" in plans
     assert any(isinstance(plan.encoder, Train) for plan in plans.values())
+    return plans
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
 def test_every_sweep_file_is_valid_and_plans(path: Path) -> None:
-    plan_baseline_and_all(path)
+    plan_baseline_and_all(path, Sizes())
+
+
+STUDIES = [path for path in SWEEPS if path.parent.name == "studies"]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
+def test_mlm_beside_a_task_changes_nothing_else(path: Path) -> None:
+    """Of the task a study's arm with MLM draws as many examples as the arm without, and trains them
+    alike."""
+    specs = load_sweep(path).intermediates
+    plans = plan_baseline_and_all(path, PublishedSizes())
+    alone = {
+        name: next(other for other, it in specs.items() if is_without_mlm(it, spec))
+        for name, spec in specs.items()
+        if len(spec.tasks) > 1 and "mlm" in spec.tasks
+    }
+    assert len(alone) == {"2": 1, "4": 3}.get(path.name[0], 0)
+    own = {"batch_size": 1, "epochs": 1, "max_length": 8}  # of the parts
+    for name, other in alone.items():
+        with_mlm, without = plans[name].encoder, plans[other].encoder
+        assert isinstance(with_mlm, Train) and isinstance(without, Train)
+        assert replace(with_mlm.recipe, **own) == replace(without.recipe, **own)
+        (part,) = without.parts
+        same, mlm = with_mlm.parts
+        assert mlm.train.task == "mlm"
+        assert same == replace(part, examples=same.examples)
+        assert same.examples == pytest.approx(part.examples, rel=1e-5)
+
+
+def is_without_mlm(one: IntermediateSpec, other: IntermediateSpec) -> bool:
+    """Whether the first reads the rows that the second reads beside MLM's."""
+    names = ("languages", "translated", "normalise", "examples", "filter")
+    rows = [[getattr(spec, name) for name in names] for spec in (one, other)]
+    return (*one.tasks, "mlm") == other.tasks and rows[0] == rows[1]
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
@@ -74,7 +130,7 @@ def test_translations_are_compared_with_english_of_the_same_form(path: Path) -> 
 def test_the_pages_sweep_files_are_valid_and_plan(tmp_path: Path, page: str, name: str) -> None:
     text = block((ROOT / page).read_text(encoding="utf-8"), "yaml", f"name: {name}")
     (tmp_path / "sweep.yaml").write_text(text)
-    plan_baseline_and_all(tmp_path / "sweep.yaml")
+    plan_baseline_and_all(tmp_path / "sweep.yaml", Sizes())
 
 
 def test_the_sweep_file_of_the_readme_is_short() -> None:

@@ -22,9 +22,10 @@ class StageRecipe:
     gradient norm.
 
     The stage is checked `checks` times at equal distances, or every `check_every` steps where that
-    is not 0, on `dev_examples` examples of each dev set: a `stratified` sample, or the `first` (of a
-    set that is joined from several, examples at equal distances). It stops after `patience` checks without improvement, where that is not 0. What is kept is the
-    `best` check, or the `last`.
+    is not 0, on `dev_examples` examples of each dev set: a `stratified` sample, or the `first` (of
+    a set that is joined from several, examples at equal distances). It stops after `patience`
+    checks without improvement, where that is not 0. What is kept is the `best` check, or the
+    `last`.
     """
 
     learning_rate: float

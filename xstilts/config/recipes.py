@@ -48,7 +48,7 @@ _JIANT_EPOCHS: PerTask = {
 _PHANG_INTERMEDIATES: PerTask = {
     "anli_plus": {"epochs": 2},
     # Copies of one data set train alike.
-    **dict.fromkeys(("mnli", "mnli_genres"), {"epochs": 2}),
+    **{name: {"epochs": 2} for name in ("mnli", "mnli_genres")},
     "qqp": {"epochs": 3},
     "squad_v1": {"epochs": 3, "batch_size": 8, "max_length": 384},
     "squad_v2": {"epochs": 3, "batch_size": 8, "max_length": 384},
