@@ -36,6 +36,23 @@ def test_the_mock_scores_are_the_official_ones(mock: Path, task: str) -> None:
         assert scores.average[name.removeprefix("avg_")] == pytest.approx(value, abs=1e-9), name
 
 
+def test_json_has_what_the_official_scorer_gives(mock: Path) -> None:
+    told = json.loads((mock / "expected_scores.json").read_text())["checked"]
+    expected = told["per_language_and_overall_computed"]
+    got = score_folder(mock / "predictions", mock / "labels").to_json()
+    for task in TASKS:
+        averages = {f"avg_{name}": x for name, x in got["tasks"][task]["average"].items()}
+        official = {k: v for k, v in expected["tasks"][task].items() if k.startswith("avg_")}
+        assert averages == pytest.approx(official, abs=1e-9), task
+        for metric in official.keys() - {"avg_metric"}:
+            name = metric.removeprefix("avg_")
+            scores = got["tasks"][task]["per_language"]
+            by_language = {language: scores[language][name] for language in scores}
+            assert by_language == pytest.approx(expected["tasks"][task][name], abs=1e-9), task
+    overall = {"all_task": got["overall"], **got["groups"]}
+    assert overall == pytest.approx(expected["overall"], abs=1e-9)
+
+
 def test_groups_and_the_overall_mean(mock: Path, tmp_path: Path) -> None:
     scores = score_folder(mock / "predictions", mock / "labels")
     assert scores.groups["classification"] == pytest.approx(

@@ -25,10 +25,13 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class TaskScores:
-    """One task: metrics by language, 0-100, and their plain means over the languages."""
+    """One task: metrics by language, 0-100, their plain means over the languages, and the mean of
+    those that count (exact match and F1 of QA, else one), which groups and the overall mean read.
+    """
 
     per_language: Mapping[str, Scores]
     average: Scores
+    metric: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,12 @@ class Official:
     overall: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict."""
+        """A JSON-able dict; `average` has, as the official scorer's, the task's `metric` too."""
         tasks = {
-            name: {"average": scores.average, "per_language": dict(scores.per_language)}
+            name: {
+                "average": {**scores.average, "metric": scores.metric},
+                "per_language": dict(scores.per_language),
+            }
             for name, scores in self.tasks.items()
         }
         return {"tasks": tasks, "groups": self.groups, "overall": self.overall}
@@ -62,7 +68,7 @@ def score_folder(predictions: Path, labels: Path) -> Official:
         repair = f"folders are named {', '.join(names)}"
         raise ConfigError([Problem(str(predictions), rule, f'labels "{labels}"', repair)])
     tasks = {name: _score_task(lookup(name), predictions / name, labels / name) for name in found}
-    means = {name: _main(lookup(name), scores.average) for name, scores in tasks.items()}
+    means = {name: scores.metric for name, scores in tasks.items()}
     groups = {}
     for group in GROUPS:
         members = [name for name in names if lookup(name).group == group]
@@ -90,7 +96,7 @@ def _score_task(task: Task, predictions: Path, labels: Path) -> TaskScores:
         raise ConfigError(problems)
     first = next(iter(per_language.values()))
     average = {name: fmean(scores[name] for scores in per_language.values()) for name in first}
-    return TaskScores(per_language, average)
+    return TaskScores(per_language, average, fmean(average[metric] for metric in task.metrics))
 
 
 def _score_file(task: Task, language: str, predictions: Path, labels: Path) -> Scores:
@@ -178,7 +184,3 @@ _RULES: Mapping[str, tuple[Callable[[Path], Any], Callable[..., Scores]]] = {
     "mining": (read_lines, _pairs),
     "span": (_read_json, _answers),
 }
-
-
-def _main(task: Task, scores: Scores) -> float:
-    return fmean(scores[metric] for metric in task.metrics)
