@@ -11,7 +11,14 @@ import pyarrow as pa
 import pytest
 
 from xstilts.config.recipe import StageRecipe
-from xstilts.data.batches import by_length, columns_of, example_order, generator, schedule
+from xstilts.data.batches import (
+    by_length,
+    columns_of,
+    example_order,
+    generator,
+    schedule,
+    window_turns,
+)
 from xstilts.plan.stage import Part, Pretrained, Rows, Train
 
 RECIPE = StageRecipe(learning_rate=1e-3, batch_size=4, epochs=1, max_length=32)
@@ -54,13 +61,15 @@ def test_columns_are_those_of_the_table(chunks: int) -> None:
         "words": [["a"] * i for i in range(7)],
         "label": ["x", "y", None, "", "z", "x", "y"],
     }
-    table = pa.concat_tables([pa.table(values)] * chunks)
+    large = pa.array(values["input_ids"], pa.large_list(pa.int32()))
+    table = pa.concat_tables([pa.table({**values, "large": large})] * chunks)
     for given in (table, table.slice(2, 4), table.take([3, 1, 1])):
         got = columns_of(given)
-        assert list(got) == list(values)
+        assert list(got) == [*values, "large"]
         plain = {name: [_plain(value) for value in column] for name, column in got.items()}
         assert plain == given.to_pydict()
-    assert isinstance(columns_of(table)["input_ids"][0], np.ndarray)
+    for name in ("input_ids", "large"):
+        assert isinstance(columns_of(table)[name][0], np.ndarray)
 
 
 def _plain(value: Any) -> Any:
@@ -142,3 +151,26 @@ def test_by_length_covers_every_position_once(max_tokens: int) -> None:
 def test_by_length_fills_its_batches() -> None:
     assert [len(batch) for batch in by_length([10] * 25, 100)] == [10, 10, 5]
     assert list(by_length([], 100)) == []
+
+
+def test_draws_begin_at_any_window_and_go_on_with_the_next() -> None:
+    whole = part("mlm", 3000, rows=(("en", 1000),))
+    order = example_order(whole, 0, "x")
+    turns = window_turns(whole, order, 0, "x")
+    by_example = [turns[order == i] for i in range(1000)]
+    assert all(np.diff(each).tolist() == [1, 1] for each in by_example)
+    assert len(set(order[:1000].tolist())) == 1000
+    shares = np.bincount(turns[:1000] % 4, minlength=4) / 1000
+    assert shares == pytest.approx([0.25] * 4, abs=0.06), "no window comes first"
+    assert window_turns(whole, order, 1, "x").tolist() != turns.tolist()
+
+
+def test_a_languages_windows_do_not_depend_on_the_other_languages() -> None:
+    turns = []
+    for languages, examples in ((LANGUAGES[:1], 60), (LANGUAGES[:2], 120)):
+        shares = (1.0,) if examples == 60 else (0.5, 0.5)
+        drawn = part("mlm", examples, rows=languages, shares=shares)
+        order = example_order(drawn, 0, "x")
+        pairs = zip(order, window_turns(drawn, order, 0, "x"), strict=True)
+        turns.append({row: turn for row, turn in pairs if row < 1000})
+    assert len(turns[0]) == 60 and turns[0] == turns[1]

@@ -53,5 +53,6 @@ def test_what_the_vocabulary_lacks_is_unknown(tiny_tokenizer: Any) -> None:
         for text in columns["text"]
         for i in tiny_tokenizer(text, add_special_tokens=False)["input_ids"]
     ]
+    assert figures("mlm", {"text": ["tea " * 40]}, tiny_tokenizer, 32)["cut"] == 0, "in windows"
     unknown = ids.count(tiny_tokenizer.unk_token_id)
     assert unknown and got["unknown"] == pytest.approx(100 * unknown / len(ids))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
 
 from xstilts import kinds
-from xstilts.kinds.kind import IGNORED, Vocabulary
+from xstilts.kinds import mlm
+from xstilts.kinds.kind import IGNORED, Encoded, Vocabulary
 from xstilts.tasks import Source, Task
 
 MLM = kinds.get("mlm")
@@ -74,13 +76,35 @@ def test_a_batch_of_empty_texts_teaches_nothing() -> None:
     assert loss.item() == 0.0 and not gradient.any()
 
 
-def test_texts_are_cut_and_the_tokenizers_specials_respected(
+def test_windows_hold_every_token_of_a_text_once(
+    tiny_tokenizer: Any, texts: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlm, "BLOCK_TEXTS", 2)
+    lines = ["", *(" ".join(texts[code]) for code in texts), "tea"]
+    encoded = MLM.encode({"text": lines}, TASK, tiny_tokenizer, 48)
+    assert encoded.examples.num_rows == len(lines)
+    assert encoded.features.num_rows > 2 * len(texts)
+    whole = tiny_tokenizer(lines, add_special_tokens=False)["input_ids"]
+    held: list[list[int]] = [[] for _ in lines]
+    for row in encoded.features.to_pylist():
+        assert len(row["input_ids"]) <= 48
+        held[row["example"]] += row["input_ids"][1:-1]
+    assert held == whole
+
+
+def test_a_texts_prediction_is_of_all_its_windows() -> None:
+    features = pa.table({"example": [0, 1, 0], "input_ids": [[0, 5, 2]] * 3})
+    encoded = Encoded(features, pa.table({"id": ["a", "b"]}))
+    assert MLM.decode([(1.0, 2), (4.0, 3), (8.0, 16)], encoded, TASK) == [[9.0, 18], [4.0, 3]]
+
+
+def test_the_tokenizers_special_tokens_are_respected(
     tiny_tokenizer: Any, texts: dict[str, tuple[str, ...]]
 ) -> None:
-    lines = [" ".join(texts[code]) for code in texts]
+    lines = [" ".join(texts[code])[:60] for code in texts]
     encoded = MLM.encode({"text": lines}, TASK, tiny_tokenizer, 48)
-    ids = encoded.features["input_ids"].to_pylist()
-    assert {len(row) for row in ids} == {48}
+    ids = [row for row in encoded.features["input_ids"].to_pylist() if len(row) == 48]
+    assert ids
     vocabulary = Vocabulary.of(tiny_tokenizer)
     assert vocabulary.mask_id == tiny_tokenizer.mask_token_id == len(tiny_tokenizer) - 1
     batch = MLM.collate({"input_ids": ids}, vocabulary, np.random.default_rng(0))

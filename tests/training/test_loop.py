@@ -392,6 +392,32 @@ def test_checks_score_a_fixed_sample_and_the_end_all(
     assert dev_sample(whole, whole.parts[0], examples) == list(range(60))
 
 
+def test_every_draw_of_an_article_reads_another_window(toy: Toy) -> None:
+    """Of two languages; a batch has as many sequences as examples, and passes read everything."""
+    toy.task("toy_m", "mlm")
+    owners = [[0, 0, 0, 1], [1, 0, 1, 1]]
+    tokens = [[50 + i for i in range(4)], [70 + i for i in range(4)]]
+    tables = [
+        Encoded(
+            pa.table({"example": own, "input_ids": [[0, token, 2] for token in ids]}),
+            pa.table({"id": ["0", "1"]}),
+        )
+        for own, ids in zip(owners, tokens, strict=True)
+    ]
+    stage = toy.stage("toy_m", examples=12, batch_size=3)
+    rows = replace(stage.parts[0].train, rows=(("en", 2), ("th", 2)))
+    part = replace(stage.parts[0], train=rows, shares=(0.5, 0.5))
+    feed = Feed(part, PartData(tables, None), stage, toy.vocabulary)
+    batches = [feed.batch(number) for number in range(4)]
+    # The one ordinary token of a sequence is always masked: the label says which it was.
+    drawn = [token for batch in batches for token in batch.targets["label"][:, 1].tolist()]
+    assert len(drawn) == 12
+    # Six draws a language are three of each article.
+    assert Counter(drawn) == {50: 1, 51: 1, 52: 1, 53: 3, 70: 1, 71: 3, 72: 1, 73: 1}
+    again = Feed(part, PartData(tables, None), stage, toy.vocabulary).batch(2)
+    assert again.targets["label"].equal(batches[2].targets["label"])
+
+
 def test_all_windows_of_an_example_come_together(toy: Toy) -> None:
     """Over the tables of two languages, and whatever order the features stand in."""
     toy.task("toy_t", "tagging")

@@ -62,6 +62,28 @@ def example_order(part: Part, seed: int, phase: str) -> np.ndarray:
     return order
 
 
+def window_turns(part: Part, order: np.ndarray, seed: int, phase: str) -> np.ndarray:
+    """Which window every draw of an example reads, where a draw reads one: (examples,), to be taken
+    modulo the number of its windows.
+
+    The first draw reads any, every other the next, so that as many draws as an example has windows
+    read them all.
+
+    Args:
+        order: the examples drawn, as `example_order` gives them.
+    """
+    begins = [
+        generator(seed, phase, "windows", part.train.task, language).integers(0, 2**31, rows)
+        for language, rows in part.train.rows
+    ]
+    by_example = np.argsort(order, kind="stable")
+    grouped = order[by_example]
+    earlier = np.empty_like(order)
+    earlier[by_example] = np.arange(len(order)) - np.searchsorted(grouped, grouped)
+    turns: np.ndarray = np.concatenate(begins)[order] + earlier
+    return turns
+
+
 def columns_of(table: pa.Table) -> dict[str, list[Any]]:
     """A table's columns by name, lists of numbers as arrays, which are views of the table's."""
     columns = zip(table.column_names, table.columns, strict=True)
@@ -69,7 +91,8 @@ def columns_of(table: pa.Table) -> dict[str, list[Any]]:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    if not pa.types.is_list(column.type) or column.null_count:
+    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    if not is_list or column.null_count:
         values: list[Any] = column.to_pylist()
         return values
     ends = column.offsets.to_numpy()

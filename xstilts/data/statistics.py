@@ -27,7 +27,7 @@ _TEXTS = {
     "mlm": ("text",),
 }
 # Kinds whose sequences lose what is over the limit; the others are split into pieces or windows.
-_CUT = frozenset({"pair", "choice", "retrieval", "mining", "mlm"})
+_CUT = frozenset({"pair", "choice", "retrieval", "mining"})
 _SAMPLE = 1000
 
 

@@ -20,16 +20,32 @@ from xstilts.tasks import Task
 
 MASK_RATE = 0.15
 
+BLOCK_TEXTS = 1000
+"""Texts tokenised at once: a tokenizer's lists take far more memory than the table that is kept."""
+
+# A language's Wikipedia has more tokens than an ordinary list's offsets reach.
+_FEATURES = pa.schema({"example": pa.int64(), "input_ids": pa.large_list(pa.int32())})
+
 
 class Mlm:
     """Reads `text`."""
 
     def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
-        """One sequence a text, cut at `max_length`."""
-        encoding = tokenizer(list(rows["text"]), truncation=True, max_length=max_length)
-        count = len(rows["text"])
-        features = {"example": range(count), "input_ids": list(encoding["input_ids"])}
-        return Encoded(pa.table(features), pa.table({"id": [str(i) for i in range(count)]}))
+        """A feature for every window of a text, one after the other; each draw reads one."""
+        texts = rows["text"]
+        tables = [_FEATURES.empty_table()]
+        for begin in range(0, len(texts), BLOCK_TEXTS):
+            encoding = tokenizer(
+                list(texts[begin : begin + BLOCK_TEXTS]),
+                truncation=True,
+                max_length=max_length,
+                return_overflowing_tokens=True,
+            )
+            owners = begin + np.array(encoding["overflow_to_sample_mapping"])
+            columns = {"example": owners, "input_ids": encoding["input_ids"]}
+            tables.append(pa.table(columns, schema=_FEATURES))
+        examples = pa.table({"id": [str(i) for i in range(len(texts))]})
+        return Encoded(pa.concat_tables(tables), examples)
 
     def collate(
         self, features: Rows, vocabulary: Vocabulary, generator: np.random.Generator
@@ -79,8 +95,14 @@ class Mlm:
         return [(total / rows, count / rows)] * rows
 
     def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
-        """Summed losses and counts, as they are."""
-        return [list(output) for output in outputs]
+        """Summed losses and counts of every text, over its windows."""
+        sums = [[0.0, 0.0] for _ in range(encoded.examples.num_rows)]
+        for row, (loss, count) in zip(
+            encoded.features["example"].to_pylist(), outputs, strict=True
+        ):
+            sums[row][0] += loss
+            sums[row][1] += count
+        return sums
 
     def score(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str

@@ -43,7 +43,7 @@ class Lengths:
         self._inventory = inventory
 
     def tokens(self, rows: Rows, model: str) -> tuple[float, bool]:
-        """Tokens of all the rows, and whether they were counted: `prepare` does."""
+        """Tokens that a pass over the rows reads, and whether they were counted: `prepare` does."""
         total, is_counted = 0.0, True
         for language, count in rows.rows:
             files = EncodedFiles(
@@ -52,13 +52,19 @@ class Lengths:
             figures = files.figures()
             is_counted &= figures is not None
             sequences = SEQUENCES.get(rows.entry.kind, 1)
-            total += figures["tokens"] if figures else count * sequences * rows.max_length
+            total += _tokens(rows, figures) if figures else count * sequences * rows.max_length
         return total, is_counted
 
     def drawn(self, part: Part, model: str) -> tuple[float, bool]:
         """Tokens of the examples that a stage draws from a part's rows."""
         tokens, is_counted = self.tokens(part.train, model)
         return tokens * part.epochs, is_counted
+
+
+def _tokens(rows: Rows, figures: Mapping[str, float]) -> float:
+    """The tokens that one draw of each row reads: of MLM's windows one, of others all."""
+    share = figures["rows"] / max(figures["sequences"], 1) if rows.entry.kind == "mlm" else 1.0
+    return figures["tokens"] * share
 
 
 class Assumed:

@@ -16,7 +16,7 @@ KINDS = {
     "span": 1,
     "retrieval": 2,
     "mining": 1,
-    "mlm": 1,
+    "mlm": 2,
 }
 """Names of the kinds, as `xstilts.kinds.get` knows them, with the version of their encoding.
 

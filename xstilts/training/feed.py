@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from xstilts import kinds
-from xstilts.data.batches import columns_of, example_order, generator
+from xstilts.data.batches import columns_of, example_order, generator, window_turns
 from xstilts.kinds.kind import Batch, Encoded, Vocabulary
 from xstilts.plan.stage import Part, Train
 from xstilts.tasks import Task
@@ -39,12 +39,21 @@ class Feed:
         self._ends = np.cumsum([count for _, count in part.train.rows])
         self._order = example_order(part, stage.seed, stage.phase)
         self._batch_size = part.batch_size
+        self._turns = None
+        if self.task.kind == "mlm":  # an article has more windows than a batch has room for
+            self._turns = window_turns(part, self._order, stage.seed, stage.phase)
 
     def batch(self, number: int) -> Batch:
         """The batch of the part's step of that number, counted from 0."""
         start = number * self._batch_size
         rows = self._order[start : start + self._batch_size]
-        positions = np.concatenate([self._windows[row] for row in rows])
+        windows = [self._windows[row] for row in rows]
+        if self._turns is None:
+            positions = np.concatenate(windows)
+        else:
+            turns = self._turns[start : start + self._batch_size]
+            pairs = zip(windows, turns, strict=True)
+            positions = np.array([own[turn % len(own)] for own, turn in pairs])
         columns = columns_of(self._features.take(positions))
         stage = self._stage
         random = generator(stage.seed, stage.phase, "mask", self.task.name, str(number))
