@@ -142,6 +142,25 @@ def test_a_collapsed_trial_is_left_out_and_named(places: Places) -> None:
     assert any("nli-b-s0" in line and "majority class" in line for line in results.warnings())
 
 
+def test_what_launches_computed_otherwise_is_said(places: Places) -> None:
+    def lines() -> list[str]:
+        return [
+            line for line in load_results(places).warnings() if "threads" in line or "each" in line
+        ]
+
+    for trial, threads, processes in (("none-a-s0", 1, 1), ("none-a-s1", 1, 1)):
+        changes = {"stages": [{"threads": threads}], "processes": processes}
+        add(places, make_record(trial, "none", "a", int(trial[-1]), 50, 40, **changes))
+    assert lines() == []
+    stages = [{"threads": None}, {"threads": 4}]
+    add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, stages=stages, processes=2))
+    assert lines() == [
+        "stages were computed with 1 and 4 threads a process: their sums, and so the scores, may "
+        "differ in the last digits",
+        "trials were trained by 1 and 2 processes each",
+    ]
+
+
 def test_the_grid_holds_the_best_by_dev_of_every_intermediate(places: Places) -> None:
     results = load_results(places)
     assert results.grid["mini_xnli"] == {"none": 42, "nli": 42}

@@ -117,6 +117,12 @@ def sweep(
             help="Try every sort of stage for at most 20 steps first; unless said, on a cluster."
         ),
     ] = None,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain", help="Train finished stages again where a trial has other processes."
+        ),
+    ] = False,
     overrides: Overrides = None,
 ) -> None:
     """Launch a sweep, or resume it after an interruption: the same command.
@@ -125,7 +131,7 @@ def sweep(
     Exit status 75 says that it was stopped so and goes on with the same command.
     """
     with_rehearsal = address is not None if rehearse is None else rehearse
-    _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [])
+    _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [], retrain)
 
 
 @command("xstilts run sweeps/quickstart.yaml --point '{intermediate: nli}'")
@@ -258,11 +264,15 @@ def _quickstart_file() -> Path:
 
 
 def _sweep(
-    file: Path, base: Path, address: str | None, with_rehearsal: bool, overrides: list[str]
+    file: Path,
+    base: Path,
+    address: str | None,
+    with_rehearsal: bool,
+    overrides: list[str],
+    with_retraining: bool = False,
 ) -> None:
     sweep, places, inventory = inputs_of(file, overrides, base)
     from xstilts.cli.preparing import prepare_all
-    from xstilts.config.derive import num_configurations
     from xstilts.report.live import watching
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
@@ -273,18 +283,13 @@ def _sweep(
     from xstilts.search import launch
 
     trouble, was_stopped = "", False
-    with launch.prepared(sweep, places, inventory) as ready:
+    with launch.prepared(sweep, places, inventory, with_retraining) as ready:
         results = load_results(places)
         tracker = _tracker(results)
-        if ready.grown_by:
-            names = ", ".join(ready.grown_by)
-            out.print(
-                f"The sweep has grown by {names}: its finished trials count, and seed the search"
-            )
-        if (there := num_configurations(sweep)) < sweep.search.encoder.trials:
-            asked = sweep.search.encoder.trials
-            out.print(f"The space has {there} configurations, fewer than the {asked} asked for")
+        for line in ready.told():
+            out.print(line, markup=False)
         if launch.is_complete(ready):
+            places.begin(ready.lease.number)
             out.print(f"{sweep.name}: everything is done already")
         else:
             keeper = Keeper(sweep, places, ready.lease.number, ready.check)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,6 +52,10 @@ USAGE = "usage.json"
 
 TUNE, REHEARSAL = "tune", "rehearsal"
 """Folders of a launch that nobody reads when it is over: Tune's, and the rehearsal's store."""
+
+UNBEGUN = "unbegun"
+"""In the folder of a launch, until the first of its trials begins: such a launch binds no later
+one, for nothing has come of it."""
 
 PREPARED = "prepared.json"
 """The inventory that `prepare` read, until the sweep is launched."""
@@ -98,6 +102,14 @@ class Places:
         names = [name for name in names_in(self.launches) if LAUNCH.fullmatch(name)]
         return [self.launches / name for name in sorted(names, key=int, reverse=True)]
 
+    def begin(self, number: int) -> None:
+        """Note that a trial of a launch has begun: from now on the launch counts."""
+        (self.launch(number) / UNBEGUN).unlink(missing_ok=True)
+
+    def begun_folders(self) -> list[Path]:
+        """The folders of the launches whose trials have begun, the newest first."""
+        return [folder for folder in self.launch_folders() if not (folder / UNBEGUN).exists()]
+
     def latest(self, name: str, default: T) -> T:
         """A JSON file of the newest launch that has it; one that is torn counts as absent."""
         for folder in self.launch_folders():
@@ -108,7 +120,15 @@ class Places:
 
     def definition(self) -> Definition | None:
         """What defines the sweep, of the newest launch that wrote all of it; None before one."""
-        for folder in self.launch_folders():
+        return self._definition(self.launch_folders())
+
+    def settled(self) -> Definition | None:
+        """What later launches are compared with: the definition of the newest launch whose trials
+        have begun; None before one."""
+        return self._definition(self.begun_folders())
+
+    def _definition(self, folders: Sequence[Path]) -> Definition | None:
+        for folder in folders:
             names = (SWEEP, INVENTORY, TARGET_POINTS)
             parts = [read_json_if_whole(folder / name, dict) for name in names]
             whole = [part for part in parts if part is not None]

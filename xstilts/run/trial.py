@@ -145,6 +145,7 @@ class TrialRun:
                 "started": found.manifest["started"],
                 "seconds": found.manifest["seconds"],
                 "wait_s": found.wait_s,
+                "threads": found.manifest["environment"].get("threads"),
                 **_told(found.manifest),
             }
         )
@@ -271,6 +272,8 @@ class TrialRun:
             "stages": self.stages,
             "curves": self.curves,
             "environment": self.environment,
+            "processes": self.planner.world_size,
+            "precision": self.planner.precision,
             "started": self.status.started,
             "ended": time.time(),
         }

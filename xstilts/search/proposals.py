@@ -105,7 +105,9 @@ class Proposals:
         storage = JournalStorage(journal)
         # A study cannot take new choices, so that a space that has grown gets one of its own.
         space = sha256_of(repr((self._closed, self._searched)))[:8]
-        name = f"{sweep.name}-{space}"
+        # Nor do values stay what they were where they are means over other targets or seeds.
+        self._measure = sha256_of([sweep.targets, sweep.seeds])[:8]
+        name = f"{sweep.name}-{space}-{self._measure}"
         if name in optuna.get_all_study_names(storage):  # else a line is written for every look
             self._study = optuna.load_study(study_name=name, storage=storage)
         else:
@@ -122,9 +124,10 @@ class Proposals:
         self._recover()
 
     def _take_over(self, storage: JournalStorage) -> None:
-        """Seed the study with what the journal's earlier ones know: the space has grown since.
+        """Seed the study with what the journal's earlier ones know: the sweep has grown since.
 
-        What they proposed and nobody has finished is proposed again.
+        What they proposed and nobody has finished is proposed again. What was measured by other
+        targets or seeds is a proposal that waits for its value.
         """
         known = {
             sha256_of(trial.user_attrs[POINT])
@@ -136,15 +139,17 @@ class Proposals:
             for parameter in (self._searched.parameters if self._searched else ())
             if isinstance(parameter.dimension, Choice)
         }
-        for name in optuna.get_all_study_names(storage):
+        for name in reversed(optuna.get_all_study_names(storage)):  # the newest knows most
             if name == self._study.study_name:
                 continue
             before = optuna.load_study(study_name=name, storage=storage)
+            is_told = name.endswith(f"-{self._measure}")
             for trial in before.get_trials(deepcopy=False):
                 point = trial.user_attrs.get(POINT)
                 if point is None or sha256_of(point) in known:
                     continue
                 if trial.state == TrialState.COMPLETE:
+                    known.add(sha256_of(point))
                     # What is not searched now was tried, and says nothing to the sampler.
                     distributions = {
                         label: choices.get(label, distribution)
@@ -153,7 +158,8 @@ class Proposals:
                     }
                     self._study.add_trial(
                         optuna.create_trial(
-                            value=trial.value,
+                            state=TrialState.COMPLETE if is_told else TrialState.RUNNING,
+                            value=trial.value if is_told else None,
                             params={label: trial.params[label] for label in distributions},
                             distributions=distributions,
                             user_attrs={POINT: point},
@@ -309,6 +315,18 @@ class Proposals:
             ):
                 return dict(fixed)
         return None
+
+
+def proposed_points(journal: BaseJournalBackend) -> list[Point]:
+    """Every point that the studies of a journal have proposed, once."""
+    storage = JournalStorage(journal)
+    studies = (
+        optuna.load_study(study_name=name, storage=storage)
+        for name in optuna.get_all_study_names(storage)
+    )
+    trials = (trial for study in studies for trial in study.get_trials(deepcopy=False))
+    points = (trial.user_attrs[POINT] for trial in trials if POINT in trial.user_attrs)
+    return list({sha256_of(point): point for point in points}.values())
 
 
 def target_points(sweep: Sweep) -> dict[str, list[Point]]:

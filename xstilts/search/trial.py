@@ -85,6 +85,7 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
         return {"outcome": STOPPED}
     workshop.must_stop = lambda: is_told() or is_sweep_told()
     plan = planner.plan(config["trial"]["point"], config["trial"]["seed"])
+    places.begin(launch)
     try:
         record = run_trial(
             plan,
