@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,6 +267,15 @@ def test_trial_id_names_intermediate_configuration_and_seed() -> None:
 
 def test_inventory_survives_json() -> None:
     assert Inventory.from_json(json.loads(json.dumps(INVENTORY.to_json()))) == INVENTORY
+
+
+def test_an_inventory_is_moved_with_the_folder_that_holds_its_inputs() -> None:
+    there, then = Path("/there"), {"m": replace(FACTS, path="/there/hub/m")}
+    held = replace(INVENTORY, models=then, folders={"a": "/there/mini", "b": "/elsewhere/b"})
+    assert held.relative_to(there).under(there) == held
+    moved = held.relative_to(there).under(Path("/here"))
+    assert moved.models["m"].path == "/here/hub/m"
+    assert moved.folders == {"a": "/here/mini", "b": "/elsewhere/b"}
 
 
 def test_missing_rows_are_named_all_at_once() -> None:

@@ -43,7 +43,7 @@ def export(
         rule = f"no finished trial of {name}"
         raise ConfigError([Problem("TRIAL", rule, f'"{trial}"', suggest(trial, finished))])
     record = finished[trial]
-    planner = planner_of(results.folder)
+    planner = planner_of(results.places, results.folder)
     plan = planner.plan(record["point"], record["seed"])
     trained = [t for group in plan.target_sets if group.cells for t in group.targets]
     if model is not None and model[0] not in trained:

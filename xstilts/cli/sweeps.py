@@ -233,6 +233,8 @@ def ui(
 
     from xstilts.cli.serving import serve, why_not
     from xstilts.report.results import load_results
+    from xstilts.run.places import ARTIFACTS
+    from xstilts.tracking.moved import bring_along
 
     uri = f"sqlite:///{storage.resolve() / 'mlflow.db'}"
     if name is not None:
@@ -243,6 +245,8 @@ def ui(
     if not uri.startswith("sqlite:"):
         out.print(f"The sweep's runs are on the server {uri}")
         return
+    database = Path(uri.removeprefix("sqlite:///"))
+    bring_along(database, database.parent / ARTIFACTS)
     if reason := why_not(port):
         raise ConfigError([Problem("--port", reason, str(port), "give another one")])
     out.print(f"http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
@@ -323,11 +327,12 @@ def _sweep(
 
 
 def _tracker(results: Any) -> Any:
+    from xstilts.run.places import ARTIFACTS
     from xstilts.tracking.mlflow import MlflowTracker
 
     places = results.places
     uri = places.tracking_uri(results.sweep)
-    return MlflowTracker(uri, results.sweep.name, places.storage / "mlartifacts")
+    return MlflowTracker(uri, results.sweep.name, places.storage / ARTIFACTS)
 
 
 def _print_results(results: Any, pictures: list[Path]) -> None:

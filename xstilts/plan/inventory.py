@@ -6,8 +6,8 @@ the row counts; `xstilts.data.inventory` takes them, this is what it hands over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,25 @@ class Inventory:
     def rows_of(self, task: Task, use: str, language: str) -> int:
         """How many rows a task has for a use in a language."""
         return self.rows[row_key(task, use, language)]
+
+    def relative_to(self, root: Path) -> Inventory:
+        """The inventory with what lies under a folder named from there, so that the folder may be
+        moved; `under` is the way back."""
+        return self._mapped(
+            lambda path: str(path.relative_to(root) if path.is_relative_to(root) else path)
+        )
+
+    def under(self, root: Path) -> Inventory:
+        """The inventory with what is named from a folder found there."""
+        return self._mapped(lambda path: str(root / path))
+
+    def _mapped(self, change: Callable[[Path], str]) -> Inventory:
+        models = {
+            name: replace(facts, path=change(Path(facts.path)))
+            for name, facts in self.models.items()
+        }
+        folders = {name: change(Path(folder)) for name, folder in self.folders.items()}
+        return replace(self, models=models, folders=folders)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict that `from_json` reads."""

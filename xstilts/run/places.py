@@ -3,7 +3,7 @@
 <storage>/storage.json       its format and identity
 <storage>/store/             stages, shared by all sweeps
 <storage>/sweeps/<name>/     launches/, trials/, report/
-<storage>/mlflow.db          runs of all sweeps, where no server is named
+<storage>/mlflow.db          runs of all sweeps, where no server is named; mlartifacts/ beside it
 <storage>/hub/               what was fetched from the Hub, at resolved commits
 <storage>/caches, encoded    rows as `datasets` and the tokenizers left them
 
@@ -52,6 +52,9 @@ USAGE = "usage.json"
 
 TUNE, REHEARSAL = "tune", "rehearsal"
 """Folders of a launch that nobody reads when it is over: Tune's, and the rehearsal's store."""
+
+ARTIFACTS = "mlartifacts"
+"""The folder of a storage for the artifacts of MLflow's runs, where no server is named."""
 
 UNBEGUN = "unbegun"
 """In the folder of a launch, until the first of its trials begins: such a launch binds no later

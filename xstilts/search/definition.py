@@ -106,9 +106,12 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
     return Settled({**target_points(sweep), **known.target_points}, known, growth)
 
 
-def define(sweep: Sweep, inventory: Inventory, settled: Settled, folder: Path) -> None:
+def define(
+    sweep: Sweep, places: Places, inventory: Inventory, settled: Settled, folder: Path
+) -> None:
     """Write what defines the sweep into the folder of a launch."""
     resolved = sweep.model_dump(mode="json", by_alias=True)
+    inventory = inventory.relative_to(places.storage)
     write_json(folder / TARGET_POINTS, settled.target_points)
     write_json(folder / INVENTORY, inventory.to_json())
     write_atomically(folder / SWEEP_FILE, yaml.safe_dump(resolved, sort_keys=False))

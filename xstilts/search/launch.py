@@ -148,7 +148,7 @@ def prepared(
             if settled.before is not None and not with_retraining:
                 check_retraining(settled.before, sweep.resources, proposed_points(journal), store)
             proposals = Proposals(sweep, journal)
-            define(sweep, inventory, settled, folder)
+            define(sweep, places, inventory, settled, folder)
             forget_older(places, lease.number)
             planner = Planner(sweep, inventory, settled.target_points)
             yield Launch(sweep, places, planner, store, proposals, lease, identity, settled.growth)

@@ -12,6 +12,7 @@ from typing import Any
 
 from xstilts.errors import TrackingError, without_user
 from xstilts.files import canonical_json
+from xstilts.tracking.moved import bring_along
 from xstilts.tracking.tracker import TrackedRun, group_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -60,6 +61,8 @@ class MlflowTracker:
         # MLflow sets its loggers up when it is imported, so they are quietened after.
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        if self._is_file and self._artifacts is not None:
+            bring_along(Path(self._uri.removeprefix("sqlite:///")), self._artifacts)
         client = MlflowClient(tracking_uri=self._uri)
         experiment = client.get_experiment_by_name(self._name)
         if experiment is None:
