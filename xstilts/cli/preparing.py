@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xstilts.run.preparation import Job, Prepared
 
 
-@command("xstilts prepare sweeps/quickstart.yaml")
+@command("xstilts prepare builtin:quickstart")
 def prepare(
     file: File,
     overrides: Overrides = None,

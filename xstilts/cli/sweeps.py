@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xstilts.cli.app import (
+    QUICKSTART,
     File,
     Json,
     Name,
@@ -23,8 +26,15 @@ from xstilts.cli.app import (
     out,
     places_of,
     print_json,
+    program,
+    sweep_file,
 )
+from xstilts.cli.remembered import remember, storage_of
 from xstilts.errors import ConfigError, Problem, XstiltsError
+from xstilts.search.connection import check_address, quieten
+
+if TYPE_CHECKING:
+    from xstilts.run.places import Places
 
 STOPPED = 75
 """The exit status of a sweep that was stopped by a signal and goes on with the same command: what
@@ -38,7 +48,7 @@ def quickstart(
     ] = Path("xstilts-quickstart"),
 ) -> None:
     """Run a real sweep on the miniature benchmark, which the package brings; about 4 minutes."""
-    file = _quickstart_file()
+    file = sweep_file(QUICKSTART)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -47,9 +57,12 @@ def quickstart(
     _sweep(file, base=directory.resolve(), address=None, with_rehearsal=False, overrides=[])
 
 
-@command("xstilts validate sweeps/*.yaml")
+@command("xstilts validate builtin:quickstart")
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(parser=sweep_file, metavar="files", help="Sweep files.", show_default=False),
+    ],
     as_json: Json = False,
 ) -> None:
     """Show every problem of the sweep files at once."""
@@ -71,7 +84,7 @@ def validate(
     raise typer.Exit(2 if any(problems.values()) else 0)
 
 
-@command("xstilts plan sweeps/quickstart.yaml")
+@command("xstilts plan builtin:quickstart")
 def plan(
     file: File,
     overrides: Overrides = None,
@@ -104,7 +117,7 @@ def plan(
         out.print(forecast_tables(summary))
 
 
-@command("xstilts sweep sweeps/quickstart.yaml")
+@command("xstilts sweep builtin:quickstart")
 def sweep(
     file: File,
     address: Annotated[
@@ -134,7 +147,7 @@ def sweep(
     _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [], retrain)
 
 
-@command("xstilts run sweeps/quickstart.yaml --point '{intermediate: nli}'")
+@command("xstilts run builtin:quickstart --point '{intermediate: nli}'")
 def run(
     file: File,
     overrides: Overrides = None,
@@ -168,7 +181,7 @@ def run(
 
 
 @command("xstilts status quickstart")
-def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -> None:
+def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     """Show where a sweep stands, running or not."""
     import time
 
@@ -177,7 +190,7 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
     from xstilts.report.usage import usage
     from xstilts.run.states import TrialStates
 
-    results, now = load_results(places_of(storage, name)), time.time()
+    results, now = load_results(places_of(storage_of(storage, name), name)), time.time()
     states = TrialStates(results.places).look()
     views, hours = trial_views(states, now), usage(results, now)
     if as_json:
@@ -193,7 +206,7 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
 @command("xstilts report quickstart --format markdown")
 def report(
     name: Name,
-    storage: Storage = Path("runs"),
+    storage: Storage = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
     as_json: Json = False,
     sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
@@ -212,7 +225,7 @@ def report(
     if form not in ("text", *writers):
         known = "text, markdown, csv, json"
         raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
-    results = load_results(places_of(storage, name))
+    results = load_results(places_of(storage_of(storage, name), name))
     pictures = write_report(results)
     if form == "text":
         _print_results(results, pictures)
@@ -225,23 +238,22 @@ def report(
 @command("xstilts ui quickstart --port 5000")
 def ui(
     name: Annotated[str | None, typer.Argument(help="The sweep's name.")] = None,
-    storage: Storage = Path("runs"),
+    storage: Storage = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
-    import os
-
     from xstilts.cli.serving import serve, why_not
     from xstilts.report.results import load_results
     from xstilts.run.places import ARTIFACTS
     from xstilts.tracking.moved import bring_along
 
-    uri = f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+    root = storage_of(storage, name)
+    uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
     if name is not None:
-        results = load_results(places_of(storage, name))
+        results = load_results(places_of(root, name))
         uri = results.places.tracking_uri(results.sweep)
-    elif not (storage / "mlflow.db").exists():
-        raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{storage}"')])
+    elif not (root / "mlflow.db").exists():
+        raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{root}"')])
     if not uri.startswith("sqlite:"):
         out.print(f"The sweep's runs are on the server {uri}")
         return
@@ -259,14 +271,6 @@ def ui(
         raise typer.Exit(0) from None
 
 
-def _quickstart_file() -> Path:
-    """The sweep file of the quickstart: in a wheel beside the benchmark, in a checkout at its
-    place among the sweep files."""
-    package = Path(__file__).parents[1]
-    packed = package / "mini" / "quickstart.yaml"
-    return packed if packed.exists() else package.parent / "sweeps" / "quickstart.yaml"
-
-
 def _sweep(
     file: Path,
     base: Path,
@@ -275,6 +279,9 @@ def _sweep(
     overrides: list[str],
     with_retraining: bool = False,
 ) -> None:
+    quieten(address)
+    if address is not None:
+        check_address(address)
     sweep, places, inventory = inputs_of(file, overrides, base)
     from xstilts.cli.preparing import prepare_all
     from xstilts.report.live import watching
@@ -290,12 +297,14 @@ def _sweep(
     with launch.prepared(sweep, places, inventory, with_retraining) as ready:
         results = load_results(places)
         tracker = _tracker(results)
+        remember(places.storage)
         for line in ready.told():
             out.print(line, markup=False)
         if launch.is_complete(ready):
             places.begin(ready.lease.number)
             out.print(f"{sweep.name}: everything is done already")
         else:
+            tracker.check()
             keeper = Keeper(sweep, places, ready.lease.number, ready.check)
             mirror = Mirror(tracker, results)
             jobs = jobs_of(ready.planner)
@@ -313,17 +322,24 @@ def _sweep(
     _print_results(results, pictures)
     if trouble:
         err.print(
-            f"MLflow is not up to date ({trouble}); `xstilts report {sweep.name} --sync` "
+            f"MLflow is not up to date ({trouble}); `{_command('report', places)} --sync` "
             "brings it up to date when it can be reached.",
             style="yellow",
             markup=False,
         )
-    storage = f" --storage {places.storage}"
-    out.print(f"MLflow UI: xstilts ui {sweep.name}{storage}", soft_wrap=True)
+    out.print(f"MLflow UI: {_command('ui', places)}", markup=False, soft_wrap=True)
     if not is_complete:
         if not results.failed:
             err.print("The sweep is not finished; the same command goes on where it stopped.")
         raise typer.Exit(STOPPED if was_stopped else 1)
+
+
+def _command(name: str, places: Places) -> str:
+    """A command about a sweep, as it can be typed here."""
+    where = Path(os.path.relpath(places.storage))
+    if ".." in where.parts:
+        where = places.storage
+    return f"{program()} {shlex.join([name, places.name, '--storage', str(where)])}"
 
 
 def _tracker(results: Any) -> Any:

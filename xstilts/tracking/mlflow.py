@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import TrackingError, without_user
+from xstilts.errors import ConfigError, Problem, TrackingError, without_user
 from xstilts.files import canonical_json
 from xstilts.tracking.moved import bring_along
 from xstilts.tracking.tracker import TrackedRun, group_of
@@ -21,6 +21,9 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # A server that is down must cost seconds, not the minutes of MLflow's own patience.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+"""While it is only asked whether a server is there."""
 
 KEY = "xstilts.key"
 DIGESTS = "xstilts.digests"
@@ -40,6 +43,34 @@ class MlflowTracker:
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[str, tuple[str, dict[str, str]]] = {}
+
+    def check(self) -> None:
+        """See, within seconds, that a server answers; without a server there is nothing to see.
+
+        Raises:
+            ConfigError: it does not, or does not let us in.
+        """
+        if not self._uri.startswith(("http://", "https://")):
+            return
+        from mlflow import MlflowClient
+
+        before = {name: os.environ.get(name) for name in IMPATIENT}
+        os.environ |= IMPATIENT
+        try:
+            MlflowClient(tracking_uri=self._uri).search_experiments(max_results=1)
+        except Exception as error:  # as in `write`
+            reason = _reason(error)
+            rule = "names an MLflow server that answers"
+            repair = "start it, or leave it out: without a server the runs lie in the storage"
+            raise ConfigError(
+                [Problem("tracking.uri", rule, f'"{self._uri}" ({reason})', repair)]
+            ) from error
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
     def write(self, run: TrackedRun) -> None:
         """See `Tracker.write`."""
@@ -133,6 +164,13 @@ class MlflowTracker:
                 )
                 self._runs[run.key] = created.info.run_id, {}
         return self._runs[run.key]
+
+
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of an error of MLflow's, in one line: its own names every layer."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
