@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner, Result
 
 from xstilts.cli import app
+from xstilts.cli.app import program as program_name
+from xstilts.config.load import load_sweep
 from xstilts.data.mirror import Split, write_dataset
+from xstilts.files import sha256_of
 from xstilts.mini import hub
 from xstilts.run import preparation
 
@@ -35,6 +40,9 @@ COMMANDS = (
     "bench",
     "gc",
 )
+
+
+GROUPED = ("data list", "data import", "data check")
 
 
 def call(*arguments: str) -> Result:
@@ -62,12 +70,68 @@ def stderr_of(result: Result) -> str:
     return result.output
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "data list", "data import", "data check"])
+def test_all_commands_are_known_here() -> None:
+    found: Any = typer.main.get_command(app)
+    assert set(found.commands) == {*COMMANDS, "data"}
+    assert {f"data {name}" for name in found.commands["data"].commands} == set(GROUPED)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPED])
 def test_every_command_has_help_with_an_example_in_80_columns(command: str) -> None:
     result = call(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"Example: xstilts {command}" in result.output
     assert max(map(len, result.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPED])
+def test_every_example_can_be_read_by_its_command(command: str) -> None:
+    """In one line, as it can be copied; what it does, `test_first_hour` tries."""
+    output = call(*command.split(), "--help").output
+    (line,) = (line for line in output.splitlines() if "Example: " in line)
+    program, *arguments = shlex.split(line.partition("Example: ")[2])
+    assert program == "xstilts"
+    known: Any = typer.main.get_command(app)
+    for name in command.split():
+        known = known.commands[name]
+    with known.make_context(command, arguments[len(command.split()) :]) as context:
+        files = [path for value in context.params.values() for path in paths_in(value)]
+    assert all(path.is_file() for path in files if path.suffix == ".yaml")
+
+
+def paths_in(value: Any) -> list[Path]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Path)]
+
+
+def test_the_example_of_export_names_the_quickstarts_baseline() -> None:
+    sweep = load_sweep(QUICKSTART)
+    point = {"intermediate": "none", "model": "mini"}
+    trial = f"none-{sha256_of(point)[:8]}-s{sweep.seeds[0]}"
+    assert f"export quickstart {trial} " in call("export", "--help").output
+
+
+@pytest.mark.parametrize(
+    ("called", "printed"),
+    [
+        ("env/bin/xstilts", "env/bin/xstilts"),
+        ("my env/bin/xstilts", "'my env/bin/xstilts'"),
+        ("on path/xstilts", "xstilts"),
+        ("xstilts/cli/__main__.py", f"{shlex.quote(sys.executable)} -m xstilts.cli"),
+        ("/usr/bin/pytest", "xstilts"),
+    ],
+)
+def test_examples_name_the_command_as_it_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: str, printed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("env/bin", "my env/bin", "on path"):
+        program = tmp_path / folder / "xstilts"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "on path"))
+    monkeypatch.setattr(sys, "argv", [called])
+    assert program_name() == printed
 
 
 def test_an_unknown_command_is_status_2() -> None:

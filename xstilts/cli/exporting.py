@@ -12,7 +12,7 @@ from xstilts.cli.remembered import storage_of
 from xstilts.errors import ConfigError, Problem
 
 
-@command("xstilts export quickstart none-30c74ba6-s0 --model mini_xnli D")
+@command("xstilts export quickstart none-30c74ba6-s0 --submission predictions")
 def export(
     name: Name,
     trial: Annotated[str, typer.Argument(help="A finished trial.", show_default=False)],

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from xstilts.cli.app import err
+from xstilts.run.places import Places
 from xstilts.run.storage import SWEEPS
 
 DEFAULT = Path("runs")
@@ -39,7 +40,10 @@ def storage_of(given: Path | None, name: str | None) -> Path:
 
 
 def _holds(storage: Path, name: str | None) -> bool:
-    return (storage / SWEEPS / (name or "")).is_dir()
+    """Whether it is a storage, and has had a launch of that sweep."""
+    if not (storage / SWEEPS).is_dir():
+        return False
+    return name is None or Places(storage, name).definition() is not None
 
 
 def _last() -> Path | None:
