@@ -1,4 +1,4 @@
-"""The storage of the last sweep: found, named, overruled, and no trouble where it cannot be kept."""
+"""The storage of the last sweep: found, named, overruled; no trouble where it cannot be kept."""
 
 from __future__ import annotations
 

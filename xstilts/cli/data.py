@@ -38,7 +38,8 @@ def data_list(as_json: Json = False) -> None:
     if as_json:
         print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
-        _print_table(header, rows)
+        lines = [(*row[:4], row[4].replace(", ", "\n"), row[5]) for row in rows]
+        _print_table(header, lines, names=(0, 1, 2, 4))
 
 
 @command("xstilts data import download --root mirror", data_app, "import")
@@ -114,14 +115,18 @@ def data_check(root: Root, as_json: Json = False) -> None:
             out.print(f"  ... and {len(deviations) - SHOWN} more; --json has all")
 
 
-def _print_table(header: tuple[str, ...], rows: list[Any]) -> None:
+def _print_table(
+    header: tuple[str, ...], rows: list[Any], names: tuple[int, ...] = (0,)
+) -> None:
     from rich import box
     from rich.table import Table
 
-    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    from xstilts.report.columns import WholeNames
+
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*row)
-    out.print(table)
+    out.print(WholeNames(table, names))
 
 
 def _name(what: str, files: list[str]) -> None:
