@@ -115,9 +115,7 @@ def data_check(root: Root, as_json: Json = False) -> None:
             out.print(f"  ... and {len(deviations) - SHOWN} more; --json has all")
 
 
-def _print_table(
-    header: tuple[str, ...], rows: list[Any], names: tuple[int, ...] = (0,)
-) -> None:
+def _print_table(header: tuple[str, ...], rows: list[Any], names: tuple[int, ...] = (0,)) -> None:
     from rich import box
     from rich.table import Table
 
