@@ -85,7 +85,7 @@ def data_import(
         rows[taken.hub_id] += taken.num_rows
         splits[taken.hub_id] += 1
     body = [(name, str(splits[name]), f"{rows[name]:,}") for name in rows]
-    _print_table(("data set", "splits", "rows"), body)
+    _print_table(("data set", "splits", "rows"), body, names=(0, 1, 2))
     rate = report.num_rows / max(report.seconds, 1e-9)
     out.print(f"{report.num_rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} a second): {root}")
     _name("not taken, for another file has more of the same split", list(report.left_out))
@@ -105,7 +105,7 @@ def data_check(root: Root, as_json: Json = False) -> None:
         (row.task, row.use, f"{row.num_rows:,}", f"{row.num_languages}/{row.of}", row.remark)
         for row in found
     ]
-    _print_table(("task", "use", "rows", "languages", "remark"), body)
+    _print_table(("task", "use", "rows", "languages", "remark"), body, names=(0, 1, 2, 3))
     deviations = list(dict.fromkeys(line for row in found for line in row.deviations))
     if deviations:
         out.print(f"{len(deviations)} splits have other than their published rows:")

@@ -32,6 +32,7 @@ def prepare(
     sweep, places, inventory = inputs_of(file, overrides)
     from xstilts.files import write_json
     from xstilts.plan.plan import Planner
+    from xstilts.report.columns import WholeNames
     from xstilts.run.places import PREPARED
     from xstilts.run.preparation import jobs_of, missing_jobs
 
@@ -50,7 +51,7 @@ def prepare(
     if as_json:
         print_json([{**_names(prepared.job), **prepared.statistics} for prepared in done])
         return
-    out.print(statistics_table(done))
+    out.print(WholeNames(statistics_table(done), (0, 1, 2)))
     rate = f", {rows / max(seconds, 1e-9):,.0f} rows a second" if missing else ""
     out.print(
         f"{len(missing)} of {len(jobs)} parts were missing: {rows:,} rows in {seconds:.1f} s{rate}"

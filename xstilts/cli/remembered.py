@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from xstilts.cli.app import err
-from xstilts.run.places import Places
-from xstilts.run.storage import SWEEPS
 
 DEFAULT = Path("runs")
 
@@ -41,6 +39,9 @@ def storage_of(given: Path | None, name: str | None) -> Path:
 
 def _holds(storage: Path, name: str | None) -> bool:
     """Whether it is a storage, and has had a launch of that sweep."""
+    from xstilts.run.places import Places
+    from xstilts.run.storage import SWEEPS
+
     if not (storage / SWEEPS).is_dir():
         return False
     return name is None or Places(storage, name).definition() is not None

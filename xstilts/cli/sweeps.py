@@ -185,6 +185,7 @@ def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     """Show where a sweep stands, running or not."""
     import time
 
+    from xstilts.report.columns import WholeNames
     from xstilts.report.live import render, trial_views
     from xstilts.report.results import load_results
     from xstilts.report.usage import usage
@@ -198,7 +199,7 @@ def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
         return
     begun = min((state.started for state in states), default=now)
     over = max((state.ended or now for state in states), default=now)
-    out.print(render(results.sweep, views, over - begun, len(views)))
+    out.print(WholeNames(render(results.sweep, views, over - begun, len(views))))
     out.print(str(hours), highlight=False)
     _print_lines(results.warnings())
 

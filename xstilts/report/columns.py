@@ -5,8 +5,9 @@ Rich shortens what does not fit to an ellipsis; a name that is cut cannot be typ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
@@ -45,3 +46,38 @@ def _width(column: Column) -> int:
     """The longest line of a column's cells and of its header."""
     cells = [column.header, *column.cells]
     return max(cell_len(line) for cell in cells for line in str(cell).splitlines() or [""])
+
+
+class Blocks:
+    """A table that is wider than the terminal as several, one below the other: the first column is
+    repeated, no name and no number is broken."""
+
+    def __init__(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]):
+        self._title = title
+        self._header = header
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        title = self._title
+        for chosen in self._blocks(options.max_width):
+            table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+            for i in chosen:
+                table.add_column(self._header[i], justify="right" if i else "left")
+            for row in self._rows:
+                table.add_row(*(row[i] for i in chosen))
+            yield WholeNames(table, range(len(chosen)))
+            title = ""
+
+    def _blocks(self, width: int) -> Iterator[list[int]]:
+        """The numbers of the columns that stand side by side."""
+        widths = [
+            max(cell_len(row[i]) for row in (self._header, *self._rows)) + 3
+            for i in range(len(self._header))
+        ]
+        block = [0]
+        for i in range(1, len(widths)):
+            if len(block) > 1 and sum(widths[j] for j in block) + widths[i] > width:
+                yield block
+                block = [0]
+            block.append(i)
+        yield block

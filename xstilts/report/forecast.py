@@ -29,6 +29,7 @@ from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train, fingerprint
+from xstilts.report.columns import WholeNames
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
 from xstilts.run.node import check_resources, places_on
 from xstilts.run.places import Places
@@ -163,12 +164,12 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
     warnings = (Text(line, style="yellow") for line in summary["warnings"])
     return Group(
         title,
-        stages,
+        WholeNames(stages),
         f"{done} training stages of known trials are done already",
         f"disk: at most {summary['disk_gb']:g} GB of weights, and "
         f"{summary['disk_gb_a_running_trial']:g} GB for each trial that runs; "
         f"{summary['free_gb']:g} GB are free",
-        tasks,
+        WholeNames(tasks, (0, 1)),
         *warnings,
         *_hours_line(summary),
         *_cluster_lines(summary),

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from rich import box
 from rich.console import Group
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from xstilts.config.derive import overlaps
+from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
 from xstilts.scores.best import Entry
 
@@ -31,13 +30,7 @@ class Table:
 
     def rich(self) -> Group:
         """The table for a terminal."""
-        table = RichTable(
-            title=self.title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
-        )
-        for i, name in enumerate(self.header):
-            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-        for row in self.rows:
-            table.add_row(*row)
+        table = Blocks(self.title, self.header, self.rows)
         return Group(table, Text(self.note, style="dim")) if self.note else Group(table)
 
     def markdown(self) -> str:
