@@ -19,9 +19,14 @@ from xstilts.cli import app
 from xstilts.cli.app import program as program_name
 from xstilts.config.load import load_sweep
 from xstilts.data.mirror import Split, write_dataset
-from xstilts.files import sha256_of
+from xstilts.files import sha256_of, write_json
 from xstilts.mini import hub
 from xstilts.run import preparation
+from xstilts.run.places import take_inventory
+from xstilts.search.definition import Settled, define
+from xstilts.search.proposals import target_points
+
+from .conftest import make_places
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
@@ -163,6 +168,11 @@ def test_validate_tells_all_files_and_json(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"models": {"m": {"path": "not/there"}}}, "models.m.path: no such folder"),
+        (
+            {"models": {"m": {"path": "xlm-roberta-base"}}},
+            "models.m.path: no such folder here, and an id of the Hub has its owner too; got "
+            '"xlm-roberta-base"; write OWNER/xlm-roberta-base',
+        ),
         ({"data": {"root": "not/there"}}, "data.root: xstilts/mini_nli: no such data set"),
         (
             {
@@ -187,6 +197,69 @@ def test_wrong_input_is_one_line_and_status_2(
     assert message in result.output
     assert "Traceback" not in result.output
     assert not list(tmp_path.glob("runs/store/*"))
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_rates_that_do_not_sum_to_1_are_said_to_be_normalised(tmp_path: Path, command: str) -> None:
+    rates = {"mini_nli": 1, "mini_qa": 0.6}
+    mix = {"tasks": list(rates), "rates": rates, "budget": {"examples": 64}}
+    thirds = {**mix, "rates": {"mini_nli": 0.667, "mini_qa": 0.334}}
+    file = sweep_file(tmp_path, intermediates={"mix": mix, "thirds": thirds}, search={})
+    result = call(command, file)
+    assert result.exit_code == 0, result.output
+    line = "intermediates.mix.rates: sum to 1.6 and count as mini_nli 0.625, mini_qa 0.375\n"
+    assert result.stderr.endswith(line) and result.stderr.count("sum to") == 1
+    json.loads(call(command, file, "--json").stdout)
+
+
+def test_a_wrong_trial_or_target_of_export_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    places = make_places(tmp_path, "quickstart")
+    sweep = load_sweep(QUICKSTART, [f"storage={tmp_path}"])
+    inventory = take_inventory(sweep, places)
+    define(sweep, places, inventory, Settled(target_points(sweep)), places.launch(1))
+    record = {"trial": "none-x-s0", "state": "finished", "seed": 0}
+    record["point"] = {"intermediate": "none", "model": "mini"}
+    (places.trials / "none-x-s0").mkdir()
+    write_json(places.trials / "none-x-s0" / "record.json", record)
+    code = """
+import sys
+from typer.testing import CliRunner
+from xstilts.cli import app
+for trial, options, reason in (
+    ("none-y-s0", ["--submission", "d"], "TRIAL: no finished trial"),
+    ("none-x-s0", ["--model", "mini_tatoeba", "d"], "--model: no target that the trial trained"),
+    ("none-x-s0", [], "export: something is to be exported"),
+):
+    arguments = ["export", "quickstart", trial, "--storage", sys.argv[1], *options]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2 and reason in result.output, result.output
+    assert not {"torch", "transformers", "datasets", "mlflow"} & set(sys.modules), trial
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status nobody", "report nobody", "ui nobody", "export nobody x --labels d", "gc", "data list",
+     "data check --root nowhere", "score --predictions p --labels l", "validate nothing.yaml"],
+)  # fmt: skip
+def test_what_is_wrong_is_told_without_heavy_imports(tmp_path: Path, command: str) -> None:
+    code = """
+import sys
+from typer.testing import CliRunner
+from xstilts.cli import app
+assert CliRunner().invoke(app, sys.argv[1:]).exit_code in (0, 2)
+heavy = {"torch", "transformers", "ray", "mlflow", "optuna", "matplotlib"}
+print(*sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "\n"
 
 
 def test_wrong_input_is_told_before_torch_is_imported(tmp_path: Path) -> None:

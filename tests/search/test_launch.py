@@ -122,6 +122,17 @@ def test_a_sweep_may_gain_intermediates_and_what_they_read(storage: Path) -> Non
             pass
 
 
+def test_a_key_that_has_come_since_has_its_default(storage: Path) -> None:
+    places = Places(storage, "s")
+    with launched(make_sweep(), places, INVENTORY):
+        pass
+    known = defined(places)
+    del known["retries"]
+    write_json(places.launch(1) / "sweep.json", known)
+    with launched(make_sweep(), places, INVENTORY) as launch:
+        assert launch.lease.number == 2
+
+
 def test_a_launch_that_began_no_trial_reserves_nothing(storage: Path) -> None:
     """It was refused by a node, a rehearsal or a server; the name is free for another file."""
     places = Places(storage, "s")

@@ -143,11 +143,14 @@ def inputs_of(
     Raises:
         ConfigError: the file is wrong, the storage cannot serve, or an input is missing.
     """
+    from xstilts.config.derive import normalised_rates
     from xstilts.config.load import load_sweep
     from xstilts.run.places import Places, take_inventory
     from xstilts.search.preflight import check_storage
 
     sweep = load_sweep(file, overrides or [])
+    for line in normalised_rates(sweep):
+        err.print(line, markup=False, soft_wrap=True)
     places = Places.of(sweep, base)
     check_storage(places, err.print)
     return sweep, places, take_inventory(sweep, places, base)

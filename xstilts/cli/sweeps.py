@@ -66,12 +66,14 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Show every problem of the sweep files at once."""
+    from xstilts.config.derive import normalised_rates
     from xstilts.config.load import load_sweep
 
     problems: dict[str, list[str]] = {}
     for file in files:
         try:
-            load_sweep(file)
+            for line in normalised_rates(load_sweep(file)):
+                err.print(f"{file}: {line}", markup=False, soft_wrap=True)
             problems[str(file)] = []
         except ConfigError as error:
             problems[str(file)] = [str(problem) for problem in error.problems]

@@ -18,6 +18,9 @@ from xstilts.config.space import (
 )
 from xstilts.tasks import Task, lookup
 
+ROUNDING = 0.005
+"""So far may rates be from a sum of 1 and be taken for shares that were rounded."""
+
 NONE = "none"
 """The empty mixture: the baseline."""
 
@@ -98,6 +101,17 @@ def task_of(sweep: Sweep, name: str) -> Task:
     """A task with the splits that the sweep trains and selects on."""
     task = lookup(name)
     return task.held_apart() if sweep.selection.articles == "held_out" else task
+
+
+def normalised_rates(sweep: Sweep) -> list[str]:
+    """A line for every mixture whose given rates do not sum to 1, with what they count as."""
+    lines = []
+    for name, spec in sweep.intermediates.items():
+        total = sum(spec.rates.values()) if isinstance(spec.rates, dict) else 1.0
+        if isinstance(spec.rates, dict) and abs(total - 1) > ROUNDING:
+            shares = ", ".join(f"{task} {rate / total:.3g}" for task, rate in spec.rates.items())
+            lines.append(f"intermediates.{name}.rates: sum to {total:g} and count as {shares}")
+    return lines
 
 
 def part_task(sweep: Sweep, spec: IntermediateSpec, name: str) -> Task:

@@ -37,6 +37,7 @@ from xstilts.tasks import Source, lookup
 
 BUILTIN = "builtin:mini"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_NAME = re.compile(r"[\w.-]+")
 SWEEP, INVENTORY, TARGET_POINTS = "sweep.json", "inventory.json", "target_points.json"
 """What defines a launched sweep, in the folder of each launch; the first is written last."""
 
@@ -174,7 +175,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     for name, spec in sweep.models.items():
         where = f"models.{name}.path"
         try:
-            models[name] = model_facts(_model_folder(spec, base, hub), where, hashes)
+            models[name] = model_facts(_model_folder(spec, where, base, hub), where, hashes)
         except ConfigError as error:
             problems += error.problems
         except DataError as error:
@@ -250,11 +251,15 @@ def _too_long(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Proble
                     )
 
 
-def _model_folder(spec: ModelSpec, base: Path, hub: Hub) -> Path:
+def _model_folder(spec: ModelSpec, where: str, base: Path, hub: Hub) -> Path:
     """The folder of a model: the package's own, one that is there, or one fetched from the Hub."""
     if spec.path == BUILTIN:
         return mini.encoder_path()
     folder = (base / spec.path).expanduser().resolve()
+    if not folder.exists() and _HUB_NAME.fullmatch(spec.path):
+        rule = "no such folder here, and an id of the Hub has its owner too"
+        repair = f"write OWNER/{spec.path}, as the Hub shows it, or the folder's path"
+        raise ConfigError([Problem(where, rule, f'"{spec.path}"', repair)])
     if not folder.is_dir() and _HUB_ID.fullmatch(spec.path):
         return hub.model(spec.path, spec.revision).folder
     return folder

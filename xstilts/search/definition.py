@@ -91,7 +91,9 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
             # What the file has gained since is no change of what was prepared.
             _refuse(places, rule, _changed(old, inventory.to_json(), old), repair)
         return Settled(target_points(sweep))
-    before, after = known.sweep, sweep.model_dump(mode="json", by_alias=True)
+    # Read again, so that a key that has come since has its default.
+    was = parse_sweep(known.sweep, str(known.folder / SWEEP))
+    before, after = (one.model_dump(mode="json", by_alias=True) for one in (was, sweep))
     _compare(_identity(before), _without_growth(_identity(after), before), places)
     growth = Growth(
         tuple(name for name in sweep.intermediates if name not in before["intermediates"]),
