@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from xstilts.errors import TrackingError
+from xstilts.errors import ConfigError, TrackingError
 from xstilts.tracking.mlflow import MlflowTracker
 from xstilts.tracking.tracker import NullTracker, Point, TrackedRun
 
@@ -209,3 +209,29 @@ def test_a_server_that_went_down_is_brought_up_to_date(tmp_path: Path) -> None:
     assert sorted(run.data.tags["xstilts.key"] for run in stored) == ["nli-1-s0", "while-down"]
     assert list((tmp_path / "artifacts").rglob("scores.json"))
     assert not (tmp_path / "unused").exists()
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_server_that_does_not_answer_is_told_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    from xstilts.tracking import mlflow as tracking
+
+    monkeypatch.setitem(tracking.IMPATIENT, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    before = dict(os.environ)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        if not listens:
+            silent.close()
+        begun = time.monotonic()
+        with pytest.raises(ConfigError, match="names an MLflow server that answers") as caught:
+            MlflowTracker(f"http://127.0.0.1:{port}", "sweep", tmp_path).check()
+    assert time.monotonic() - begun < 10
+    assert len(str(caught.value).splitlines()) == 1
+    assert ("timed out" if listens else "Connection refused") in str(caught.value)
+    assert dict(os.environ) == before, "a sweep has its own patience again"
+
+
+def test_a_store_without_a_server_has_nobody_to_ask(tmp_path: Path) -> None:
+    MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "sweep", tmp_path).check()
+    assert not list(tmp_path.iterdir())
