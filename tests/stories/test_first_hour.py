@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from xstilts.tasks import lookup
+
 from ..test_cli import COMMANDS, GROUPED
 from .conftest import descendants
 from .hosts_of_one import free_port
@@ -118,9 +120,10 @@ def test_every_example_of_help_works_as_it_is_printed(newcomer: Newcomer) -> Non
             continue
         if name == "score":  # of the benchmark that it is for
             for folder in ("submission", "labels"):
-                path = newcomer.folder / folder / "xnli" / "test-de.tsv"
-                path.parent.mkdir(parents=True)
-                path.write_text("neutral\n")
+                (newcomer.folder / folder / "xnli").mkdir(parents=True)
+                for language in lookup("xnli").languages_of("test"):
+                    path = newcomer.folder / folder / "xnli" / f"test-{language}.tsv"
+                    path.write_text("neutral\n")
         if name == "ui":
             with newcomer.ui(example):
                 pass
