@@ -25,6 +25,7 @@ from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.stage import stage_name
 from xstilts.run.kept import KEPT, kept_by_all
 from xstilts.run.places import Places
+from xstilts.run.reopen import planner_of
 from xstilts.run.storage import STORAGE, open_storage
 from xstilts.search import launch as launching
 from xstilts.search.journal import JOURNAL
@@ -120,6 +121,18 @@ def test_a_sweep_may_gain_intermediates_and_what_they_read(storage: Path) -> Non
             launched(make_sweep(intermediates=fewer), places, more),
         ):
             pass
+
+
+def test_what_lies_in_the_storage_is_named_from_there(storage: Path) -> None:
+    places = Places(storage, "s")
+    there = replace(INVENTORY, folders={"xstilts/a": str(storage / "mini-v1"), "b": "/elsewhere"})
+    with launched(make_sweep(), places, there) as launch:
+        folder = launch.folder.relative_to(storage)
+        planner = planner_of(places, storage / folder)
+        assert planner.inventory.folders == there.folders
+    moved = storage.rename(storage.with_name("moved"))
+    planner = planner_of(Places(moved, "s"), moved / folder)
+    assert planner.inventory.folders == {"xstilts/a": str(moved / "mini-v1"), "b": "/elsewhere"}
 
 
 def test_a_key_that_has_come_since_has_its_default(storage: Path) -> None:
