@@ -258,6 +258,33 @@ def test_gpu_trains_in_half_precision_and_shares_nothing_with_cpu() -> None:
     assert not set(stages_of(gpu)) & set(stages_of(plan("nli")))
 
 
+def test_the_precision_of_evaluation_is_its_own() -> None:
+    """Without the key it is that of training; with it only evaluations are others."""
+
+    def evaluations(**resources: Any) -> tuple[list[str], set[str], list[str]]:
+        sweep = sweep_with(resources=resources)
+        points: dict[str, tuple[Point, ...]] = {target_key(name, 0): ({},) for name in TARGETS}
+        planner = Planner(sweep, INVENTORY, points)
+        trial = planner.plan({"model": "mini", "intermediate": "nli"}, 0)
+        cells = [
+            (name, group.cells[0])
+            for group in trial.target_sets
+            if group.cells
+            for name in group.targets
+        ]
+        stages = [planner.evaluation(trial, name, cell) for name, cell in cells]
+        trained = [fingerprint(stage) for stage in trial.training_stages]
+        return trained, {stage.precision for stage in stages}, list(map(fingerprint, stages))
+
+    for gpus, own, other in ((1, "bf16", "fp32"), (0, "fp32", "bf16")):
+        usual = evaluations(gpus_per_trial=gpus)
+        assert usual[1] == {own}
+        assert evaluations(gpus_per_trial=gpus, evaluation_precision=own) == usual
+        changed = evaluations(gpus_per_trial=gpus, evaluation_precision=other)
+        assert changed[0] == usual[0] and changed[1] == {other}
+        assert not set(changed[2]) & set(usual[2])
+
+
 def test_trial_id_names_intermediate_configuration_and_seed() -> None:
     trial = plan("nli", seed=1)
     assert trial.trial_id == f"nli-{trial.config_id[:8]}-s1"

@@ -212,16 +212,18 @@ class ResourcesSpec(Model):
     """What one trial is allocated and how it computes.
 
     CPUs are threads. Several GPUs train a stage together, a process each; on CPUs
-    `processes_per_trial` do, and share its threads. A running stage writes a checkpoint every
-    `checkpoint_minutes`. `gradient_checkpointing` computes activations again instead of keeping
-    them: less memory, about a third more time. `compile` has torch compile the encoder's training
-    passes, on GPUs. Of the fine-tuned models of every target, those of the best
+    `processes_per_trial` do, and share its threads. GPUs train in bf16, CPUs in fp32; what is
+    scored is computed alike, or in `evaluation_precision`. A running stage writes a checkpoint
+    every `checkpoint_minutes`. `gradient_checkpointing` computes activations again instead of
+    keeping them: less memory, about a third more time. `compile` has torch compile the encoder's
+    training passes, on GPUs. Of the fine-tuned models of every target, those of the best
     `keep_target_weights` trials by dev stay on disk.
     """
 
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     cpus_per_trial: PositiveInt = 1
     processes_per_trial: PositiveInt | None = None
+    evaluation_precision: Literal["fp32", "bf16"] | None = None
     checkpoint_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -231,6 +233,16 @@ class ResourcesSpec(Model):
     def processes(self) -> int:
         """Processes that train a stage together."""
         return self.processes_per_trial or max(1, int(self.gpus_per_trial))
+
+    @property
+    def training_precision(self) -> str:
+        """The encoder's precision while a stage trains."""
+        return "bf16" if self.gpus_per_trial else "fp32"
+
+    @property
+    def scoring_precision(self) -> str:
+        """The encoder's precision in evaluations."""
+        return self.evaluation_precision or self.training_precision
 
     @field_validator("gpus_per_trial")
     @classmethod

@@ -87,7 +87,8 @@ class Planner:
         self.target_points = target_points
         self.recipe = RECIPES[sweep.recipe]
         self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
-        self.precision = "bf16" if self.device == "gpu" else "fp32"
+        self.precision = sweep.resources.training_precision
+        self.scoring_precision = sweep.resources.scoring_precision
         self.world_size = sweep.resources.processes
 
     def plan(self, point: Point, seed: int) -> TrialPlan:
@@ -147,7 +148,7 @@ class Planner:
         fitted = None
         if task.fitted_on and task.fitted_on != split:
             fitted = self._rows(task, task.fitted_on, languages, max_length)
-        return Evaluate(parent, rows, split, layer, self.precision, fitted, self.device)
+        return Evaluate(parent, rows, split, layer, self.scoring_precision, fitted, self.device)
 
     def rows_needed(self, model: str) -> list[Rows]:
         """All rows that trials of the sweep may read with a model, whatever is proposed."""

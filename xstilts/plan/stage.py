@@ -18,8 +18,8 @@ from xstilts.tasks import Task, lookup
 
 VERSIONS = {
     "Pretrained": {"cpu": 9, "gpu": 9},
-    "Train": {"cpu": 9, "gpu": 9},
-    "Evaluate": {"cpu": 9, "gpu": 9},
+    "Train": {"cpu": 9, "gpu": 10},
+    "Evaluate": {"cpu": 9, "gpu": 10},
 }
 """Versions of what each class of stage computes on each class of device.
 

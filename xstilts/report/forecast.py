@@ -85,7 +85,7 @@ def forecast(
     }
     rates: Rates | None = None
     if bench is not None:
-        rates = Measured(bench, planner.precision)
+        rates = Measured(bench, planner.precision, planner.scoring_precision)
     elif sweep.resources.gpus_per_trial:
         rates = Assumed(lengths, inventory, example[NONE].model)
     if rates is not None:

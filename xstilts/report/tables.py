@@ -77,7 +77,9 @@ def best_table(results: Results) -> Table:
         f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
         "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
-        "dev set). Not confirmed with fresh seeds." + _overlap_note(results),
+        "dev set). Not confirmed with fresh seeds."
+        + _precision_note(results)
+        + _overlap_note(results),
     )
 
 
@@ -102,7 +104,7 @@ def grid_table(results: Results) -> Table:
     }
     if free and len(free) < len(grid):
         rows.append(_mean_row(f"mean of {len(free)} without °", free, names))
-    note = _overlap_note(results).strip()
+    note = (_precision_note(results) + _overlap_note(results)).strip()
     return Table("Scores by target and intermediate", ("target", *names), rows, note)
 
 
@@ -125,6 +127,15 @@ def _marked(results: Results, intermediate: str, target: str, text: str = "") ->
     return (text or intermediate) + mark
 
 
+def _precision_note(results: Results) -> str:
+    """The precision of what is scored, where it is not float32 throughout."""
+    resources = results.sweep.resources
+    if resources.scoring_precision == resources.training_precision == "fp32":
+        return ""
+    trained, scored = resources.training_precision, resources.scoring_precision
+    return f" Scored in {scored}, trained in {trained}."
+
+
 def _overlap_note(results: Results) -> str:
     pairs = ((n, t) for n in column_names(results) for t in results.sweep.targets)
     if not any(overlaps(results.sweep, name, target) for name, target in pairs):
@@ -140,7 +151,8 @@ def languages_table(results: Results) -> Table:
         [target, *(f"{row[name]:.1f}" if name in row else "-" for name in names)]
         for target, row in table.items()
     ]
-    return Table("Scores by target and language (best intermediate)", ("target", *names), rows)
+    title = "Scores by target and language (best intermediate)"
+    return Table(title, ("target", *names), rows, _precision_note(results).strip())
 
 
 def trials_table(results: Results) -> Table:

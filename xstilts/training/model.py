@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,19 @@ HEADS_FILE = "heads.safetensors"
 ALL_STATES = "the positions that are read are those of the last layer"
 
 
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The context in which an encoder computes."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
 class Model(nn.Module):
     """An encoder and the heads of a stage's tasks, by task name.
 
-    An encoder of a known family computes attention packed, any other as its class does.
+    An encoder of a known family computes attention packed, any other as its class does. The
+    precision is the encoder's alone: heads take and give float32, for in the eight bits of a
+    bfloat16 number the scores of different answers are equal, and the rule for ties would choose.
     """
 
     def __init__(self, encoder: PreTrainedModel, heads: Mapping[str, nn.Module]):
@@ -60,8 +70,8 @@ class Model(nn.Module):
             install_reading(encoder)
         install(self, lambda: self.masks)
 
-    def hidden(self, work: Pass, layer: int | None = None) -> Tensor:
-        """Hidden states: (sequences, length, hidden size).
+    def hidden(self, work: Pass, layer: int | None = None, precision: str = "fp32") -> Tensor:
+        """Hidden states: (sequences, length, hidden size), float32.
 
         `layer` counts from 0, the embeddings; None is the last, whose states are computed where
         the batch says that they are read, and may be anything elsewhere.
@@ -71,31 +81,36 @@ class Model(nn.Module):
             if self._compiled is not None and self.training:
                 encode = self._compiled
         elif work.layout is None:
-            return self.states(work)[layer]
+            return self.states(work, precision)[layer]
         else:
             assert work.layout.read is None, ALL_STATES
             encode = first_layers(self.encoder, layer)
-        return self._padded(self._encode(encode, work).last_hidden_state, work)
+        return self._padded(self._encode(encode, work, precision).last_hidden_state, work)
 
-    def states(self, work: Pass) -> tuple[Tensor, ...]:
-        """All hidden states, the embeddings first: (sequences, length, hidden size) each."""
+    def states(self, work: Pass, precision: str = "fp32") -> tuple[Tensor, ...]:
+        """All hidden states, the embeddings first: (sequences, length, hidden size) each,
+        float32."""
         assert work.layout is None or work.layout.read is None, ALL_STATES
-        states = self._encode(self.encoder, work, output_hidden_states=True).hidden_states
+        encoded = self._encode(self.encoder, work, precision, output_hidden_states=True)
+        states = encoded.hidden_states
         return tuple(self._padded(state, work) for state in states)
 
     def compile_training(self) -> None:
         """Compile the passes of training from here on."""
         self._compiled = compiled(self.encoder.forward)
 
-    def _encode(self, encode: Callable[..., Any], work: Pass, **options: bool) -> Any:
-        if work.layout is None:
-            return encode(**work.inputs, **options)
-        layout = work.layout
-        return encode(
-            **work.inputs, **options, blocks=layout.blocks, masks=self.masks, read=layout.read
-        )
+    def _encode(
+        self, encode: Callable[..., Any], work: Pass, precision: str, **options: bool
+    ) -> Any:
+        packed: dict[str, Any] = {}
+        if work.layout is not None:
+            layout = work.layout
+            packed = {"blocks": layout.blocks, "masks": self.masks, "read": layout.read}
+        with autocast(work.inputs["input_ids"].device, precision):
+            return encode(**work.inputs, **options, **packed)
 
     def _padded(self, hidden: Tensor, work: Pass) -> Tensor:
+        hidden = hidden.float()
         return hidden if work.layout is None else unpack(hidden, work.layout)
 
 
