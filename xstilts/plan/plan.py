@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xstilts.config.derive import NONE, languages_of, part_task, reads, train_languages
+from xstilts.config.derive import (
+    NONE,
+    languages_of,
+    part_task,
+    reads,
+    task_of,
+    train_languages,
+)
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, MlmSpec, Sweep
@@ -154,14 +161,14 @@ class Planner:
         """All rows that trials of the sweep may read with a model, whatever is proposed."""
         needed: dict[Rows, None] = {}
         for spec in self.sweep.intermediates.values():
-            for task in (part_task(spec, name) for name in spec.tasks):
+            for task in (part_task(self.sweep, spec, name) for name in spec.tasks):
                 for length in self._lengths(model, "intermediate", task.name):
                     needed[self._part_rows(spec, task, length)] = None
                     if "dev" in task.splits:
                         needed[self._rows(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
         for target in map(lookup, self.sweep.targets):
-            head = lookup(target.head)
+            head = task_of(self.sweep, target.head)
             for length in self._lengths(model, "target", target.head):
                 for use in ("train", "dev"):
                     if use in head.splits:
@@ -194,7 +201,7 @@ class Planner:
         recipes = {
             task: self._recipe(model, "intermediate", task, overrides) for task in spec.tasks
         }
-        tasks = {name: part_task(spec, name) for name in spec.tasks}
+        tasks = {name: part_task(self.sweep, spec, name) for name in spec.tasks}
         rows = {
             name: self._part_rows(spec, task, recipes[name].max_length)
             for name, task in tasks.items()
@@ -229,7 +236,7 @@ class Planner:
     def _cells(
         self, encoder: Pretrained | Train, name: str, point: Point, seed: int
     ) -> tuple[Cell, ...]:
-        task = lookup(name)
+        task = task_of(self.sweep, name)
         if not task.is_trained:
             return ()
         cells = []
@@ -297,6 +304,7 @@ class Planner:
             labels=tuple(self.inventory.labels[task.name]) if task.open_labels else task.labels,
             max_length=max_length,
             limit=limit,
+            apart=self.sweep.selection.articles == "held_out" and use in task.apart,
         )
 
     def _identity(self, task: Task, use: str) -> str:

@@ -35,8 +35,8 @@ RUNTIME_ONLY = frozenset({"path", "label", "model"})
 class Rows:
     """Rows of one use of a task: which data set by content, which languages, how many of each.
 
-    `limit` is the cap of rows a language, None for all of them; `translated` and `where` say which
-    variant of the task's training rows they are.
+    `limit` is the cap of rows a language, None for all of them; `translated`, `where` and `apart`
+    say which variant of the task's rows they are.
     """
 
     task: str
@@ -50,11 +50,15 @@ class Rows:
     limit: int | None = None
     translated: bool = False
     where: tuple[str, str] | None = None
+    apart: bool = False
 
     @property
     def entry(self) -> Task:
         """The task, with the labels of these rows and the splits that they are cut from."""
-        task = lookup(self.task).variant(self.translated, self.where)
+        task = lookup(self.task)
+        if self.apart:
+            task = task.held_apart()
+        task = task.variant(self.translated, self.where)
         return replace(task, labels=self.labels) if task.open_labels else task
 
     @property
@@ -147,7 +151,7 @@ class Evaluate:
 
 Stage = Pretrained | Train | Evaluate
 
-SINCE: dict[str, dict[str, Any]] = {}
+SINCE: dict[str, dict[str, Any]] = {"Rows": {"apart": False}}
 """Fields that a class gained later, with the value that says what stages did before.
 
 A field of that value is left out of the fingerprint, so that finished stages stay what they are.
