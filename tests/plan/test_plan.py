@@ -258,6 +258,23 @@ def test_gpu_trains_in_half_precision_and_shares_nothing_with_cpu() -> None:
     assert not set(stages_of(gpu)) & set(stages_of(plan("nli")))
 
 
+def test_steps_of_a_mixture_are_shared_where_the_file_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The budget stays in examples: 96 of batches of 8 and 16, one step of each in turn."""
+    recipe = RECIPES["mini"]
+    per_task = {**recipe.per_task, "mini_qa": {"batch_size": 8}, "mini_nli": {"batch_size": 16}}
+    monkeypatch.setitem(RECIPES, "mini", replace(recipe, per_task=per_task))
+    found = {}
+    for unit in ("examples", "steps"):
+        mixture = {**MIXTURE, "rates": {"mini_nli": 1, "mini_qa": 1}, "unit": unit}
+        trial = plan("mix", sweep=sweep_with(intermediates={"mix": mixture}, search={}))
+        assert isinstance(trial.encoder, Train)
+        assert dict(trial.rates) == {"mini_nli": 0.5, "mini_qa": 0.5}
+        found[unit] = [(part.examples, part.num_steps) for part in trial.encoder.parts]
+    assert found == {"examples": [(48, 3), (48, 6)], "steps": [(64, 4), (32, 4)]}
+
+
 def test_the_precision_of_evaluation_is_its_own() -> None:
     """Without the key it is that of training; with it only evaluations are others."""
 

@@ -63,7 +63,10 @@ class MlmSpec(Model):
 
 
 class IntermediateSpec(Model):
-    """One candidate: tasks, their rates by example, and the budget.
+    """One candidate: tasks, their rates, and the budget.
+
+    Rates are shares of the examples or, with `unit: steps`, of the optimiser's steps, as jiant
+    draws a task for every step: tasks of larger batches give more examples then.
 
     `languages`, `translated`, `examples` (rows a language) and `filter` (column: value) choose
     other training rows of all tasks but MLM.
@@ -71,6 +74,7 @@ class IntermediateSpec(Model):
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     rates: Literal["proportional", "uniform", "search"] | dict[str, float] = "proportional"
+    unit: Literal["examples", "steps"] = "examples"
     cap: PositiveInt | None = None
     temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     budget: BudgetSpec | None = None

@@ -25,7 +25,7 @@ from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.mixture import allocate, num_examples, shares_of
+from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
 from xstilts.tasks import Task, lookup
 from xstilts.tasks.task import KINDS
@@ -57,7 +57,8 @@ class TargetSet:
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """Everything that one trial does. `rates` holds the share of every intermediate task."""
+    """Everything that one trial does. `rates` holds the share of every intermediate task, in the
+    unit of the intermediate."""
 
     trial_id: str
     config_id: str
@@ -212,7 +213,9 @@ class Planner:
         alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
         common = self._recipe(model, "intermediate", alone, overrides)
         total = num_examples(spec, sizes, common.epochs)
-        counts = allocate(total, list(shares.values()))
+        batch_sizes = {name: recipe.batch_size for name, recipe in recipes.items()}
+        drawn = shares_of_examples(spec, shares, batch_sizes)
+        counts = allocate(total, list(drawn.values()))
         parts = []
         for task, examples in zip(shares, counts, strict=True):
             if examples:

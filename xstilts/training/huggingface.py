@@ -35,6 +35,11 @@ def to_transformers(stage: Path, task: Task) -> Any:
     encoder = load_encoder(stage / "encoder")
     hidden_size, _, _ = settings(encoder)
     head = load_heads(stage, {task.head: task}, hidden_size)[task.head]
+    if getattr(head, "pooler", None) is not None:
+        raise StageError(
+            f"{stage}: it was trained with a pooler before its classifier, which no class of "
+            "transformers has; export one that a recipe without pooler trained"
+        )
     labels: dict[str, Any] = {}
     if task.kind != "span":
         labels["id2label"] = dict(enumerate(task.labels))

@@ -1,6 +1,6 @@
 """The model: any encoder that `AutoModel` loads, with one head a task.
 
-Encoders carry over from stage to stage; heads, the pooler among them, never do.
+Encoders carry over from stage to stage, and a pooler where the recipe says so; heads never do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 from xstilts import kinds
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
-from xstilts.kinds.kind import Vocabulary
+from xstilts.kinds.kind import Pooler, SequenceHead, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.tasks import Task
 from xstilts.training.attention import install_attention
@@ -28,6 +28,7 @@ from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
 from xstilts.training.packing import can_pack, unpack
 from xstilts.training.passes import Pass
+from xstilts.training.pooling import add_pooler, carried_weights
 from xstilts.training.reading import first_layers, install_reading
 
 transformers_logging.set_verbosity_error()
@@ -217,7 +218,11 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     else:
         backbone = load_encoder(folder)
     hidden_size, dropout, std = settings(backbone)
-    heads = build_heads(others, hidden_size, dropout, std, stage.seed, stage.phase)
+    recipe, seed, phase = stage.recipe, stage.seed, stage.phase
+    span_dropout = dropout if recipe.span_dropout else 0.0
+    heads = build_heads(others, hidden_size, dropout, std, seed, phase, span_dropout=span_dropout)
+    if recipe.pooler != "none":
+        add_pooler(heads, stage, folder, std)
     return Model(backbone, {**heads, **lm_heads}).to(device)
 
 
@@ -236,12 +241,23 @@ def check_vocabulary(model: Model, vocabulary: Vocabulary, folder: Path) -> None
 
 
 def build_heads(
-    tasks: Mapping[str, Task], hidden_size: int, dropout: float, std: float, seed: int, phase: str
+    tasks: Mapping[str, Task],
+    hidden_size: int,
+    dropout: float,
+    std: float,
+    seed: int,
+    phase: str,
+    *,
+    span_dropout: float | None = None,
 ) -> dict[str, nn.Module]:
-    """Fresh heads; each task's weights come from its own generator (normal, zero bias)."""
+    """Fresh heads; each task's weights come from its own generator (normal, zero bias).
+
+    `span_dropout` is the rate of span QA's heads, where it is another.
+    """
     heads = {}
     for name, task in tasks.items():
-        head = kinds.get(task.kind).build_head(hidden_size, task, dropout)
+        rate = dropout if span_dropout is None or task.kind != "span" else span_dropout
+        head = kinds.get(task.kind).build_head(hidden_size, task, rate)
         random = torch.Generator().manual_seed(derive_seed(seed, phase, "head", name))
         with torch.no_grad():
             for parameter in head.parameters():
@@ -254,10 +270,12 @@ def build_heads(
 
 
 def save(model: Model, folder: Path) -> None:
-    """Write `encoder/` (a folder for `from_pretrained`) and the heads."""
-    model.encoder.save_pretrained(folder / "encoder")
+    """Write `encoder/` (a folder for `from_pretrained`), a pooler that is carried with it, and the
+    heads."""
+    weights = {**model.encoder.state_dict(), **carried_weights(model.heads.values())}
+    model.encoder.save_pretrained(folder / "encoder", state_dict=weights)
     heads = {
-        name: tensor.contiguous()
+        name: tensor.clone(memory_format=torch.contiguous_format)  # heads share a pooler
         for name, tensor in model.heads.state_dict().items()
         if not isinstance(model.heads[name.partition(".")[0]], LmHead)
     }
@@ -272,6 +290,8 @@ def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dic
         head = kinds.get(task.kind).build_head(hidden_size, task, 0.0)
         prefix = f"{name}."
         own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
+        if isinstance(head, SequenceHead) and any(key.startswith("pooler.") for key in own):
+            head.pooler = Pooler(hidden_size)
         head.load_state_dict(own)
         heads[name] = head
     return heads
