@@ -13,7 +13,7 @@ from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaPoole
 
 from xstilts.errors import StageError
 from xstilts.plan.stage import Pretrained
-from xstilts.training.huggingface import to_transformers
+from xstilts.training.huggingface import check_form, to_transformers
 from xstilts.training.model import Model, build_model, load_encoder, load_heads, save
 from xstilts.training.pooling import read_pooler
 
@@ -137,8 +137,12 @@ def test_what_transformers_has_no_class_for_is_not_exported(
     model = build_model(stage, toy.folder, CPU).eval()
     save(model, tmp_path)
     tasks = {part.train.task: part.train.entry for part in stage.parts}
-    with pytest.raises(StageError, match="a pooler before its classifier"):
+    with pytest.raises(StageError, match="toy_a: was trained with a pooler before its classifier"):
+        check_form(tasks["toy_a"], stage.recipe)
+    with pytest.raises(StageError, match="computes its head in another way"):
         to_transformers(tmp_path, tasks["toy_a"])
+    for task, pooler in (("toy_a", "none"), ("toy_t", "carried")):
+        check_form(tasks[task], replace(stage.recipe, pooler=pooler))
     # The tagger of the same encoder is; `to_transformers` compares what both compute.
     assert to_transformers(tmp_path, tasks["toy_t"]).config.id2label[0] == "red"
 

@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from xstilts.config.recipe import StageRecipe
 from xstilts.errors import StageError
 from xstilts.tasks import Task
 from xstilts.training.model import SAFELY, Model, load_encoder, load_heads, settings
@@ -26,6 +27,19 @@ KINDS = tuple(_CLASSES)
 """Kinds whose heads have a form in transformers."""
 
 
+def check_form(task: Task, recipe: StageRecipe) -> None:
+    """See that a stage's head has a form in transformers, before its weights are asked for.
+
+    Raises:
+        StageError: it has none.
+    """
+    if task.kind == "pair" and recipe.pooler != "none":
+        raise StageError(
+            f"{task.name}: was trained with a pooler before its classifier, which no class of "
+            "transformers has; export a trial of a recipe without one (`pooler: none`)"
+        )
+
+
 def to_transformers(stage: Path, task: Task) -> Any:
     """The encoder and head of a target stage's folder as one transformers model.
 
@@ -35,11 +49,6 @@ def to_transformers(stage: Path, task: Task) -> Any:
     encoder = load_encoder(stage / "encoder")
     hidden_size, _, _ = settings(encoder)
     head = load_heads(stage, {task.head: task}, hidden_size)[task.head]
-    if getattr(head, "pooler", None) is not None:
-        raise StageError(
-            f"{stage}: it was trained with a pooler before its classifier, which no class of "
-            "transformers has; export one that a recipe without pooler trained"
-        )
     labels: dict[str, Any] = {}
     if task.kind != "span":
         labels["id2label"] = dict(enumerate(task.labels))
