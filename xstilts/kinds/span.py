@@ -24,12 +24,15 @@ from xstilts.kinds.kind import (
     Rows,
     TokenHead,
     Vocabulary,
+    counts_of,
     cut,
+    labels_in,
     num_special,
     pad_inputs,
 )
 from xstilts.kinds.windows import MAX_ANSWER_TOKENS, Document, Window, documents
 from xstilts.scores import metrics
+from xstilts.scores.chance import Counts, entropy
 from xstilts.tasks import Task
 
 MAX_QUERY_TOKENS = 64
@@ -148,6 +151,31 @@ class Span:
             return metrics.abstaining_scores(gold, predictions)
         return metrics.answer_scores(
             gold, predictions, metrics.normalizer(task.normalization, language)
+        )
+
+    def label_entropy(self, encoded: Sequence[Encoded]) -> float:
+        """Of the positions where answers start and end, the mean of both."""
+        return (entropy(labels_in(encoded, "start")) + entropy(labels_in(encoded, "end"))) / 2
+
+    def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
+        """Nothing but empty answers."""
+        texts = [each[0] for each in predictions] if task.can_abstain else predictions
+        return not any(map(metrics.normalize_squad, texts))
+
+    def counts(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> Counts:
+        """A question's exact match and F1."""
+        gold = examples["answers"].to_pylist()
+        if task.can_abstain:
+            values, _ = metrics.abstaining_values(gold, predictions)
+        else:
+            rule = metrics.normalizer(task.normalization, language)
+            values = metrics.answer_values(gold, predictions, rule)
+        ones = np.ones(len(values))
+        return counts_of(
+            {name: (np.array([v[name] for v in values]) / 100, ones, ones) for name in values[0]},
+            task,
         )
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:

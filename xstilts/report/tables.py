@@ -17,6 +17,7 @@ from rich.text import Text
 
 from xstilts.config.derive import overlaps
 from xstilts.report.results import Results
+from xstilts.scores.best import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def best_table(results: Results) -> Table:
             [
                 best.target,
                 _marked(results, entry.intermediate, best.target),
-                _spread(entry.score, entry.spread),
-                "-" if baseline is None else _spread(baseline.score, baseline.spread),
+                _run_score(entry),
+                "-" if baseline is None else _run_score(baseline),
                 "-" if best.gain is None else f"{best.gain:+.1f}",
                 f"{entry.dev:.1f}" + ("" if best.selected_on == f"dev/{best.target}" else "*"),
                 f"{best.candidates}/{best.baseline_candidates}",
@@ -79,7 +80,8 @@ def best_table(results: Results) -> Table:
         "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
         "dev set). Not confirmed with fresh seeds."
         + _precision_note(results)
-        + _overlap_note(results),
+        + _overlap_note(results)
+        + (f" {COLLAPSED}: of runs of which some collapsed." if _collapsed_rows(results) else ""),
     )
 
 
@@ -143,6 +145,32 @@ def _overlap_note(results: Results) -> str:
     return " °: overlap, the intermediate trained on the target's training data."
 
 
+def collapsed_table(results: Results) -> Table | None:
+    """The configurations of the tables of which runs collapsed; None where none did."""
+    rows = _collapsed_rows(results)
+    note = (
+        "collapsed: the training loss never came 2 % below the entropy of the labels' frequencies, "
+        "or everything got one label, no tag or no answer"
+    )
+    header = ("target", "intermediate", "all runs", "those that learnt", "collapsed")
+    return Table("Collapsed runs", header, rows, note) if rows else None
+
+
+def _collapsed_rows(results: Results) -> list[list[str]]:
+    return [
+        [
+            target,
+            name,
+            f"{entry.score:.1f}",
+            _number(entry.learnt),
+            f"{entry.collapsed} of {entry.seeds}",
+        ]
+        for target, row in results.entries.items()
+        for name, entry in row.items()
+        if entry.collapsed
+    ]
+
+
 def languages_table(results: Results) -> Table:
     """Targets x languages, of the best configuration."""
     table = results.languages
@@ -182,9 +210,11 @@ def trials_table(results: Results) -> Table:
 
 def tables(results: Results) -> list[Table]:
     """All tables of the report, the most wanted first."""
+    collapsed = collapsed_table(results)
     return [
         best_table(results),
         grid_table(results),
+        *([collapsed] if collapsed else []),
         languages_table(results),
         trials_table(results),
     ]
@@ -232,6 +262,13 @@ def column_names(results: Results) -> list[str]:
     """Intermediates with a result, `none` first, then in the file's order."""
     have = {name for row in results.grid.values() for name in row}
     return [name for name in ("none", *results.sweep.intermediates) if name in have]
+
+
+COLLAPSED = "†"
+
+
+def _run_score(entry: Entry) -> str:
+    return _spread(entry.score, entry.spread) + (COLLAPSED if entry.collapsed else "")
 
 
 def _spread(value: float, spread: float | None) -> str:

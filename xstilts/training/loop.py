@@ -26,7 +26,7 @@ from xstilts.kinds.kind import Batch, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.attention import kernels_for_any_shape
 from xstilts.training.checkpoint import Checkpoints
-from xstilts.training.checks import Checks
+from xstilts.training.checks import Checks, lowest_losses, mean_losses
 from xstilts.training.compiling import reason
 from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
@@ -153,9 +153,12 @@ class _Training:
         if self.checkpoints is not None:
             self.checkpoints.wait()  # nothing may be written once the stage is done
         self.working.remove()
-        if self.best is not None:
+        losses = lowest_losses(state.curve, [feed.task.name for feed in self.feeds])
+        # Whether it learnt is seen at its end: of many checks the best is above chance by chance.
+        last = final = self.checks.whole(self.model, losses)
+        if self.best is not None and state.best_step != state.step:
             self.model.load_state_dict(self.best)
-        final = self.checks.whole(self.model)
+            final = self.checks.whole(self.model, losses)
         if self.rows is not None:
             steps = state.step if self.best is None else state.best_step
             self.rows.put_back(decay_after(recipe, steps, len(self.steps)))
@@ -181,7 +184,8 @@ class _Training:
             max_tokens=min(self.ranks.gather(state.max_tokens)),
             halvings=max(self.ranks.gather(state.halvings)),
             is_limited=any(self.ranks.gather(state.max_tokens < self.usual_tokens)),
-            collapsed=final.collapsed,
+            collapsed=last.collapsed,
+            undecided=last.undecided,
         )
 
     def _batches(self, pool: ThreadPoolExecutor) -> Iterator[Prepared]:
@@ -307,13 +311,17 @@ class _Training:
     def _check(self) -> None:
         """Record the mean loss and the dev scores, and keep the weights if they are the best."""
         state = self.state
-        mean = torch.stack(self.losses).mean()
-        self.ranks.add_up([mean])
+        losses = torch.stack(self.losses)
+        drawn = self.steps[state.step - len(losses) : state.step]
+        mean = losses.mean()
+        own = mean_losses(losses, drawn, [feed.task.name for feed in self.feeds])
+        self.ranks.add_up([mean, *own.values()])
         loss = float(mean)
         if not math.isfinite(loss):
             raise Diverged(f"{self.stage.label}: the loss is {loss} by step {state.step}")
         value, values = self.checks.sample(self.model)
         point = {"step": float(state.step), "loss": loss}
+        point |= {f"loss/{task}": float(value) for task, value in own.items()}
         state.curve.append(point | {f"dev/{task}": score for task, score in values.items()})
         self.losses = []
         state.checks_since_best += 1
