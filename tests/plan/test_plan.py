@@ -14,7 +14,7 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
-from xstilts.plan.plan import Planner, TrialPlan, check_rows, retrieval_layer, target_key
+from xstilts.plan.plan import Planner, TrialPlan, check_rows, retrieval_layer
 from xstilts.plan.stage import Pretrained, Train, fingerprint
 from xstilts.tasks import known_tasks, lookup
 
@@ -71,7 +71,7 @@ def plan(
     cells: tuple[Point, ...] = ({"learning_rate": 1e-3}, {"learning_rate": 2e-3}),
     **point: Any,
 ) -> TrialPlan:
-    points = {target_key(name, seed): cells for name in TARGETS for seed in (0, 1)}
+    points = dict.fromkeys(TARGETS, cells)
     planner = Planner(sweep or sweep_with(), inventory, points)
     return planner.plan({"model": "mini", "intermediate": intermediate, **point}, seed)
 
@@ -333,3 +333,14 @@ def test_missing_rows_are_named_all_at_once() -> None:
 def test_text_of_languages_that_take_no_part_may_be_missing() -> None:
     qac = row_key(lookup("mini_mlm"), "train", "qac")
     check_rows(sweep_with(), replace(INVENTORY, rows={**INVENTORY.rows, qac: 0}))
+
+
+def test_a_sweep_of_before_keeps_the_points_of_every_seed() -> None:
+    one, other, common = ({"learning_rate": rate} for rate in (1e-3, 2e-3, 3e-3))
+    points = {"mini_xnli|0": [one], "mini_xnli|1": [other], **{key: [common] for key in TARGETS}}
+    planner = Planner(sweep_with(), INVENTORY, points)
+    found = {}
+    for seed in (0, 1, 2):
+        plan = planner.plan({"model": "mini", "intermediate": "none"}, seed)
+        found[seed] = [cell.point for cell in plan.target_sets[0].cells]
+    assert found == {0: [one], 1: [other], 2: [common]}

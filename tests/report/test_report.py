@@ -171,9 +171,11 @@ def test_a_collapsed_run_counts_and_is_told_apart(places: Places) -> None:
     assert results.best[0].best.config == "b"
     assert best_table(results).rows[0][2] == "42.0 ±1.4†"
     found = collapsed_table(results)
-    assert found is not None and found in tables(results)
+    assert found is not None and tables(results)["collapsed"] == found
     assert found.rows == [["mini_xnli", "nli", "42.0", "43.0", "1 of 2"]]
     assert "mini_xnli: 1 of 7 trials collapsed (they count): nli-b-s0" in results.warnings()
+    write_report(results)
+    assert "1 of 2" in (places.report / "collapsed.csv").read_text()
 
 
 def test_undecided_runs_and_retries_are_named(places: Places) -> None:

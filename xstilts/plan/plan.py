@@ -81,7 +81,8 @@ class TrialPlan:
 class Planner:
     """Plans the trials of one sweep.
 
-    `target_points` gives, for a target set and a seed, the points of the inner search.
+    `target_points` gives the points of the inner search of each target set, the same for all
+    seeds; sweeps that began before have one set a seed, under `SET|SEED`.
     """
 
     def __init__(
@@ -243,7 +244,8 @@ class Planner:
         if not task.is_trained:
             return ()
         cells = []
-        for target_point in self.target_points[target_key(name, seed)]:
+        points = self.target_points.get(f"{name}|{seed}") or self.target_points[name]
+        for target_point in points:
             overrides = {**_overrides(point, "target"), **target_point}
             recipe = self._recipe(point["model"], "target", name, overrides)
             rows = self.inventory.rows_of(task, "train", task.train_language)
@@ -342,11 +344,6 @@ def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
         head = lookup(target).head
         groups[head] = (*groups.get(head, ()), target)
     return groups
-
-
-def target_key(name: str, seed: int) -> str:
-    """The key of `Planner.target_points`."""
-    return f"{name}|{seed}"
 
 
 def retrieval_layer(num_layers: int) -> int:

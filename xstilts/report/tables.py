@@ -81,7 +81,7 @@ def best_table(results: Results) -> Table:
         "dev set). Not confirmed with fresh seeds."
         + _precision_note(results)
         + _overlap_note(results)
-        + (f" {COLLAPSED}: of runs of which some collapsed." if _collapsed_rows(results) else ""),
+        + (f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""),
     )
 
 
@@ -208,16 +208,16 @@ def trials_table(results: Results) -> Table:
     return Table("Trials", header, rows)
 
 
-def tables(results: Results) -> list[Table]:
-    """All tables of the report, the most wanted first."""
+def tables(results: Results) -> dict[str, Table]:
+    """All tables of the report by the names of their files, the most wanted first."""
     collapsed = collapsed_table(results)
-    return [
-        best_table(results),
-        grid_table(results),
-        *([collapsed] if collapsed else []),
-        languages_table(results),
-        trials_table(results),
-    ]
+    return {
+        "best": best_table(results),
+        "intermediates": grid_table(results),
+        **({"collapsed": collapsed} if collapsed else {}),
+        "languages": languages_table(results),
+        "trials": trials_table(results),
+    }
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 def as_markdown(results: Results) -> str:
     """The report as one Markdown page."""
-    parts = [f"# {results.sweep.name}\n", *(table.markdown() for table in tables(results))]
+    parts = [f"# {results.sweep.name}\n", *(table.markdown() for table in tables(results).values())]
     parts += [f"- {line}" for line in results.warnings()]
     return "\n".join(parts)
 

@@ -238,7 +238,7 @@ class TrialRun:
             for metric, value in scores.items()
         ]
 
-    def record(self, state: str, error: str = "") -> dict[str, Any]:
+    def record(self, state: str, error: str = "", diverged: bool = False) -> dict[str, Any]:
         """Write and return the trial's record as it stands."""
         sweep, plan = self.sweep, self.plan
         tasks = [lookup(name) for name in sweep.targets]
@@ -254,6 +254,7 @@ class TrialRun:
             "sweep": sweep.name,
             "state": state,
             "error": error,
+            "diverged": diverged,
             "point": plan.point,
             "seed": plan.seed,
             "model": plan.model,
@@ -381,7 +382,7 @@ def _attempt(trial: TrialRun, on_error: Callable[[str], None]) -> dict[str, Any]
             # A bug or a library's error: the sweep goes on, the record keeps the traceback.
             text = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
         how = "failed"
-        record = trial.record("failed", text)
+        record = trial.record("failed", text, diverged=isinstance(error, Diverged))
     finally:
         with suppress(OSError):
             attempts.end(folder, number, how)
