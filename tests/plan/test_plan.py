@@ -280,7 +280,7 @@ def test_the_precision_of_evaluation_is_its_own() -> None:
 
     def evaluations(**resources: Any) -> tuple[list[str], set[str], list[str]]:
         sweep = sweep_with(resources=resources)
-        points: dict[str, tuple[Point, ...]] = {target_key(name, 0): ({},) for name in TARGETS}
+        points: dict[str, tuple[Point, ...]] = {name: ({},) for name in TARGETS}
         planner = Planner(sweep, INVENTORY, points)
         trial = planner.plan({"model": "mini", "intermediate": "nli"}, 0)
         cells = [
