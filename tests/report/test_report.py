@@ -27,6 +27,7 @@ from xstilts.report.tables import (
     best_table,
     collapsed_table,
     grid_table,
+    languages_table,
     tables,
 )
 from xstilts.report.trial_files import trial_artifacts
@@ -119,6 +120,26 @@ class Kept:
         if self.is_down:
             raise TrackingError("down")
         self.runs[run.key] = run
+
+
+@pytest.mark.parametrize(
+    ("resources", "clause"),
+    [
+        ({}, ""),
+        ({"evaluation_precision": "fp32"}, ""),
+        ({"evaluation_precision": "bf16"}, "Scored in bf16, trained in fp32."),
+        ({"gpus_per_trial": 1}, "Scored in bf16, trained in bf16."),
+        ({"gpus_per_trial": 1, "evaluation_precision": "fp32"}, "Scored in fp32, trained in bf16."),
+    ],
+)
+def test_tables_of_scores_tell_the_precision(
+    places: Places, resources: dict[str, Any], clause: str
+) -> None:
+    path = places.launch(1) / SWEEP
+    write_json(path, {**json.loads(path.read_text()), "resources": resources})
+    results = load_results(places)
+    for table in (best_table(results), grid_table(results), languages_table(results)):
+        assert clause in table.note and ("Scored in" in table.note) == bool(clause)
 
 
 def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:

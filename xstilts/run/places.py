@@ -18,7 +18,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,9 +30,9 @@ from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.sources import count_rows, divided_otherwise, labels_of
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import names_in, publish_folder, read_json_if_whole, sha256_of, sync_tree
-from xstilts.plan.inventory import Inventory, ModelFacts, row_key
-from xstilts.plan.plan import check_rows
+from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
 from xstilts.run.storage import CACHES, SWEEPS
+from xstilts.run.token_counts import mean_tokens
 from xstilts.tasks import Source, lookup
 
 BUILTIN = "builtin:mini"
@@ -219,7 +219,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     names = {hub_id: str(folder) for hub_id, folder in folders.items()}
     inventory = Inventory(models, names, data, rows, labels, tuple(dict.fromkeys(notes)))
     check_rows(sweep, inventory)
-    return inventory
+    return replace(inventory, tokens=mean_tokens(sweep, inventory, places.storage))
 
 
 def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
