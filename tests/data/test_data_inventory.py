@@ -277,13 +277,27 @@ def test_settings_alone_are_no_tokenizer(tiny_model: Path, tmp_path: Path, name:
         model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"num_hidden_layers": "many"}', "\xff"])
-def test_a_config_without_layers_is_refused(tiny_model: Path, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "is no JSON object"),
+        ("{}", "names no model_type"),
+        ('{"model_type": "bert"}', "does not give layers and positions as numbers"),
+        ('{"model_type": "bert", "num_hidden_layers": "many"}', "layers and positions as numbers"),
+        ('{"model_type": "vit"}', "reads no text"),
+        ("\xff", "is no JSON"),
+    ],
+)
+def test_a_config_that_says_too_little_is_refused(
+    tiny_model: Path, tmp_path: Path, text: str, rule: str
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(tiny_model, copy)
     (copy / "config.json").write_text(text, encoding="latin-1")
-    with pytest.raises(ConfigError, match="does not name num_hidden_layers"):
+    with pytest.raises(ConfigError, match=rule) as caught:
         model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
+    assert "\n" not in str(caught.value)
 
 
 def pairs(count: int) -> dict[str, list[Any]]:

@@ -6,13 +6,14 @@ Hashes are remembered by path, size and time of change, so that a second launch 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from xstilts.config import families
 from xstilts.data.sources import dataset_files
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json_if_whole, sha256_of, sha256_of_file, write_json
@@ -62,7 +63,7 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
 
     Raises:
         ConfigError: the folder, its configuration, weights or tokenizer is missing; it brings code,
-            or weights that are not safetensors.
+            or weights that are not safetensors; its model type does not run.
     """
 
     def refuse(rule: str, repair: str) -> ConfigError:
@@ -81,13 +82,7 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
     tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
     if all(path.name in SETTINGS_FILES for path in tokenizer):
         raise refuse("the folder has no tokenizer", "it must hold tokenizer.json or its sources")
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-        num_layers = int(settings.get("num_hidden_layers") or settings["n_layers"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise refuse(
-            f"its config.json does not name num_hidden_layers ({error!r})", "repair the file"
-        ) from error
+    settings = _settings(config, refuse)
     if code := _code(folder, settings):
         raise refuse(
             f"the model brings code ({code}), which is never run",
@@ -95,15 +90,36 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         )
     if other := _no_safetensors(folder, settings):
         raise refuse(f"{other}, no safetensors file beside it, which is never opened", SAFER)
+    if reason := families.why_refused(settings):
+        raise refuse(reason, f"take a model of one of {', '.join(families.RUNNING)}")
+    try:
+        num_layers, max_length = families.num_layers(settings), families.max_length(settings)
+    except (ValueError, TypeError) as error:
+        raise refuse(
+            f"its config.json does not give layers and positions as numbers ({error})",
+            "repair the file",
+        ) from error
     return ModelFacts(
         path=str(folder),
         weights=hashes.of_files(folder, [config, *weights]),
         tokenizer=hashes.of_files(folder, tokenizer),
         num_layers=num_layers,
         num_bytes=sum(path.stat().st_size for path in weights),
-        has_lm_head=_has_lm_head(weights),
-        max_length=_max_length(settings),
+        # The head of an encoder-decoder stands behind its decoder.
+        has_lm_head=not families.family_of(settings).part and _has_lm_head(weights),
+        max_length=max_length,
     )
+
+
+def _settings(config: Path, refuse: Callable[[str, str], ConfigError]) -> dict[str, Any]:
+    """What a config.json holds."""
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise refuse(f"its config.json is no JSON ({error})", "repair the file") from error
+    if not isinstance(settings, dict):
+        raise refuse("its config.json is no JSON object", "repair the file")
+    return settings
 
 
 SAFER = (
@@ -138,19 +154,6 @@ def _no_safetensors(folder: Path, settings: Mapping[str, Any]) -> str:
             if Path(name).name != name or not name.endswith((".safetensors", WEIGHTS_INDEX)):
                 return f'its {where} names "{name}"'
     return ""
-
-
-OFFSET_POSITIONS = ("roberta", "camembert", "data2vec-text", "xmod", "longformer", "esm")
-"""Families whose positions count from the padding's id on (as in `xlm-roberta`), so that as many
-are never used."""
-
-
-def _max_length(settings: Mapping[str, Any]) -> int:
-    """The longest sequence that a model has positions for."""
-    positions = int(settings.get("max_position_embeddings") or 512)
-    if str(settings.get("model_type", "")).endswith(OFFSET_POSITIONS):
-        positions -= int(settings.get("pad_token_id", 1)) + 1
-    return positions
 
 
 LM_HEADS = ("lm_head.", "cls.predictions.", "lm_predictions.", "vocab_transform.", "decoder.")
