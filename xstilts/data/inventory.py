@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,21 @@ from xstilts.files import read_json_if_whole, sha256_of, sha256_of_file, write_j
 from xstilts.plan.inventory import ModelFacts
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
-TOKENIZER_FILES = (
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"),
+VOCABULARY_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"),
+    *("spm.model", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model"),
 )
-
 SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 """Files of a tokenizer that hold no vocabulary."""
+
+LOADED_BY = (
+    *("_commit_hash", "_from_auto", "cache_dir", "device_map", "force_download", "from_slow"),
+    *("is_local", "local_files_only", "name_or_path", "proxies", "revision"),
+    *("special_tokens_map_file", "subfolder", "token", "tokenizer_file", "trust_remote_code"),
+    *("use_auth_token", "use_fast"),
+)
+"""What transformers writes into tokenizer_config.json of how the tokenizer was loaded before it was
+saved; nothing that it does depends on that."""
 
 
 class Hashes:
@@ -52,10 +61,30 @@ class Hashes:
         """The hash of several files with their names relative to `root`."""
         return sha256_of({path.relative_to(root).as_posix(): self.of(path) for path in paths})
 
+    def of_tokenizer(self, root: Path, paths: Iterable[Path]) -> str:
+        """The hash of a tokenizer's files, but for how it was loaded before it was saved."""
+        return sha256_of(
+            {path.relative_to(root).as_posix(): _as_made(path) or self.of(path) for path in paths}
+        )
+
     def save(self) -> None:
         """Write what was learnt."""
         if self._is_changed:
             write_json(self._memory, self._known)
+
+
+def _as_made(path: Path) -> str:
+    """The hash of a tokenizer's settings as `save_pretrained` would have written them without those
+    of `LOADED_BY`; empty for a file that has none of them."""
+    if path.name != "tokenizer_config.json":
+        return ""
+    with suppress(ValueError):  # whoever loads it says that it is damaged
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(settings, dict) and not settings.keys().isdisjoint(LOADED_BY):
+            kept = {key: value for key, value in settings.items() if key not in LOADED_BY}
+            text = json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False)
+            return sha256(f"{text}\n".encode()).hexdigest()
+    return ""
 
 
 def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
@@ -79,7 +108,8 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         if any(folder.glob("pytorch_model*.bin")):
             raise refuse("its weights are pickles alone, which are never opened", SAFER)
         raise refuse("the folder has no weights", f"it must hold {WEIGHTS} (or its index)")
-    tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    names = (*VOCABULARY_FILES, *SETTINGS_FILES)
+    tokenizer = [folder / name for name in names if (folder / name).is_file()]
     if all(path.name in SETTINGS_FILES for path in tokenizer):
         raise refuse("the folder has no tokenizer", "it must hold tokenizer.json or its sources")
     settings = _settings(config, refuse)
@@ -102,7 +132,7 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
     return ModelFacts(
         path=str(folder),
         weights=hashes.of_files(folder, [config, *weights]),
-        tokenizer=hashes.of_files(folder, tokenizer),
+        tokenizer=hashes.of_tokenizer(folder, tokenizer),
         num_layers=num_layers,
         num_bytes=sum(path.stat().st_size for path in weights),
         # The head of an encoder-decoder stands behind its decoder.

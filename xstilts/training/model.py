@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -152,10 +153,15 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         StageError: it cannot be loaded, or is not a fast one.
     """
+    pieces = [path.name for path in sorted(folder.glob("*.model"))]
+    if pieces and not (folder / "tokenizer.json").is_file() and find_spec("sentencepiece") is None:
+        rule = f"its tokenizer is made from {pieces[0]}, which sentencepiece reads"
+        raise StageError(f"{folder}: {rule}: pip install sentencepiece")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise StageError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+        tokenizer = AutoTokenizer.from_pretrained(folder, **NO_CODE)
+    except Exception as error:  # `tokenizers` raises no other class
+        reason = first_line(error)
+        raise StageError(f"{folder}: its tokenizer cannot be loaded: {reason}") from error
     if not tokenizer.is_fast:
         raise StageError(f"{folder}: needs a fast tokenizer (tokenizer.json), for offsets")
     if tokenizer.pad_token_id is None:
