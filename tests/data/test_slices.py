@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import ClassLabel, Value
 
-from xstilts.data.mirror import declared_files
-from xstilts.data.sources import Folders, count_rows, load_rows, sample
+from xstilts.data.sources import Folders, count_rows, divided_otherwise, load_rows, sample
 from xstilts.errors import DataError
-from xstilts.tasks import HeldOut, Slice, Source, Task, known_tasks, lookup
+from xstilts.tasks import HeldOut, Slice, Source, Task, lookup
+
+from .reading import REAL, uses
 
 WriteDataset = Callable[..., Path]
 
@@ -71,27 +72,6 @@ def test_a_limit_takes_the_same_rows_everywhere(folders: Folders, tmp_path: Path
 
 NO_RECORDS = ("mlm", "ccg", "mnli_genres")
 """Wikipedia, the licensed CCGbank, and the copy of MNLI that keeps genres."""
-
-REAL = [task for task in known_tasks() if not task.name.startswith("mini_")]
-
-
-def uses(task: Task, folders: Folders) -> Iterator[tuple[str, str]]:
-    """The uses and languages of a task that the mirror has."""
-    for use in task.splits:
-        declared = {
-            (one.origin.hub_id, *key)
-            for one in task.slices_of(use)
-            if one.origin.hub_id in folders
-            for key in declared_files(folders[one.origin.hub_id])
-        }
-        for language in task.languages_of(use):
-            wanted = {
-                (one.origin.hub_id, config, one.split)
-                for one in task.slices_of(use)
-                for config in one.origin.configs_of(language)
-            }
-            if wanted <= declared:
-                yield use, language
 
 
 @pytest.mark.parametrize("task", REAL, ids=lambda task: task.name)
@@ -189,3 +169,33 @@ def test_slices_are_joined_and_rows_without_a_label_dropped(
     rows = load_rows(folders, task, "train", "en", "0" * 64, tmp_path)
     assert rows == {"premise": ["a", "c"], "hypothesis": ["x", "z"], "label": ["no", "yes"]}
     assert count_rows(folders, task, "train", "en") == 2
+
+
+def test_rows_that_all_lie_on_one_side_are_divided_by_the_second_column(
+    tmp_path: Path, write_dataset: WriteDataset
+) -> None:
+    rows = {"title": ["only"] * 40, "context": [f"paragraph {i // 2}" for i in range(40)]}
+    folders = {"toy/qa": write_dataset(tmp_path, "toy/qa", {"default": {"train": rows}})}
+    held = HeldOut("title", percent=50, otherwise="context")
+    task = task_with(train=Slice("train", without=held), dev=Slice("train", only=held))
+    train, dev = (contexts(folders, task, use, tmp_path) for use in ("train", "dev"))
+    assert train and dev and not set(train) & set(dev) and len(train) + len(dev) == 40
+    assert divided_otherwise(folders, task, "dev") == (
+        "toy: toy/qa train has too few titles and is divided by context"
+    )
+    whole = task_with(dev=Slice("train", only=HeldOut("title", percent=50)))
+    assert len(contexts(folders, whole, "dev", tmp_path)) in (0, 40)
+    assert not divided_otherwise(folders, whole, "dev")
+
+
+def test_what_is_left_out_is_left_out_of_both_sides(folders: Folders, tmp_path: Path) -> None:
+    held = HeldOut("title", percent=50, otherwise="context")
+    unlike = (OTHER, "test", "context")
+    task = task_with(
+        train=Slice("train", unlike=unlike, without=held),
+        dev=Slice("train", unlike=unlike, only=held),
+    )
+    train, dev = (contexts(folders, task, use, tmp_path) for use in ("train", "dev"))
+    assert len(train) + len(dev) == 118 and not {"paragraph 3", "paragraph 4"} & {*train, *dev}
+    assert count_rows(folders, task, "dev", "en") == len(dev)
+    assert not divided_otherwise(folders, task, "dev")

@@ -55,7 +55,7 @@ NOT_IN_THE_RESULT = {
 }
 
 
-CHOICES = {"stratified": "first", "best": "last"}
+CHOICES = {"stratified": "first", "best": "last", "cpu": "gpu"}
 """Another value of fields that take only some."""
 
 
@@ -110,11 +110,35 @@ def test_what_is_absent_or_in_another_order_counts(stage: Any, other: Any) -> No
     assert fingerprint(stage) != fingerprint(other)
 
 
-def test_version_is_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_is_of_one_class_and_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = [
+        PRETRAINED,
+        *(replace(stage, device=at) for stage in (TARGET, EVALUATE) for at in ("cpu", "gpu")),
+    ]
+
+    def prints() -> list[str]:
+        stages.fingerprint.cache_clear()
+        return [fingerprint(stage) for stage in everything]
+
+    before = prints()
+    for name, device, changed in (("Evaluate", "cpu", [3]), ("Train", "gpu", [2])):
+        with monkeypatch.context() as patch:
+            patch.setitem(stages.VERSIONS[name], device, stages.VERSIONS[name][device] + 1)
+            after = prints()
+        assert [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b] == changed
+    stages.fingerprint.cache_clear()
+
+
+def test_a_field_that_came_later_leaves_finished_stages_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     uncached = fingerprint.__wrapped__
-    before = uncached(PRETRAINED)
-    monkeypatch.setattr(stages, "VERSION", stages.VERSION + 1)
-    assert uncached(PRETRAINED) != before
+    before = uncached(EVALUATE)
+    monkeypatch.setitem(stages.SINCE, "Evaluate", {"layer": None})
+    assert uncached(EVALUATE) == before
+    absent = uncached(replace(EVALUATE, layer=None))
+    monkeypatch.setitem(stages.SINCE, "Evaluate", {})
+    assert uncached(replace(EVALUATE, layer=None)) != absent
 
 
 def test_whole_number_where_a_fraction_may_stand_is_the_same_stage() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -94,9 +94,15 @@ def target_space(sweep: Sweep) -> Space:
     )
 
 
-def part_task(spec: IntermediateSpec, name: str) -> Task:
-    """A task of an intermediate, with the training rows that it reads there."""
+def task_of(sweep: Sweep, name: str) -> Task:
+    """A task with the splits that the sweep trains and selects on."""
     task = lookup(name)
+    return task.held_apart() if sweep.selection.articles == "held_out" else task
+
+
+def part_task(sweep: Sweep, spec: IntermediateSpec, name: str) -> Task:
+    """A task of an intermediate, with the training rows that it reads there."""
+    task = task_of(sweep, name)
     return task if task.kind == "mlm" else task.variant(spec.translated, spec.where)
 
 
@@ -109,19 +115,42 @@ def train_languages(spec: IntermediateSpec, task: Task) -> tuple[str, ...]:
 
 
 def overlaps(sweep: Sweep, intermediate: str, target: str) -> bool:
-    """Whether an intermediate trains on the data that a target is fine-tuned on (MNLI and XNLI)."""
-    spec, family = sweep.intermediates.get(intermediate), lookup(target).family
-    if spec is None or family is None:
+    """Whether an intermediate trains on rows that a target is fine-tuned on, such as MNLI's before
+    XNLI, or the target's own; in whatever copy, and in translation."""
+    spec = sweep.intermediates.get(intermediate)
+    if spec is None:
         return False
-    return any(lookup(name).family == family for name in spec.tasks)
+    own = lookup(lookup(target).head).origins_of("train")
+    return any(part_task(sweep, spec, name).origins_of("train") & own for name in spec.tasks)
 
 
-def shared_families(sweep: Sweep, intermediate: str) -> list[list[str]]:
-    """Tasks of a mixture that hold the same training data, such as MNLI and ANLI+."""
-    by_family: dict[str, list[str]] = {}
-    for task in map(lookup, sweep.intermediates[intermediate].tasks):
-        by_family.setdefault(task.family or "", []).append(task.name)
-    return [names for family, names in by_family.items() if family and len(names) > 1]
+def shared_rows(sweep: Sweep, intermediate: str) -> list[list[str]]:
+    """Tasks of a mixture that hold the same training rows, such as MNLI and ANLI+."""
+    spec = sweep.intermediates[intermediate]
+    holders: dict[tuple[str, str], list[str]] = {}
+    for name in spec.tasks:
+        for origin in sorted(part_task(sweep, spec, name).origins_of("train")):
+            holders.setdefault(origin, []).append(name)
+    return [list(names) for names in dict.fromkeys(map(tuple, holders.values())) if names[1:]]
+
+
+def scored_as_selected(sweep: Sweep, target: str) -> str:
+    """Which languages of a target are scored on rows that also select: `English` or `all`, where
+    they are translations of each other; empty where none is."""
+    task, head = task_of(sweep, target), task_of(sweep, lookup(target).head)
+    split = sweep.evaluation.split
+    if "dev" not in head.splits or not head.origins_of("dev") & task.origins_of(split):
+        return ""
+    return "all languages, by translation" if task.is_parallel else "English"
+
+
+def selection_notes(sweep: Sweep) -> Iterator[str]:
+    """What targets' dev sets share with the rows that are scored, a line each."""
+    for name in sweep.targets:
+        if shared := scored_as_selected(sweep, name):
+            yield f"{name}: selected on the rows that are scored ({shared})"
+        elif note := task_of(sweep, name).dev_note:
+            yield f"{name}: its dev set has {note}"
 
 
 def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
@@ -129,13 +158,13 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
     found: list[tuple[Task, str, str]] = []
     for spec in sweep.intermediates.values():
         for name in spec.tasks:
-            task = part_task(spec, name)
+            task = part_task(sweep, spec, name)
             found += [(task, "train", language) for language in train_languages(spec, task)]
             if "dev" in task.splits:
                 found.append((task, "dev", task.train_language))
     split = sweep.evaluation.split
-    for target in map(lookup, sweep.targets):
-        head = lookup(target.head)
+    for target in (task_of(sweep, name) for name in sweep.targets):
+        head = task_of(sweep, target.head)
         found += [
             (head, use, head.train_language) for use in ("train", "dev") if use in head.splits
         ]
@@ -150,7 +179,7 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
 
 def selected_targets(sweep: Sweep) -> tuple[Task, ...]:
     """The targets that have a dev set, in the order of the file."""
-    tasks = (lookup(name) for name in sweep.targets)
+    tasks = (task_of(sweep, name) for name in sweep.targets)
     return tuple(task for task in tasks if "dev" in task.splits)
 
 

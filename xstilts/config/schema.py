@@ -201,6 +201,17 @@ class EvaluationSpec(Model):
     examples: PositiveInt | None = None
 
 
+class SelectionSpec(Model):
+    """What the dev sets share with what is scored, where there is a choice.
+
+    XQuAD has paragraphs of every article of SQuAD's dev set. `articles: held_out` selects on whole
+    articles that are taken out of SQuAD's training set, for intermediates and targets alike;
+    `shared` on other paragraphs of the same articles.
+    """
+
+    articles: Literal["shared", "held_out"] = "shared"
+
+
 class ObjectiveSpec(Model):
     """What the outer search maximises."""
 
@@ -290,6 +301,7 @@ class Sweep(Model):
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
     languages: Literal["all"] | Languages | dict[str, Languages] = "all"
     evaluation: EvaluationSpec = EvaluationSpec()
+    selection: SelectionSpec = SelectionSpec()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     search: SearchSpec = SearchSpec()

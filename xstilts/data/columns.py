@@ -87,17 +87,15 @@ def names_in(footer: parquet.FileMetaData) -> set[str]:
     return names
 
 
-def check_names(
-    names: Collection[str], task: Task, source: Source, others: Iterable[str] = ()
-) -> None:
-    """See that columns of these names give all that a task's kind reads, and others.
+def check_names(names: Collection[str], task: Task, source: Source) -> None:
+    """See that columns of these names give all that a task's kind reads.
 
     Raises:
         DataError: one is missing.
     """
     declared = [source.columns.get(name, name) for name in COLUMNS[task.kind]]
     flat = [one for name in declared for one in (name if isinstance(name, tuple) else (name,))]
-    for name in [*(field for one in flat for field in _fields(one) or [one]), *others]:
+    for name in (field for one in flat for field in _fields(one) or [one]):
         if name not in names:
             raise DataError(no_column(task.name, source, name, names))
 

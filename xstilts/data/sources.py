@@ -7,8 +7,8 @@ a cache folder of its own; the content's sha256 is the caller's to know.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,13 @@ def _load_slice(
     config = source.config_of(language)
     loaded = _load(folders, task, source, config, wanted.split, cache)
     if wanted.filter:
-        column = _filtered_by(wanted)
-        if column not in loaded.column_names:
-            raise DataError(no_column(task.name, source, column, loaded.column_names))
-        loaded = loaded.select(_kept(folders, wanted, list(loaded[column])))
+
+        def column(name: str) -> list[Any]:
+            if name not in loaded.column_names:
+                raise DataError(no_column(task.name, source, name, loaded.column_names))
+            return list(loaded[name])
+
+        loaded = loaded.select(_kept(folders, wanted, column)[0])
     if limit is not None:
         loaded = loaded.select(sample(len(loaded), limit))
     columns = {name: _plain(loaded, name) for name in loaded.column_names}
@@ -216,8 +219,7 @@ def count_slice(folders: Folders, task: Task, wanted: Slice, language: str) -> i
     for side in source.side_configs_of(language).values():
         _parquet_files(folders, source, side, wanted.split)
     if wanted.filter:
-        values = _column(folders, source, config, wanted.split, _filtered_by(wanted))
-        return len(_kept(folders, wanted, values))
+        return len(_kept(folders, wanted, _stored(folders, wanted, config))[0])
     return sum(part.num_rows for part in _footers(folders, task, source, config, wanted.split))
 
 
@@ -237,7 +239,7 @@ def check_columns(folders: Folders, task: Task, use: str, language: str) -> None
             footers = _footers(folders, task, source, config, one.split)[:1]
             names |= {prefix + name for part in footers for name in names_in(part)}
         if names:  # else there are no rows, which is said elsewhere
-            check_names(names, task, source, [_filtered_by(one)] if one.filter else [])
+            check_names(names, task, source)
 
 
 def _footers(
@@ -267,29 +269,52 @@ def labels_of(folders: Folders, task: Task) -> list[str]:
     return sorted(found)
 
 
-def _filtered_by(wanted: Slice) -> str:
-    held_out = wanted.only or wanted.without
-    if held_out:
-        return held_out.column
+def divided_otherwise(folders: Folders, task: Task, use: str) -> str:
+    """What a use's rows are divided by where they have too few of what should divide them."""
+    for one in task.slices_of(use):
+        held_out = one.only or one.without
+        if held_out and held_out.otherwise:
+            config = one.origin.config_of(task.train_language)
+            by = _kept(folders, one, _stored(folders, one, config))[1]
+            if by != held_out.column:
+                return (
+                    f"{task.name}: {one.origin.hub_id} {one.split} has too few {held_out.column}s "
+                    f"and is divided by {by}"
+                )
+    return ""
+
+
+Column = Callable[[str], Sequence[Any]]
+"""Gives the values of a column by its name."""
+
+
+def _stored(folders: Folders, wanted: Slice, config: str) -> Column:
+    return partial(_column, folders, wanted.origin, config, wanted.split)
+
+
+def _kept(folders: Folders, wanted: Slice, column: Column) -> tuple[list[int], str]:
+    """Positions of the rows that a slice keeps, and the column that divided them, if one did."""
+    tests: list[Sequence[bool]] = []
     if wanted.unlike:
-        return wanted.unlike[2]
-    return wanted.where[0] if wanted.where else wanted.labelled
-
-
-def _kept(folders: Folders, wanted: Slice, values: Sequence[Any]) -> list[int]:
-    """Positions of the rows that a slice keeps, by their values in the column that decides."""
-    if wanted.only:
-        return [i for i, value in enumerate(values) if wanted.only.holds(value)]
-    if wanted.without:
-        return [i for i, value in enumerate(values) if not wanted.without.holds(value)]
-    if wanted.where:
-        return [i for i, value in enumerate(values) if value == wanted.where[1]]
+        source, split, name = wanted.unlike
+        others = set(_column(folders, source, source.config, split, name))
+        tests.append([value not in others for value in column(name)])
     if wanted.labelled:
-        return [i for i, value in enumerate(values) if value not in (-1, "")]
-    assert wanted.unlike
-    source, split, column = wanted.unlike
-    others = set(_column(folders, source, source.config, split, column))
-    return [i for i, value in enumerate(values) if value not in others]
+        tests.append([value not in (-1, "") for value in column(wanted.labelled)])
+    if wanted.where:
+        tests.append([value == wanted.where[1] for value in column(wanted.where[0])])
+    held_out = wanted.only or wanted.without
+    if held_out is None:
+        return [i for i, passed in enumerate(zip(*tests, strict=True)) if all(passed)], ""
+    by, groups = held_out.column, column(held_out.column)
+    passed = [all(results) for results in zip(*tests, strict=True)] or [True] * len(groups)
+    is_held = [held_out.holds(str(group)) for group in groups]
+    if held_out.otherwise and len({x for x, ok in zip(is_held, passed, strict=True) if ok}) < 2:
+        by = held_out.otherwise
+        is_held = [held_out.holds(str(group)) for group in column(by)]
+    wants_held = wanted.only is not None
+    both = zip(is_held, passed, strict=True)
+    return [i for i, (held, ok) in enumerate(both) if ok and held == wants_held], by
 
 
 def _column(folders: Folders, source: Source, config: str, split: str, column: str) -> list[Any]:

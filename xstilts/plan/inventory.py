@@ -42,13 +42,14 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """Models by their name in the sweep; folders and identities of data sets by Hub id; rows by
-    `row_key`; labels by task, where its rows declare them."""
+    `row_key`; labels by task, where its rows declare them; what a reader must know of the data."""
 
     models: Mapping[str, ModelFacts]
     folders: Mapping[str, str]
     data: Mapping[str, str]
     rows: Mapping[str, int]
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def rows_of(self, task: Task, use: str, language: str) -> int:
         """How many rows a task has for a use in a language."""
@@ -66,13 +67,15 @@ class Inventory:
             "data": dict(self.data),
             "rows": dict(self.rows),
             "labels": {task: list(labels) for task, labels in self.labels.items()},
+            "notes": list(self.notes),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Inventory:
         """The inventory that `to_json` wrote."""
         models = {name: ModelFacts(**facts) for name, facts in value["models"].items()}
-        return cls(models, value["folders"], value["data"], value["rows"], value["labels"])
+        known = {name: value[name] for name in ("folders", "data", "rows", "labels")}
+        return cls(models=models, notes=tuple(value.get("notes", ())), **known)
 
 
 def row_key(task: Task, use: str, language: str) -> str:

@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xstilts.config.derive import NONE, languages_of, part_task, reads, train_languages
+from xstilts.config.derive import (
+    NONE,
+    languages_of,
+    part_task,
+    reads,
+    task_of,
+    train_languages,
+)
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, MlmSpec, Sweep
@@ -86,7 +93,8 @@ class Planner:
         self.inventory = inventory
         self.target_points = target_points
         self.recipe = RECIPES[sweep.recipe]
-        self.precision = "bf16" if sweep.resources.gpus_per_trial > 0 else "fp32"
+        self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
+        self.precision = "bf16" if self.device == "gpu" else "fp32"
         self.world_size = sweep.resources.processes
 
     def plan(self, point: Point, seed: int) -> TrialPlan:
@@ -146,20 +154,20 @@ class Planner:
         fitted = None
         if task.fitted_on and task.fitted_on != split:
             fitted = self._rows(task, task.fitted_on, languages, max_length)
-        return Evaluate(parent, rows, split, layer, self.precision, fitted)
+        return Evaluate(parent, rows, split, layer, self.precision, fitted, self.device)
 
     def rows_needed(self, model: str) -> list[Rows]:
         """All rows that trials of the sweep may read with a model, whatever is proposed."""
         needed: dict[Rows, None] = {}
         for spec in self.sweep.intermediates.values():
-            for task in (part_task(spec, name) for name in spec.tasks):
+            for task in (part_task(self.sweep, spec, name) for name in spec.tasks):
                 for length in self._lengths(model, "intermediate", task.name):
                     needed[self._part_rows(spec, task, length)] = None
                     if "dev" in task.splits:
                         needed[self._rows(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
         for target in map(lookup, self.sweep.targets):
-            head = lookup(target.head)
+            head = task_of(self.sweep, target.head)
             for length in self._lengths(model, "target", target.head):
                 for use in ("train", "dev"):
                     if use in head.splits:
@@ -192,7 +200,7 @@ class Planner:
         recipes = {
             task: self._recipe(model, "intermediate", task, overrides) for task in spec.tasks
         }
-        tasks = {name: part_task(spec, name) for name in spec.tasks}
+        tasks = {name: part_task(self.sweep, spec, name) for name in spec.tasks}
         rows = {
             name: self._part_rows(spec, task, recipes[name].max_length)
             for name, task in tasks.items()
@@ -220,13 +228,14 @@ class Planner:
             seed,
             self.precision,
             self.world_size,
+            self.device,
         )
         return stage, shares
 
     def _cells(
         self, encoder: Pretrained | Train, name: str, point: Point, seed: int
     ) -> tuple[Cell, ...]:
-        task = lookup(name)
+        task = task_of(self.sweep, name)
         if not task.is_trained:
             return ()
         cells = []
@@ -238,7 +247,15 @@ class Planner:
             train = self._rows(task, "train", (task.train_language,), recipe.max_length)
             part = self._part(task, recipe, train, examples, 1.0)
             stage = Train(
-                encoder, "target", name, (part,), recipe, seed, self.precision, self.world_size
+                encoder,
+                "target",
+                name,
+                (part,),
+                recipe,
+                seed,
+                self.precision,
+                self.world_size,
+                self.device,
             )
             cells.append(Cell(dict(target_point), stage))
         return tuple(cells)
@@ -286,6 +303,7 @@ class Planner:
             labels=tuple(self.inventory.labels[task.name]) if task.open_labels else task.labels,
             max_length=max_length,
             limit=limit,
+            apart=self.sweep.selection.articles == "held_out" and use in task.apart,
         )
 
     def _identity(self, task: Task, use: str) -> str:

@@ -16,8 +16,17 @@ from xstilts.files import sha256_of
 from xstilts.plan.mixture import allocate
 from xstilts.tasks import Task, lookup
 
-VERSION = 9
-"""Version of what stages compute; raise it when equal inputs give other results."""
+VERSIONS = {
+    "Pretrained": {"cpu": 9, "gpu": 9},
+    "Train": {"cpu": 9, "gpu": 9},
+    "Evaluate": {"cpu": 9, "gpu": 9},
+}
+"""Versions of what each class of stage computes on each class of device.
+
+Raise one when equal inputs give other results there, so that a change costs what it changes: a
+later evaluation keeps the trained stages, one on GPUs the stages of CPUs. What a kind encodes has
+its own version (`xstilts.tasks.task.KINDS`).
+"""
 
 RUNTIME_ONLY = frozenset({"path", "label", "model"})
 
@@ -26,8 +35,8 @@ RUNTIME_ONLY = frozenset({"path", "label", "model"})
 class Rows:
     """Rows of one use of a task: which data set by content, which languages, how many of each.
 
-    `limit` is the cap of rows a language, None for all of them; `translated` and `where` say which
-    variant of the task's training rows they are.
+    `limit` is the cap of rows a language, None for all of them; `translated`, `where` and `apart`
+    say which variant of the task's rows they are.
     """
 
     task: str
@@ -41,11 +50,15 @@ class Rows:
     limit: int | None = None
     translated: bool = False
     where: tuple[str, str] | None = None
+    apart: bool = False
 
     @property
     def entry(self) -> Task:
         """The task, with the labels of these rows and the splits that they are cut from."""
-        task = lookup(self.task).variant(self.translated, self.where)
+        task = lookup(self.task)
+        if self.apart:
+            task = task.held_apart()
+        task = task.variant(self.translated, self.where)
         return replace(task, labels=self.labels) if task.open_labels else task
 
     @property
@@ -110,6 +123,7 @@ class Train:
     seed: int
     precision: str = "fp32"
     world_size: int = 1
+    device: str = "cpu"
 
     @property
     def num_steps(self) -> int:
@@ -121,8 +135,9 @@ class Train:
 class Evaluate:
     """Zero-shot evaluation of a target in its languages, by the encoder and head of the parent.
 
-    `layer` is the hidden state that retrieval pools, None elsewhere. `fitted` are the rows whose
-    labels fit a threshold, where the target has one and they are not those that are scored.
+    `precision` and `device` are those of the computation. `layer` is the hidden state that
+    retrieval pools, None elsewhere. `fitted` are the rows whose labels fit a threshold, where the
+    target has one and they are not those that are scored.
     """
 
     parent: Pretrained | Train
@@ -131,15 +146,24 @@ class Evaluate:
     layer: int | None
     precision: str = "fp32"
     fitted: Rows | None = None
+    device: str = "cpu"
 
 
 Stage = Pretrained | Train | Evaluate
+
+SINCE: dict[str, dict[str, Any]] = {"Rows": {"apart": False}}
+"""Fields that a class gained later, with the value that says what stages did before.
+
+A field of that value is left out of the fingerprint, so that finished stages stay what they are.
+"""
 
 
 @cache
 def fingerprint(stage: Stage) -> str:
     """Hex sha256 of everything that a stage's result depends on."""
-    return sha256_of({"class": type(stage).__name__, "version": VERSION, **_inputs(stage)})
+    name = type(stage).__name__
+    version = VERSIONS[name]["cpu" if isinstance(stage, Pretrained) else stage.device]
+    return sha256_of({"class": name, "version": version, **_inputs(stage)})
 
 
 def stage_name(stage: Stage) -> str:
@@ -154,11 +178,11 @@ def stage_name(stage: Stage) -> str:
 
 
 def _inputs(stage: Stage) -> dict[str, Any]:
-    inputs = {
-        field.name: _value(getattr(stage, field.name))
-        for field in fields(stage)
-        if field.name not in RUNTIME_ONLY
-    }
+    inputs = {name: value for name, value in _fields(stage).items() if name not in RUNTIME_ONLY}
+    if not isinstance(stage, Pretrained):
+        usual = "gpu" if stage.precision == "bf16" else "cpu"
+        if stage.device == usual:  # the precision says it
+            del inputs["device"]
     if isinstance(stage, Train):
         for name in ("batch_size", "max_length", "epochs"):
             del inputs["recipe"][name]
@@ -170,15 +194,20 @@ def _value(value: Any) -> Any:
     if isinstance(value, (Pretrained, Train, Evaluate)):
         return fingerprint(value)
     if is_dataclass(value):
-        # A file may say 0 where a fraction stands: as equal as 0.0, so equal in JSON too.
-        return {
-            field.name: _value(
-                float(getattr(value, field.name))
-                if field.type == "float"
-                else getattr(value, field.name)
-            )
-            for field in fields(value)
-        }
+        return _fields(value)
     if isinstance(value, tuple):
         return [_value(item) for item in value]
     return value
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    """A dataclass as JSON, without the fields that say what was so before they came."""
+    since = SINCE.get(type(item).__name__, {})
+    values: dict[str, Any] = {}
+    for field in fields(item):
+        value = getattr(item, field.name)
+        if field.name in since and value == since[field.name]:
+            continue
+        # A file may say 0 where a fraction stands: as equal as 0.0, so equal in JSON too.
+        values[field.name] = _value(float(value) if field.type == "float" else value)
+    return values

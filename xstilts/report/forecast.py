@@ -20,7 +20,8 @@ from xstilts.config.derive import (
     encoder_space,
     num_configurations,
     overlaps,
-    shared_families,
+    selection_notes,
+    shared_rows,
 )
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
@@ -81,7 +82,7 @@ def forecast(
         "tasks": list(_task_rows(example, lengths)),
         **_disk(sweep, inventory, example[NONE], encoders[1]),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
-        "warnings": list(_warnings(sweep)),
+        "warnings": [*_warnings(sweep), *inventory.notes],
     }
     rates: Rates | None = None
     if bench is not None:
@@ -193,11 +194,12 @@ def _warnings(sweep: Sweep) -> Iterator[str]:
     for name in candidates(sweep):
         if name == NONE:
             continue
-        for tasks in shared_families(sweep, name):
+        for tasks in shared_rows(sweep, name):
             yield f"{name}: {', '.join(tasks)} hold the same rows, which count more than once"
         overlapping = [target for target in sweep.targets if overlaps(sweep, name, target)]
         if overlapping:
             yield f"{name}: overlap, it trains on the training data of {', '.join(overlapping)}"
+    yield from selection_notes(sweep)
 
 
 def _task_rows(example: Mapping[str, TrialPlan], lengths: Lengths) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import languages_of
+from xstilts.config.derive import languages_of, selection_notes
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
@@ -111,6 +111,7 @@ class Results:
             f"{record['trial']} failed: {record['error'].partition(chr(10))[0]}"
             for record in self.failed
         ]
+        lines += selection_notes(self.sweep)
         holes = sorted({hole for record in self.finished for hole in record["missing"]})
         return lines + [f"no {self.sweep.benchmark}/avg: {hole}" for hole in holes]
 

@@ -27,7 +27,7 @@ from xstilts.config.derive import reads
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
-from xstilts.data.sources import check_columns, count_rows, labels_of
+from xstilts.data.sources import check_columns, count_rows, divided_otherwise, labels_of
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import names_in, publish_folder, read_json_if_whole, sha256_of, sync_tree
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
@@ -179,12 +179,15 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
             problems.append(Problem("data.root", str(error), repair=source.instead))
     rows: dict[str, int] = {}
     labels: dict[str, list[str]] = {}
+    notes: list[str] = []
     for task, use, language in reads(sweep):
         if any(source.hub_id not in folders for source in task.sources_of(use)):
             continue  # said above
         try:
             check_columns(folders, task, use, language)
             rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
+            if note := divided_otherwise(folders, task, use):
+                notes.append(note)
             if task.open_labels and task.name not in labels:
                 labels[task.name] = labels_of(folders, task)
         except DataError as error:
@@ -193,7 +196,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     names = {hub_id: str(folder) for hub_id, folder in folders.items()}
-    inventory = Inventory(models, names, data, rows, labels)
+    inventory = Inventory(models, names, data, rows, labels, tuple(dict.fromkeys(notes)))
     check_rows(sweep, inventory)
     if problems := list(tokenizer_problems(sweep, inventory, places.storage)):
         raise ConfigError(problems)

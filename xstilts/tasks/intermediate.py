@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from xstilts.tasks.task import Slice, Source, Task
+from dataclasses import replace
+
+from xstilts.tasks.task import HeldOut, Slice, Source, Task
 
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 MINI_LANGUAGES = ("en", "qaa", "qab", "qac", "qad", "qae", "qaf")
@@ -14,13 +16,56 @@ XTREME_LANGUAGES = (
     *("sw", "ta", "te", "th", "tl", "tr", "ur", "vi", "yo", "zh"),
 )
 
-MNLI = Source("nyu-mll/glue", config="mnli", sizes={"train": 392_702, "validation_matched": 9_815})
+MNLI = Source(
+    "nyu-mll/glue",
+    config="mnli",
+    sizes={"train": 392_702, "validation_matched": 9_815},
+    copies="mnli",
+)
 SQUAD = Source(
-    "rajpurkar/squad", config="plain_text", sizes={"train": 87_599, "validation": 10_570}
+    "rajpurkar/squad",
+    config="plain_text",
+    sizes={"train": 87_599, "validation": 10_570},
+    copies="squad",
+)
+SQUAD_2 = Source(
+    "rajpurkar/squad_v2",
+    config="squad_v2",
+    sizes={"train": 130_319, "validation": 11_873},
+    copies="squad",
 )
 XQUAD_ENGLISH = Source("google/xquad", config="xquad.en")
-SQUAD_DEV = Slice("validation", unlike=(XQUAD_ENGLISH, "validation", "context"))
-"""SQuAD's dev set without the paragraphs that XQuAD translates."""
+TRANSLATED_PARAGRAPHS = (XQUAD_ENGLISH, "validation", "context")
+SQUAD_DEV = Slice("validation", SQUAD, unlike=TRANSLATED_PARAGRAPHS)
+"""SQuAD's dev set without the paragraphs that XQuAD translates, which select for nobody."""
+
+SQUAD_TRAIN = Slice("train", SQUAD, unlike=TRANSLATED_PARAGRAPHS)
+"""SQuAD's training set has none of them, but copies that others have cut anew may."""
+
+FOR_TARGETS = HeldOut("title", percent=50, otherwise="context")
+"""The half of SQuAD's dev articles that selects for the targets trained on SQuAD; the other half
+selects for the intermediates, whatever copy of SQuAD they read."""
+
+ARTICLES_APART = HeldOut("title", percent=5, otherwise="context")
+"""Articles of SQuAD's training set that select for the targets of a sweep that wants whole
+articles held out, since XQuAD has paragraphs of every article of the dev set."""
+
+
+def squad_splits(source: Source) -> dict[str, Slice]:
+    """Training and dev rows of a copy of SQuAD as an intermediate."""
+    return {
+        "train": replace(SQUAD_TRAIN, source=source),
+        "dev": replace(SQUAD_DEV, source=source, without=FOR_TARGETS),
+    }
+
+
+def squad_apart(source: Source) -> dict[str, Slice]:
+    """The same with whole articles held out."""
+    return {
+        "train": replace(SQUAD_TRAIN, source=source, without=ARTICLES_APART),
+        "dev": replace(SQUAD_DEV, source=source),
+    }
+
 
 ANLI_SIZES = {"train_r1": 16_946, "train_r2": 45_460, "train_r3": 100_459}
 ANLI_SIZES |= {"dev_r1": 1_000, "dev_r2": 1_000, "dev_r3": 1_200}
@@ -45,7 +90,6 @@ ENTRIES = (
         },
         labels=NLI_LABELS,
         metrics=("accuracy",),
-        family="mnli",
         description="entailment: ANLI's three rounds, SNLI and MNLI joined",
     ),
     Task(
@@ -56,8 +100,7 @@ ENTRIES = (
         splits={"train": "train", "dev": "validation_matched"},
         labels=NLI_LABELS,
         metrics=("accuracy",),
-        family="mnli",
-        translations=Source("facebook/xnli", config="{language}"),
+        translations=Source("facebook/xnli", config="{language}", copies="mnli"),
         translated_languages=(
             *("ar", "bg", "de", "el", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
         ),
@@ -66,12 +109,11 @@ ENTRIES = (
     Task(
         name="mnli_genres",
         kind="pair",
-        source=Source("nyu-mll/multi_nli"),
+        source=Source("nyu-mll/multi_nli", copies="mnli"),
         languages=("en",),
         splits={"train": "train", "dev": "validation_matched"},
         labels=NLI_LABELS,
         metrics=("accuracy",),
-        family="mnli",
         description="MNLI from the copy that keeps the genre, for `filter: {genre: telephone}`",
     ),
     Task(
@@ -108,23 +150,19 @@ ENTRIES = (
         kind="span",
         source=SQUAD,
         languages=("en",),
-        splits={"train": "train", "dev": SQUAD_DEV},
+        splits=squad_splits(SQUAD),
+        apart=squad_apart(SQUAD),
         metrics=("exact_match", "f1"),
-        family="squad",
         description="questions whose answer is a span of a Wikipedia paragraph",
     ),
     Task(
         name="squad_v2",
         kind="span",
-        source=Source(
-            "rajpurkar/squad_v2",
-            config="squad_v2",
-            sizes={"train": 130_319, "validation": 11_873},
-        ),
+        source=SQUAD_2,
         languages=("en",),
-        splits={"train": "train", "dev": SQUAD_DEV},
+        splits=squad_splits(SQUAD_2),
+        apart=squad_apart(SQUAD_2),
         metrics=("exact_match", "f1"),
-        family="squad",
         can_abstain=True,
         description="SQuAD v1.1 and questions without an answer",
     ),

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from xstilts.tasks.intermediate import MINI_LANGUAGES, MNLI, NLI_LABELS, SQUAD, XTREME_LANGUAGES
+from dataclasses import replace
+
+from xstilts.tasks.intermediate import (
+    ARTICLES_APART,
+    FOR_TARGETS,
+    MINI_LANGUAGES,
+    MNLI,
+    NLI_LABELS,
+    SQUAD_DEV,
+    SQUAD_TRAIN,
+    XTREME_LANGUAGES,
+)
 from xstilts.tasks.task import HeldOut, Slice, Source, Task
 
 TRAIN_DEV_TEST = {
@@ -18,12 +29,13 @@ UPOS = (
 
 ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 
-# Articles of SQuAD's training set that select for the QA targets: its dev set has the paragraphs
-# that XQuAD translates.
-SQUAD_HELD_OUT = HeldOut("title", percent=5)
 SQUAD_TRAIN_AND_DEV = {
-    "train": Slice("train", SQUAD, without=SQUAD_HELD_OUT),
-    "dev": Slice("train", SQUAD, only=SQUAD_HELD_OUT),
+    "train": SQUAD_TRAIN,
+    "dev": replace(SQUAD_DEV, only=FOR_TARGETS),
+}
+SQUAD_APART = {
+    "train": replace(SQUAD_TRAIN, without=ARTICLES_APART),
+    "dev": replace(SQUAD_TRAIN, only=ARTICLES_APART),
 }
 
 # TyDiQA's public dev set is what XTREME scores. Questions on one paragraph stay together.
@@ -115,7 +127,7 @@ ENTRIES = (
         labels=NLI_LABELS,
         metrics=("accuracy",),
         group="classification",
-        family="mnli",
+        is_parallel=True,
         description="entailment in 15 languages; trained on MNLI",
     ),
     Task(
@@ -132,6 +144,7 @@ ENTRIES = (
         labels=("0", "1"),
         metrics=("accuracy",),
         group="classification",
+        is_parallel=True,
         description="whether sentences with the same words say the same, in 7 languages",
     ),
     Task(
@@ -181,9 +194,11 @@ ENTRIES = (
         languages=("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"),
         # The one set there is serves both uses; nothing is ever selected on it.
         splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "validation"},
+        apart=SQUAD_APART,
+        dev_note="the same articles as its test set, other paragraphs",
         metrics=("exact_match", "f1"),
         group="qa",
-        family="squad",
+        is_parallel=True,
         description="SQuAD's questions in 11 languages; trained on SQuAD v1.1",
     ),
     Task(
@@ -192,9 +207,9 @@ ENTRIES = (
         source=Source("google/xtreme", config="MLQA.{language}.{language}", sizes=MLQA_SIZES),
         languages=("ar", "de", "en", "es", "hi", "vi", "zh"),
         splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "test"},
+        apart=SQUAD_APART,
         metrics=("exact_match", "f1"),
         group="qa",
-        family="squad",
         trained_as="xquad",
         normalization="mlqa",
         description="questions on parallel sentences of Wikipedia in 7 languages; SQuAD's stage",
@@ -267,6 +282,7 @@ ENTRIES = (
         labels=NLI_LABELS,
         metrics=("accuracy",),
         group="classification",
+        is_parallel=True,
         description="entailment in seven languages",
     ),
     Task(
@@ -278,6 +294,7 @@ ENTRIES = (
         labels=UPOS,
         metrics=("f1",),
         group="tagging",
+        is_parallel=True,
         description="universal parts of speech in seven languages",
     ),
     Task(
@@ -288,6 +305,7 @@ ENTRIES = (
         splits=TRAIN_DEV_TEST,
         metrics=("exact_match", "f1"),
         group="qa",
+        is_parallel=True,
         description="questions whose answer is a span, in seven languages",
     ),
     Task(

@@ -47,8 +47,9 @@ class Source:
     they differ: a name, a name within a column (`choices.text`), a template, or several of them
     that make up a list. `sides` names further configurations of a language, whose columns come as
     `<side>.<column>`. `sizes` are the rows of a split as published, by split, or by language and
-    split (`sw/test`). `instead` is set where the Hub has no copy or a wrong one: why, and which
-    original files to import.
+    split (`sw/test`). `copies` names the data set whose rows these are, as they are or in
+    translation, where several copies of them are known. `instead` is set where the Hub has no
+    copy or a wrong one: why, and which original files to import.
     """
 
     hub_id: str
@@ -58,6 +59,7 @@ class Source:
     names: Mapping[str, str] = field(default_factory=dict)
     sides: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    copies: str = ""
     instead: str = ""
 
     def config_of(self, language: str) -> str:
@@ -82,11 +84,13 @@ class Source:
 class HeldOut:
     """A share of a split's groups: those whose name's sha256 is below `percent` of its range.
 
-    So the choice is the same everywhere, and a group is whole: all questions of an article.
+    So the choice is the same everywhere, and a group is whole: all questions of an article. Where
+    that puts all rows on one side, as with a single article, `otherwise` names the groups.
     """
 
     column: str
     percent: int
+    otherwise: str = ""
 
     def holds(self, group: str) -> bool:
         """Whether a group is among those held out."""
@@ -97,10 +101,10 @@ class HeldOut:
 class Slice:
     """The rows of one use: a split of a source (None: the task's own), and which of its rows.
 
-    `only` keeps the groups held out, `without` drops them. `unlike` drops rows whose value in its
-    column stands in that split of another data set: selection must not see what is scored.
-    `labelled` names the column of a label without which a row is dropped. `where` keeps the rows
-    that have a value in a column.
+    `unlike` drops rows whose value in its column stands in that split of another data set:
+    selection must not see what is scored. `labelled` names the column of a label without which a
+    row is dropped. `where` keeps the rows that have a value in a column. Of what is left `only`
+    keeps the groups held out, `without` drops them.
     """
 
     split: str
@@ -120,18 +124,19 @@ class Slice:
     @property
     def filter(self) -> str:
         """What the slice leaves out, in words; empty if it is the whole split."""
-        if self.only:
-            return f"{self.only.percent}% of {self.only.column}s"
-        if self.without:
-            return f"without {self.without.percent}% of {self.without.column}s"
+        words = []
         if self.unlike:
             source, split, column = self.unlike
-            return f"without any {column} of {source.hub_id} {split}"
+            words.append(f"without any {column} of {source.hub_id} {split}")
         if self.labelled:
-            return f"with a {self.labelled}"
+            words.append(f"with a {self.labelled}")
         if self.where:
-            return f"where {self.where[0]} is {self.where[1]}"
-        return ""
+            words.append(f"where {self.where[0]} is {self.where[1]}")
+        if self.only:
+            words.append(f"{self.only.percent}% of {self.only.column}s")
+        if self.without:
+            words.append(f"without {self.without.percent}% of {self.without.column}s")
+        return ", ".join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +147,8 @@ class Task:
     (what `evaluation.split` names) to split names of the source, to a slice, or to several that are
     joined; a use that is absent does not exist. `lacks` names languages that a use has no rows
     for. `metrics` are the names of the kind's metrics that make up the score, 0-100 each; their
-    mean is the task's score (EM and F1 for QA, one metric elsewhere). `family` names data sets
-    that share their training data, so that overlap of an intermediate with a target shows.
+    mean is the task's score (EM and F1 for QA, one metric elsewhere). `is_parallel`: the rows of
+    all languages are translations of each other, one by one.
 
     `trained_as` names the target whose training stage this one reads: both are fine-tuned on the
     same rows. `fitted_on` is the use whose labels fit a threshold that is then applied to what is
@@ -151,6 +156,9 @@ class Task:
     that `can_abstain` a question may have no answer. `open_labels`: the labels are those that the
     training rows have. `translations` has the training rows in `translated_languages`, translated
     by machine.
+
+    `dev_note` says what the dev set shares with what is scored, `apart` are the splits of a sweep
+    that wants nothing shared (`selection.articles: held_out`).
     """
 
     name: str
@@ -162,7 +170,7 @@ class Task:
     labels: tuple[str, ...] = ()
     train_language: str = "en"
     group: str | None = None
-    family: str | None = None
+    is_parallel: bool = False
     description: str = ""
     version: int = 1
     lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -173,6 +181,8 @@ class Task:
     open_labels: bool = False
     translations: Source | None = None
     translated_languages: tuple[str, ...] = ()
+    dev_note: str = ""
+    apart: Mapping[str, Slice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"
@@ -218,6 +228,20 @@ class Task:
         slices = self.slices_of(use)
         others = [one.unlike[0] for one in slices if one.unlike]
         return (*(one.origin for one in slices), *others)
+
+    def origins_of(self, use: str) -> frozenset[tuple[str, str]]:
+        """The rows that a use reads, as data set and split, whatever copy it reads them from."""
+        slices = self.slices_of(use) if use in self.splits else ()
+        return frozenset(
+            (one.origin.copies or f"{one.origin.hub_id} {one.origin.config}", one.split)
+            for one in slices
+        )
+
+    def held_apart(self) -> Task:
+        """The task with no article of its training or dev set in what targets are scored on."""
+        if not self.apart:
+            return self
+        return replace(self, splits={**self.splits, **self.apart}, dev_note="")
 
     def variant(self, translated: bool, where: tuple[str, str] | None) -> Task:
         """The task with other training rows: their translations, or only some of them."""
