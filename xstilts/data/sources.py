@@ -376,14 +376,14 @@ def dataset_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         name = f"{folder.parent.name}/{folder.name}"
         raise DataError(f"{name}: no such data set under {folder.parents[1]}")
-    found = set(_visible_files(folder, frozenset()))
+    found = set(visible_files(folder))
     if (folder / "README.md").exists():
         for patterns in declared_files(folder).values():
             found |= {path for pattern in patterns for path in folder.glob(pattern)}
     return sorted(path for path in found if path.is_file())
 
 
-def _visible_files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+def visible_files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """All files below a folder but hidden ones: download tools leave folders such as `.cache`
     behind, which are no content. A link that leads back up is not followed."""
     own = folder.resolve()
@@ -393,6 +393,6 @@ def _visible_files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _visible_files(path, above | {own})
+            yield from visible_files(path, above | {own})
         else:
             yield path
