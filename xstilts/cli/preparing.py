@@ -51,6 +51,8 @@ def prepare(
         print_json([{**_names(prepared.job), **prepared.statistics} for prepared in done])
         return
     out.print(statistics_table(done))
+    for line in warnings_of(done):
+        err.print(line, style="yellow", markup=False, soft_wrap=True)
     rate = f", {rows / max(seconds, 1e-9):,.0f} rows a second" if missing else ""
     out.print(
         f"{len(missing)} of {len(jobs)} parts were missing: {rows:,} rows in {seconds:.1f} s{rate}"
@@ -91,6 +93,23 @@ def statistics_table(done: list[Prepared]) -> Table:
             f"{figures['cut_words']:,}",
         )
     return table
+
+
+def warnings_of(done: list[Prepared]) -> list[str]:
+    """A line for every task and language of which a model's tokenizer does not know much."""
+    from xstilts.run.vocabulary import UNKNOWN_WARNED
+
+    worst: dict[tuple[str, str, str], float] = {}
+    for prepared in done:
+        job, unknown = prepared.job, prepared.statistics["unknown"]
+        if unknown >= UNKNOWN_WARNED:
+            key = (job.model, job.rows.task, job.language)
+            worst[key] = max(unknown, worst.get(key, 0.0))
+    return [
+        f"the tokenizer of models.{model} does not know {unknown:.0f}% of the tokens of {task} in "
+        f"{language}: its scores there say little"
+        for (model, task, language), unknown in worst.items()
+    ]
 
 
 def _names(job: Job) -> dict[str, str]:

@@ -123,7 +123,7 @@ class MlflowTracker:
         corrected = []
         for point in points:
             value = shown.get(point.key, point.value)
-            if point is last[point.key] and canonical_json(value) != canonical_json(point.value):
+            if point is last[point.key] and float(value) != float(point.value):
                 history = self._client.get_metric_history(run_id, point.key)
                 time_ms = max(point.time_ms, *(stored.timestamp + 1 for stored in history))
                 point = replace(point, time_ms=time_ms)
