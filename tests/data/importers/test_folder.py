@@ -78,10 +78,29 @@ def test_pools_and_gold_are_of_one_part(tmp_path: Path, blind: int) -> None:
     }
     assert report.left_out == {
         f"bucc2018/de-en/de-en.test.{side}": (
-            "of xtreme/bucc2018 de test the files of `training` are taken, all or none"
+            "pools and gold are of one part, all or none: those of `training` are taken"
         )
         for side in ("de", "en")
     }
+
+
+def test_a_part_is_not_mixed_with_one_that_was_imported_before(tmp_path: Path) -> None:
+    bucc(tmp_path / "one", "training", 20)
+    bucc(tmp_path / "two", "test", 50, gold=False)
+    bucc(tmp_path / "two", "sample", 9)
+    import_folder(tmp_path / "one", tmp_path / "out")
+    report = import_folder(tmp_path / "two", tmp_path / "out")
+    assert {one.split for one in report.taken} == {"validation"}
+    assert report.left_out == {
+        f"bucc2018/de-en/de-en.test.{side}": (
+            "pools and gold are of one part, all or none: the mirror has de.gold test from another "
+            "import"
+        )
+        for side in ("de", "en")
+    }
+    # The whole of a part replaces the whole of another.
+    bucc(tmp_path / "two", "test", 50)
+    assert len(import_folder(tmp_path / "two", tmp_path / "out").taken) == 6
 
 
 def test_what_is_dropped_of_a_file_is_named(tmp_path: Path) -> None:

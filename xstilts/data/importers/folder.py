@@ -16,7 +16,7 @@ from typing import Any
 
 from xstilts.data.importers import choice, pair, retrieval, span, tagging
 from xstilts.data.importers.original import Imported, Importer, check_size
-from xstilts.data.mirror import write_dataset
+from xstilts.data.mirror import declared_files, write_dataset
 from xstilts.data.sources import visible_files
 from xstilts.errors import DataError
 
@@ -94,6 +94,10 @@ def import_folder(
         for imported in reader[0](path, reader[1]):
             candidates.append(_Candidate(name, imported))
     found = _chosen(candidates, report)
+    _leave_to_the_mirror(root, found, report)
+    if not found and report.left_out:
+        name, reason = next(iter(report.left_out.items()))
+        raise DataError(f"{source}: nothing of it is taken; {name}: {reason}")
     if not found:
         raise DataError(
             f"{source}: none of its {len(files)} files is known; give the folder that holds the "
@@ -113,6 +117,12 @@ def import_folder(
     return report
 
 
+_Whole = tuple[str, tuple[str, ...], str]
+"""Data set, configurations that belong together, and split."""
+
+_ALL_OR_NONE = "pools and gold are of one part, all or none"
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A split and the file that holds it."""
@@ -125,26 +135,28 @@ class _Candidate:
         split = self.imported.split
         return self.imported.hub_id, split.config, split.name
 
+    @property
+    def whole(self) -> _Whole:
+        return self.imported.hub_id, self.imported.together, self.imported.split.name
+
 
 def _chosen(
     candidates: Sequence[_Candidate], report: Report
 ) -> dict[tuple[str, str, str], _Candidate]:
     """Of every split the candidate that is taken; the report gets the others, with the reason."""
-    parts: dict[tuple[str, str], dict[str, list[_Candidate]]] = {}
+    parts: dict[_Whole, dict[str, list[_Candidate]]] = {}
     for one in candidates:
         if one.imported.together:
-            whole = (one.imported.hub_id, one.imported.together)
-            parts.setdefault(whole, {}).setdefault(one.imported.part, []).append(one)
+            parts.setdefault(one.whole, {}).setdefault(one.imported.part, []).append(one)
     taken = {
         whole: max(found, key=lambda part: _rank_of_part(found[part]))
         for whole, found in parts.items()
     }
     chosen: dict[tuple[str, str, str], _Candidate] = {}
     for one in candidates:
-        part = taken.get((one.imported.hub_id, one.imported.together), one.imported.part)
+        part = taken.get(one.whole, one.imported.part)
         if part != one.imported.part:
-            of = f"{one.imported.hub_id} {one.imported.together}"
-            report.left_out[one.name] = f"of {of} the files of `{part}` are taken, all or none"
+            report.left_out[one.name] = f"{_ALL_OR_NONE}: those of `{part}` are taken"
             continue
         other = chosen.setdefault(one.key, one)
         if other is not one:
@@ -157,6 +169,24 @@ def _chosen(
             before = report.left_out.get(one.name)
             report.left_out[one.name] = f"{before}; {told}" if before else told
     return chosen
+
+
+def _leave_to_the_mirror(
+    root: Path, found: dict[tuple[str, str, str], _Candidate], report: Report
+) -> None:
+    """Take out what would stand beside rows of another part that the mirror has already."""
+    for key, one in list(found.items()):
+        hub_id, _, split = key
+        if one.imported.together and (root / hub_id / "README.md").exists():
+            declared = declared_files(root / hub_id)
+            for config in one.imported.together:
+                if (config, split) in declared and (hub_id, config, split) not in found:
+                    there = f"the mirror has {config} {split} from another import"
+                    report.left_out[one.name] = f"{_ALL_OR_NONE}: {there}"
+    for key in [
+        key for key, one in found.items() if _ALL_OR_NONE in report.left_out.get(one.name, "")
+    ]:
+        del found[key]
 
 
 _LABELS = ("label", "pos_tags", "ner_tags", "answers", "answerKey")

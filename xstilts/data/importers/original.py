@@ -31,15 +31,15 @@ class Imported:
     """One split that an original file holds, and the data set it belongs to in the mirror.
 
     Attributes:
-        together: what the splits of several files make up, empty if a file stands for itself; of
-            those of one name the same `part` is taken.
+        together: the configurations whose rows refer to each other, empty if a file stands for
+            itself; all that are taken are of the same `part`.
         part: the name of the part that the file is of.
         without: rows of the file that are not in the split, by the reason.
     """
 
     hub_id: str
     split: Split
-    together: str = ""
+    together: tuple[str, ...] = ()
     part: str = ""
     without: Mapping[str, int] = field(default_factory=dict)
 

@@ -65,7 +65,7 @@ def _read_bucc(path: Path, match: re.Match[str]) -> Iterator[Imported]:
     config = language if side == language else f"{language}.{side}"
     split = _BUCC_SPLITS[match["split"]]
     # The lines of one part's pools are not those of another's, and its gold names them.
-    together = f"{language} {split}"
+    together = (language, f"{language}.en", f"{language}.gold")
     yield _imported("xtreme/bucc2018", config, split, columns, rows, together, match["split"])
 
 
@@ -75,7 +75,7 @@ def _imported(
     split: str,
     columns: tuple[str, ...],
     rows: list[Row],
-    together: str = "",
+    together: tuple[str, ...] = (),
     part: str = "",
 ) -> Imported:
     whole = Split(config, split, dict.fromkeys(columns, STRING), rows)
