@@ -198,7 +198,10 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path) -> None:
     rows = {(row["stage"], row["task"]): row for row in document["tasks"]}
     assert rows["mix", "mini_qa"]["examples"] > 0
     assert {name for name, _ in rows} >= {"nli", "choice", "qa", "mix", "target mini_xnli"}
-    assert max(map(len, call("plan", file).output.splitlines())) <= 80
+    shown = call("plan", file).output
+    assert max(map(len, shown.splitlines())) <= 80 and "rates are shares of examples: mix" in shown
+    of_steps = call("plan", file, "--set", "intermediates.mix.unit=steps").output
+    assert "rates are shares of steps: mix" in of_steps
 
 
 def test_plan_says_what_fits_on_a_cluster(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, A
         "metrics": {**result.metrics, "cost/hours": 1.0},
         "missing": list(result.missing),
         "collapsed": [],
+        "undecided": [],
         "retries": {},
         "objective": result.metrics[sweep.objective.metric],
         "scores": ScoreTable(scores).to_rows(),

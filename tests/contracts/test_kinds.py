@@ -15,7 +15,8 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from xstilts import kinds
-from xstilts.kinds.kind import Batch, Encoded, Kind, Vocabulary
+from xstilts.kinds.kind import Batch, Encoded, Kind, Supervised, Vocabulary
+from xstilts.scores.chance import rate
 from xstilts.tasks import Source, Task
 from xstilts.tasks.task import KINDS
 from xstilts.training import attention
@@ -418,3 +419,48 @@ def test_every_declared_kind_exists(name: str) -> None:
     kind = kinds.get(name)
     methods = ("encode", "collate", "build_head", "loss", "outputs", "decode", "score", "constant")
     assert all(callable(getattr(kind, method)) for method in methods)
+
+
+def test_scores_come_from_the_counts_of_the_examples(case: Case) -> None:
+    if case.name in (*UNTRAINED, "mlm"):
+        return
+    assert isinstance(case.kind, Supervised)
+    examples, task = case.encoded.examples, case.task
+    gold = gold_of(case.name, case.encoded)
+    for predictions in (gold, case.kind.constant(examples, task), [*gold[:3], *gold[3:][::-1]]):
+        if case.name == "tagging" and any(map(len_differs, gold, predictions)):
+            continue
+        counts = case.kind.counts(predictions, examples, task, "en")
+        assert counts.shape == (examples.num_rows, len(task.metrics), 3)
+        scores = case.kind.score(predictions, examples, task, "en")
+        assert rate(counts.sum(0)) == pytest.approx(prediction.main_score(scores, task))
+
+
+def len_differs(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return len(one) != len(other)
+
+
+def test_what_says_one_thing_is_constant(case: Case) -> None:
+    if case.name in (*UNTRAINED, "mlm"):
+        return
+    assert isinstance(case.kind, Supervised)
+    gold = gold_of(case.name, case.encoded)
+    assert not case.kind.is_constant(gold, case.task)
+    constant = case.kind.constant(case.encoded.examples, case.task)
+    if case.name == "span":  # the whole context is no empty answer
+        constant = ["the", *[""] * (len(gold) - 1)]
+    assert case.kind.is_constant(constant, case.task)
+
+
+def test_a_head_that_reads_nothing_falls_to_the_labels_entropy(case: Case) -> None:
+    """The cross-entropy of the labels' own frequencies, computed by the kind's loss."""
+    if case.name in (*UNTRAINED, "mlm", "span"):  # a span's positions are no outputs of a head
+        return
+    assert isinstance(case.kind, Supervised)
+    column = "labels" if case.name == "tagging" else "label"
+    labels = case.encoded.features[column].to_pylist()
+    flat = [x for each in labels for x in (each if isinstance(each, list) else [each])]
+    known = torch.tensor([label for label in flat if label >= 0])
+    shares = torch.bincount(known) / len(known)
+    expected = torch.nn.functional.cross_entropy(shares.log().expand(len(known), -1), known)
+    assert case.kind.label_entropy([case.encoded]) == pytest.approx(float(expected), abs=1e-5)

@@ -14,7 +14,7 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
-from xstilts.plan.plan import Planner, TrialPlan, check_rows, retrieval_layer, target_key
+from xstilts.plan.plan import Planner, TrialPlan, check_rows, retrieval_layer
 from xstilts.plan.stage import Pretrained, Train, fingerprint
 from xstilts.tasks import known_tasks, lookup
 
@@ -71,7 +71,7 @@ def plan(
     cells: tuple[Point, ...] = ({"learning_rate": 1e-3}, {"learning_rate": 2e-3}),
     **point: Any,
 ) -> TrialPlan:
-    points = {target_key(name, seed): cells for name in TARGETS for seed in (0, 1)}
+    points = dict.fromkeys(TARGETS, cells)
     planner = Planner(sweep or sweep_with(), inventory, points)
     return planner.plan({"model": "mini", "intermediate": intermediate, **point}, seed)
 
@@ -258,6 +258,50 @@ def test_gpu_trains_in_half_precision_and_shares_nothing_with_cpu() -> None:
     assert not set(stages_of(gpu)) & set(stages_of(plan("nli")))
 
 
+def test_steps_of_a_mixture_are_shared_where_the_file_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The budget stays in examples: 96 of batches of 8 and 16, one step of each in turn."""
+    recipe = RECIPES["mini"]
+    per_task = {**recipe.per_task, "mini_qa": {"batch_size": 8}, "mini_nli": {"batch_size": 16}}
+    monkeypatch.setitem(RECIPES, "mini", replace(recipe, per_task=per_task))
+    found = {}
+    for unit in ("examples", "steps"):
+        mixture = {**MIXTURE, "rates": {"mini_nli": 1, "mini_qa": 1}, "unit": unit}
+        trial = plan("mix", sweep=sweep_with(intermediates={"mix": mixture}, search={}))
+        assert isinstance(trial.encoder, Train)
+        assert dict(trial.rates) == {"mini_nli": 0.5, "mini_qa": 0.5}
+        found[unit] = [(part.examples, part.num_steps) for part in trial.encoder.parts]
+    assert found == {"examples": [(48, 3), (48, 6)], "steps": [(64, 4), (32, 4)]}
+
+
+def test_the_precision_of_evaluation_is_its_own() -> None:
+    """Without the key it is that of training; with it only evaluations are others."""
+
+    def evaluations(**resources: Any) -> tuple[list[str], set[str], list[str]]:
+        sweep = sweep_with(resources=resources)
+        points: dict[str, tuple[Point, ...]] = {target_key(name, 0): ({},) for name in TARGETS}
+        planner = Planner(sweep, INVENTORY, points)
+        trial = planner.plan({"model": "mini", "intermediate": "nli"}, 0)
+        cells = [
+            (name, group.cells[0])
+            for group in trial.target_sets
+            if group.cells
+            for name in group.targets
+        ]
+        stages = [planner.evaluation(trial, name, cell) for name, cell in cells]
+        trained = [fingerprint(stage) for stage in trial.training_stages]
+        return trained, {stage.precision for stage in stages}, list(map(fingerprint, stages))
+
+    for gpus, own, other in ((1, "bf16", "fp32"), (0, "fp32", "bf16")):
+        usual = evaluations(gpus_per_trial=gpus)
+        assert usual[1] == {own}
+        assert evaluations(gpus_per_trial=gpus, evaluation_precision=own) == usual
+        changed = evaluations(gpus_per_trial=gpus, evaluation_precision=other)
+        assert changed[0] == usual[0] and changed[1] == {other}
+        assert not set(changed[2]) & set(usual[2])
+
+
 def test_trial_id_names_intermediate_configuration_and_seed() -> None:
     trial = plan("nli", seed=1)
     assert trial.trial_id == f"nli-{trial.config_id[:8]}-s1"
@@ -289,3 +333,14 @@ def test_missing_rows_are_named_all_at_once() -> None:
 def test_text_of_languages_that_take_no_part_may_be_missing() -> None:
     qac = row_key(lookup("mini_mlm"), "train", "qac")
     check_rows(sweep_with(), replace(INVENTORY, rows={**INVENTORY.rows, qac: 0}))
+
+
+def test_a_sweep_of_before_keeps_the_points_of_every_seed() -> None:
+    one, other, common = ({"learning_rate": rate} for rate in (1e-3, 2e-3, 3e-3))
+    points = {"mini_xnli|0": [one], "mini_xnli|1": [other], **{key: [common] for key in TARGETS}}
+    planner = Planner(sweep_with(), INVENTORY, points)
+    found = {}
+    for seed in (0, 1, 2):
+        plan = planner.plan({"model": "mini", "intermediate": "none"}, seed)
+        found[seed] = [cell.point for cell in plan.target_sets[0].cells]
+    assert found == {0: [one], 1: [other], 2: [common]}

@@ -21,7 +21,15 @@ from xstilts.report.live import TrialView, time_left, trial_views
 from xstilts.report.mirror import Mirror
 from xstilts.report.publish import publish_sweep, try_publish, write_report
 from xstilts.report.results import Results, load_results
-from xstilts.report.tables import as_json, as_markdown, best_table, grid_table
+from xstilts.report.tables import (
+    as_json,
+    as_markdown,
+    best_table,
+    collapsed_table,
+    grid_table,
+    languages_table,
+    tables,
+)
 from xstilts.report.trial_files import trial_artifacts
 from xstilts.run.places import INVENTORY, SWEEP, SWEEP_FILE, TARGET_POINTS, Places
 from xstilts.run.states import TrialStates
@@ -49,7 +57,8 @@ def make_record(
         "point": {"intermediate": intermediate}, "seed": seed, "model": "m",
         "intermediate": intermediate, "rates": {}, "learning_rate": None, "metrics": metrics,
         "chosen": {"mini_xnli": {"learning_rate": 1e-3, "stage": "x"}}, "missing": [],
-        "collapsed": [], "objective": dev, "scores": [row], "stages": [], "curves": {},
+        "collapsed": [], "undecided": [], "retries": {}, "objective": dev, "scores": [row],
+        "stages": [], "curves": {},
         "environment": {"torch": "2"}, "started": 1000.0 + seed, "ended": 1100.0 + seed, **changes,
     }  # fmt: skip
 
@@ -113,6 +122,26 @@ class Kept:
         self.runs[run.key] = run
 
 
+@pytest.mark.parametrize(
+    ("resources", "clause"),
+    [
+        ({}, ""),
+        ({"evaluation_precision": "fp32"}, ""),
+        ({"evaluation_precision": "bf16"}, "Scored in bf16, trained in fp32."),
+        ({"gpus_per_trial": 1}, "Scored in bf16, trained in bf16."),
+        ({"gpus_per_trial": 1, "evaluation_precision": "fp32"}, "Scored in fp32, trained in bf16."),
+    ],
+)
+def test_tables_of_scores_tell_the_precision(
+    places: Places, resources: dict[str, Any], clause: str
+) -> None:
+    path = places.launch(1) / SWEEP
+    write_json(path, {**json.loads(path.read_text()), "resources": resources})
+    results = load_results(places)
+    for table in (best_table(results), grid_table(results), languages_table(results)):
+        assert clause in table.note and ("Scored in" in table.note) == bool(clause)
+
+
 def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:
     best = load_results(places).best[0]
     assert (best.best.config, best.best.score, best.best.seeds) == ("b", 42, 2)
@@ -135,11 +164,37 @@ def test_a_target_without_dev_is_chosen_by_the_mean(places: Places) -> None:
     assert load_results(places).best[1].selected_on == "dev/avg"
 
 
-def test_a_collapsed_trial_is_left_out_and_named(places: Places) -> None:
+def test_a_collapsed_run_counts_and_is_told_apart(places: Places) -> None:
+    assert collapsed_table(load_results(places)) is None
     add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, collapsed=["mini_xnli"]))
     results = load_results(places)
-    assert results.best[0].best.config == "c"
-    assert any("nli-b-s0" in line and "majority class" in line for line in results.warnings())
+    assert results.best[0].best.config == "b"
+    assert best_table(results).rows[0][2] == "42.0 ±1.4†"
+    found = collapsed_table(results)
+    assert found is not None and tables(results)["collapsed"] == found
+    assert found.rows == [["mini_xnli", "nli", "42.0", "43.0", "1 of 2"]]
+    assert "mini_xnli: 1 of 7 trials collapsed (they count): nli-b-s0" in results.warnings()
+    write_report(results)
+    assert "1 of 2" in (places.report / "collapsed.csv").read_text()
+
+
+def test_undecided_runs_and_retries_are_named(places: Places) -> None:
+    changes = {"undecided": ["mini_xnli"], "retries": {"nli": 1, "mini_xnli 1/2": 2}}
+    add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, **changes))
+    results = load_results(places)
+    assert collapsed_table(results) is None
+    told = "\n".join(results.warnings())
+    assert "mini_xnli: 1 of 7 trials are undecided" in told
+    assert "nli-b-s0: trained again with another seed: nli (1x), mini_xnli 1/2 (2x)" in told
+
+
+def test_what_was_judged_by_the_rule_of_before_is_undecided(places: Places) -> None:
+    record = make_record("nli-b-s0", "nli", "b", 0, 60, 41, collapsed=["mini_xnli"])
+    del record["undecided"]
+    add(places, record)
+    results = load_results(places)
+    assert collapsed_table(results) is None
+    assert any("undecided" in line and "nli-b-s0" in line for line in results.warnings())
 
 
 def test_the_grid_holds_the_best_by_dev_of_every_intermediate(places: Places) -> None:

@@ -98,6 +98,7 @@ def test_a_stage_that_diverges_fails_the_trial_after_its_retries(
     record = run_command(tmp_path, shared_mini, rate=1e-3, retries=2, status=1)
     assert record["state"] == "failed" and "the loss is nan" in record["error"]
     assert len(set(seeds)) == 3 and seeds[0] == 0
+    assert record["diverged"]
 
 
 @dataclass

@@ -79,12 +79,23 @@ def test_same_seed_twice_is_one_replicate() -> None:
     assert ranking(trial("a", 99, 99), trial("a", 99, 99), num_seeds=2) == []
 
 
-def test_collapsed_trial_is_left_out_of_its_target_alone() -> None:
-    elsewhere = trial("a", 60, 60, collapsed=("mini_udpos",))
-    collapsed = trial("b", 90, 90, collapsed=(TARGET,))
-    assert ranking(elsewhere, collapsed) == ["a"]
-    one_seed = [trial("c", 95, 95), trial("c", 95, 95, seed=1, collapsed=(TARGET,))]
-    assert ranking(*one_seed, num_seeds=2) == []
+def test_collapsed_runs_count_and_are_told_apart() -> None:
+    """To leave them out would choose among configurations, and judge them, by the outcome."""
+    trials = [
+        trial("a", 60, 60, collapsed=("mini_udpos",)),
+        trial("a", 60, 60, seed=1),
+        trial("b", 90, 80),
+        trial("b", 20, 10, seed=1, collapsed=(TARGET,)),
+        trial("c", 5, 3, collapsed=(TARGET,)),
+        trial("c", 5, 5, seed=1, collapsed=(TARGET,)),
+    ]
+    entries = entries_for(trials, TARGET, f"dev/{TARGET}", 2)
+    found = [(e.config, e.dev, e.score, e.learnt, e.collapsed, e.seeds) for e in entries]
+    assert found == [
+        ("a", 60, 60, 60, 0, 2),
+        ("b", 55, 45, 80, 1, 2),
+        ("c", 5, 4, None, 2, 2),
+    ]
 
 
 def test_trial_without_the_scores_is_left_out() -> None:

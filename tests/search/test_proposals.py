@@ -11,8 +11,9 @@ import pytest
 
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
+from xstilts.files import sha256_of
 from xstilts.search.journal import Journal
-from xstilts.search.proposals import Proposals, target_points
+from xstilts.search.proposals import Proposal, Proposals, target_points
 
 INTERMEDIATES = {
     "nli": {"tasks": ["mini_nli"]},
@@ -187,13 +188,46 @@ def test_a_failed_configuration_is_told_as_failed(tmp_path: Path) -> None:
     assert proposals.ask() is None
 
 
-def test_the_inner_points_are_paired_over_encoders_and_differ_by_seed() -> None:
+def worst_told(proposals: Proposals, config_id: str) -> float | None:
+    return next(
+        trial.value
+        for trial in proposals._proposed()
+        if sha256_of(trial.user_attrs["point"]).startswith(config_id)
+    )
+
+
+def test_a_configuration_that_diverged_is_told_as_the_worst_that_is_known(tmp_path: Path) -> None:
+    proposals = Proposals(make_sweep(4), Journal(tmp_path / "j"))
+    one, other, third, fourth = (ask(proposals) for _ in range(4))
+    # Nothing has finished: the score of chance, of three labels here.
+    proposals.tell(one.config_id, None, diverged=True)
+    assert worst_told(proposals, one.config_id) == pytest.approx(100 / 3)
+    proposals.tell(other.config_id, 60.0)
+    proposals.tell(third.config_id, 20.0)
+    proposals.tell(fourth.config_id, None, diverged=True)
+    assert worst_told(proposals, fourth.config_id) == 20.0
+    # What was told stays, and what the study knows of it survives; a success counts after all.
+    again = Proposals(make_sweep(4), Journal(tmp_path / "j"))
+    again.tell(one.config_id, None, diverged=True)
+    assert worst_told(again, one.config_id) == pytest.approx(100 / 3)
+    again.tell(one.config_id, 70.0)
+    again.tell(one.config_id, 5.0)
+    assert worst_told(again, one.config_id) == 70.0
+    assert len(again.made) == 4 and again.ask() is None
+
+
+def ask(proposals: Proposals) -> Proposal:
+    proposal = proposals.ask()
+    assert proposal is not None
+    return proposal
+
+
+def test_the_inner_points_are_the_same_for_all_encoders_and_seeds() -> None:
     points = target_points(make_sweep(3))
-    assert set(points) == {"mini_xnli|0", "mini_xnli|1"}
+    assert set(points) == {"mini_xnli"}
     assert points == target_points(make_sweep(3))
-    for drawn in points.values():
-        assert len(drawn) == 2
-        assert drawn[0] != drawn[1]
+    (drawn,) = points.values()
+    assert len(drawn) == 2 and drawn[0] != drawn[1]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "grid"])

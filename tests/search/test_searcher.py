@@ -136,6 +136,25 @@ def test_a_failed_trial_fails_its_proposal_and_the_sweep_goes_on(storage: Path) 
     assert searcher.suggest("t2") == Searcher.FINISHED
 
 
+@pytest.mark.parametrize("other", [{"objective": 4.0}, {"diverged": True}, {"diverged": False}])
+def test_a_proposal_that_diverged_is_told_as_the_worst(
+    storage: Path, other: dict[str, Any]
+) -> None:
+    """With any seed, unless another failed for a reason of its own."""
+    planner, records = make_planner({}, 1, [0, 1]), Records()
+    searcher, proposals = make_searcher(storage, planner, records)
+    units = [trial_of(planner, searcher.suggest(f"t{i}")) for i in range(2)]
+    if "objective" in other:
+        records.finished[units[0].trial_id] = other
+    searcher.on_trial_complete("t0", {"outcome": "failed", "objective": None, **other})
+    searcher.on_trial_complete("t1", {"outcome": "failed", "objective": None, "diverged": True})
+    (trial,) = proposals._study.trials
+    if other.get("diverged", True):
+        assert trial.value == pytest.approx(100 / 3)
+    else:
+        assert trial.state.name == "FAIL"
+
+
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which passes when a test says so."""

@@ -25,6 +25,7 @@ RECORD: dict[str, Any] = {
     "metrics": {"dev/avg": 50.0},
     "missing": [],
     "collapsed": [],
+    "undecided": [],
     "stages": [],
     "curves": {},
     "started": 1.0,

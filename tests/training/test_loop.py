@@ -148,9 +148,9 @@ def test_the_best_check_is_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(checks, "main_score", lambda scores, task: next(script, 0.0))
     model, outcome = toy.train(stage)
     assert outcome.best_step == 10
-    assert len(states) == 5, "four checks and the full dev set"
+    assert len(states) == 6, "four checks, and the full dev set by the last and the kept weights"
     assert not same(states[1], states[2])
-    assert same(states[4], states[1])
+    assert same(states[4], states[3]) and same(states[5], states[1])
     final, best = weights(model), states[1]
     # In a stage the table holds the rows that are read.
     features = [rows.features for part in toy.data(stage) for rows in (*part.train, part.dev)]
@@ -207,8 +207,42 @@ def test_a_loss_that_is_not_finite_stops_the_stage(toy: Toy) -> None:
 def test_a_constant_predictor_is_flagged(toy: Toy) -> None:
     toy.task("toy_a")
     _, outcome = toy.train(toy.stage("toy_a", learning_rate=1e-12))
+    assert (outcome.collapsed, outcome.undecided) == (["toy_a"], [])
+    assert outcome.dev["toy_a"]["accuracy"] < outcome.floor["toy_a"] + 10
+
+
+def test_what_a_stage_learnt_is_seen_at_its_end_not_at_its_best(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage whose last weights say one thing has collapsed, though an earlier check is kept."""
+    toy.task("toy_a")
+    sample = Checks.sample
+    values = iter([20.0, 30.0, 90.0, 10.0])
+
+    def fall(self: Checks, model: Model) -> Any:
+        value = next(values)
+        if value == 10:
+            with torch.no_grad():
+                model.heads["toy_a"].output.weight.zero_()
+        sample(self, model)
+        return value, {"toy_a": value}
+
+    monkeypatch.setattr(Checks, "sample", fall)
+    _, outcome = toy.train(toy.stage("toy_a", examples=800))
+    assert outcome.best_step < outcome.steps
     assert outcome.collapsed == ["toy_a"]
-    assert outcome.dev["toy_a"]["accuracy"] < outcome.floor["toy_a"] + checks.COLLAPSE_MARGIN
+    assert outcome.dev["toy_a"]["accuracy"] > 95
+
+
+def test_each_task_of_a_mixture_is_judged_by_its_own_loss(toy: Toy) -> None:
+    toy.task("toy_a")
+    toy.task("toy_b")
+    stage = toy.stage("toy_a", "toy_b", examples=800)
+    _, outcome = toy.train(stage)
+    keys = {"step", "loss", "loss/toy_a", "loss/toy_b", "dev/toy_a", "dev/toy_b"}
+    assert set(outcome.curve[-1]) == keys and outcome.collapsed == []
+    for point in outcome.curve:
+        assert min(point["loss/toy_a"], point["loss/toy_b"]) <= point["loss"] + 1e-6
 
 
 def rates_of(num_steps: int, **values: Any) -> list[float]:
@@ -332,7 +366,9 @@ def test_checks_score_a_fixed_sample_and_the_end_all(
     for rate in (1e-3, 1e-4):
         toy.train(toy.stage("toy_a", examples=64, dev_examples=20, learning_rate=rate))
     sample = sampled[0]
-    assert sampled == [sample, sample, sample, sample, None] * 2
+    assert [rows for rows in sampled if rows is not None] == [sample] * 8
+    # The last weights, and those that are kept where they are others.
+    assert sampled[4] is None and 2 <= sampled.count(None) <= 4
     assert len(set(sample)) == 20 and sample == sorted(sample) and max(sample) < 60
     stage = toy.stage("toy_a", dev_examples=20)
     examples = pa.table({"label": ["a"] * 60})
@@ -431,9 +467,9 @@ def test_attention_makes_no_plan_for_a_shape(toy: Toy, monkeypatch: pytest.Monke
     seen: list[bool] = []
     hidden = Model.hidden
 
-    def watched(self: Model, *arguments: Any) -> torch.Tensor:
+    def watched(self: Model, *arguments: Any, **named: Any) -> torch.Tensor:
         seen.append(enabled())
-        return hidden(self, *arguments)
+        return hidden(self, *arguments, **named)
 
     monkeypatch.setattr(Model, "hidden", watched)
     data = toy.data(stage)

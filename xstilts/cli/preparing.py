@@ -53,6 +53,8 @@ def prepare(
     out.print(statistics_table(done))
     for line in warnings_of(done):
         err.print(line, style="yellow", markup=False, soft_wrap=True)
+    for line in unanswerable_lines(done):
+        out.print(line)
     rate = f", {rows / max(seconds, 1e-9):,.0f} rows a second" if missing else ""
     out.print(
         f"{len(missing)} of {len(jobs)} parts were missing: {rows:,} rows in {seconds:.1f} s{rate}"
@@ -110,6 +112,22 @@ def warnings_of(done: list[Prepared]) -> list[str]:
         f"{language}: its scores there say little"
         for (model, task, language), unknown in worst.items()
     ]
+
+
+def unanswerable_lines(done: list[Prepared]) -> list[str]:
+    """Of every task, use and language with questions that cannot be answered, how many, and what
+    becomes of them."""
+    lines = []
+    for prepared in done:
+        rows, count = prepared.job.rows, int(prepared.statistics.get("unanswerable", 0))
+        if count:
+            where = f"{rows.task} {rows.use} {prepared.job.language}"
+            fate = "left out of training" if rows.use == "train" else "scored as they are"
+            total = f"{prepared.statistics['rows']:,}"
+            lines.append(f"{where}: {count:,} of {total} cannot be answered, {fate}")
+    if lines:
+        lines.insert(0, "The tokenizer does not know where these answers begin or end:")
+    return lines
 
 
 def _names(job: Job) -> dict[str, str]:

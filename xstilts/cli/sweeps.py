@@ -326,11 +326,13 @@ def _tracker(results: Any) -> Any:
 
 
 def _print_results(results: Any, pictures: list[Path]) -> None:
-    from xstilts.report.tables import best_table, grid_table
+    from xstilts.report.tables import best_table, collapsed_table, grid_table
 
     if results.finished:
         out.print(best_table(results).rich())
         out.print(grid_table(results).rich())
+        if collapsed := collapsed_table(results):
+            out.print(collapsed.rich())
     _print_lines(results.warnings())
     for picture in pictures:
         out.print(f"Picture:   {picture}", soft_wrap=True)

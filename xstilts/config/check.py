@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from xstilts.config.derive import NONE, candidates, encoder_space, languages_of
-from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE
+from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
 from xstilts.errors import Problem
@@ -139,6 +139,9 @@ def _check_rates(where: str, spec: IntermediateSpec) -> Iterator[Problem]:
                 f"none for {', '.join(missing)}",
                 "write 0 for a task that takes no part",
             )
+    if spec.unit == "steps" and len(spec.tasks) < 2:
+        rule = "says what the rates of a mixture are shares of"
+        yield Problem(f"{where}.unit", rule, '"steps"', "name two tasks, or leave it out")
     rates_fix_sizes = spec.rates == "search" or isinstance(spec.rates, Mapping)
     if spec.rates == "search" and len(spec.tasks) < 2:
         yield Problem(f"{where}.rates", "`search` needs at least two tasks", f"{list(spec.tasks)}")
@@ -341,6 +344,9 @@ def _check_values(where: str, spec: ParameterSpec, field: str) -> Iterator[Probl
     """Every bound or choice must be a value that the recipe's field takes."""
     if spec.simplex:
         yield Problem(where, "a simplex is for intermediate.rates only")
+        return
+    if field in WORDS:
+        yield from _check_choice(where, spec, WORDS[field])
         return
     if field in INTEGER_FIELDS and spec.float_ is not None:
         yield Problem(where, f"{field} is a whole number", repair="write int: [low, high]")

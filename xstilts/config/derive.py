@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from statistics import fmean
 from typing import Any
 
 from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
@@ -181,6 +182,15 @@ def selected_targets(sweep: Sweep) -> tuple[Task, ...]:
     """The targets that have a dev set, in the order of the file."""
     tasks = (task_of(sweep, name) for name in sweep.targets)
     return tuple(task for task in tasks if "dev" in task.splits)
+
+
+def chance_of(sweep: Sweep) -> float:
+    """What drawing labels would score on the objective, 0-100: accuracy by the number of labels,
+    next to nothing where positions or chunks must be right."""
+    wanted = sweep.objective.metric.removeprefix("dev/")
+    tasks = [task for task in selected_targets(sweep) if wanted in ("avg", task.name)]
+    chances = [100 / len(task.labels) if task.metrics == ("accuracy",) else 0.0 for task in tasks]
+    return fmean(chances) if chances else 0.0
 
 
 def languages_of(sweep: Sweep, target: Task) -> tuple[str, ...]:

@@ -63,7 +63,10 @@ class MlmSpec(Model):
 
 
 class IntermediateSpec(Model):
-    """One candidate: tasks, their rates by example, and the budget.
+    """One candidate: tasks, their rates, and the budget.
+
+    Rates are shares of the examples or, with `unit: steps`, of the optimiser's steps, as jiant
+    draws a task for every step: tasks of larger batches give more examples then.
 
     `languages`, `translated`, `examples` (rows a language) and `filter` (column: value) choose
     other training rows of all tasks but MLM.
@@ -71,6 +74,7 @@ class IntermediateSpec(Model):
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     rates: Literal["proportional", "uniform", "search"] | dict[str, float] = "proportional"
+    unit: Literal["examples", "steps"] = "examples"
     cap: PositiveInt | None = None
     temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     budget: BudgetSpec | None = None
@@ -223,16 +227,18 @@ class ResourcesSpec(Model):
     """What one trial is allocated and how it computes.
 
     CPUs are threads. Several GPUs train a stage together, a process each; on CPUs
-    `processes_per_trial` do, and share its threads. A running stage writes a checkpoint every
-    `checkpoint_minutes`. `gradient_checkpointing` computes activations again instead of keeping
-    them: less memory, about a third more time. `compile` has torch compile the encoder's training
-    passes, on GPUs. Of the fine-tuned models of every target, those of the best
+    `processes_per_trial` do, and share its threads. GPUs train in bf16, CPUs in fp32; what is
+    scored is computed alike, or in `evaluation_precision`. A running stage writes a checkpoint
+    every `checkpoint_minutes`. `gradient_checkpointing` computes activations again instead of
+    keeping them: less memory, about a third more time. `compile` has torch compile the encoder's
+    training passes, on GPUs. Of the fine-tuned models of every target, those of the best
     `keep_target_weights` trials by dev stay on disk.
     """
 
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     cpus_per_trial: PositiveInt = 1
     processes_per_trial: PositiveInt | None = None
+    evaluation_precision: Literal["fp32", "bf16"] | None = None
     checkpoint_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -242,6 +248,16 @@ class ResourcesSpec(Model):
     def processes(self) -> int:
         """Processes that train a stage together."""
         return self.processes_per_trial or max(1, int(self.gpus_per_trial))
+
+    @property
+    def training_precision(self) -> str:
+        """The encoder's precision while a stage trains."""
+        return "bf16" if self.gpus_per_trial else "fp32"
+
+    @property
+    def scoring_precision(self) -> str:
+        """The encoder's precision in evaluations."""
+        return self.evaluation_precision or self.training_precision
 
     @field_validator("gpus_per_trial")
     @classmethod

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from xstilts import kinds
 from xstilts.data.encoded import PARTS, EncodedFiles
@@ -22,6 +23,9 @@ from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Rows
 
 logger = logging.getLogger(__name__)
+
+NAMED = 20
+"""Questions that are named one by one."""
 
 
 class Encoder:
@@ -70,4 +74,17 @@ class Encoder:
                 temporary.unlink(missing_ok=True)
         files.seal(figures)
         logger.info("encoded %s %s: %d", rows.task, rows.use, encoded.features.num_rows)
+        if figures["unanswerable"] and rows.use == "train":
+            logger.warning("%s", _left_out(files, encoded.examples))
         return encoded
+
+
+def _left_out(files: EncodedFiles, examples: pa.Table) -> str:
+    """Which questions train nothing, for their answers are not the text of any tokens."""
+    names = examples.filter(pc.field("unanswerable"))["id"].to_pylist()
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (
+        f"{files.rows.task} {files.language}: the tokenizer does not know where the answers of "
+        f"{len(names)} questions begin or end; they are left out of training: "
+        f"{', '.join(names[:NAMED])}{more}"
+    )

@@ -1,4 +1,4 @@
-"""What a tokenizer makes of rows: tokens a word, unknown tokens, rows that are cut.
+"""What a tokenizer makes of rows: tokens a word, unknown ones, rows cut or without a way to answer.
 
 A language that needs many tokens a word, or has unknown ones, is one the encoder hardly read.
 """
@@ -45,7 +45,8 @@ def statistics(
     Chinese and Thai) or a tagged row's tokens; `unknown`, percent of the tokens, one for every word
     of which there are none; `cut`, percent of the rows that lose tokens at `max_length`.
     `cut_words` counts, in all tagged rows, words that are longer than that on their own: they keep
-    their first tokens.
+    their first tokens. `unanswerable` counts questions none of whose answers is the text of any
+    tokens.
     """
     names = _TEXTS[task.kind]
     chosen = sample(len(columns[names[0]]), _SAMPLE)
@@ -68,6 +69,9 @@ def statistics(
         "unknown": _percent_unknown(all_counts),
         "cut": 100 * num_cut / max(len(chosen), 1),
         "cut_words": cut_words,
+        "unanswerable": sum(encoded.examples["unanswerable"].to_pylist())
+        if task.kind == "span"
+        else 0,
     }
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xstilts.errors import DataError
 from xstilts.kinds.kind import (
     IGNORED,
     Batch,
@@ -18,14 +19,18 @@ from xstilts.kinds.kind import (
     Rows,
     SequenceHead,
     Vocabulary,
+    counts_of,
     cut,
     first_positions,
+    is_one_label,
+    labels_in,
     majority,
     num_special,
     pad_inputs,
     sequence_columns,
 )
 from xstilts.scores import metrics
+from xstilts.scores.chance import Counts, entropy
 from xstilts.tasks import Task
 
 
@@ -36,6 +41,12 @@ class Choice:
     def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
         """One group of sequences a row; over-long prompts lose tokens on the left, as in jiant."""
         count, width = len(rows["prompt"]), len(rows["choices"][0])
+        for i, group in enumerate(rows["choices"]):
+            if len(group) != width:
+                raise DataError(
+                    f"{task.name}: row {i} has {len(group)} choices, the first has {width}; all "
+                    "rows of a data set have as many"
+                )
         prompts = [prompt for prompt in rows["prompt"] for _ in range(width)]
         choices = [choice for group in rows["choices"] for choice in group]
         # At least one token of the prompt stays; a choice has the rest.
@@ -92,6 +103,22 @@ class Choice:
     ) -> dict[str, float]:
         """Accuracy."""
         return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
+
+    def label_entropy(self, encoded: Sequence[Encoded]) -> float:
+        """Of the right choices' positions."""
+        return entropy(labels_in(encoded, "label"))
+
+    def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
+        """One position for nearly all."""
+        return is_one_label(predictions)
+
+    def counts(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> Counts:
+        """A choice is right or wrong."""
+        right = np.array(examples["label"].to_pylist()) == np.array(predictions)
+        ones = np.ones(len(right))
+        return counts_of({"accuracy": (right, ones, ones)}, task)
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent position everywhere."""

@@ -12,9 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
+from xstilts.scores.chance import Counts
 from xstilts.tasks import Task
 
 Rows = Mapping[str, Sequence[Any]]
@@ -120,6 +122,24 @@ class Kind(Protocol):
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The predictions of a majority class, which a trained model must beat."""
+
+
+@runtime_checkable
+class Supervised(Kind, Protocol):
+    """A kind that is trained on labels and has a dev set that tells whether it learnt them."""
+
+    def label_entropy(self, encoded: Sequence[Encoded]) -> float:
+        """The entropy of the labels' frequencies, in nats: the least mean loss of a head that reads
+        nothing."""
+
+    def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
+        """Whether the predictions say one thing, whatever they are asked."""
+
+    def counts(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> Counts:
+        """For every example and metric of the task what `xstilts.scores.chance.rate` makes its
+        score from."""
 
 
 @runtime_checkable
@@ -238,18 +258,39 @@ def is_labelled(examples: pa.Table) -> bool:
     return True
 
 
+class Pooler(nn.Module):
+    """Tanh of a dense layer, as transformers' BertPooler. `is_carried` says whether it goes on to
+    the next stage with the encoder."""
+
+    def __init__(self, hidden_size: int, is_carried: bool = False):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.is_carried = is_carried
+
+    def forward(self, first: Tensor) -> Tensor:
+        """(sequences, hidden size) to the same, between -1 and 1."""
+        return torch.tanh(self.dense(first))
+
+
 class SequenceHead(nn.Module):
-    """Dropout, dense, tanh, dropout, linear on the first token, as jiant's classification head."""
+    """Dropout, dense, tanh, dropout, linear on the first token, as jiant's classification head.
+
+    What it reads may have gone through a `pooler`, which the heads of a stage share.
+    """
 
     def __init__(self, hidden_size: int, num_outputs: int, dropout: float):
         super().__init__()
         self.dense = nn.Linear(hidden_size, hidden_size)
         self.output = nn.Linear(hidden_size, num_outputs)
         self.dropout = nn.Dropout(dropout)
+        self.pooler: Pooler | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(sequences, length, hidden size) to (sequences, outputs)."""
-        first = self.dropout(hidden[:, 0])
+        first = hidden[:, 0]
+        if self.pooler is not None:
+            first = self.pooler(first)
+        first = self.dropout(first)
         scores: Tensor = self.output(self.dropout(torch.tanh(self.dense(first))))
         return scores
 
@@ -266,6 +307,32 @@ class TokenHead(nn.Module):
         """(sequences, length, hidden size) to (sequences, length, outputs)."""
         scores: Tensor = self.output(self.dropout(hidden))
         return scores
+
+
+CONSTANT_SHARE = 0.99
+"""From this share of all predictions on one label is given to everything."""
+
+
+def is_one_label(predictions: Sequence[Any]) -> bool:
+    """Whether nearly all predictions are one label."""
+    label = most_frequent(predictions)
+    num_equal = sum(1 for value in predictions if value == label)
+    return num_equal >= CONSTANT_SHARE * len(predictions)
+
+
+def counts_of(
+    columns: Mapping[str, tuple[Sequence[float] | np.ndarray, ...]], task: Task
+) -> Counts:
+    """What agrees, what was predicted and what is gold of every metric of a task, stacked."""
+    tables = [np.stack([np.asarray(c, np.float64) for c in columns[m]], -1) for m in task.metrics]
+    return np.stack(tables, axis=1)
+
+
+def labels_in(encoded: Sequence[Encoded], name: str) -> list[int]:
+    """The labels in a column of features, those alone that are trained on."""
+    columns = (rows.features[name].combine_chunks() for rows in encoded)
+    flat = (pc.list_flatten(c) if pa.types.is_list(c.type) else c for c in columns)
+    return [label for column in flat for label in column.to_pylist() if label != IGNORED]
 
 
 def majority(values: Sequence[Any]) -> list[Any]:

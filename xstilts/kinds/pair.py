@@ -18,13 +18,17 @@ from xstilts.kinds.kind import (
     Rows,
     SequenceHead,
     Vocabulary,
+    counts_of,
     first_positions,
+    is_one_label,
     label_ids,
+    labels_in,
     majority,
     pad_inputs,
     sequence_columns,
 )
 from xstilts.scores import metrics
+from xstilts.scores.chance import Counts, entropy
 from xstilts.tasks import Task
 
 
@@ -83,6 +87,26 @@ class Pair:
         if len(task.labels) == 2:
             scores["f1"] = metrics.binary_f1(gold, predictions, task.labels[1])
         return scores
+
+    def label_entropy(self, encoded: Sequence[Encoded]) -> float:
+        """Of the labels."""
+        return entropy(labels_in(encoded, "label"))
+
+    def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
+        """One label for nearly all."""
+        return is_one_label(predictions)
+
+    def counts(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> Counts:
+        """A pair is right or wrong; for F1 it is of the second label or not."""
+        gold, predicted = np.array(examples["label"].to_pylist()), np.array(predictions)
+        ones = np.ones(len(gold))
+        wanted, given = gold == task.labels[-1], predicted == task.labels[-1]
+        return counts_of(
+            {"accuracy": (gold == predicted, ones, ones), "f1": (wanted & given, given, wanted)},
+            task,
+        )
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent label everywhere."""

@@ -22,6 +22,8 @@ from xstilts.kinds.kind import (
     Rows,
     TokenHead,
     Vocabulary,
+    counts_of,
+    labels_in,
     most_frequent,
     pad,
     pad_inputs,
@@ -29,6 +31,7 @@ from xstilts.kinds.kind import (
     word_forms,
 )
 from xstilts.scores import metrics
+from xstilts.scores.chance import Counts, entropy
 from xstilts.tasks import Task
 
 
@@ -121,6 +124,35 @@ class Tagging:
             **metrics.chunk_scores(gold, predictions),
             "accuracy": metrics.accuracy(words, predicted),
         }
+
+    def label_entropy(self, encoded: Sequence[Encoded]) -> float:
+        """Of the tags of all words."""
+        return entropy(labels_in(encoded, "labels"))
+
+    def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
+        """One tag for all words, such as that of no entity."""
+        return len({tag for tags in predictions for tag in tags}) < 2
+
+    def counts(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> Counts:
+        """Chunks for F1, words for accuracy, of every sentence."""
+        gold = examples["tags"].to_pylist()
+        pairs = list(zip(gold, predictions, strict=True))
+        chunks = [(set(metrics.chunks(g)), set(metrics.chunks(p))) for g, p in pairs]
+        words = [len(tags) for tags in gold]
+        right = [sum(a == b for a, b in zip(g, p, strict=True)) for g, p in pairs]
+        return counts_of(
+            {
+                "f1": (
+                    [len(wanted & given) for wanted, given in chunks],
+                    [len(given) for _, given in chunks],
+                    [len(wanted) for wanted, _ in chunks],
+                ),
+                "accuracy": (right, words, words),
+            },
+            task,
+        )
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent tag everywhere."""

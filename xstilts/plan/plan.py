@@ -25,7 +25,7 @@ from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.mixture import allocate, num_examples, shares_of
+from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
 from xstilts.tasks import Task, lookup
 from xstilts.tasks.task import KINDS
@@ -57,7 +57,8 @@ class TargetSet:
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """Everything that one trial does. `rates` holds the share of every intermediate task."""
+    """Everything that one trial does. `rates` holds the share of every intermediate task, in the
+    unit of the intermediate."""
 
     trial_id: str
     config_id: str
@@ -80,7 +81,8 @@ class TrialPlan:
 class Planner:
     """Plans the trials of one sweep.
 
-    `target_points` gives, for a target set and a seed, the points of the inner search.
+    `target_points` gives the points of the inner search of each target set, the same for all
+    seeds; sweeps that began before have one set a seed, under `SET|SEED`.
     """
 
     def __init__(
@@ -94,7 +96,8 @@ class Planner:
         self.target_points = target_points
         self.recipe = RECIPES[sweep.recipe]
         self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
-        self.precision = "bf16" if self.device == "gpu" else "fp32"
+        self.precision = sweep.resources.training_precision
+        self.scoring_precision = sweep.resources.scoring_precision
         self.world_size = sweep.resources.processes
 
     def plan(self, point: Point, seed: int) -> TrialPlan:
@@ -154,7 +157,7 @@ class Planner:
         fitted = None
         if task.fitted_on and task.fitted_on != split:
             fitted = self._rows(task, task.fitted_on, languages, max_length)
-        return Evaluate(parent, rows, split, layer, self.precision, fitted, self.device)
+        return Evaluate(parent, rows, split, layer, self.scoring_precision, fitted, self.device)
 
     def rows_needed(self, model: str) -> list[Rows]:
         """All rows that trials of the sweep may read with a model, whatever is proposed."""
@@ -211,7 +214,9 @@ class Planner:
         alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
         common = self._recipe(model, "intermediate", alone, overrides)
         total = num_examples(spec, sizes, common.epochs)
-        counts = allocate(total, list(shares.values()))
+        batch_sizes = {name: recipe.batch_size for name, recipe in recipes.items()}
+        drawn = shares_of_examples(spec, shares, batch_sizes)
+        counts = allocate(total, list(drawn.values()))
         parts = []
         for task, examples in zip(shares, counts, strict=True):
             if examples:
@@ -239,7 +244,8 @@ class Planner:
         if not task.is_trained:
             return ()
         cells = []
-        for target_point in self.target_points[target_key(name, seed)]:
+        points = self.target_points.get(f"{name}|{seed}") or self.target_points[name]
+        for target_point in points:
             overrides = {**_overrides(point, "target"), **target_point}
             recipe = self._recipe(point["model"], "target", name, overrides)
             rows = self.inventory.rows_of(task, "train", task.train_language)
@@ -338,11 +344,6 @@ def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
         head = lookup(target).head
         groups[head] = (*groups.get(head, ()), target)
     return groups
-
-
-def target_key(name: str, seed: int) -> str:
-    """The key of `Planner.target_points`."""
-    return f"{name}|{seed}"
 
 
 def retrieval_layer(num_layers: int) -> int:

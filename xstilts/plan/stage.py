@@ -18,8 +18,8 @@ from xstilts.tasks import Task, lookup
 
 VERSIONS = {
     "Pretrained": {"cpu": 9, "gpu": 9},
-    "Train": {"cpu": 9, "gpu": 9},
-    "Evaluate": {"cpu": 9, "gpu": 9},
+    "Train": {"cpu": 9, "gpu": 10},
+    "Evaluate": {"cpu": 9, "gpu": 10},
 }
 """Versions of what each class of stage computes on each class of device.
 
@@ -151,11 +151,18 @@ class Evaluate:
 
 Stage = Pretrained | Train | Evaluate
 
-SINCE: dict[str, dict[str, Any]] = {"Rows": {"apart": False}}
+SINCE: dict[str, dict[str, Any]] = {
+    "Rows": {"apart": False},
+    "StageRecipe": {"pooler": "none", "span_dropout": True},
+}
 """Fields that a class gained later, with the value that says what stages did before.
 
 A field of that value is left out of the fingerprint, so that finished stages stay what they are.
 """
+
+
+READ_BY = {"pooler": {"pair", "choice"}, "span_dropout": {"span"}}
+"""Fields of a recipe that parts of some kinds read; without such a part they change nothing."""
 
 
 @cache
@@ -186,6 +193,9 @@ def _inputs(stage: Stage) -> dict[str, Any]:
     if isinstance(stage, Train):
         for name in ("batch_size", "max_length", "epochs"):
             del inputs["recipe"][name]
+        for name in READ_BY.keys() & inputs["recipe"].keys():
+            if not any(part.train.entry.kind in READ_BY[name] for part in stage.parts):
+                del inputs["recipe"][name]
     return inputs
 
 

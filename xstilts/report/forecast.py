@@ -80,13 +80,16 @@ def forecast(
             "done": sum(store.has(stage) for stage in stages.values()),
         },
         "tasks": list(_task_rows(example, lengths)),
+        "rates": {
+            name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
+        },
         **_disk(sweep, inventory, example[NONE], encoders[1]),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
         "warnings": [*_warnings(sweep), *inventory.notes],
     }
     rates: Rates | None = None
     if bench is not None:
-        rates = Measured(bench, planner.precision)
+        rates = Measured(bench, planner.precision, planner.scoring_precision)
     elif sweep.resources.gpus_per_trial:
         rates = Assumed(lengths, inventory, example[NONE].model)
     if rates is not None:
@@ -169,10 +172,18 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
         f"{summary['disk_gb_a_running_trial']:g} GB for each trial that runs; "
         f"{summary['free_gb']:g} GB are free",
         tasks,
+        *_rates_lines(summary),
         *warnings,
         *_hours_line(summary),
         *_cluster_lines(summary),
     )
+
+
+def _rates_lines(summary: dict[str, Any]) -> Iterator[str]:
+    """What the rates of mixtures are shares of."""
+    for unit in dict.fromkeys(summary["rates"].values()):
+        names = ", ".join(name for name, own in summary["rates"].items() if own == unit)
+        yield f"rates are shares of {unit}: {names}"
 
 
 def _cluster_lines(summary: dict[str, Any]) -> Iterator[str]:

@@ -37,9 +37,7 @@ def write_report(results: Results) -> list[Path]:
     folder.mkdir(exist_ok=True)
     write_atomically(folder / "report.md", as_markdown(results))
     write_atomically(folder / "report.json", as_json_text(results))
-    for table, name in zip(
-        tables(results), ("best", "intermediates", "languages", "trials"), strict=True
-    ):
+    for name, table in tables(results).items():
         write_atomically(folder / f"{name}.csv", table.csv())
     rows = [row for record in results.records for row in record["scores"]]
     write_scores(rows, folder / "scores.parquet")

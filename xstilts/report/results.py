@@ -13,9 +13,15 @@ from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.run.places import SWEEP, Places, sweep_names
-from xstilts.run.records import read_record
-from xstilts.scores.best import Best, TrialScores, best_for, entries_for
+from xstilts.run.records import judged, read_record
+from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
 from xstilts.tasks import lookup, suggest
+
+VERDICTS = {
+    "collapsed": "collapsed (they count)",
+    "undecided": "are undecided, above the majority class by no more than the noise of English dev",
+}
+"""What each verdict on a run means, as the rest of a sentence about trials."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Results:
                 model=record["model"],
                 seed=record["seed"],
                 metrics=record["metrics"],
-                collapsed=tuple(record["collapsed"]),
+                collapsed=judged(record)["collapsed"],
             )
             for record in self.finished
         ]
@@ -71,17 +77,25 @@ class Results:
         return [best for best in found if best is not None]
 
     @cached_property
-    def grid(self) -> dict[str, dict[str, float]]:
-        """Target -> intermediate -> score of its best configuration by dev."""
-        grid: dict[str, dict[str, float]] = {}
+    def entries(self) -> dict[str, dict[str, Entry]]:
+        """Target -> intermediate -> its best configuration by dev."""
+        found: dict[str, dict[str, Entry]] = {}
         for target in self.sweep.targets:
             entries = entries_for(
                 self.trials, target, self.selected_on(target), len(self.sweep.seeds)
             )
-            row = grid.setdefault(target, {})
+            row = found.setdefault(target, {})
             for entry in entries:
-                row.setdefault(entry.intermediate, entry.score)
-        return grid
+                row.setdefault(entry.intermediate, entry)
+        return found
+
+    @cached_property
+    def grid(self) -> dict[str, dict[str, float]]:
+        """Target -> intermediate -> score of its best configuration by dev."""
+        return {
+            target: {name: entry.score for name, entry in row.items()}
+            for target, row in self.entries.items()
+        }
 
     @cached_property
     def languages(self) -> dict[str, dict[str, float]]:
@@ -98,15 +112,19 @@ class Results:
         """What a reader of the tables must know, a line each."""
         lines = []
         for target in self.sweep.targets:
-            collapsed = [
-                record["trial"] for record in self.finished if target in record["collapsed"]
-            ]
-            if collapsed:
-                lines.append(
-                    f"{target}: {len(collapsed)} of {len(self.finished)} trials did not beat the "
-                    f"majority class by 10 points on English dev and are left out: "
-                    f"{', '.join(collapsed)}"
-                )
+            for verdict, meaning in VERDICTS.items():
+                trials = [r["trial"] for r in self.finished if target in judged(r)[verdict]]
+                if trials:
+                    lines.append(
+                        f"{target}: {len(trials)} of {len(self.finished)} trials {meaning}: "
+                        f"{', '.join(trials)}"
+                    )
+        lines += [
+            f"{record['trial']}: trained again with another seed: "
+            + ", ".join(f"{name} ({count}x)" for name, count in record["retries"].items())
+            for record in self.finished
+            if record["retries"]
+        ]
         lines += [
             f"{record['trial']} failed: {record['error'].partition(chr(10))[0]}"
             for record in self.failed

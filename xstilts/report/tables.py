@@ -17,6 +17,7 @@ from rich.text import Text
 
 from xstilts.config.derive import overlaps
 from xstilts.report.results import Results
+from xstilts.scores.best import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def best_table(results: Results) -> Table:
             [
                 best.target,
                 _marked(results, entry.intermediate, best.target),
-                _spread(entry.score, entry.spread),
-                "-" if baseline is None else _spread(baseline.score, baseline.spread),
+                _run_score(entry),
+                "-" if baseline is None else _run_score(baseline),
                 "-" if best.gain is None else f"{best.gain:+.1f}",
                 f"{entry.dev:.1f}" + ("" if best.selected_on == f"dev/{best.target}" else "*"),
                 f"{best.candidates}/{best.baseline_candidates}",
@@ -77,7 +78,10 @@ def best_table(results: Results) -> Table:
         f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
         "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
-        "dev set). Not confirmed with fresh seeds." + _overlap_note(results),
+        "dev set). Not confirmed with fresh seeds."
+        + _precision_note(results)
+        + _overlap_note(results)
+        + (f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""),
     )
 
 
@@ -102,7 +106,7 @@ def grid_table(results: Results) -> Table:
     }
     if free and len(free) < len(grid):
         rows.append(_mean_row(f"mean of {len(free)} without °", free, names))
-    note = _overlap_note(results).strip()
+    note = (_precision_note(results) + _overlap_note(results)).strip()
     return Table("Scores by target and intermediate", ("target", *names), rows, note)
 
 
@@ -125,11 +129,46 @@ def _marked(results: Results, intermediate: str, target: str, text: str = "") ->
     return (text or intermediate) + mark
 
 
+def _precision_note(results: Results) -> str:
+    """The precision of what is scored, where it is not float32 throughout."""
+    resources = results.sweep.resources
+    if resources.scoring_precision == resources.training_precision == "fp32":
+        return ""
+    trained, scored = resources.training_precision, resources.scoring_precision
+    return f" Scored in {scored}, trained in {trained}."
+
+
 def _overlap_note(results: Results) -> str:
     pairs = ((n, t) for n in column_names(results) for t in results.sweep.targets)
     if not any(overlaps(results.sweep, name, target) for name, target in pairs):
         return ""
     return " °: overlap, the intermediate trained on the target's training data."
+
+
+def collapsed_table(results: Results) -> Table | None:
+    """The configurations of the tables of which runs collapsed; None where none did."""
+    rows = _collapsed_rows(results)
+    note = (
+        "collapsed: the training loss never came 2 % below the entropy of the labels' frequencies, "
+        "or everything got one label, no tag or no answer"
+    )
+    header = ("target", "intermediate", "all runs", "those that learnt", "collapsed")
+    return Table("Collapsed runs", header, rows, note) if rows else None
+
+
+def _collapsed_rows(results: Results) -> list[list[str]]:
+    return [
+        [
+            target,
+            name,
+            f"{entry.score:.1f}",
+            _number(entry.learnt),
+            f"{entry.collapsed} of {entry.seeds}",
+        ]
+        for target, row in results.entries.items()
+        for name, entry in row.items()
+        if entry.collapsed
+    ]
 
 
 def languages_table(results: Results) -> Table:
@@ -140,7 +179,8 @@ def languages_table(results: Results) -> Table:
         [target, *(f"{row[name]:.1f}" if name in row else "-" for name in names)]
         for target, row in table.items()
     ]
-    return Table("Scores by target and language (best intermediate)", ("target", *names), rows)
+    title = "Scores by target and language (best intermediate)"
+    return Table(title, ("target", *names), rows, _precision_note(results).strip())
 
 
 def trials_table(results: Results) -> Table:
@@ -168,14 +208,16 @@ def trials_table(results: Results) -> Table:
     return Table("Trials", header, rows)
 
 
-def tables(results: Results) -> list[Table]:
-    """All tables of the report, the most wanted first."""
-    return [
-        best_table(results),
-        grid_table(results),
-        languages_table(results),
-        trials_table(results),
-    ]
+def tables(results: Results) -> dict[str, Table]:
+    """All tables of the report by the names of their files, the most wanted first."""
+    collapsed = collapsed_table(results)
+    return {
+        "best": best_table(results),
+        "intermediates": grid_table(results),
+        **({"collapsed": collapsed} if collapsed else {}),
+        "languages": languages_table(results),
+        "trials": trials_table(results),
+    }
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -206,7 +248,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 def as_markdown(results: Results) -> str:
     """The report as one Markdown page."""
-    parts = [f"# {results.sweep.name}\n", *(table.markdown() for table in tables(results))]
+    parts = [f"# {results.sweep.name}\n", *(table.markdown() for table in tables(results).values())]
     parts += [f"- {line}" for line in results.warnings()]
     return "\n".join(parts)
 
@@ -220,6 +262,13 @@ def column_names(results: Results) -> list[str]:
     """Intermediates with a result, `none` first, then in the file's order."""
     have = {name for row in results.grid.values() for name in row}
     return [name for name in ("none", *results.sweep.intermediates) if name in have]
+
+
+COLLAPSED = "†"
+
+
+def _run_score(entry: Entry) -> str:
+    return _spread(entry.score, entry.spread) + (COLLAPSED if entry.collapsed else "")
 
 
 def _spread(value: float, spread: float | None) -> str:

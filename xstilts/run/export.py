@@ -21,7 +21,7 @@ from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task, lookup
-from xstilts.training.huggingface import to_transformers
+from xstilts.training.huggingface import check_form, to_transformers
 from xstilts.training.model import load_tokenizer
 
 
@@ -108,6 +108,7 @@ def export_model(
     """
     task = lookup(target)
     stage = _chosen(record, plan, planner, task)
+    check_form(task, stage.recipe)
     if not workshop.store.has_weights(stage):
         tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")
         owner = f"{planner.sweep.name}/{record['trial']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ delete them."""
 def read_record(folder: Path) -> dict[str, Any] | None:
     """A trial's record; None before it ended, and where it is torn: it is written again then."""
     return read_json_if_whole(folder / RECORD, dict)
+
+
+def judged(told: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What collapsed and what is undecided, of a stage's outcome or a trial's record.
+
+    Until version 9 of training both were one: a dev score less than 10 points over the majority
+    class, which decides nothing by itself.
+    """
+    if "undecided" in told:
+        return {name: list(told[name]) for name in ("collapsed", "undecided")}
+    return {"collapsed": [], "undecided": list(told["collapsed"])}
 
 
 def read_status(folder: Path) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ from xstilts.lease import Lease
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
 from xstilts.run import attempts
-from xstilts.run.records import RECORD, STAGES, STATUS, read_stages, read_status
+from xstilts.run.records import RECORD, STAGES, STATUS, judged, read_stages, read_status
 from xstilts.run.stages import Workshop
 from xstilts.run.store import Found
 from xstilts.scores.aggregate import averages
@@ -86,7 +86,7 @@ class TrialRun:
         self.stages: list[dict[str, Any]] = []
         self.curves: dict[str, list[dict[str, float]]] = {}
         self.chosen: dict[str, dict[str, Any]] = {}
-        self.collapsed: list[str] = []
+        self.judged: dict[str, list[str]] = {"collapsed": [], "undecided": []}
         self.retries: dict[str, int] = {}
         self.examples: dict[str, dict[str, int]] = {}
         self.environment: dict[str, Any] = {}
@@ -105,7 +105,8 @@ class TrialRun:
             outcome = found.manifest["outcome"]
             self.examples = outcome["examples"]
             self.curves["intermediate"] = outcome["curve"]
-            self.collapsed += [f"intermediate/{task}" for task in outcome["collapsed"]]
+            for verdict, tasks in judged(outcome).items():
+                self.judged[verdict] += [f"intermediate/{task}" for task in tasks]
         waiting = list(self.plan.target_sets)
         while waiting:
             # What another trial trains right now is done when the rest is, and need not be waited
@@ -161,7 +162,7 @@ class TrialRun:
                 if is_last:
                     raise
             else:
-                if is_last or not found.manifest["outcome"]["collapsed"]:
+                if is_last or not judged(found.manifest["outcome"])["collapsed"]:
                     break
             self.retries[name] = attempt + 1
         return tried, found
@@ -189,7 +190,8 @@ class TrialRun:
                 self._add(cell, target, task.train_language, "dev", scores, count, cell is best)
         outcome = best_found.manifest["outcome"]
         self.curves[group.name] = outcome["curve"]
-        self.collapsed += [target for target in group.targets if outcome["collapsed"]]
+        for verdict, tasks in judged(outcome).items():
+            self.judged[verdict] += group.targets if tasks else ()
         self.chosen[group.name] = {
             "learning_rate": best.stage.recipe.learning_rate,
             **best.point,
@@ -236,7 +238,7 @@ class TrialRun:
             for metric, value in scores.items()
         ]
 
-    def record(self, state: str, error: str = "") -> dict[str, Any]:
+    def record(self, state: str, error: str = "", diverged: bool = False) -> dict[str, Any]:
         """Write and return the trial's record as it stands."""
         sweep, plan = self.sweep, self.plan
         tasks = [lookup(name) for name in sweep.targets]
@@ -252,6 +254,7 @@ class TrialRun:
             "sweep": sweep.name,
             "state": state,
             "error": error,
+            "diverged": diverged,
             "point": plan.point,
             "seed": plan.seed,
             "model": plan.model,
@@ -264,7 +267,7 @@ class TrialRun:
             "chosen": self.chosen,
             "metrics": {**result.metrics, **self._costs()},
             "missing": list(result.missing) if state == "finished" else [],
-            "collapsed": self.collapsed,
+            **self.judged,
             "retries": self.retries,
             "objective": result.metrics.get(sweep.objective.metric),
             "scores": ScoreTable(self.scores).to_rows(),
@@ -288,7 +291,8 @@ class TrialRun:
             for target in group.targets
         }
         self.scores.sort(key=lambda score: place[score.target])
-        self.collapsed.sort(key=lambda name: place.get(name, -1))
+        for names in self.judged.values():
+            names.sort(key=lambda name: place.get(name, -1))
         self.chosen = {name: self.chosen[name] for name in groups if name in self.chosen}
 
     def _costs(self) -> dict[str, float]:
@@ -378,7 +382,7 @@ def _attempt(trial: TrialRun, on_error: Callable[[str], None]) -> dict[str, Any]
             # A bug or a library's error: the sweep goes on, the record keeps the traceback.
             text = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
         how = "failed"
-        record = trial.record("failed", text)
+        record = trial.record("failed", text, diverged=isinstance(error, Diverged))
     finally:
         with suppress(OSError):
             attempts.end(folder, number, how)

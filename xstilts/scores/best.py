@@ -24,12 +24,16 @@ class TrialScores:
     model: str
     seed: int
     metrics: Mapping[str, float]
-    collapsed: tuple[str, ...] = ()
+    collapsed: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A configuration's result on one target. `spread` is the standard deviation over seeds."""
+    """A configuration's result on one target, over all its seeds.
+
+    `spread` is the standard deviation over them. `collapsed` of the seeds did not learn the target,
+    `learnt` is the score of the others, None if there are none.
+    """
 
     config: str
     intermediate: str
@@ -37,6 +41,8 @@ class Entry:
     score: float
     spread: float | None
     seeds: int
+    collapsed: int = 0
+    learnt: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +80,24 @@ def entries_for(
 ) -> list[Entry]:
     """Every complete configuration on a target, best dev first; ties go to the smaller id.
 
-    Trials that collapsed on the target are no candidates: a degenerate run is not a result.
+    Runs that collapsed count like all others, in dev and in score: how often that happens is a
+    result of its own, and to leave them out would be to choose by the outcome.
     """
     by_config: dict[str, list[TrialScores]] = {}
     for trial in trials:
         has_scores = selected_on in trial.metrics and f"{target}/avg" in trial.metrics
-        if has_scores and target not in trial.collapsed:
+        if has_scores:
             by_config.setdefault(trial.config, []).append(trial)
     entries = []
     for config, members in by_config.items():
         if len({member.seed for member in members}) < num_seeds:
             continue
         scores = [member.metrics[f"{target}/avg"] for member in members]
+        learnt = [
+            score
+            for score, member in zip(scores, members, strict=True)
+            if target not in member.collapsed
+        ]
         entries.append(
             Entry(
                 config=config,
@@ -94,6 +106,8 @@ def entries_for(
                 score=fmean(scores),
                 spread=stdev(scores) if len(scores) > 1 else None,
                 seeds=len(members),
+                collapsed=len(scores) - len(learnt),
+                learnt=fmean(learnt) if learnt else None,
             )
         )
     return sorted(entries, key=lambda entry: (-entry.dev, entry.config))

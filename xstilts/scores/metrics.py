@@ -148,7 +148,17 @@ def answer_scores(
     predicted: Sequence[str | None],
     normalize: Normalize = normalize_squad,
 ) -> dict[str, float]:
-    """Exact match and F1 over bags of words, 0-100, means over the questions.
+    """Exact match and F1 over bags of words, 0-100, means over the questions; `answer_values`."""
+    values = answer_values(gold, predicted, normalize)
+    return {name: fmean(value[name] for value in values) for name in values[0]}
+
+
+def answer_values(
+    gold: Sequence[Sequence[str]],
+    predicted: Sequence[str | None],
+    normalize: Normalize = normalize_squad,
+) -> list[dict[str, float]]:
+    """Exact match and F1 over bags of words of every question, 0-100.
 
     Each question counts its best gold answer. None stands for a question without a prediction: it
     counts as 0, as in SQuAD's script.
@@ -159,29 +169,46 @@ def answer_scores(
     """
     if len(gold) != len(predicted) or not gold:
         raise ValueError(f"{len(gold)} questions and {len(predicted)} predictions")
-    exact, f1 = [], []
+    values = []
     for answers, answer in zip(gold, predicted, strict=True):
         if answer is None:
-            exact.append(0.0)
-            f1.append(0.0)
+            values.append({"exact_match": 0.0, "f1": 0.0})
             continue
         normalized, wanted = normalize(answer), [normalize(text) for text in answers]
         if not wanted:
             raise ValueError("a question has no gold answer")
-        exact.append(100.0 * (normalized in wanted))
-        f1.append(100 * max(_token_f1(normalized.split(), text.split()) for text in wanted))
-    return {"exact_match": fmean(exact), "f1": fmean(f1)}
+        f1 = max(_token_f1(normalized.split(), text.split()) for text in wanted)
+        values.append({"exact_match": 100.0 * (normalized in wanted), "f1": 100 * f1})
+    return values
 
 
 def abstaining_scores(
     gold: Sequence[Sequence[str]], predicted: Sequence[tuple[str, float]]
 ) -> dict[str, float]:
-    """SQuAD v2.0's scores, 0-100, where the model abstains above the threshold with the best F1.
+    """SQuAD v2.0's scores, 0-100, means over the questions; see `abstaining_values`.
+
+    Also the scores of the questions with (`has_answer`) and without (`no_answer`) an answer, and
+    the threshold.
+    """
+    scores, threshold = abstaining_values(gold, predicted)
+    has = [score for score, texts in zip(scores, gold, strict=True) if texts]
+    no = [score for score, texts in zip(scores, gold, strict=True) if not texts]
+    return {
+        **{name: fmean(score[name] for score in scores) for name in scores[0]},
+        **{f"has_answer/{name}": fmean(s[name] for s in has) for name in scores[0] if has},
+        **({"no_answer/accuracy": fmean(score["f1"] for score in no)} if no else {}),
+        "threshold": threshold,
+    }
+
+
+def abstaining_values(
+    gold: Sequence[Sequence[str]], predicted: Sequence[tuple[str, float]]
+) -> tuple[list[dict[str, float]], float]:
+    """SQuAD v2.0's scores of every question, 0-100, and the threshold above which the model
+    abstains: the one with the best F1 on the set that is scored, as in the data set's script.
 
     `gold` is empty for a question without an answer. Each prediction is an answer and how much
-    better no answer looked (the score of none minus that of the answer). Also the scores of the
-    questions with (`has_answer`) and without (`no_answer`) an answer, and the threshold, as in
-    the data set's script, which fits it on the set that it scores.
+    better no answer looked (the score of none minus that of the answer).
 
     Raises:
         ValueError: the lengths differ, or there is nothing to score.
@@ -208,14 +235,7 @@ def abstaining_scores(
         answered[i] if i in answering else (zero if texts else right)
         for i, texts in enumerate(gold)
     ]
-    has = [score for score, texts in zip(scores, gold, strict=True) if texts]
-    no = [score for score, texts in zip(scores, gold, strict=True) if not texts]
-    return {
-        **{name: fmean(score[name] for score in scores) for name in zero},
-        **{f"has_answer/{name}": fmean(s[name] for s in has) for name in zero if has},
-        **({"no_answer/accuracy": fmean(score["f1"] for score in no)} if no else {}),
-        "threshold": threshold,
-    }
+    return scores, threshold
 
 
 def _token_f1(predicted: list[str], wanted: list[str]) -> float:

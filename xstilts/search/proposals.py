@@ -27,11 +27,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from xstilts.config.derive import NONE, encoder_space, split_space, target_space
+from xstilts.config.derive import NONE, chance_of, encoder_space, split_space, target_space
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
-from xstilts.plan.plan import target_key, target_sets
+from xstilts.plan.plan import target_sets
 from xstilts.tasks import lookup
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,9 @@ POINT = "point"
 
 AGAIN = "again"
 """User attribute of a study: parameters that an earlier study proposed and nobody finished."""
+
+DIVERGED = "diverged"
+"""User attribute of a study's trial that was told the worst value, for it gave none."""
 
 WAITED = "waited"
 """User attribute of a study's trial: the parameters whose turn it was when it was drawn."""
@@ -173,7 +176,7 @@ class Proposals:
             self.made[proposal.config_id] = proposal
             if trial.state == TrialState.RUNNING:
                 self._open[proposal.config_id] = trial.number
-            elif trial.state == TrialState.FAIL:
+            elif trial.state == TrialState.FAIL or trial.user_attrs.get(DIVERGED):
                 self._failed[proposal.config_id] = trial
 
     def _proposed(self) -> list[FrozenTrial]:
@@ -205,17 +208,25 @@ class Proposals:
         self._open[proposal.config_id] = proposal.number
         return proposal
 
-    def tell(self, config_id: str, value: float | None) -> None:
-        """The outcome of a configuration; None if it failed.
+    def tell(self, config_id: str, value: float | None, diverged: bool = False) -> None:
+        """The outcome of a configuration; None if it failed, or `diverged`.
 
-        It may be told again: a success after a failure counts, anything else changes nothing.
+        That a configuration diverges says something of it, that a disk was full does not: the
+        sampler is told the worst value that is known now, or without one the score of chance, and
+        learns to stay away. It may be told again: a success after a failure counts, anything else
+        changes nothing.
         """
         number = self._open.get(config_id)
         if number is None:
             if value is not None and config_id in self._failed:
                 self._succeed(self._failed.pop(config_id), value)
         elif value is None:
-            self._study.tell(number, state=TrialState.FAIL)
+            if diverged:
+                trial = self._study.get_trials(deepcopy=False)[number]
+                Trial(self._study, trial._trial_id).set_user_attr(DIVERGED, True)
+                self._study.tell(number, self._worst())
+            else:
+                self._study.tell(number, state=TrialState.FAIL)
             self._failed[config_id] = self._study.trials[number]
         else:
             self._study.tell(number, value)
@@ -228,9 +239,16 @@ class Proposals:
                 value=value,
                 params=failed.params,
                 distributions=failed.distributions,
-                user_attrs=failed.user_attrs,
+                user_attrs={POINT: failed.user_attrs[POINT]},
             )
         )
+
+    def _worst(self) -> float:
+        """The worst value that a configuration has had; what chance would score before one has."""
+        values = [trial.value for trial in self._proposed() if trial.value is not None]
+        if self._sweep.objective.mode == "min":
+            return max(values, default=100.0)
+        return min(values, default=chance_of(self._sweep))
 
     @property
     def _is_grid(self) -> bool:
@@ -312,17 +330,18 @@ class Proposals:
 
 
 def target_points(sweep: Sweep) -> dict[str, list[Point]]:
-    """The points of the inner search, for every trained target set and seed.
+    """The points of the inner search, for every trained target set.
 
-    Drawn by Optuna from (seed, target) alone, so that every encoder, the baseline included, is
-    tried at the same points. A space with no more points than asked for is taken whole.
+    Drawn by Optuna from the sampler's seed and the target alone, so that every encoder, the
+    baseline included, is tried at the same points, and every seed: the spread over seeds is not to
+    hold the luck of the draw. A space with no more points than asked for is taken whole.
     """
     space, wanted = target_space(sweep), sweep.search.target.trials
+    seed = sweep.search.encoder.sampler.seed
     return {
-        target_key(name, seed): _distinct_points(space, wanted, derive_seed(seed, "inner", name))
+        name: _distinct_points(space, wanted, derive_seed(seed, "inner", name))
         for name in target_sets(sweep)
         if lookup(name).is_trained
-        for seed in sweep.seeds
     }
 
 

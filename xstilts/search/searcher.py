@@ -67,7 +67,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._num_attempts = num_attempts
         self._waiting: list[Unit] = []
         self._running: dict[str, Unit] = {}
-        self._values: dict[str, dict[int, float | None]] = {}
+        self._records: dict[str, dict[int, dict[str, Any]]] = {}
         self._deaths: dict[str, tuple[int, int, float]] = {}
         self._not_before = 0.0
         self.is_stopping = False
@@ -115,7 +115,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         outcome = None if error else result.get("outcome")
         record = self._read_final(unit.plan)
         if record is not None or outcome in ENDED:
-            self._note(unit, record)
+            self._note(unit, record or result)
             return
         if outcome == HALT:
             self.stop(result["reason"])
@@ -185,10 +185,16 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             else:
                 self._note(unit, record)
 
-    def _note(self, unit: Unit, record: dict[str, Any] | None) -> None:
-        values = self._values.setdefault(unit.config_id, {})
-        values[unit.plan.seed] = record.get("objective") if record else None
-        if len(values) == len(self._planner.sweep.seeds):
-            known = [value for value in values.values() if value is not None]
-            is_whole = len(known) == len(values)
-            self._proposals.tell(unit.config_id, fmean(known) if is_whole else None)
+    def _note(self, unit: Unit, record: dict[str, Any]) -> None:
+        """Note the record of a trial that is over, or of one that failed what it reported."""
+        records = self._records.setdefault(unit.config_id, {})
+        records[unit.plan.seed] = record
+        if len(records) == len(self._planner.sweep.seeds):
+            values = [found.get("objective") for found in records.values()]
+            known = [value for value in values if value is not None]
+            lacking = [found for found in records.values() if found.get("objective") is None]
+            self._proposals.tell(
+                unit.config_id,
+                None if lacking else fmean(known),
+                diverged=all(found.get("diverged", False) for found in lacking),
+            )

@@ -97,7 +97,7 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
         return {"outcome": STOPPED}
     except (StorageFull, StorageGone) as error:
         return {"outcome": HALT, "reason": str(error)}
-    return {"outcome": record["state"], "objective": record["objective"]}
+    return {"outcome": record["state"], **{key: record[key] for key in ("objective", "diverged")}}
 
 
 def _draw(planner: Planner, places: Places, record: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ KINDS = {
     "pair": 1,
     "choice": 1,
     "tagging": 2,
-    "span": 1,
+    "span": 2,
     "retrieval": 2,
     "mining": 1,
     "mlm": 1,

@@ -112,8 +112,11 @@ def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
         **_sweep_tags(sweep),
         **{f"env.{name}": str(value) for name, value in environment.items()},
     }
-    if record["collapsed"]:
-        tags["collapsed"] = ", ".join(record["collapsed"])
+    tags |= {
+        verdict: ", ".join(names)
+        for verdict in ("collapsed", "undecided")
+        if (names := record[verdict])
+    }
     if record.get("retries"):
         tags["retried"] = ", ".join(f"{name} x{n}" for name, n in record["retries"].items())
     smaller = [s for s in record["stages"] if s.get("max_tokens")]

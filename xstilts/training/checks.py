@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
+from torch import Tensor
 
 from xstilts import kinds
 from xstilts.data.batches import generator
-from xstilts.kinds.kind import Encoded, Vocabulary
+from xstilts.kinds.kind import Encoded, Supervised, Vocabulary
 from xstilts.plan.mixture import allocate
 from xstilts.plan.stage import Part, Rows, Train
+from xstilts.scores.chance import is_above
 from xstilts.training.feed import PartData
 from xstilts.training.model import Model
 from xstilts.training.predict import main_score, predict
 from xstilts.training.ranks import Ranks
 
-COLLAPSE_MARGIN = 10.0
-"""Points over the best constant prediction below which a stage has not learnt its task."""
+LEARNT_LOSS = 0.98
+"""The share of the labels' entropy that a training loss falls below once anything is learnt."""
 
 
 @dataclass(slots=True)
 class Final:
-    """The chosen weights on the whole dev sets, by task, and what a constant would get."""
+    """Weights on the whole dev sets, by task, and what a constant would get.
+
+    A task has `collapsed` where its training loss never came 2 % below the entropy of the labels'
+    frequencies, or its predictions say one thing only. It is `undecided` where its score is above
+    the constant's by no more than the noise of the dev set.
+    """
 
     dev: dict[str, dict[str, float]]
     dev_rows: dict[str, int]
     floor: dict[str, float]
     collapsed: list[str]
+    undecided: list[str]
 
 
 class Checks:
@@ -42,11 +50,13 @@ class Checks:
         self._stage = stage
         self._vocabulary = vocabulary
         self._ranks = ranks
-        self._parts: list[tuple[Rows, Encoded, list[int]]] = [
-            (part.dev, rows.dev, dev_sample(stage, part, rows.dev.examples))
-            for part, rows in zip(stage.parts, data, strict=True)
-            if part.dev is not None and rows.dev is not None and rows.dev.examples.num_rows
-        ]
+        self._parts: list[tuple[Rows, Encoded, list[int]]] = []
+        self._entropy: dict[str, float] = {}
+        for part, rows in zip(stage.parts, data, strict=True):
+            if part.dev is None or rows.dev is None or not rows.dev.examples.num_rows:
+                continue
+            self._parts.append((part.dev, rows.dev, dev_sample(stage, part, rows.dev.examples)))
+            self._entropy[part.dev.task] = _supervised(part.dev).label_entropy(rows.train)
 
     def sample(self, model: Model) -> tuple[float | None, dict[str, float]]:
         """The mean score over tasks on the samples, None without a dev set, and each task's."""
@@ -56,39 +66,63 @@ class Checks:
             values[rows.entry.name] = main_score(scores, rows.entry)
         return fmean(values.values()) if values else None, values
 
-    def whole(self, model: Model) -> Final:
-        """The full dev set of every part, and what a constant prediction would get."""
-        final = Final({}, {}, {}, [])
+    def whole(self, model: Model, losses: Mapping[str, float]) -> Final:
+        """The full dev set of every part, and what a constant prediction would get.
+
+        Args:
+            losses: the lowest mean training loss between two checks, by task.
+        """
+        final = Final({}, {}, {}, [], [])
         for rows, encoded, _ in self._parts:
-            task = rows.entry
-            kind = kinds.get(task.kind)
-            scores, examples = self._score(model, rows, encoded, None)
+            task, kind = rows.entry, _supervised(rows)
+            predictions, examples = self._predict(model, rows, encoded, None)
+            language = task.train_language
             constant = kind.constant(examples, task)
-            floor = main_score(kind.score(constant, examples, task, task.train_language), task)
-            final.dev[task.name] = scores
+            final.dev[task.name] = kind.score(predictions, examples, task, language)
             final.dev_rows[task.name] = examples.num_rows
-            final.floor[task.name] = floor
-            # Where a constant is nearly right, the margin is half of what is left.
-            if main_score(scores, task) < floor + min(COLLAPSE_MARGIN, (100 - floor) / 2):
+            floor = kind.score(constant, examples, task, language)
+            final.floor[task.name] = main_score(floor, task)
+            least = LEARNT_LOSS * self._entropy[task.name]
+            # Of one label alone nothing can be learnt, nor of a task that no batch was drawn from.
+            never_fell = 0 < least <= losses.get(task.name, 0.0)
+            if never_fell or kind.is_constant(predictions, task):
                 final.collapsed.append(task.name)
+                continue
+            own, other = (
+                kind.counts(each, examples, task, language) for each in (predictions, constant)
+            )
+            noise = generator(self._stage.seed, self._stage.phase, "noise", task.name)
+            if not is_above(own, other, noise):
+                final.undecided.append(task.name)
         return final
 
     def _score(
         self, model: Model, rows: Rows, encoded: Encoded, sample: list[int] | None
     ) -> tuple[dict[str, float], pa.Table]:
-        task = rows.entry
+        task, kind = rows.entry, kinds.get(rows.entry.kind)
+        predictions, examples = self._predict(model, rows, encoded, sample)
+        return kind.score(predictions, examples, task, task.train_language), examples
+
+    def _predict(
+        self, model: Model, rows: Rows, encoded: Encoded, sample: list[int] | None
+    ) -> tuple[list[Any], pa.Table]:
         predictions, chosen = predict(
             model,
             encoded,
-            task,
+            rows.entry,
             self._vocabulary,
             precision=self._stage.precision,
             rows=sample,
             ranks=self._ranks,
         )
-        kind = kinds.get(task.kind)
-        scores = kind.score(predictions, chosen.examples, task, task.train_language)
-        return scores, chosen.examples
+        return predictions, chosen.examples
+
+
+def _supervised(rows: Rows) -> Supervised:
+    """The kind of a task that has a dev set."""
+    kind = kinds.get(rows.entry.kind)
+    assert isinstance(kind, Supervised), f"{rows.task}: its kind cannot say what it learnt"
+    return kind
 
 
 def dev_sample(stage: Train, part: Part, examples: pa.Table) -> list[int]:
@@ -112,3 +146,23 @@ def dev_sample(stage: Train, part: Part, examples: pa.Table) -> list[int]:
     counts = allocate(size, [len(positions) for _, positions in ranked])
     chosen = zip(ranked, counts, strict=True)
     return sorted(i for (_, positions), count in chosen for i in positions[:count])
+
+
+def mean_losses(losses: Tensor, drawn: Sequence[int], tasks: Sequence[str]) -> dict[str, Tensor]:
+    """The mean loss of every task of a mixture over some steps; nothing for a task alone.
+
+    Args:
+        losses: (steps,).
+        drawn: the position in `tasks` that each step drew.
+    """
+    if len(tasks) == 1:
+        return {}
+    steps = [[j for j, part in enumerate(drawn) if part == i] for i in range(len(tasks))]
+    return {task: losses[own].mean() for task, own in zip(tasks, steps, strict=True) if own}
+
+
+def lowest_losses(curve: Sequence[Mapping[str, float]], tasks: Sequence[str]) -> dict[str, float]:
+    """The lowest mean training loss between two checks, by task."""
+    keys = {task: "loss" if len(tasks) == 1 else f"loss/{task}" for task in tasks}
+    found = {task: [point[key] for point in curve if key in point] for task, key in keys.items()}
+    return {task: min(values) for task, values in found.items() if values}

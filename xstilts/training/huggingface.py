@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from xstilts.config.recipe import StageRecipe
 from xstilts.errors import StageError
 from xstilts.tasks import Task
 from xstilts.training.model import (
@@ -32,6 +33,19 @@ _CLASSES: dict[str, Any] = {
 }
 KINDS = tuple(_CLASSES)
 """Kinds whose heads have a form in transformers."""
+
+
+def check_form(task: Task, recipe: StageRecipe) -> None:
+    """See that a stage's head has a form in transformers, before its weights are asked for.
+
+    Raises:
+        StageError: it has none.
+    """
+    if task.kind == "pair" and recipe.pooler != "none":
+        raise StageError(
+            f"{task.name}: was trained with a pooler before its classifier, which no class of "
+            "transformers has; export a trial of a recipe without one (`pooler: none`)"
+        )
 
 
 def to_transformers(stage: Path, task: Task) -> Any:

@@ -26,7 +26,7 @@ from xstilts.kinds.kind import Batch, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.attention import kernels_for_any_shape
 from xstilts.training.checkpoint import Checkpoints
-from xstilts.training.checks import Checks
+from xstilts.training.checks import Checks, lowest_losses, mean_losses
 from xstilts.training.compiling import reason
 from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
@@ -35,7 +35,6 @@ from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
 from xstilts.training.outcome import DEFAULTS, Options, Outcome, State
 from xstilts.training.passes import Divider, Pass
-from xstilts.training.predict import autocast
 from xstilts.training.ranks import ALONE, Ranks
 from xstilts.training.saved import fits, restore, tensors_of
 from xstilts.training.table import TokenRows, TokenTable, decay_after
@@ -154,9 +153,12 @@ class _Training:
         if self.checkpoints is not None:
             self.checkpoints.wait()  # nothing may be written once the stage is done
         self.working.remove()
-        if self.best is not None:
+        losses = lowest_losses(state.curve, [feed.task.name for feed in self.feeds])
+        # Whether it learnt is seen at its end: of many checks the best is above chance by chance.
+        last = final = self.checks.whole(self.model, losses)
+        if self.best is not None and state.best_step != state.step:
             self.model.load_state_dict(self.best)
-        final = self.checks.whole(self.model)
+            final = self.checks.whole(self.model, losses)
         if self.rows is not None:
             steps = state.step if self.best is None else state.best_step
             self.rows.put_back(decay_after(recipe, steps, len(self.steps)))
@@ -182,7 +184,8 @@ class _Training:
             max_tokens=min(self.ranks.gather(state.max_tokens)),
             halvings=max(self.ranks.gather(state.halvings)),
             is_limited=any(self.ranks.gather(state.max_tokens < self.usual_tokens)),
-            collapsed=final.collapsed,
+            collapsed=last.collapsed,
+            undecided=last.undecided,
         )
 
     def _batches(self, pool: ThreadPoolExecutor) -> Iterator[Prepared]:
@@ -260,9 +263,8 @@ class _Training:
             if self.uses_masks:
                 self.model.masks = work.masks(own)
             work = work.to(self.device)
-            with autocast(self.device, self.stage.precision):
-                hidden = self.model.hidden(work)
-                mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
+            hidden = self.model.hidden(work, precision=self.stage.precision)
+            mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
             share = mean * (units / prepared.units)
             torch.autograd.backward(share)
             self.working.give_gradients()
@@ -309,13 +311,17 @@ class _Training:
     def _check(self) -> None:
         """Record the mean loss and the dev scores, and keep the weights if they are the best."""
         state = self.state
-        mean = torch.stack(self.losses).mean()
-        self.ranks.add_up([mean])
+        losses = torch.stack(self.losses)
+        drawn = self.steps[state.step - len(losses) : state.step]
+        mean = losses.mean()
+        own = mean_losses(losses, drawn, [feed.task.name for feed in self.feeds])
+        self.ranks.add_up([mean, *own.values()])
         loss = float(mean)
         if not math.isfinite(loss):
             raise Diverged(f"{self.stage.label}: the loss is {loss} by step {state.step}")
         value, values = self.checks.sample(self.model)
         point = {"step": float(state.step), "loss": loss}
+        point |= {f"loss/{task}": float(value) for task, value in own.items()}
         state.curve.append(point | {f"dev/{task}": score for task, score in values.items()})
         self.losses = []
         state.checks_since_best += 1

@@ -1,6 +1,6 @@
 """The model: an encoder of a family that runs (`xstilts.config.families`), with one head a task.
 
-Encoders carry over from stage to stage; heads, the pooler among them, never do.
+Encoders carry over from stage to stage, and a pooler where the recipe says so; heads never do.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -31,7 +32,7 @@ from xstilts import kinds
 from xstilts.config.families import family_of, num_types
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
-from xstilts.kinds.kind import Vocabulary
+from xstilts.kinds.kind import Pooler, SequenceHead, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.tasks import Task
 from xstilts.training.attention import install_attention
@@ -39,6 +40,7 @@ from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
 from xstilts.training.packing import can_pack, unpack
 from xstilts.training.passes import Pass
+from xstilts.training.pooling import add_pooler, carried_weights
 from xstilts.training.reading import first_layers, install_reading
 
 transformers_logging.set_verbosity_error()
@@ -56,10 +58,19 @@ HEADS_FILE = "heads.safetensors"
 ALL_STATES = "the positions that are read are those of the last layer"
 
 
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The context in which an encoder computes."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
 class Model(nn.Module):
     """An encoder and the heads of a stage's tasks, by task name.
 
-    An encoder of a known family computes attention packed, any other as its class does.
+    An encoder of a known family computes attention packed, any other as its class does. The
+    precision is the encoder's alone: heads take and give float32, for in the eight bits of a
+    bfloat16 number the scores of different answers are equal, and the rule for ties would choose.
     """
 
     def __init__(self, encoder: PreTrainedModel, heads: Mapping[str, nn.Module]):
@@ -74,8 +85,8 @@ class Model(nn.Module):
             install_reading(encoder)
         install(self, lambda: self.masks)
 
-    def hidden(self, work: Pass, layer: int | None = None) -> Tensor:
-        """Hidden states: (sequences, length, hidden size).
+    def hidden(self, work: Pass, layer: int | None = None, precision: str = "fp32") -> Tensor:
+        """Hidden states: (sequences, length, hidden size), float32.
 
         `layer` counts from 0, the embeddings; None is the last, whose states are computed where
         the batch says that they are read, and may be anything elsewhere.
@@ -85,28 +96,33 @@ class Model(nn.Module):
             if self._compiled is not None and self.training:
                 encode = self._compiled
         elif work.layout is None:
-            return self.states(work)[layer]
+            return self.states(work, precision)[layer]
         else:
             assert work.layout.read is None, ALL_STATES
             encode = first_layers(self.encoder, layer)
-        return self._padded(self._encode(encode, work).last_hidden_state, work)
+        return self._padded(self._encode(encode, work, precision).last_hidden_state, work)
 
-    def states(self, work: Pass) -> tuple[Tensor, ...]:
-        """All hidden states, the embeddings first: (sequences, length, hidden size) each."""
+    def states(self, work: Pass, precision: str = "fp32") -> tuple[Tensor, ...]:
+        """All hidden states, the embeddings first: (sequences, length, hidden size) each,
+        float32."""
         assert work.layout is None or work.layout.read is None, ALL_STATES
-        states = self._encode(self.encoder, work, output_hidden_states=True).hidden_states
+        encoded = self._encode(self.encoder, work, precision, output_hidden_states=True)
+        states = encoded.hidden_states
         return tuple(self._padded(state, work) for state in states)
 
     def compile_training(self) -> None:
         """Compile the passes of training from here on."""
         self._compiled = compiled(self.encoder.forward)
 
-    def _encode(self, encode: Callable[..., Any], work: Pass, **options: bool) -> Any:
-        inputs = self._with_known_types(work.inputs)
-        if work.layout is None:
-            return encode(**inputs, **options)
-        layout = work.layout
-        return encode(**inputs, **options, blocks=layout.blocks, masks=self.masks, read=layout.read)
+    def _encode(
+        self, encode: Callable[..., Any], work: Pass, precision: str, **options: bool
+    ) -> Any:
+        packed: dict[str, Any] = {}
+        if work.layout is not None:
+            layout = work.layout
+            packed = {"blocks": layout.blocks, "masks": self.masks, "read": layout.read}
+        with autocast(work.inputs["input_ids"].device, precision):
+            return encode(**self._with_known_types(work.inputs), **options, **packed)
 
     def _with_known_types(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The inputs with no token type that the encoder has no vector for: those are 0, which is
@@ -119,6 +135,7 @@ class Model(nn.Module):
         return {name: tensor for name, tensor in inputs.items() if name != "token_type_ids"}
 
     def _padded(self, hidden: Tensor, work: Pass) -> Tensor:
+        hidden = hidden.float()
         return hidden if work.layout is None else unpack(hidden, work.layout)
 
 
@@ -261,7 +278,11 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     else:
         backbone = load_encoder(folder)
     hidden_size, dropout, std = settings(backbone)
-    heads = build_heads(others, hidden_size, dropout, std, stage.seed, stage.phase)
+    recipe, seed, phase = stage.recipe, stage.seed, stage.phase
+    span_dropout = dropout if recipe.span_dropout else 0.0
+    heads = build_heads(others, hidden_size, dropout, std, seed, phase, span_dropout=span_dropout)
+    if recipe.pooler != "none":
+        add_pooler(heads, stage, folder, std)
     return Model(backbone, {**heads, **lm_heads}).to(device)
 
 
@@ -280,12 +301,23 @@ def check_vocabulary(model: Model, vocabulary: Vocabulary, folder: Path) -> None
 
 
 def build_heads(
-    tasks: Mapping[str, Task], hidden_size: int, dropout: float, std: float, seed: int, phase: str
+    tasks: Mapping[str, Task],
+    hidden_size: int,
+    dropout: float,
+    std: float,
+    seed: int,
+    phase: str,
+    *,
+    span_dropout: float | None = None,
 ) -> dict[str, nn.Module]:
-    """Fresh heads; each task's weights come from its own generator (normal, zero bias)."""
+    """Fresh heads; each task's weights come from its own generator (normal, zero bias).
+
+    `span_dropout` is the rate of span QA's heads, where it is another.
+    """
     heads = {}
     for name, task in tasks.items():
-        head = kinds.get(task.kind).build_head(hidden_size, task, dropout)
+        rate = dropout if span_dropout is None or task.kind != "span" else span_dropout
+        head = kinds.get(task.kind).build_head(hidden_size, task, rate)
         random = torch.Generator().manual_seed(derive_seed(seed, phase, "head", name))
         with torch.no_grad():
             for parameter in head.parameters():
@@ -298,10 +330,12 @@ def build_heads(
 
 
 def save(model: Model, folder: Path) -> None:
-    """Write `encoder/` (a folder for `from_pretrained`) and the heads."""
-    model.encoder.save_pretrained(folder / "encoder")
+    """Write `encoder/` (a folder for `from_pretrained`), a pooler that is carried with it, and the
+    heads."""
+    weights = {**model.encoder.state_dict(), **carried_weights(model.heads.values())}
+    model.encoder.save_pretrained(folder / "encoder", state_dict=weights)
     heads = {
-        name: tensor.contiguous()
+        name: tensor.clone(memory_format=torch.contiguous_format)  # heads share a pooler
         for name, tensor in model.heads.state_dict().items()
         if not isinstance(model.heads[name.partition(".")[0]], LmHead)
     }
@@ -316,6 +350,8 @@ def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dic
         head = kinds.get(task.kind).build_head(hidden_size, task, 0.0)
         prefix = f"{name}."
         own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
+        if isinstance(head, SequenceHead) and any(key.startswith("pooler.") for key in own):
+            head.pooler = Pooler(hidden_size)
         head.load_state_dict(own)
         heads[name] = head
     return heads

@@ -28,9 +28,10 @@ class Outcome:
     """What a stage reports besides its weights; times in seconds.
 
     `examples` are those that were drawn, by task and language: a stage that runs out of patience
-    draws fewer than planned. `wait_s` is what steps waited for their batch. `max_tokens` is what a
-    pass may hold, `halvings` how often memory made it smaller in this stage, `is_limited` whether
-    it ever did. Times include those before a checkpoint.
+    draws fewer than planned. `dev` is of the weights that are kept, `collapsed` and `undecided`
+    (`xstilts.training.checks.Final`) are of the last. `wait_s` is what steps waited for their
+    batch. `max_tokens` is what a pass may hold, `halvings` how often memory made it smaller in this
+    stage, `is_limited` whether it ever did. Times include those before a checkpoint.
     """
 
     dev: dict[str, dict[str, float]]
@@ -49,6 +50,7 @@ class Outcome:
     halvings: int
     is_limited: bool
     collapsed: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
