@@ -326,13 +326,14 @@ def _tracker(results: Any) -> Any:
 
 
 def _print_results(results: Any, pictures: list[Path]) -> None:
-    from xstilts.report.tables import best_table, collapsed_table, grid_table
+    from xstilts.report.tables import best_table, collapsed_table, grid_table, matched_table
 
     if results.finished:
         out.print(best_table(results).rich())
         out.print(grid_table(results).rich())
-        if collapsed := collapsed_table(results):
-            out.print(collapsed.rich())
+        for table in (collapsed_table(results), matched_table(results)):
+            if table is not None:
+                out.print(table.rich())
     _print_lines(results.warnings())
     for picture in pictures:
         out.print(f"Picture:   {picture}", soft_wrap=True)

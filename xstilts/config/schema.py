@@ -62,6 +62,18 @@ class MlmSpec(Model):
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
+class MatchSpec(Model):
+    """An intermediate that costs as much as another, `to`, and teaches nothing that it does.
+
+    It trains MLM, or a target's own English data, for that one's planned steps, or for as many
+    examples as have its tokens; with its batch size, learning rate, warm-up, checks and patience.
+    """
+
+    to: PlainName
+    by: Literal["steps", "tokens"] = "steps"
+    with_: Annotated[Literal["mlm", "target"], Field(alias="with")]
+
+
 class IntermediateSpec(Model):
     """One candidate: tasks, their rates, and the budget.
 
@@ -78,6 +90,7 @@ class IntermediateSpec(Model):
     cap: PositiveInt | None = None
     temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     budget: BudgetSpec | None = None
+    match: MatchSpec | None = None
     mlm: MlmSpec | None = None
     languages: Languages | None = None
     translated: bool = False

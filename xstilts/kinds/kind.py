@@ -155,6 +155,12 @@ class Calibrated(Kind, Protocol):
         """The predictions that count; `fitted` are predictions and examples of the other labels,
         None where there are none."""
 
+    def at_golds_threshold(
+        self, predictions: Sequence[Any], examples: pa.Table
+    ) -> dict[str, float]:
+        """What the threshold that is best on the scored labels themselves would give, by metric:
+        no score, for it has seen them, but what published figures often are."""
+
 
 @runtime_checkable
 class Layered(Kind, Protocol):

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xstilts.config.derive import reads
+from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
 from xstilts.tasks import Task
 
@@ -42,7 +45,8 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """Models by their name in the sweep; folders and identities of data sets by Hub id; rows by
-    `row_key`; labels by task, where its rows declare them; what a reader must know of the data."""
+    `row_key`; labels by task, where its rows declare them; what a reader must know of the data;
+    mean tokens of an example, by `matching.token_key`, where a plan hangs on them."""
 
     models: Mapping[str, ModelFacts]
     folders: Mapping[str, str]
@@ -50,6 +54,7 @@ class Inventory:
     rows: Mapping[str, int]
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    tokens: Mapping[str, float] = field(default_factory=dict)
 
     def rows_of(self, task: Task, use: str, language: str) -> int:
         """How many rows a task has for a use in a language."""
@@ -68,6 +73,7 @@ class Inventory:
             "rows": dict(self.rows),
             "labels": {task: list(labels) for task, labels in self.labels.items()},
             "notes": list(self.notes),
+            "tokens": dict(self.tokens),
         }
 
     @classmethod
@@ -75,7 +81,8 @@ class Inventory:
         """The inventory that `to_json` wrote."""
         models = {name: ModelFacts(**facts) for name, facts in value["models"].items()}
         known = {name: value[name] for name in ("folders", "data", "rows", "labels")}
-        return cls(models=models, notes=tuple(value.get("notes", ())), **known)
+        later = {"notes": tuple(value.get("notes", ())), "tokens": value.get("tokens", {})}
+        return cls(models=models, **known, **later)
 
 
 def row_key(task: Task, use: str, language: str) -> str:
@@ -85,3 +92,18 @@ def row_key(task: Task, use: str, language: str) -> str:
         key = f"{one.origin.hub_id}|{one.origin.config_of(language)}|{one.split}"
         keys.append(f"{key}|{one.filter}" if one.filter else key)
     return " + ".join(keys)
+
+
+def check_rows(sweep: Sweep, inventory: Inventory) -> None:
+    """Refuse a sweep whose data lack rows that it needs.
+
+    Raises:
+        ConfigError: a task that takes part has no rows for a use.
+    """
+    problems = [
+        Problem(f"data.root: {task.name}", f"has no rows for {use} in {language}")
+        for task, use, language in reads(sweep)
+        if not inventory.rows_of(task, use, language)
+    ]
+    if problems:
+        raise ConfigError(problems)

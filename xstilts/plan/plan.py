@@ -14,17 +14,16 @@ from xstilts.config.derive import (
     NONE,
     languages_of,
     part_task,
-    reads,
     task_of,
     train_languages,
 )
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.recipes import RECIPES
-from xstilts.config.schema import IntermediateSpec, MlmSpec, Sweep
+from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
-from xstilts.errors import ConfigError, Problem
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.inventory import Inventory
+from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
 from xstilts.tasks import Task, lookup
@@ -197,6 +196,8 @@ class Planner:
         self, parent: Pretrained, name: str, point: Point, seed: int
     ) -> tuple[Train, dict[str, float]]:
         spec = self.sweep.intermediates[name]
+        if spec.match is not None:
+            return self._matched(parent, name, point, seed, spec.match)
         overrides = _overrides(point, "intermediate")
         overrides.pop("rates", None)
         model = parent.model
@@ -236,6 +237,39 @@ class Planner:
             self.device,
         )
         return stage, shares
+
+    def _matched(
+        self, parent: Pretrained, name: str, point: Point, seed: int, match: MatchSpec
+    ) -> tuple[Train, dict[str, float]]:
+        """A stage of another task with the steps, or the tokens, and the recipe of another
+        intermediate; its sequences are as long as its own task's recipe has them."""
+        spec, (task_name,) = self.sweep.intermediates[name], self.sweep.intermediates[name].tasks
+        other, _ = self._intermediate(parent, match.to, point, seed)
+        task = part_task(self.sweep, spec, task_name)
+        overrides = _overrides(point, "intermediate")
+        overrides.pop("rates", None)
+        length = self._recipe(parent.model, "intermediate", task_name, overrides).max_length
+        examples, batch_size = steps_of(other)
+        recipe = replace(other.recipe, batch_size=batch_size, max_length=length)
+        rows = self._part_rows(spec, task, length)
+        alpha = (spec.mlm or MlmSpec()).alpha if task.kind == "mlm" else 1.0
+        part = self._part(task, recipe, rows, examples, alpha)
+        if match.by == "tokens":
+            part = with_tokens_of(other, part, self.inventory, parent.model)
+        stage = replace(other, label=name, parts=(part,), recipe=recipe)
+        return stage, {task_name: 1.0}
+
+    def rows_to_count(self, model: str) -> list[Rows]:
+        """The training rows of which a plan needs to know how many tokens their examples have."""
+        needed: dict[Rows, None] = {}
+        for spec in self.sweep.intermediates.values():
+            if spec.match is None or spec.match.by != "tokens":
+                continue
+            for one in (spec, self.sweep.intermediates[spec.match.to]):
+                for task in (part_task(self.sweep, one, task) for task in one.tasks):
+                    for length in self._lengths(model, "intermediate", task.name):
+                        needed[self._part_rows(one, task, length)] = None
+        return list(needed)
 
     def _cells(
         self, encoder: Pretrained | Train, name: str, point: Point, seed: int
@@ -349,21 +383,6 @@ def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
 def retrieval_layer(num_layers: int) -> int:
     """The hidden state that retrieval pools in a model of that depth."""
     return RETRIEVAL_LAYERS.get(num_layers, max(1, round(0.6 * num_layers)))
-
-
-def check_rows(sweep: Sweep, inventory: Inventory) -> None:
-    """Refuse a sweep whose data lack rows that it needs.
-
-    Raises:
-        ConfigError: a task that takes part has no rows for a use.
-    """
-    problems = [
-        Problem(f"data.root: {task.name}", f"has no rows for {use} in {language}")
-        for task, use, language in reads(sweep)
-        if not inventory.rows_of(task, use, language)
-    ]
-    if problems:
-        raise ConfigError(problems)
 
 
 def _overrides(point: Point, phase: str) -> dict[str, Any]:

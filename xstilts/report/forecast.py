@@ -65,6 +65,7 @@ def forecast(
     known += _plans(planner, example[NONE].point)
     stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
     lengths = Lengths(places.storage, inventory)
+    tasks = list(_task_rows(example, lengths))
     summary: dict[str, Any] = {
         "sweep": sweep.name,
         "configurations": num_configs,
@@ -79,13 +80,13 @@ def forecast(
             },
             "done": sum(store.has(stage) for stage in stages.values()),
         },
-        "tasks": list(_task_rows(example, lengths)),
+        "tasks": tasks,
         "rates": {
             name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
         },
         **_disk(sweep, inventory, example[NONE], encoders[1]),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
-        "warnings": [*_warnings(sweep), *inventory.notes],
+        "warnings": [*_warnings(sweep, tasks), *inventory.notes],
     }
     rates: Rates | None = None
     if bench is not None:
@@ -201,7 +202,7 @@ def _hours_line(summary: dict[str, Any]) -> Iterator[str]:
         yield f"{low if low == high else f'{low} to {high}'} {unit}, {bounds['source']}"
 
 
-def _warnings(sweep: Sweep) -> Iterator[str]:
+def _warnings(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for name in candidates(sweep):
         if name == NONE:
             continue
@@ -210,7 +211,18 @@ def _warnings(sweep: Sweep) -> Iterator[str]:
         overlapping = [target for target in sweep.targets if overlaps(sweep, name, target)]
         if overlapping:
             yield f"{name}: overlap, it trains on the training data of {', '.join(overlapping)}"
+        if match := sweep.intermediates[name].match:
+            both = [_cost(rows, one) for one in (name, match.to)]
+            yield f"{name}: matched to {match.to} by {match.by}, {both[0]} against {both[1]}"
     yield from selection_notes(sweep)
+
+
+def _cost(rows: Sequence[Mapping[str, Any]], stage: str) -> str:
+    """Steps and tokens of a stage, from the rows of its tasks."""
+    own = [row for row in rows if row["stage"] == stage]
+    steps, tokens = (sum(row[name] for row in own) for name in ("steps", "tokens"))
+    about = "" if all(row["is_counted"] for row in own) else "at most "
+    return f"{steps:,} steps and {about}{tokens:,} tokens"
 
 
 def _task_rows(example: Mapping[str, TrialPlan], lengths: Lengths) -> Iterator[dict[str, Any]]:

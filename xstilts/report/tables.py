@@ -171,6 +171,32 @@ def _collapsed_rows(results: Results) -> list[list[str]]:
     ]
 
 
+def matched_table(results: Results) -> Table | None:
+    """What compute-matched intermediates cost, beside those that they are matched to."""
+    rows = []
+    for name, spec in results.sweep.intermediates.items():
+        if spec.match is not None and name in column_names(results):
+            own, other = (_cost(results, one) for one in (name, spec.match.to))
+            rows.append([name, spec.match.to, spec.match.by, own[0], other[0], own[1], other[1]])
+    header = ("intermediate", "matched to", "by", "steps", "its", "tokens", "its")
+    note = "its: of the intermediate that is matched; means over trials, as trained"
+    return Table("Compute-matched", header, rows, note) if rows else None
+
+
+def _cost(results: Results, intermediate: str) -> tuple[str, str]:
+    """Steps and tokens of an intermediate's stage, the mean over its finished trials."""
+    stages = [
+        [stage for stage in record["stages"] if stage["name"].startswith("intermediate-")][-1]
+        for record in results.finished
+        if record["intermediate"] == intermediate
+    ]
+    known = [stage for stage in stages if stage.get("steps")]
+    if not known:
+        return "-", "-"
+    steps, tokens = (fmean(stage[name] for stage in known) for name in ("steps", "tokens"))
+    return f"{steps:,.0f}", f"{tokens:,.0f}"
+
+
 def languages_table(results: Results) -> Table:
     """Targets x languages, of the best configuration."""
     table = results.languages
@@ -210,11 +236,11 @@ def trials_table(results: Results) -> Table:
 
 def tables(results: Results) -> dict[str, Table]:
     """All tables of the report by the names of their files, the most wanted first."""
-    collapsed = collapsed_table(results)
+    extra = {"collapsed": collapsed_table(results), "matched": matched_table(results)}
     return {
         "best": best_table(results),
         "intermediates": grid_table(results),
-        **({"collapsed": collapsed} if collapsed else {}),
+        **{name: table for name, table in extra.items() if table is not None},
         "languages": languages_table(results),
         "trials": trials_table(results),
     }

@@ -18,7 +18,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,9 +30,9 @@ from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.sources import check_columns, count_rows, divided_otherwise, labels_of
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import names_in, publish_folder, read_json_if_whole, sha256_of, sync_tree
-from xstilts.plan.inventory import Inventory, ModelFacts, row_key
-from xstilts.plan.plan import check_rows
+from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
 from xstilts.run.storage import CACHES, SWEEPS
+from xstilts.run.token_counts import mean_tokens
 from xstilts.run.vocabulary import tokenizer_problems
 from xstilts.tasks import Source, lookup
 
@@ -200,7 +200,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     check_rows(sweep, inventory)
     if problems := list(tokenizer_problems(sweep, inventory, places.storage)):
         raise ConfigError(problems)
-    return inventory
+    return replace(inventory, tokens=mean_tokens(sweep, inventory, places.storage))
 
 
 def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:

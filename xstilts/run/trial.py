@@ -320,6 +320,7 @@ def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
     outcome = manifest.get("outcome", {})
     return {
         "tokens": outcome.get("tokens", 0),
+        "steps": outcome.get("steps", 0),
         "loader_s": outcome.get("wait_s", 0.0),
         "checkpoint_s": outcome.get("checkpoint_s", 0.0),
         # 0: all that a pass may hold fits into memory.
