@@ -141,6 +141,22 @@ def test_only_what_has_changed_is_written_again(
     assert written == [(["gain/mini_xnli"], [])] * 2
 
 
+def test_a_value_that_is_corrected_is_shown_whichever_is_larger(uri: str, tmp_path: Path) -> None:
+    """And stored once, however often it is written."""
+    from mlflow import MlflowClient
+
+    run = make_run(tmp_path)
+    for value in (50.0, 40.0, 40.0, 45.0, 30.0):
+        points = [Point("dev/avg", value, 0, 5000), Point("dev/other", 1.0, 0, 5000)]
+        MlflowTracker(uri, "sweep", tmp_path).write(replace(run, metrics=points))
+        (stored,) = runs_of(uri)
+        assert stored.data.metrics["dev/avg"] == value
+    client = MlflowClient(tracking_uri=uri)
+    history = client.get_metric_history(stored.info.run_id, "dev/avg")
+    assert sorted(point.value for point in history) == [30.0, 40.0, 45.0, 50.0]
+    assert len(client.get_metric_history(stored.info.run_id, "dev/other")) == 1
+
+
 def test_artifacts_lie_beside_the_storage(uri: str, tmp_path: Path) -> None:
     MlflowTracker(uri, "sweep", tmp_path / "artifacts").write(make_run(tmp_path))
     found = list((tmp_path / "artifacts").rglob("predictions/mini_xnli/scores.json"))

@@ -128,7 +128,7 @@ def places_of(storage: Path, name: str) -> Any:
     if not PLAIN_NAME.fullmatch(name):
         rule = "is a plain name: letters, digits, `.`, `_`, `-`, no path"
         raise ConfigError([Problem("NAME", rule, f'"{name}"')])
-    root = storage.resolve()
+    root = storage.expanduser().resolve()
     if (root / SWEEPS).is_dir():  # else there is nothing to open, which whoever reads says
         open_storage(root, err.print)
     return Places(root, name)

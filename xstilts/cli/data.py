@@ -58,8 +58,8 @@ def data_import(
     try:
         with err.status("reading") as status:
             report = import_folder(
-                source,
-                root,
+                source.expanduser(),
+                root.expanduser(),
                 lambda name, number, total: status.update(f"{number} of {total} files: {name}"),
             )
     except DataError as error:
@@ -88,8 +88,11 @@ def data_import(
     _print_table(("data set", "splits", "rows"), body, names=(0, 1, 2))
     rate = report.num_rows / max(report.seconds, 1e-9)
     out.print(f"{report.num_rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} a second): {root}")
-    _name("not taken, for another file has more of the same split", list(report.left_out))
     _name("of no known format", report.unknown)
+    for name, reason in list(report.left_out.items())[:SHOWN]:
+        out.print(f"left out: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
+    if len(report.left_out) > SHOWN:
+        out.print(f"  ... and {len(report.left_out) - SHOWN} more; --json has all")
 
 
 @command("xstilts data check --root mirror", data_app, "check")
@@ -97,10 +100,12 @@ def data_check(root: Root, as_json: Json = False) -> None:
     """Show which tasks a mirror has rows for, by use, and what is missing."""
     from xstilts.data.check import check_mirror
 
-    found = check_mirror(root)
+    found, broken = check_mirror(root.expanduser())
+    for line in broken:
+        err.print(line, style="red", markup=False, soft_wrap=True)
     if as_json:
         print_json([{name: getattr(row, name) for name in row.__slots__} for row in found])
-        return
+        raise typer.Exit(1 if broken else 0)
     body = [
         (row.task, row.use, f"{row.num_rows:,}", f"{row.num_languages}/{row.of}", row.remark)
         for row in found
@@ -113,6 +118,8 @@ def data_check(root: Root, as_json: Json = False) -> None:
             out.print(f"  {line}", style="yellow", markup=False)
         if len(deviations) > SHOWN:
             out.print(f"  ... and {len(deviations) - SHOWN} more; --json has all")
+    if broken:
+        raise typer.Exit(1)
 
 
 def _print_table(header: tuple[str, ...], rows: list[Any], names: tuple[int, ...] = (0,)) -> None:

@@ -52,6 +52,8 @@ def prepare(
         print_json([{**_names(prepared.job), **prepared.statistics} for prepared in done])
         return
     out.print(WholeNames(statistics_table(done), (0, 1, 2)))
+    for line in warnings_of(done):
+        err.print(line, style="yellow", markup=False, soft_wrap=True)
     for line in unanswerable_lines(done):
         out.print(line)
     rate = f", {rows / max(seconds, 1e-9):,.0f} rows a second" if missing else ""
@@ -94,6 +96,23 @@ def statistics_table(done: list[Prepared]) -> Table:
             f"{figures['cut_words']:,}",
         )
     return table
+
+
+def warnings_of(done: list[Prepared]) -> list[str]:
+    """A line for every task and language of which a model's tokenizer does not know much."""
+    from xstilts.run.vocabulary import UNKNOWN_WARNED
+
+    worst: dict[tuple[str, str, str], float] = {}
+    for prepared in done:
+        job, unknown = prepared.job, prepared.statistics["unknown"]
+        if unknown >= UNKNOWN_WARNED:
+            key = (job.model, job.rows.task, job.language)
+            worst[key] = max(unknown, worst.get(key, 0.0))
+    return [
+        f"the tokenizer of models.{model} does not know {unknown:.0f}% of the tokens of {task} in "
+        f"{language}: its scores there say little"
+        for (model, task, language), unknown in worst.items()
+    ]
 
 
 def unanswerable_lines(done: list[Prepared]) -> list[str]:

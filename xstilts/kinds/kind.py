@@ -177,8 +177,8 @@ class Layered(Kind, Protocol):
 
 
 def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
-    """Stack sequences of unequal length: (sequences, longest), int64."""
-    longest = max(map(len, sequences))
+    """Stack sequences of unequal length: (sequences, longest and at least 1), int64."""
+    longest = max(1, *map(len, sequences))
     array = np.full((len(sequences), longest), value, dtype=np.int64)
     for row, sequence in zip(array, sequences, strict=True):
         row[: len(sequence)] = sequence
@@ -186,8 +186,12 @@ def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
 
 
 def pad_inputs(features: Rows, vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """The encoder's inputs of features that hold one sequence each."""
-    lengths = torch.tensor([len(ids) for ids in features["input_ids"]])
+    """The encoder's inputs of features that hold one sequence each.
+
+    A text of no tokens, of a tokenizer without special ones, is one padding token that is read:
+    attention to nothing, and a mean over nothing, are not numbers.
+    """
+    lengths = torch.tensor([max(1, len(ids)) for ids in features["input_ids"]])
     inputs = {"input_ids": pad(features["input_ids"], vocabulary.pad_id)}
     positions = torch.arange(inputs["input_ids"].shape[1])
     inputs["attention_mask"] = (positions < lengths[:, None]).long()

@@ -27,12 +27,13 @@ from xstilts.config.derive import reads
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
-from xstilts.data.sources import count_rows, divided_otherwise, labels_of
+from xstilts.data.sources import check_columns, count_rows, divided_otherwise, labels_of
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import names_in, publish_folder, read_json_if_whole, sha256_of, sync_tree
 from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
 from xstilts.run.storage import CACHES, SWEEPS
 from xstilts.run.token_counts import mean_tokens
+from xstilts.run.vocabulary import tokenizer_problems
 from xstilts.tasks import Source, lookup
 
 BUILTIN = "builtin:mini"
@@ -85,7 +86,7 @@ class Places:
     @classmethod
     def of(cls, sweep: Sweep, base: Path | None = None) -> Places:
         """The folders of a sweep; a relative storage is relative to `base`, else to the cwd."""
-        return cls(((base or Path.cwd()) / sweep.storage).resolve(), sweep.name)
+        return cls(_named(sweep.storage, base or Path.cwd()), sweep.name)
 
     @property
     def sweep(self) -> Path:
@@ -165,7 +166,8 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     and fetches from the Hub what is not there yet.
 
     Raises:
-        ConfigError: an input that the sweep names is missing or incomplete, or has no rows.
+        ConfigError: an input that the sweep names is missing or incomplete, or has no rows; or a
+            tokenizer belongs to other weights or other languages.
     """
     base = base or Path.cwd()
     hashes = Hashes(places.storage / CACHES / "hashes.json")
@@ -206,6 +208,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
         if any(source.hub_id not in folders for source in task.sources_of(use)):
             continue  # said above
         try:
+            check_columns(folders, task, use, language)
             rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
             if note := divided_otherwise(folders, task, use):
                 notes.append(note)
@@ -219,6 +222,8 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     names = {hub_id: str(folder) for hub_id, folder in folders.items()}
     inventory = Inventory(models, names, data, rows, labels, tuple(dict.fromkeys(notes)))
     check_rows(sweep, inventory)
+    if problems := list(tokenizer_problems(sweep, inventory, places.storage)):
+        raise ConfigError(problems)
     return replace(inventory, tokens=mean_tokens(sweep, inventory, places.storage))
 
 
@@ -255,7 +260,7 @@ def _model_folder(spec: ModelSpec, where: str, base: Path, hub: Hub) -> Path:
     """The folder of a model: the package's own, one that is there, or one fetched from the Hub."""
     if spec.path == BUILTIN:
         return mini.encoder_path()
-    folder = (base / spec.path).expanduser().resolve()
+    folder = _named(spec.path, base)
     if not folder.exists() and _HUB_NAME.fullmatch(spec.path):
         rule = "no such folder here, and an id of the Hub has its owner too"
         repair = f"write OWNER/{spec.path}, as the Hub shows it, or the folder's path"
@@ -266,7 +271,15 @@ def _model_folder(spec: ModelSpec, where: str, base: Path, hub: Hub) -> Path:
 
 
 def _root(root: str, places: Places, base: Path) -> Path:
-    return build_mini(places.storage) if root == BUILTIN else (base / root).expanduser().resolve()
+    return build_mini(places.storage) if root == BUILTIN else _named(root, base)
+
+
+def _named(path: str, base: Path) -> Path:
+    """The folder that a sweep file names: `~` is the user's home, what is relative is to `base`."""
+    try:
+        return (base / Path(path).expanduser()).resolve()
+    except RuntimeError:  # `~somebody`, whom the machine does not know: a folder of that name
+        return (base / path).resolve()
 
 
 def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:

@@ -23,6 +23,17 @@ KINDS = {
 The version is part of every fingerprint: raise it when a kind turns rows into other inputs.
 """
 
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "pair": ("premise", "hypothesis", "label"),
+    "choice": ("prompt", "choices", "label"),
+    "tagging": ("tokens", "tags"),
+    "span": ("id", "context", "question", "answers"),
+    "retrieval": ("source_sentence", "target_sentence"),
+    "mining": ("id", "sentence", "en.id", "en.sentence", "gold.source_id", "gold.target_id"),
+    "mlm": ("text",),
+}
+"""What each kind reads of a row."""
+
 GROUPS = ("classification", "tagging", "qa", "retrieval")
 """XTREME's task groups, for `group/<name>` averages."""
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from xstilts.errors import ConfigError, Problem, TrackingError, without_user
 from xstilts.files import canonical_json
 from xstilts.tracking.moved import bring_along
-from xstilts.tracking.tracker import TrackedRun, group_of
+from xstilts.tracking.tracker import Point, TrackedRun, group_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -120,6 +121,8 @@ class MlflowTracker:
         if not new:
             return
         points = [point for point in run.metrics if group_of(point) in new]
+        if known:
+            points = self._corrected(run_id, points)
         metrics = [Metric(p.key, p.value, p.time_ms, p.step) for p in points]
         params, tags = [], []
         if "about" in new:
@@ -145,6 +148,21 @@ class MlflowTracker:
         if run.state != "running" or known:
             self._client.set_tag(run_id, DIGESTS, canonical_json(digests))
         self._runs[run.key] = run_id, digests
+
+    def _corrected(self, run_id: str, points: Sequence[Point]) -> list[Point]:
+        """The points with a later time where they correct what the run shows: of equal steps and
+        times MLflow shows the largest value, whichever came last."""
+        shown = self._client.get_run(run_id).data.metrics
+        last = {point.key: point for point in sorted(points, key=lambda p: (p.step, p.time_ms))}
+        corrected = []
+        for point in points:
+            value = shown.get(point.key, point.value)
+            if point is last[point.key] and float(value) != float(point.value):
+                history = self._client.get_metric_history(run_id, point.key)
+                time_ms = max(point.time_ms, *(stored.timestamp + 1 for stored in history))
+                point = replace(point, time_ms=time_ms)
+            corrected.append(point)
+        return corrected
 
     def _find_or_create(self, run: TrackedRun) -> tuple[str, dict[str, str]]:
         """The run's id and the digests of what it holds; none if it is new."""

@@ -1,4 +1,4 @@
-"""The model: any encoder that `AutoModel` loads, with one head a task.
+"""The model: an encoder of a family that runs (`xstilts.config.families`), with one head a task.
 
 Encoders carry over from stage to stage, and a pooler where the recipe says so; heads never do.
 """
@@ -6,18 +6,30 @@ Encoders carry over from stage to stage, and a pooler where the recipe says so; 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from xstilts import kinds
+from xstilts.config.families import family_of, num_types
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
 from xstilts.kinds.kind import Pooler, SequenceHead, Vocabulary
@@ -37,7 +49,8 @@ logger = logging.getLogger(__name__)
 
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError)
 
-SAFELY: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
+NO_CODE: dict[str, Any] = {"trust_remote_code": False}
+SAFELY: dict[str, Any] = {**NO_CODE, "use_safetensors": True}
 """How weights are loaded: neither code nor pickles of a folder are run, whatever lies in it."""
 
 HEADS_FILE = "heads.safetensors"
@@ -65,6 +78,7 @@ class Model(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
         self.masks: Masks | None = None
+        self._num_types = _num_types(encoder)
         self._compiled: Callable[..., Any] | None = None
         if can_pack(encoder):
             install_attention(encoder)
@@ -108,11 +122,28 @@ class Model(nn.Module):
             layout = work.layout
             packed = {"blocks": layout.blocks, "masks": self.masks, "read": layout.read}
         with autocast(work.inputs["input_ids"].device, precision):
-            return encode(**work.inputs, **options, **packed)
+            return encode(**self._with_known_types(work.inputs), **options, **packed)
+
+    def _with_known_types(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The inputs with no token type that the encoder has no vector for: those are 0, which is
+        left out where it is the only one. A tokenizer of another family may give them."""
+        types = inputs.get("token_type_ids")
+        if types is None or self._num_types is None:
+            return inputs
+        if self._num_types > 1:
+            return {**inputs, "token_type_ids": types * (types < self._num_types)}
+        return {name: tensor for name, tensor in inputs.items() if name != "token_type_ids"}
 
     def _padded(self, hidden: Tensor, work: Pass) -> Tensor:
         hidden = hidden.float()
         return hidden if work.layout is None else unpack(hidden, work.layout)
+
+
+def _num_types(encoder: PreTrainedModel) -> int | None:
+    """Token types that an encoder has vectors for, 0 where it reads none; None: any will do."""
+    if "token_type_ids" not in signature(encoder.forward).parameters:
+        return 0
+    return num_types(encoder.config.to_dict())
 
 
 class LmHead(nn.Module):
@@ -139,10 +170,15 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         StageError: it cannot be loaded, or is not a fast one.
     """
+    pieces = [path.name for path in sorted(folder.glob("*.model"))]
+    if pieces and not (folder / "tokenizer.json").is_file() and find_spec("sentencepiece") is None:
+        rule = f"its tokenizer is made from {pieces[0]}, which sentencepiece reads"
+        raise StageError(f"{folder}: {rule}: pip install sentencepiece")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise StageError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+        tokenizer = AutoTokenizer.from_pretrained(folder, **NO_CODE)
+    except Exception as error:  # `tokenizers` raises no other class
+        reason = first_line(error)
+        raise StageError(f"{folder}: its tokenizer cannot be loaded: {reason}") from error
     if not tokenizer.is_fast:
         raise StageError(f"{folder}: needs a fast tokenizer (tokenizer.json), for offsets")
     if tokenizer.pad_token_id is None:
@@ -159,16 +195,40 @@ def load_encoder(folder: Path) -> PreTrainedModel:
     """
     options = {**SAFELY, "dtype": torch.float32, "output_loading_info": True}
     try:
-        try:
-            encoder, info = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
-        except TypeError:  # classes without a pooler do not know the argument
-            encoder, info = AutoModel.from_pretrained(folder, **options)
+        part = family_of(AutoConfig.from_pretrained(folder, **NO_CODE).to_dict()).part
+        if part:
+            encoder, info = _load_part(folder, part, options)
+        else:
+            try:
+                encoder, info = AutoModel.from_pretrained(
+                    folder, add_pooling_layer=False, **options
+                )
+            except TypeError:  # classes without a pooler do not know the argument
+                encoder, info = AutoModel.from_pretrained(folder, **options)
     except LOADING_ERRORS as error:
-        raise StageError(f"{folder}: its model cannot be loaded: {error}") from error
+        raise StageError(f"{folder}: its model cannot be loaded: {first_line(error)}") from error
     absent = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if absent:
         raise StageError(f"{folder}: its weights lack {', '.join(absent)}")
     return encoder
+
+
+def _load_part(folder: Path, part: str, options: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
+    """The encoder of an encoder-decoder, from the whole or from what a stage saved of it."""
+    config = AutoConfig.from_pretrained(folder, **NO_CODE)
+    reads_both = getattr(transformers, part, None)
+    if reads_both is None and config.architectures != [part]:
+        whole, info = AutoModel.from_pretrained(folder, **options)
+        return whole.get_encoder(), info
+    module = sys.modules[MODEL_MAPPING[type(config)].__module__]
+    loaded: tuple[PreTrainedModel, Any]
+    loaded = (reads_both or getattr(module, part)).from_pretrained(folder, **options)
+    return loaded
+
+
+def first_line(error: Exception) -> str:
+    """Of an error of transformers, which may go on with a list of all its classes."""
+    return (str(error).strip() or type(error).__name__).partition("\n")[0]
 
 
 def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
@@ -182,7 +242,7 @@ def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
             folder, **SAFELY, dtype=torch.float32, output_loading_info=True
         )
     except LOADING_ERRORS as error:
-        raise StageError(f"{folder}: its LM head cannot be loaded: {error}") from error
+        raise StageError(f"{folder}: its LM head cannot be loaded: {first_line(error)}") from error
     base_name = full.base_model_prefix
     absent = sorted(info["missing_keys"])
     if absent:
