@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from xstilts.config.derive import NONE, candidates, encoder_space, languages_of
+from xstilts.config.derive import NONE, candidates, encoder_space, languages_of, retrained
 from xstilts.config.intermediates import check_intermediates
 from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS
 from xstilts.config.recipes import RECIPES
@@ -54,6 +54,9 @@ def _check_names(sweep: Sweep) -> Iterator[Problem]:
 
 def _check_targets(sweep: Sweep) -> Iterator[Problem]:
     known = {task.name: task for task in known_tasks() if task.is_target}
+    if sweep.final.full_data and known.keys() >= set(sweep.targets) and not retrained(sweep):
+        rule = "no target's dev set was cut from its training set"
+        yield Problem("final.full_data", rule, f"{list(sweep.targets)}", "leave it out")
     for i, name in enumerate(sweep.targets):
         where = f"targets[{i}]"
         if name not in known:

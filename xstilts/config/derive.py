@@ -164,6 +164,8 @@ def selection_notes(sweep: Sweep) -> Iterator[str]:
     for name in sweep.targets:
         if shared := scored_as_selected(sweep, name):
             yield f"{name}: selected on the rows that are scored ({shared})"
+        elif any(task.name == lookup(name).head for task in retrained(sweep)):
+            yield f"{name}: trained once more after selection, with the rows of its dev set"
         elif note := task_of(sweep, name).dev_note:
             yield f"{name}: its dev set has {note}"
 
@@ -183,6 +185,8 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
         found += [
             (head, use, head.train_language) for use in ("train", "dev") if use in head.splits
         ]
+        if head in retrained(sweep):
+            found.append((head.whole(), "train", head.train_language))
         scored = dict.fromkeys((split, target.fitted_on or split))
         found += [(target, use, x) for use in scored for x in languages_of(sweep, target)]
     # Tasks hold mappings, so they cannot be keys themselves.
@@ -190,6 +194,15 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
         (task.name, str(task.splits.get(use)), use, x): (task, use, x) for task, use, x in found
     }
     return list(distinct.values())
+
+
+def retrained(sweep: Sweep) -> list[Task]:
+    """The tasks that are trained once more after selection, with the rows that selected."""
+    if not sweep.final.full_data:
+        return []
+    heads = dict.fromkeys(lookup(name).head for name in sweep.targets)
+    tasks = (task_of(sweep, name) for name in heads)
+    return [task for task in tasks if task.cuts_dev_from_train]
 
 
 def selected_targets(sweep: Sweep) -> tuple[Task, ...]:

@@ -229,6 +229,17 @@ class SelectionSpec(Model):
     articles: Literal["shared", "held_out"] = "shared"
 
 
+class FinalSpec(Model):
+    """What is trained once selection is over.
+
+    `full_data` trains a target's chosen point again with the rows that were cut from its training
+    set to select it (never with a published dev set), for as many updates a row as the chosen
+    checkpoint had, without early stopping.
+    """
+
+    full_data: bool = False
+
+
 class ObjectiveSpec(Model):
     """What the outer search maximises."""
 
@@ -331,6 +342,7 @@ class Sweep(Model):
     languages: Literal["all"] | Languages | dict[str, Languages] = "all"
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
+    final: FinalSpec = FinalSpec()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     search: SearchSpec = SearchSpec()

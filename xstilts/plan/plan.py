@@ -14,6 +14,7 @@ from xstilts.config.derive import (
     NONE,
     languages_of,
     part_task,
+    retrained,
     task_of,
     train_languages,
 )
@@ -25,13 +26,9 @@ from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
-from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
+from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
 from xstilts.tasks import Task, lookup
 from xstilts.tasks.task import KINDS
-
-RETRIEVAL_LAYERS = {12: 8, 24: 14}
-"""Hidden state that retrieval pools, by depth, 0 being the embeddings: XTREME's for base and
-jiant's for large models. Other depths take the nearest to the same 0.6 of the depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +155,21 @@ class Planner:
             fitted = self._rows(task, task.fitted_on, languages, max_length)
         return Evaluate(parent, rows, split, layer, self.scoring_precision, fitted, self.device)
 
+    def final(self, chosen: Train, best_step: int) -> Train | None:
+        """The stage that trains a chosen one again with the rows that selected it, for as many
+        updates a row as it had at its chosen check; None where no rows were cut, or nobody asked.
+        """
+        (part,) = chosen.parts
+        task = next((t for t in retrained(self.sweep) if t.name == part.train.task), None)
+        if task is None:
+            return None
+        whole = self._rows(task.whole(), "train", (task.train_language,), part.train.max_length)
+        drawn = min(best_step * part.batch_size, part.examples)
+        examples = max(1, round(drawn * whole.num_rows / part.train.num_rows))
+        rows = replace(part, train=replace(whole, whole=True), dev=None, examples=examples)
+        recipe = replace(chosen.recipe, patience=0, keep="last")
+        return replace(chosen, phase="final", parts=(rows,), recipe=recipe)
+
     def rows_needed(self, model: str) -> list[Rows]:
         """All rows that trials of the sweep may read with a model, whatever is proposed."""
         needed: dict[Rows, None] = {}
@@ -174,6 +186,9 @@ class Planner:
                 for use in ("train", "dev"):
                     if use in head.splits:
                         needed[self._rows(head, use, (head.train_language,), length)] = None
+                if head in retrained(self.sweep):
+                    whole = self._rows(head.whole(), "train", (head.train_language,), length)
+                    needed[replace(whole, whole=True)] = None
                 languages = languages_of(self.sweep, target)
                 needed[self._rows(target, split, languages, length, limit)] = None
                 if target.fitted_on and target.fitted_on != split:
@@ -378,11 +393,6 @@ def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
         head = lookup(target).head
         groups[head] = (*groups.get(head, ()), target)
     return groups
-
-
-def retrieval_layer(num_layers: int) -> int:
-    """The hidden state that retrieval pools in a model of that depth."""
-    return RETRIEVAL_LAYERS.get(num_layers, max(1, round(0.6 * num_layers)))
 
 
 def _overrides(point: Point, phase: str) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def export_model(
 
 def _chosen(record: dict[str, Any], plan: TrialPlan, planner: Planner, task: Task) -> Train:
     """The stage that a trial chose for a target; it, and its encoder, may be a further attempt."""
-    name = record["chosen"][task.head]["stage"]
+    chosen = record["chosen"][task.head]
+    name = chosen.get("selected", chosen["stage"])
     attempts = range(planner.sweep.retries + 1)
     for i in attempts:
         tried = plan
@@ -129,7 +130,8 @@ def _chosen(record: dict[str, Any], plan: TrialPlan, planner: Planner, task: Tas
             for cell, j in itertools.product(group.cells, attempts):
                 stage = retried(cell.stage, j)
                 if stage_name(stage) == name:
-                    return stage
+                    final = planner.final(stage, chosen.get("best_step", 0))
+                    return final or stage
     raise StoreError(f"{record['trial']}: {name}: another version of the package trained it")
 
 

@@ -243,6 +243,22 @@ class Task:
             return self
         return replace(self, splits={**self.splits, **self.apart}, dev_note="")
 
+    @property
+    def cuts_dev_from_train(self) -> bool:
+        """Whether the dev set is no published one but rows held out of the training set."""
+        if not {"train", "dev"} <= self.splits.keys():
+            return False
+        train, dev = self.slices_of("train"), self.slices_of("dev")
+        return any(one.without is not None for one in train) and any(
+            one.only is not None and replace(one, only=None, without=one.only) in train
+            for one in dev
+        )
+
+    def whole(self) -> Task:
+        """The task with all of its training rows, those of a dev set that was cut from them too."""
+        rows = tuple(replace(one, without=None) for one in self.slices_of("train"))
+        return replace(self, splits={**self.splits, "train": rows})
+
     def variant(self, translated: bool, where: tuple[str, str] | None) -> Task:
         """The task with other training rows: their translations, or only some of them."""
         if not translated and where is None:
