@@ -157,8 +157,7 @@ class Planner:
 
     def final(self, chosen: Train, best_step: int) -> Train | None:
         """The stage that trains a chosen one again with the rows that selected it, for as many
-        updates a row as it had at its chosen check; None where no rows were cut, or nobody asked.
-        """
+        updates a row as it had at its chosen check; None where that is not asked for."""
         (part,) = chosen.parts
         task = next((t for t in retrained(self.sweep) if t.name == part.train.task), None)
         if task is None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -368,7 +369,7 @@ def _distinct_points(space: Space, wanted: int, seed: int) -> list[Point]:
     if not space.parameters:
         return [{}]
     if space.is_finite:
-        points = list(_at_most(space.grid(), wanted + 1))
+        points = list(islice(space.grid(), wanted + 1))
         if len(points) <= wanted:
             return points
     study = optuna.create_study(sampler=RandomSampler(seed=seed % 2**32))
@@ -380,11 +381,6 @@ def _distinct_points(space: Space, wanted: int, seed: int) -> list[Point]:
         if len(points) == wanted:
             break
     return points
-
-
-def _at_most(points: Iterator[Point], count: int) -> Iterator[Point]:
-    for _, point in zip(range(count), points, strict=False):
-        yield point
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:
