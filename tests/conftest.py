@@ -152,6 +152,12 @@ def make_stage(root: Path, name: str, files: Mapping[str, str], **manifest: Any)
     return work.rename(next_folder(work.parent))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a sweep remembers of itself is none of the user's."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
     """A storage that is open and empty."""

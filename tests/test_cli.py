@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner, Result
 
 from xstilts.cli import app
+from xstilts.cli.app import program as program_name
+from xstilts.config.load import load_sweep
 from xstilts.data.mirror import Split, write_dataset
+from xstilts.files import sha256_of, write_json
 from xstilts.mini import hub
 from xstilts.run import preparation
+from xstilts.run.places import take_inventory
+from xstilts.search.definition import Settled, define
+from xstilts.search.proposals import target_points
+
+from .conftest import make_places
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
@@ -35,6 +45,9 @@ COMMANDS = (
     "bench",
     "gc",
 )
+
+
+GROUPED = ("data list", "data import", "data check")
 
 
 def call(*arguments: str) -> Result:
@@ -62,12 +75,68 @@ def stderr_of(result: Result) -> str:
     return result.output
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "data list", "data import", "data check"])
+def test_all_commands_are_known_here() -> None:
+    found: Any = typer.main.get_command(app)
+    assert set(found.commands) == {*COMMANDS, "data"}
+    assert {f"data {name}" for name in found.commands["data"].commands} == set(GROUPED)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPED])
 def test_every_command_has_help_with_an_example_in_80_columns(command: str) -> None:
     result = call(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"Example: xstilts {command}" in result.output
     assert max(map(len, result.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPED])
+def test_every_example_can_be_read_by_its_command(command: str) -> None:
+    """In one line, as it can be copied; what it does, `test_first_hour` tries."""
+    output = call(*command.split(), "--help").output
+    (line,) = (line for line in output.splitlines() if "Example: " in line)
+    program, *arguments = shlex.split(line.partition("Example: ")[2])
+    assert program == "xstilts"
+    known: Any = typer.main.get_command(app)
+    for name in command.split():
+        known = known.commands[name]
+    with known.make_context(command, arguments[len(command.split()) :]) as context:
+        files = [path for value in context.params.values() for path in paths_in(value)]
+    assert all(path.is_file() for path in files if path.suffix == ".yaml")
+
+
+def paths_in(value: Any) -> list[Path]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Path)]
+
+
+def test_the_example_of_export_names_the_quickstarts_baseline() -> None:
+    sweep = load_sweep(QUICKSTART)
+    point = {"intermediate": "none", "model": "mini"}
+    trial = f"none-{sha256_of(point)[:8]}-s{sweep.seeds[0]}"
+    assert f"export quickstart {trial} " in call("export", "--help").output
+
+
+@pytest.mark.parametrize(
+    ("called", "printed"),
+    [
+        ("env/bin/xstilts", "env/bin/xstilts"),
+        ("my env/bin/xstilts", "'my env/bin/xstilts'"),
+        ("on path/xstilts", "xstilts"),
+        ("xstilts/cli/__main__.py", f"{shlex.quote(sys.executable)} -m xstilts.cli"),
+        ("/usr/bin/pytest", "xstilts"),
+    ],
+)
+def test_examples_name_the_command_as_it_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: str, printed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("env/bin", "my env/bin", "on path"):
+        program = tmp_path / folder / "xstilts"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "on path"))
+    monkeypatch.setattr(sys, "argv", [called])
+    assert program_name() == printed
 
 
 def test_an_unknown_command_is_status_2() -> None:
@@ -99,6 +168,11 @@ def test_validate_tells_all_files_and_json(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"models": {"m": {"path": "not/there"}}}, "models.m.path: no such folder"),
+        (
+            {"models": {"m": {"path": "xlm-roberta-base"}}},
+            "models.m.path: no such folder here, and an id of the Hub has its owner too; got "
+            '"xlm-roberta-base"; write OWNER/xlm-roberta-base',
+        ),
         ({"data": {"root": "not/there"}}, "data.root: xstilts/mini_nli: no such data set"),
         (
             {
@@ -123,6 +197,69 @@ def test_wrong_input_is_one_line_and_status_2(
     assert message in result.output
     assert "Traceback" not in result.output
     assert not list(tmp_path.glob("runs/store/*"))
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_rates_that_do_not_sum_to_1_are_said_to_be_normalised(tmp_path: Path, command: str) -> None:
+    rates = {"mini_nli": 1, "mini_qa": 0.6}
+    mix = {"tasks": list(rates), "rates": rates, "budget": {"examples": 64}}
+    thirds = {**mix, "rates": {"mini_nli": 0.667, "mini_qa": 0.334}}
+    file = sweep_file(tmp_path, intermediates={"mix": mix, "thirds": thirds}, search={})
+    result = call(command, file)
+    assert result.exit_code == 0, result.output
+    line = "intermediates.mix.rates: sum to 1.6 and count as mini_nli 0.625, mini_qa 0.375\n"
+    assert result.stderr.endswith(line) and result.stderr.count("sum to") == 1
+    json.loads(call(command, file, "--json").stdout)
+
+
+def test_a_wrong_trial_or_target_of_export_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    places = make_places(tmp_path, "quickstart")
+    sweep = load_sweep(QUICKSTART, [f"storage={tmp_path}"])
+    inventory = take_inventory(sweep, places)
+    define(sweep, places, inventory, Settled(target_points(sweep)), places.launch(1))
+    record = {"trial": "none-x-s0", "state": "finished", "seed": 0}
+    record["point"] = {"intermediate": "none", "model": "mini"}
+    (places.trials / "none-x-s0").mkdir()
+    write_json(places.trials / "none-x-s0" / "record.json", record)
+    code = """
+import sys
+from typer.testing import CliRunner
+from xstilts.cli import app
+for trial, options, reason in (
+    ("none-y-s0", ["--submission", "d"], "TRIAL: no finished trial"),
+    ("none-x-s0", ["--model", "mini_tatoeba", "d"], "--model: no target that the trial trained"),
+    ("none-x-s0", [], "export: something is to be exported"),
+):
+    arguments = ["export", "quickstart", trial, "--storage", sys.argv[1], *options]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2 and reason in result.output, result.output
+    assert not {"torch", "transformers", "datasets", "mlflow"} & set(sys.modules), trial
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status nobody", "report nobody", "ui nobody", "export nobody x --labels d", "gc", "data list",
+     "data check --root nowhere", "score --predictions p --labels l", "validate nothing.yaml"],
+)  # fmt: skip
+def test_what_is_wrong_is_told_without_heavy_imports(tmp_path: Path, command: str) -> None:
+    code = """
+import sys
+from typer.testing import CliRunner
+from xstilts.cli import app
+assert CliRunner().invoke(app, sys.argv[1:]).exit_code in (0, 2)
+heavy = {"torch", "transformers", "ray", "mlflow", "optuna", "matplotlib"}
+print(*sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "\n"
 
 
 def test_wrong_input_is_told_before_torch_is_imported(tmp_path: Path) -> None:
@@ -198,7 +335,10 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path) -> None:
     rows = {(row["stage"], row["task"]): row for row in document["tasks"]}
     assert rows["mix", "mini_qa"]["examples"] > 0
     assert {name for name, _ in rows} >= {"nli", "choice", "qa", "mix", "target mini_xnli"}
-    assert max(map(len, call("plan", file).output.splitlines())) <= 80
+    shown = call("plan", file).output
+    assert max(map(len, shown.splitlines())) <= 80 and "rates are shares of examples: mix" in shown
+    of_steps = call("plan", file, "--set", "intermediates.mix.unit=steps").output
+    assert "rates are shares of steps: mix" in of_steps
 
 
 def test_plan_says_what_fits_on_a_cluster(tmp_path: Path) -> None:

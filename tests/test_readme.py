@@ -73,7 +73,7 @@ def plan_baseline_and_all(path: Path, rows: Mapping[str, int]) -> dict[str, Tria
     translations = {task.translations.hub_id: "sha" for task in known_tasks() if task.translations}
     labels = {task.name: ("N", "NP") for task in known_tasks() if task.open_labels}
     models = dict.fromkeys(sweep.models, facts)
-    inventory = Inventory(models, {}, {**data, **translations}, rows, labels)
+    inventory = Inventory(models, {}, {**data, **translations}, rows, labels, tokens=Sizes())
     plans = example_plans(sweep, Planner(sweep, inventory, target_points(sweep)))
     assert "none" in plans
     assert any(isinstance(plan.encoder, Train) for plan in plans.values())

@@ -2,9 +2,8 @@
 
 Both get the same windows of XQuAD's English and German questions and the same scores: noise, with
 a peak at a random span of most windows; once as they are, once rounded, so that many spans are
-equally good. Rules differ in two points: transformers looks at the 20 best starts and ends of a
-window only, and takes a start only in the window where it has most context on both sides. The
-first is left in place; for the comparison of answers the second is taken off.
+equally good. Rules differ in one point, which is left in place: transformers looks at the 20 best
+starts and ends of a window only.
 
 transformers has had the function up to version 5.0; a later one is nothing to compare with.
 
@@ -72,70 +71,43 @@ def draw(encoded: Encoded, rounded: bool) -> list[np.ndarray]:
     return outputs
 
 
-def with_most_context(windows: list[dict[str, Any]]) -> list[dict[int, bool]]:
-    """For each window of an example which tokens have most context there, as `run_squad` does."""
-    best: dict[int, tuple[float, int]] = {}
-    insides = [[i for i, begin in enumerate(w["begins"]) if begin >= 0] for w in windows]
-    for number, (window, inside) in enumerate(zip(windows, insides, strict=True)):
-        for i in inside:
-            score = min(i - inside[0], inside[-1] - i) + 0.01 * len(inside)
-            begin = window["begins"][i]
-            if begin not in best or score > best[begin][0]:
-                best[begin] = (score, number)
-    return [
-        {i: best[window["begins"][i]][1] == number for i in inside}
-        for number, (window, inside) in enumerate(zip(windows, insides, strict=True))
-    ]
-
-
 def squad_inputs(
     rows: dict[str, list[Any]], encoded: Encoded, tokenizer: Any
-) -> tuple[list[Any], list[Any], list[Any]]:
-    """The rows and windows as transformers has them: examples, features with its rule of the most
-    context, and features without it."""
+) -> tuple[list[Any], list[Any]]:
+    """The rows and windows as transformers has them: examples and features."""
     columns = (rows[name] for name in ("id", "question", "context"))
     examples = [SquadExample(*row, None, None, "") for row in zip(*columns, strict=True)]
-    windows = encoded.features.to_pylist()
-    of_example: dict[int, list[int]] = {}
-    for i, window in enumerate(windows):
-        of_example.setdefault(window["example"], []).append(i)
-    most: dict[int, dict[int, bool]] = {}
-    for numbers in of_example.values():
-        contexts = with_most_context([windows[i] for i in numbers])
-        most.update(zip(numbers, contexts, strict=True))
-    features: tuple[list[Any], list[Any]] = ([], [])
-    for number, window in enumerate(windows):
+    features = []
+    for number, window in enumerate(encoded.features.to_pylist()):
         words = examples[window["example"]].char_to_word_offset
         to_word = {i: words[begin] for i, begin in enumerate(window["begins"]) if begin >= 0}
-        for kept, context in zip(
-            features, (most[number], dict.fromkeys(to_word, True)), strict=True
-        ):
-            kept.append(
-                SquadFeatures(
-                    window["input_ids"],
-                    *([1] * len(window["input_ids"]), None, 0, None),
-                    example_index=window["example"],
-                    unique_id=number,
-                    paragraph_len=len(to_word),
-                    token_is_max_context=context,
-                    tokens=tokenizer.convert_ids_to_tokens(window["input_ids"]),
-                    token_to_orig_map=to_word,
-                    start_position=0,
-                    end_position=0,
-                    is_impossible=False,
-                )
+        features.append(
+            SquadFeatures(
+                window["input_ids"],
+                *([1] * len(window["input_ids"]), None, 0, None),
+                example_index=window["example"],
+                unique_id=number,
+                paragraph_len=len(to_word),
+                token_is_max_context={i: window["most_context"][i] for i in to_word},
+                tokens=tokenizer.convert_ids_to_tokens(window["input_ids"]),
+                token_to_orig_map=to_word,
+                start_position=0,
+                end_position=0,
+                is_impossible=False,
             )
-    return examples, *features
+        )
+    return examples, features
 
 
 def spans(outputs: list[np.ndarray], encoded: Encoded) -> list[tuple[float, float]]:
     """The start's and the end's score of every example's answer."""
     flat = np.concatenate(outputs)
-    begins = np.concatenate(encoded.features["begins"].to_pylist())
+    most = np.concatenate(encoded.features["most_context"].to_pylist())
+    inside = np.concatenate(encoded.features["begins"].to_pylist()) >= 0
     best: dict[int, tuple[float, int, int]] = {}
     owners = encoded.features["example"].to_pylist()
     for owner, (value, first, last, _) in zip(
-        owners, _best_spans(outputs, begins >= 0), strict=True
+        owners, _best_spans(outputs, most, inside), strict=True
     ):
         if owner not in best or value > best[owner][0]:
             best[owner] = (value, first, last)
@@ -146,7 +118,7 @@ def compare(
     outputs: list[np.ndarray], encoded: Encoded, inputs: tuple[Any, ...], tokenizer: Any
 ) -> str:
     """How many answers of both agree: token spans, their value, the text."""
-    examples, _, features = inputs
+    examples, features = inputs
     with tempfile.TemporaryDirectory() as folder:
         nbest = Path(folder) / "nbest.json"
         texts = predict(examples, features, results_of(outputs), tokenizer, str(nbest))
@@ -196,7 +168,7 @@ def main() -> None:
     rows = {name: files[0][name] + files[1][name] for name in files[0]}
     encoded = SPAN.encode(rows, TASK, tokenizer, MAX_LENGTH)
     inputs = squad_inputs(rows, encoded, tokenizer)
-    examples, features, _ = inputs
+    examples, features = inputs
     print(f"{encoded.features.num_rows} windows of {len(examples)} questions")
     for name, rounded in (("scores without ties", False), ("scores with ties", True)):
         outputs = draw(encoded, rounded)

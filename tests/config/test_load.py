@@ -52,6 +52,12 @@ def test_every_sweep_file_of_ours_is_valid(path: Path) -> None:
     assert load_sweep(path).name == path.stem
 
 
+def test_figures_to_compare_with_published_ones_are_scored_in_float32() -> None:
+    published = {"phang2020", "jiant", "xtreme2020", "xtreme_head"}
+    found = [sweep for sweep in map(load_sweep, SWEEPS) if sweep.recipe in published]
+    assert found and {sweep.resources.scoring_precision for sweep in found} == {"fp32"}
+
+
 def test_there_are_sweep_files() -> None:
     assert SWEEPS
 

@@ -89,6 +89,26 @@ def test_copies_of_one_data_set_train_alike(recipe: Recipe) -> None:
         assert len(stages) == 1, names
 
 
+@pytest.mark.parametrize(
+    ("recipe", "pooler", "span_dropout"),
+    [
+        ("phang2020", "carried", False),
+        ("jiant", "carried", False),
+        ("xtreme2020", "none", False),
+        ("xtreme_head", "none", False),
+        ("standard", "none", True),
+        ("small", "none", True),
+    ],
+)
+def test_heads_are_those_of_the_published_code(
+    recipe: str, pooler: str, span_dropout: bool
+) -> None:
+    for phase in ("intermediate", "target"):
+        for task in ("mnli", "squad_v1", "xquad", ""):
+            stage = RECIPES[recipe].for_task(phase, task, {})
+            assert (stage.pooler, stage.span_dropout) == (pooler, span_dropout)
+
+
 def test_phang_checks_the_first_500_every_1000_steps_and_xtreme_the_whole_set() -> None:
     phang = RECIPES["phang2020"].for_task("target", "pawsx", {})
     assert (phang.check_every, phang.dev_examples, phang.patience) == (1000, 500, 30)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from xstilts.errors import TrackingError
+from xstilts.errors import ConfigError, TrackingError
 from xstilts.tracking.mlflow import MlflowTracker
 from xstilts.tracking.tracker import NullTracker, Point, TrackedRun
 
@@ -141,6 +141,22 @@ def test_only_what_has_changed_is_written_again(
     assert written == [(["gain/mini_xnli"], [])] * 2
 
 
+def test_a_value_that_is_corrected_is_shown_whichever_is_larger(uri: str, tmp_path: Path) -> None:
+    """And stored once, however often it is written."""
+    from mlflow import MlflowClient
+
+    run = make_run(tmp_path)
+    for value in (50.0, 40.0, 40.0, 45.0, 30.0):
+        points = [Point("dev/avg", value, 0, 5000), Point("dev/other", 1.0, 0, 5000)]
+        MlflowTracker(uri, "sweep", tmp_path).write(replace(run, metrics=points))
+        (stored,) = runs_of(uri)
+        assert stored.data.metrics["dev/avg"] == value
+    client = MlflowClient(tracking_uri=uri)
+    history = client.get_metric_history(stored.info.run_id, "dev/avg")
+    assert sorted(point.value for point in history) == [30.0, 40.0, 45.0, 50.0]
+    assert len(client.get_metric_history(stored.info.run_id, "dev/other")) == 1
+
+
 def test_artifacts_lie_beside_the_storage(uri: str, tmp_path: Path) -> None:
     MlflowTracker(uri, "sweep", tmp_path / "artifacts").write(make_run(tmp_path))
     found = list((tmp_path / "artifacts").rglob("predictions/mini_xnli/scores.json"))
@@ -209,3 +225,29 @@ def test_a_server_that_went_down_is_brought_up_to_date(tmp_path: Path) -> None:
     assert sorted(run.data.tags["xstilts.key"] for run in stored) == ["nli-1-s0", "while-down"]
     assert list((tmp_path / "artifacts").rglob("scores.json"))
     assert not (tmp_path / "unused").exists()
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_server_that_does_not_answer_is_told_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    from xstilts.tracking import mlflow as tracking
+
+    monkeypatch.setitem(tracking.IMPATIENT, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    before = dict(os.environ)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        if not listens:
+            silent.close()
+        begun = time.monotonic()
+        with pytest.raises(ConfigError, match="names an MLflow server that answers") as caught:
+            MlflowTracker(f"http://127.0.0.1:{port}", "sweep", tmp_path).check()
+    assert time.monotonic() - begun < 10
+    assert len(str(caught.value).splitlines()) == 1
+    assert ("timed out" if listens else "Connection refused") in str(caught.value)
+    assert dict(os.environ) == before, "a sweep has its own patience again"
+
+
+def test_a_store_without_a_server_has_nobody_to_ask(tmp_path: Path) -> None:
+    MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "sweep", tmp_path).check()
+    assert not list(tmp_path.iterdir())

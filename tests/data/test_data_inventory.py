@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from xstilts.data import inventory
-from xstilts.data.inventory import Hashes, data_identity, model_facts
+from xstilts.data.inventory import LOADED_BY, Hashes, data_identity, model_facts
 from xstilts.data.sources import count_rows
 from xstilts.errors import ConfigError, DataError
 from xstilts.tasks import Source, Task
@@ -134,10 +134,44 @@ def test_identity_follows_content(
     before = model_facts(copy, "models.x.path", hashes)
     with (copy / name).open("ab") as stream:
         stream.write(b" ")
+    if name == "tokenizer_config.json":
+        change(copy / name, padding_side="left")
     after = model_facts(copy, "models.x.path", hashes)
     same = "tokenizer" if changed == "weights" else "weights"
     assert getattr(after, changed) != getattr(before, changed)
     assert getattr(after, same) == getattr(before, same)
+
+
+def test_identity_does_not_hold_how_a_tokenizer_was_loaded(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Saved again from another folder, with other arguments, by another version: the same."""
+    from transformers import AutoTokenizer
+
+    hashes = Hashes(tmp_path / "hashes.json")
+    shutil.copytree(tiny_model, tmp_path / "source")
+    found = set()
+    loads: list[tuple[Path, dict[str, Any]]] = [
+        (tiny_model, {}),
+        (tmp_path / "source", {"local_files_only": True}),
+        (tmp_path / "source", {"from_slow": True, "revision": "main"}),
+        (tiny_model, {"name_or_path": "me/mine", "_commit_hash": "abc", "is_local": False}),
+    ]
+    for number, (folder, options) in enumerate(loads):
+        out = tmp_path / str(number)
+        shutil.copytree(tiny_model, out)
+        AutoTokenizer.from_pretrained(folder).save_pretrained(out)
+        change(out / "tokenizer_config.json", **options)
+        found.add(model_facts(out, "m", hashes).tokenizer)
+    bare = json.loads((tmp_path / "0/tokenizer_config.json").read_text())
+    kept = {key: value for key, value in bare.items() if key not in LOADED_BY}
+    assert kept != bare, "transformers wrote nothing of how it was loaded"
+    text = json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    (tmp_path / "0/tokenizer_config.json").write_text(text)
+    found.add(model_facts(tmp_path / "0", "m", hashes).tokenizer)
+    assert len(found) == 1
+    change(tmp_path / "0/tokenizer_config.json", unk_token="<s>")
+    assert model_facts(tmp_path / "0", "m", hashes).tokenizer not in found
 
 
 @pytest.mark.parametrize(
@@ -277,13 +311,27 @@ def test_settings_alone_are_no_tokenizer(tiny_model: Path, tmp_path: Path, name:
         model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"num_hidden_layers": "many"}', "\xff"])
-def test_a_config_without_layers_is_refused(tiny_model: Path, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "is no JSON object"),
+        ("{}", "names no model_type"),
+        ('{"model_type": "bert"}', "does not give layers and positions as numbers"),
+        ('{"model_type": "bert", "num_hidden_layers": "many"}', "layers and positions as numbers"),
+        ('{"model_type": "vit"}', "reads no text"),
+        ("\xff", "is no JSON"),
+    ],
+)
+def test_a_config_that_says_too_little_is_refused(
+    tiny_model: Path, tmp_path: Path, text: str, rule: str
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(tiny_model, copy)
     (copy / "config.json").write_text(text, encoding="latin-1")
-    with pytest.raises(ConfigError, match="does not name num_hidden_layers"):
+    with pytest.raises(ConfigError, match=rule) as caught:
         model_facts(copy, "models.x.path", Hashes(tmp_path / "hashes.json"))
+    assert "\n" not in str(caught.value)
 
 
 def pairs(count: int) -> dict[str, list[Any]]:

@@ -9,14 +9,20 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from xstilts import kinds
+from xstilts.cli.preparing import unanswerable_lines
 from xstilts.data import encoded
 from xstilts.data.encoded import PARTS
 from xstilts.data.prepare import Encoder
 from xstilts.errors import DataError
 from xstilts.files import read_json, write_json
+from xstilts.kinds.kind import IGNORED, Vocabulary
 from xstilts.plan.stage import Rows
+from xstilts.run.preparation import Job, Prepared
 from xstilts.tasks import Source, Task
 
 WriteDataset = Callable[..., Path]
@@ -189,3 +195,58 @@ def test_rows_of_an_older_version_get_their_digests_and_are_read(
     again = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
     assert again.features.equals(expected.features)
     assert read_json(path) == whole
+
+
+def test_questions_without_a_way_to_answer_are_counted_and_those_of_training_named(
+    tmp_path: Path,
+    storage: Path,
+    write_dataset: WriteDataset,
+    declare: Callable[[Task], Task],
+    tiny_bert_tokenizer: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The tokenizer knows no omega, so that a word with one is one unknown token."""
+    declare(
+        Task(
+            "toy", "span", Source("toy/questions"), ("en",),
+            {"train": "train", "test": "train"}, ("exact_match", "f1"),
+        )
+    )  # fmt: skip
+    contexts = ["The cat sleeps .", "The Ωcat sleeps .", "The Ωcat"]
+    answers = ["cat", "cat", "Ωcat"]
+    split = {
+        "id": ["first", "second", "third"],
+        "context": contexts,
+        "question": ["tea ?"] * 3,
+        "answers": [
+            {"text": [answer], "answer_start": [context.index(answer)]}
+            for context, answer in zip(contexts, answers, strict=True)
+        ],
+    }
+    root = tmp_path / "mirror"
+    write_dataset(root, "toy/questions", {"default": {"train": split}})
+    folders = {"toy/questions": root / "toy/questions"}
+    encoder = Encoder(storage, folders, tiny_bert_tokenizer, "t" * 64)
+    for use in ("train", "test"):
+        caplog.clear()
+        rows = replace(ROWS, use=use, rows=(("en", 3),), labels=())
+        found = encoder.encoded(rows, "en")
+        figures = encoded.EncodedFiles(storage, rows, "en", "t" * 64).figures()
+        assert figures is not None and (figures["rows"], figures["unanswerable"]) == (3, 1)
+        lines = [record.getMessage() for record in caplog.records]
+        told = [line for line in lines if "left out of training: second" in line]
+        assert len(told) == (use == "train")
+        starts = found.features["start"].to_pylist()
+        assert starts[1] == IGNORED and min(starts[0], starts[2]) > 0
+        kind = kinds.get("span")
+        batch = kind.collate(
+            found.features.to_pydict(), Vocabulary.of(tiny_bert_tokenizer), np.random.default_rng(0)
+        )
+        assert kind.num_units(batch) == 2
+        head = kind.build_head(4, rows.entry, 0.0)
+        hidden = torch.randn(3, batch.inputs["input_ids"].shape[1], 4, requires_grad=True)
+        kind.loss(head, hidden, batch).backward()
+        assert hidden.grad is not None
+        assert [bool(grad.abs().sum() > 0) for grad in hidden.grad] == [True, False, True]
+    told = unanswerable_lines([Prepared(Job("m", rows, "en"), figures)])
+    assert told[1:] == ["toy test en: 1 of 3 cannot be answered, scored as they are"]

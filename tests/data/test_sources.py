@@ -6,11 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from datasets import ClassLabel, List, Value
 
+from xstilts.data.columns import rename
 from xstilts.data.inventory import Hashes, data_identity
-from xstilts.data.sources import dataset_files, load_rows, rename
+from xstilts.data.sources import (
+    check_columns,
+    count_rows,
+    dataset_files,
+    first_rows,
+    load_rows,
+)
 from xstilts.errors import DataError
 from xstilts.tasks import Source, Task
 
@@ -149,9 +158,9 @@ def test_a_missing_column_is_named(root: Path, tmp_path: Path, declared: str) ->
 @pytest.mark.parametrize(
     ("task", "use", "language", "named"),
     [
-        (pair_task(), "train", "de", "configuration de"),
-        (pair_task(), "train", "th", "split train"),
-        (pair_task(splits={"train": "gold"}), "train", "en", "split gold"),
+        (pair_task(), "train", "de", "a configuration 'de'"),
+        (pair_task(), "train", "th", "no split 'train'"),
+        (pair_task(splits={"train": "gold"}), "train", "en", "no split 'gold'"),
         (pair_task(source=Source("toy/none")), "train", "en", "toy/none"),
     ],
 )
@@ -160,7 +169,7 @@ def test_what_is_missing_is_named(
 ) -> None:
     with pytest.raises(DataError) as caught:
         load_rows(under(root), task, use, language, "0" * 64, tmp_path / "cache")
-    assert named in str(caught.value) and str(caught.value).startswith("toy: ")
+    assert named in str(caught.value) and "toy/" in str(caught.value)
 
 
 def test_a_damaged_file_is_a_data_error(root: Path, tmp_path: Path) -> None:
@@ -208,3 +217,73 @@ def test_files_of_a_data_set(root: Path) -> None:
     ]
     with pytest.raises(DataError, match=r"toy/none: no such data set under"):
         list(dataset_files(root / "toy/none"))
+
+
+@pytest.mark.parametrize("name", ["m[1]", "a b", "~x", "what?", "st*r", "{x}", "m#1%20"])
+def test_a_path_is_a_path(
+    name: str, root: Path, tmp_path: Path, write_dataset: WriteDataset
+) -> None:
+    """And never the pattern of a sibling's."""
+    (tmp_path / name).mkdir()
+    root.rename(tmp_path / name / "mirror")
+    columns = {"premise": ["other"], "hypothesis": ["x"], "label": ["no"]}
+    for sibling in ("m1", "whats", "star", "x"):
+        write_dataset(tmp_path / sibling / "mirror", "toy/pairs", {"en": {"train": columns}})
+    folders = under(tmp_path / name / "mirror")
+    cache = tmp_path / name / "cache"
+    rows = load_rows(folders, pair_task(), "train", "en", "0" * 64, cache)
+    assert rows["premise"] == ["a", "b", "c"]
+    assert count_rows(folders, pair_task(), "train", "en") == 3
+    first = first_rows(folders, pair_task(), "train", "en", 2)
+    assert first["premise"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "missing"),
+    [
+        ({"premise": "text"}, "text"),
+        ({"premise": "{premise} {text}"}, "text"),
+        ({"premise": "premise.text"}, "premise.text"),
+        ({"premise": ("hypothesis", "text")}, "text"),
+        ({"label": "gold"}, "gold"),
+        ({}, ""),
+    ],
+)
+def test_a_mapped_column_that_is_missing_is_found_in_the_footers(
+    root: Path, columns: dict[str, Any], missing: str
+) -> None:
+    task = pair_task(source=Source("toy/pairs", config="{language}", columns=columns))
+    if not missing:
+        check_columns(under(root), task, "train", "en")
+        return
+    with pytest.raises(DataError, match=f"has no column '{missing}'; it has hypothesis, label"):
+        check_columns(under(root), task, "train", "en")
+
+
+def test_a_column_that_the_kind_reads_must_be_there(tmp_path: Path, write_dataset: Any) -> None:
+    columns = {"premise": ["a"], "hypothesis": ["b"]}
+    write_dataset(tmp_path, "toy/pairs", {"en": {"train": columns}})
+    with pytest.raises(DataError, match=r"toy: toy/pairs has no column 'label'"):
+        check_columns(under(tmp_path), pair_task(), "train", "en")
+
+
+def test_features_of_the_readme_hold(root: Path, tmp_path: Path) -> None:
+    """Files that another tool wrote have no class names of their own."""
+    path = root / "toy/pairs/en/train-00000-of-00001.parquet"
+    table = parquet.read_table(path)
+    plain = pa.table({name: table[name] for name in table.column_names})
+    parquet.write_table(plain.replace_schema_metadata(None), path)
+    readme = root / "toy/pairs/README.md"
+    info = """dataset_info:
+- config_name: en
+  features:
+  - {name: premise, dtype: string}
+  - {name: hypothesis, dtype: string}
+  - name: label
+    dtype: {class_label: {names: {'0': 'no', '1': 'yes'}}}
+"""
+    with pytest.raises(DataError, match="has the label 0"):
+        load_rows(under(root), pair_task(), "train", "en", "0" * 64, tmp_path / "one")
+    readme.write_text(readme.read_text().replace("---\nconfigs", f"---\n{info}configs"))
+    rows = load_rows(under(root), pair_task(), "train", "en", "1" * 64, tmp_path / "two")
+    assert rows["label"] == ["no", "yes", "no"]

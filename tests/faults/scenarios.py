@@ -145,6 +145,7 @@ def launch(folder: Path) -> Any:
     with prepared(sweep, places, small_inventory()) as ready:
         ready.check()
         points = searched(ready.proposals)
+        places.begin(ready.lease.number)
         write_json(ready.folder / "usage.json", {"slot_s": 1.0})
     definition = places.definition()
     assert definition is not None

@@ -215,3 +215,19 @@ def encode_gold(pairs: list[list[list[str]]]) -> Any:
     import pyarrow as pa
 
     return pa.table({"gold": pa.array(pairs, pa.list_(pa.list_(pa.string())))})
+
+
+def test_the_threshold_of_the_scored_gold_is_told_beside() -> None:
+    """It is at least as good as any that has not seen the gold."""
+    names = [f"s{i}" for i in range(40)]
+    candidates = [[a, a.replace("s", "t"), 2.0 - i / 40] for i, a in enumerate(names)]
+    right = {i for i in range(40) if i < 20 or i % 5 == 0}
+    examples = encode_gold([[candidates[i][:2]] if i in right else [] for i in range(40)])
+    told = MINING.at_golds_threshold(candidates, examples)
+    taken = [pair for pair in candidates if pair[2] >= told["gold_threshold/margin"]]
+    assert told["gold_threshold/f1"] == MINING.score(taken, examples, TASK, "de")["f1"]
+    for cut in (pair[2] for pair in candidates):
+        kept = [pair for pair in candidates if pair[2] >= cut]
+        assert MINING.score(kept, examples, TASK, "de")["f1"] <= told["gold_threshold/f1"]
+    crossed = MINING.calibrate(candidates, examples, None)
+    assert MINING.score(crossed, examples, TASK, "de")["f1"] <= told["gold_threshold/f1"]

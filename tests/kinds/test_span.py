@@ -181,13 +181,13 @@ def test_padding_never_wins(tiny_tokenizer: Any) -> None:
         assert [len(scores) for scores in SPAN.outputs(head, hidden, batch)] == lengths
 
 
-def best_span(scores: np.ndarray, allowed: list[bool]) -> tuple[float, int, int]:
+def best_span(scores: np.ndarray, starts: list[bool], ends: list[bool]) -> tuple[float, int, int]:
     """The rules one span after the other: narrow ones first, and only a better one is taken."""
     best = (-np.inf, 0, 0)
     for width in range(MAX_ANSWER_TOKENS):
         for first in range(len(scores) - width):
             last = first + width
-            if allowed[first] and allowed[last]:
+            if starts[first] and ends[last]:
                 value = float(scores[first, 0] + scores[last, 1])
                 if value > best[0]:
                     best = (value, first, last)
@@ -200,7 +200,8 @@ def answers(outputs: list[np.ndarray], encoded: Encoded) -> list[list[Any]]:
     found = [["", -np.inf, np.inf] for _ in contexts]
     for scores, feature in zip(outputs, encoded.features.to_pylist(), strict=True):
         begins, ends, answer = feature["begins"], feature["ends"], found[feature["example"]]
-        value, first, last = best_span(scores, [begin >= 0 for begin in begins])
+        inside = [begin >= 0 for begin in begins]
+        value, first, last = best_span(scores, feature["most_context"], inside)
         if value > answer[1]:
             answer[:2] = contexts[feature["example"]][begins[first] : ends[last]].strip(), value
         answer[2] = min(answer[2], float(scores[0, 0] + scores[0, 1]))
@@ -211,15 +212,16 @@ def windows_of(random: np.random.Generator, lengths: list[int], share: float) ->
     """Windows in any order over the contexts of three examples; the tokens are letters of which
     some lie outside the basic plane, and `share` of them may be answered with."""
     contexts = ["".join(random.choice(list("a é𝒳🙂"), 90)) for _ in range(3)]
-    begins, ends = [], []
+    begins, ends, most = [], [], []
     for length in lengths:
         tokens = random.integers(0, 90 - length) + np.arange(length)
         inside = random.random(length) < share
         inside[random.integers(length)] = True
         begins.append(np.where(inside, tokens, -1))
         ends.append(np.where(inside, tokens + 1, -1))
+        most.append(inside & (random.random(length) < 0.8))
     rows = random.integers(0, 3, len(lengths))
-    features = pa.table({"example": rows, "begins": begins, "ends": ends})
+    features = pa.table({"example": rows, "begins": begins, "ends": ends, "most_context": most})
     # As a selection of rows leaves them: in pieces that do not begin where their values do.
     half = len(lengths) // 2
     features = pa.concat_tables([features[:half], features[half:]])
@@ -244,21 +246,24 @@ def test_the_answers_are_those_of_the_rules_one_span_after_the_other(
         assert SPAN.decode(outputs, encoded, ABSTAINING) == expected
         assert SPAN.decode(outputs, encoded, TASK) == [text for text, _ in expected]
         begins = encoded.features["begins"].to_pylist()
-        spans = span._best_spans(outputs, np.concatenate(begins) >= 0)
+        most = encoded.features["most_context"].to_pylist()
+        spans = span._best_spans(outputs, np.concatenate(most), np.concatenate(begins) >= 0)
         seen = np.cumsum([0, *lengths])
-        for scores, own, before, (value, first, last, _) in zip(
-            outputs, begins, seen, spans, strict=False
+        for scores, own, starts, before, (value, first, last, _) in zip(
+            outputs, begins, most, seen, spans, strict=False
         ):
-            place = best_span(scores, [begin >= 0 for begin in own])
-            assert (value, first - before, last - before) == place
+            place = best_span(scores, starts, [begin >= 0 for begin in own])
+            assert value == place[0]
+            if value > -np.inf:
+                assert (first - before, last - before) == place[1:]
 
 
 def test_rounding_may_make_spans_equal() -> None:
     """1 and 1 + 2**-23 added to 2**10 are the same in float32: the narrower span counts."""
     scores = np.full((6, 2), -(2.0**10), np.float32)
     scores[1, 0], scores[2, 1], scores[4, 1] = 2**10, 1, 1 + 2**-23
-    ((value, *place, _),) = span._best_spans([scores], np.ones(6, bool))
-    assert (value, *place) == best_span(scores, [True] * 6) == (2**10 + 1, 1, 2)
+    ((value, *place, _),) = span._best_spans([scores], *np.ones((2, 6), bool))
+    assert (value, *place) == best_span(scores, *[[True] * 6] * 2) == (2**10 + 1, 1, 2)
 
 
 def test_scores_that_are_no_numbers_give_no_answer() -> None:

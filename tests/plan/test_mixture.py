@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from xstilts.config.schema import IntermediateSpec
-from xstilts.plan.mixture import allocate, num_examples, shares_of
+from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 
 SIZES = {"a": 100, "b": 400, "c": 1600}
 
@@ -33,6 +33,23 @@ def test_shares_follow_the_rule(fields: dict[str, Any], weights: tuple[float, ..
     assert shares_of(spec_of(**fields), SIZES) == pytest.approx(
         dict(zip("abc", expected, strict=True))
     )
+
+
+@pytest.mark.parametrize(
+    ("unit", "examples"),
+    [("examples", {"a": 100, "b": 400, "c": 400}), ("steps", {"a": 800, "b": 1600, "c": 400})],
+)
+def test_rates_are_of_examples_or_of_steps(unit: str, examples: dict[str, float]) -> None:
+    """Of steps a task gives as many examples as they have; the steps stand as the rates say."""
+    spec = spec_of(cap=400, unit=unit)
+    batch_sizes = {"a": 32, "b": 16, "c": 4}
+    shares = shares_of(spec, SIZES)
+    found = shares_of_examples(spec, shares, batch_sizes)
+    total = sum(examples.values())
+    assert found == pytest.approx({task: own / total for task, own in examples.items()})
+    if unit == "steps":
+        steps = {task: share / batch_sizes[task] for task, share in found.items()}
+        assert steps["b"] / steps["a"] == pytest.approx(4) == pytest.approx(steps["c"] / steps["a"])
 
 
 def test_task_with_rate_0_has_no_share() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError
-from xstilts.plan.inventory import Inventory, ModelFacts, row_key
-from xstilts.plan.plan import Planner, TrialPlan, check_rows, retrieval_layer
-from xstilts.plan.stage import Pretrained, Train, fingerprint
+from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
+from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.stage import Pretrained, Train, fingerprint, retrieval_layer
 from xstilts.tasks import known_tasks, lookup
 from xstilts.tasks.task import NORMALISERS
 
@@ -259,6 +260,50 @@ def test_gpu_trains_in_half_precision_and_shares_nothing_with_cpu() -> None:
     assert not set(stages_of(gpu)) & set(stages_of(plan("nli")))
 
 
+def test_steps_of_a_mixture_are_shared_where_the_file_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The budget stays in examples: 96 of batches of 8 and 16, one step of each in turn."""
+    recipe = RECIPES["mini"]
+    per_task = {**recipe.per_task, "mini_qa": {"batch_size": 8}, "mini_nli": {"batch_size": 16}}
+    monkeypatch.setitem(RECIPES, "mini", replace(recipe, per_task=per_task))
+    found = {}
+    for unit in ("examples", "steps"):
+        mixture = {**MIXTURE, "rates": {"mini_nli": 1, "mini_qa": 1}, "unit": unit}
+        trial = plan("mix", sweep=sweep_with(intermediates={"mix": mixture}, search={}))
+        assert isinstance(trial.encoder, Train)
+        assert dict(trial.rates) == {"mini_nli": 0.5, "mini_qa": 0.5}
+        found[unit] = [(part.examples, part.num_steps) for part in trial.encoder.parts]
+    assert found == {"examples": [(48, 3), (48, 6)], "steps": [(64, 4), (32, 4)]}
+
+
+def test_the_precision_of_evaluation_is_its_own() -> None:
+    """Without the key it is that of training; with it only evaluations are others."""
+
+    def evaluations(**resources: Any) -> tuple[list[str], set[str], list[str]]:
+        sweep = sweep_with(resources=resources)
+        points: dict[str, tuple[Point, ...]] = {name: ({},) for name in TARGETS}
+        planner = Planner(sweep, INVENTORY, points)
+        trial = planner.plan({"model": "mini", "intermediate": "nli"}, 0)
+        cells = [
+            (name, group.cells[0])
+            for group in trial.target_sets
+            if group.cells
+            for name in group.targets
+        ]
+        stages = [planner.evaluation(trial, name, cell) for name, cell in cells]
+        trained = [fingerprint(stage) for stage in trial.training_stages]
+        return trained, {stage.precision for stage in stages}, list(map(fingerprint, stages))
+
+    for gpus, own, other in ((1, "bf16", "fp32"), (0, "fp32", "bf16")):
+        usual = evaluations(gpus_per_trial=gpus)
+        assert usual[1] == {own}
+        assert evaluations(gpus_per_trial=gpus, evaluation_precision=own) == usual
+        changed = evaluations(gpus_per_trial=gpus, evaluation_precision=other)
+        assert changed[0] == usual[0] and changed[1] == {other}
+        assert not set(changed[2]) & set(usual[2])
+
+
 def test_trial_id_names_intermediate_configuration_and_seed() -> None:
     trial = plan("nli", seed=1)
     assert trial.trial_id == f"nli-{trial.config_id[:8]}-s1"
@@ -298,6 +343,15 @@ def test_english_goes_the_way_of_the_translations() -> None:
 
 def test_inventory_survives_json() -> None:
     assert Inventory.from_json(json.loads(json.dumps(INVENTORY.to_json()))) == INVENTORY
+
+
+def test_an_inventory_is_moved_with_the_folder_that_holds_its_inputs() -> None:
+    there, then = Path("/there"), {"m": replace(FACTS, path="/there/hub/m")}
+    held = replace(INVENTORY, models=then, folders={"a": "/there/mini", "b": "/elsewhere/b"})
+    assert held.relative_to(there).under(there) == held
+    moved = held.relative_to(there).under(Path("/here"))
+    assert moved.models["m"].path == "/here/hub/m"
+    assert moved.folders == {"a": "/here/mini", "b": "/elsewhere/b"}
 
 
 def test_missing_rows_are_named_all_at_once() -> None:

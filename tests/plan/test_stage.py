@@ -37,6 +37,10 @@ NOT_IN_THE_RESULT = {
     "recipe.batch_size",
     "recipe.max_length",
     "recipe.epochs",
+    # No part is span QA.
+    "recipe.span_dropout",
+    "parent.recipe.span_dropout",
+    "parent.parent.recipe.span_dropout",
     # Nor is it in the parent's.
     "parent.model",
     "parent.path",
@@ -55,7 +59,7 @@ NOT_IN_THE_RESULT = {
 }
 
 
-CHOICES = {"stratified": "first", "best": "last", "cpu": "gpu"}
+CHOICES = {"stratified": "first", "best": "last", "cpu": "gpu", "none": "fresh"}
 """Another value of fields that take only some."""
 
 
@@ -75,6 +79,8 @@ def changes_of(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, CHOICES.get(value, f"{value}x")
     elif isinstance(value, float):
         yield place, value / 2
+    elif isinstance(value, bool):
+        yield place, not value
     elif isinstance(value, int):
         yield place, value + 1
     elif value is None:
@@ -144,6 +150,21 @@ def test_a_field_that_came_later_leaves_finished_stages_as_they_are(
 def test_rows_as_they_always_were_have_no_word_of_later_fields() -> None:
     words = "task use source rows task_version encoding_version labels max_length limit"
     assert set(stages._fields(TRAIN_ROWS)) == {*words.split(), "translated", "where"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "task"),
+    [("pooler", "carried", "mini_nli"), ("span_dropout", False, "mini_qa")],
+)
+def test_what_no_part_reads_of_a_recipe_changes_no_stage(field: str, value: Any, task: str) -> None:
+    """A recipe says once how heads are; stages without such heads are not computed again."""
+    for name in ("mini_nli", "mini_qa", "mini_udpos"):
+        part = replace(PART, train=replace(TRAIN_ROWS, task=name))
+        stage = replace(INTERMEDIATE, parts=(part,))
+        other = replace(stage, recipe=replace(RECIPE, **{field: value}))
+        assert (fingerprint(stage) != fingerprint(other)) == (name == task)
+        mixed = (replace(stage, parts=(PART, part)), replace(other, parts=(PART, part)))
+        assert (fingerprint(mixed[0]) != fingerprint(mixed[1])) == (task in ("mini_nli", name))
 
 
 def test_whole_number_where_a_fraction_may_stand_is_the_same_stage() -> None:

@@ -27,6 +27,7 @@ from xstilts.report.tables import (
     best_table,
     collapsed_table,
     grid_table,
+    languages_table,
     tables,
 )
 from xstilts.report.trial_files import trial_artifacts
@@ -121,6 +122,26 @@ class Kept:
         self.runs[run.key] = run
 
 
+@pytest.mark.parametrize(
+    ("resources", "clause"),
+    [
+        ({}, ""),
+        ({"evaluation_precision": "fp32"}, ""),
+        ({"evaluation_precision": "bf16"}, "Scored in bf16, trained in fp32."),
+        ({"gpus_per_trial": 1}, "Scored in bf16, trained in bf16."),
+        ({"gpus_per_trial": 1, "evaluation_precision": "fp32"}, "Scored in fp32, trained in bf16."),
+    ],
+)
+def test_tables_of_scores_tell_the_precision(
+    places: Places, resources: dict[str, Any], clause: str
+) -> None:
+    path = places.launch(1) / SWEEP
+    write_json(path, {**json.loads(path.read_text()), "resources": resources})
+    results = load_results(places)
+    for table in (best_table(results), grid_table(results), languages_table(results)):
+        assert clause in table.note and ("Scored in" in table.note) == bool(clause)
+
+
 def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:
     best = load_results(places).best[0]
     assert (best.best.config, best.best.score, best.best.seeds) == ("b", 42, 2)
@@ -174,6 +195,25 @@ def test_what_was_judged_by_the_rule_of_before_is_undecided(places: Places) -> N
     results = load_results(places)
     assert collapsed_table(results) is None
     assert any("undecided" in line and "nli-b-s0" in line for line in results.warnings())
+
+
+def test_what_launches_computed_otherwise_is_said(places: Places) -> None:
+    def lines() -> list[str]:
+        return [
+            line for line in load_results(places).warnings() if "threads" in line or "each" in line
+        ]
+
+    for trial, threads, processes in (("none-a-s0", 1, 1), ("none-a-s1", 1, 1)):
+        changes = {"stages": [{"threads": threads}], "processes": processes}
+        add(places, make_record(trial, "none", "a", int(trial[-1]), 50, 40, **changes))
+    assert lines() == []
+    stages = [{"threads": None}, {"threads": 4}]
+    add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, stages=stages, processes=2))
+    assert lines() == [
+        "stages were computed with 1 and 4 threads a process: their sums, and so the scores, may "
+        "differ in the last digits",
+        "trials were trained by 1 and 2 processes each",
+    ]
 
 
 def test_the_grid_holds_the_best_by_dev_of_every_intermediate(places: Places) -> None:

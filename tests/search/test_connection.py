@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xstilts.errors import StageError
-from xstilts.search.connection import QUIET, RAY_STARTS, start
+from xstilts.errors import ConfigError, StageError
+from xstilts.search import connection
+from xstilts.search.connection import QUIET, RAY_STARTS, check_address, start
 from xstilts.search.own_ray import LOOPBACK
 
 
@@ -125,3 +130,69 @@ def test_nothing_of_ray_is_freed_while_it_ends() -> None:
         "collected meanwhile: False",
         "goes on: True",
     ]
+
+
+def listening(answer: bytes | None) -> socket.socket:
+    """A port on which one connection is answered so; None is silent."""
+    server = socket.create_server(("", 0))  # Ray takes loopback for this machine
+
+    def serve() -> None:
+        with suppress(OSError):
+            line, _ = server.accept()
+            line.recv(100)
+            line.sendall(answer or b"")
+            line.recv(100)
+
+    if answer is not None:
+        threading.Thread(target=serve, daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what listens there is no Ray cluster"),
+        (None, "timed out"),
+    ],
+)
+def test_a_port_that_is_no_cluster_is_told_within_seconds(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, reason: str
+) -> None:
+    monkeypatch.setattr(connection, "GREETING_S", 1.0)
+    with listening(answer) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=reason) as caught:
+            check_address(address)
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(caught.value).startswith("--address: names a Ray cluster that is up")
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:9", "Connection refused"),
+        ("ray://127.0.0.1:9", "Connection refused"),
+        ("no.such.host.invalid:6379", "not known|resolution"),
+        ("nonsense", "Invalid address format"),
+        ("127.0.0.1:port", "invalid literal"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_told_before_ray_tries_for_minutes(
+    address: str, reason: str
+) -> None:
+    begun = time.monotonic()
+    with pytest.raises(ConfigError, match=reason):
+        check_address(address)
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.ray
+def test_a_cluster_answers() -> None:
+    code = """
+import ray
+from xstilts.search import connection
+connection.quieten(None)
+with connection.connected(None):
+    connection.check_address(ray.get_runtime_context().gcs_address)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

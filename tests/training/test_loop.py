@@ -507,9 +507,9 @@ def test_attention_makes_no_plan_for_a_shape(toy: Toy, monkeypatch: pytest.Monke
     seen: list[bool] = []
     hidden = Model.hidden
 
-    def watched(self: Model, *arguments: Any) -> torch.Tensor:
+    def watched(self: Model, *arguments: Any, **named: Any) -> torch.Tensor:
         seen.append(enabled())
-        return hidden(self, *arguments)
+        return hidden(self, *arguments, **named)
 
     monkeypatch.setattr(Model, "hidden", watched)
     data = toy.data(stage)

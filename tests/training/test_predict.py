@@ -40,6 +40,38 @@ def test_outputs_stand_in_the_rows_order(toy: Toy, trained: tuple[Model, Encoded
     assert len({vectors.tobytes() for vectors in found}) > 200, "rows do not differ"
 
 
+@pytest.mark.parametrize("kind", ["pair", "tagging"])
+def test_heads_compute_in_float32_while_the_encoder_computes_in_bf16(toy: Toy, kind: str) -> None:
+    """In training, in its checks and in evaluation: of the scores hardly any is a number of eight
+    bits, so that they do not tie."""
+    toy.task("first", kind)
+    stage = toy.stage("first", precision="bf16", examples=64)
+    model = toy.model(stage)
+    head, encoder = model.heads["first"], model.encoder
+    seen: list[torch.Tensor] = []
+    products: list[torch.dtype] = []
+    head.register_forward_hook(lambda module, given, scores: seen.append(scores.detach()))
+    linear = encoder.encoder.layer[0].intermediate.dense
+    linear.register_forward_hook(lambda module, given, product: products.append(product.dtype))
+    toy.train(stage, model)
+    in_training = len(seen)
+    outputs([model], toy.data(stage)[0].train[0].features, lookup("first"), toy.vocabulary, "bf16")
+    assert 4 < in_training < len(seen)
+    assert set(products) == {torch.bfloat16}
+    for scores in seen:
+        assert scores.dtype == torch.float32
+        assert (scores == scores.bfloat16().float()).float().mean() < 0.1
+
+
+def test_vectors_are_pooled_in_float32(toy: Toy, trained: tuple[Model, Encoded]) -> None:
+    model, rows = trained
+    arguments = (rows.features, lookup("mini_tatoeba"), toy.vocabulary)
+    rough = np.stack(predict_layers([model], *arguments, "bf16"))
+    exact = np.stack(predict_layers([model], *arguments, "fp32"))
+    assert rough.dtype == np.float32 and not np.allclose(rough[:, -1], exact[:, -1], atol=1e-5)
+    assert np.allclose(rough, exact, atol=0.2)
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_threads_give_the_bits_of_one(
     toy: Toy, trained: tuple[Model, Encoded], monkeypatch: pytest.MonkeyPatch, count: int
@@ -49,14 +81,14 @@ def test_several_threads_give_the_bits_of_one(
     threads: set[int] = set()
     real, all_there = Model.states, threading.Barrier(count)
 
-    def noted(self: Model, work: Any) -> Any:
+    def noted(self: Model, work: Any, precision: str) -> Any:
         name = threading.current_thread().name
         if name not in seen and name != "MainThread":
             seen.add(name)
             all_there.wait(60)  # each has a batch before any has two
         seen.add(name)
         threads.add(torch.get_num_threads())
-        return real(self, work)
+        return real(self, work, precision)
 
     monkeypatch.setattr(Model, "states", noted)
     arguments = (rows.features, lookup("mini_tatoeba"), toy.vocabulary, "fp32")

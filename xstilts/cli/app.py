@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -36,11 +38,44 @@ app.add_typer(data_app, name="data")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-File = Annotated[Path, typer.Argument(help="A sweep file.", show_default=False)]
+QUICKSTART = "builtin:quickstart"
+"""Names the sweep file that the package brings."""
+
+
+def sweep_file(text: str) -> Path:
+    """The path of a sweep file that a user named."""
+    if text != QUICKSTART:
+        return Path(text)
+    # In a wheel it lies beside the benchmark, in a checkout at its place among the sweep files.
+    package = Path(__file__).parents[1]
+    packed = package / "mini" / "quickstart.yaml"
+    return packed if packed.exists() else package.parent / "sweeps" / "quickstart.yaml"
+
+
+def program() -> str:
+    """This command as it was called, so that what is printed with it works where it is printed."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m xstilts.cli"
+    if called.name != "xstilts":  # called by Python
+        return "xstilts"
+    found = shutil.which("xstilts")
+    is_on_path = found is not None and called.exists() and called.samefile(found)
+    return "xstilts" if is_on_path else shlex.quote(sys.argv[0])
+
+
+File = Annotated[
+    Path,
+    typer.Argument(parser=sweep_file, metavar="file", help="A sweep file.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
 Storage = Annotated[
-    Path, typer.Option(help="The folder that the sweep file names under `storage`.")
+    Path | None,
+    typer.Option(
+        help="The folder that the sweep file names under `storage`; unless said, ./runs or that "
+        "of the last sweep.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace a value of the file.")
@@ -68,7 +103,9 @@ def command(
                 err.print(line, style="red", markup=False, soft_wrap=True)
                 raise typer.Exit(1) from None
 
-        registry.command(name=name, epilog=f"Example: {example}")(guarded)
+        # After the mark the line is left whole, or it could not be copied.
+        shown = f"Example: {example.replace('xstilts', program(), 1)}"
+        registry.command(name=name, epilog=f"\b\n{shown}")(guarded)
         return function
 
     return register
@@ -91,7 +128,7 @@ def places_of(storage: Path, name: str) -> Any:
     if not PLAIN_NAME.fullmatch(name):
         rule = "is a plain name: letters, digits, `.`, `_`, `-`, no path"
         raise ConfigError([Problem("NAME", rule, f'"{name}"')])
-    root = storage.resolve()
+    root = storage.expanduser().resolve()
     if (root / SWEEPS).is_dir():  # else there is nothing to open, which whoever reads says
         open_storage(root, err.print)
     return Places(root, name)
@@ -106,11 +143,14 @@ def inputs_of(
     Raises:
         ConfigError: the file is wrong, the storage cannot serve, or an input is missing.
     """
+    from xstilts.config.derive import normalised_rates
     from xstilts.config.load import load_sweep
     from xstilts.run.places import Places, take_inventory
     from xstilts.search.preflight import check_storage
 
     sweep = load_sweep(file, overrides or [])
+    for line in normalised_rates(sweep):
+        err.print(line, markup=False, soft_wrap=True)
     places = Places.of(sweep, base)
     check_storage(places, err.print)
     return sweep, places, take_inventory(sweep, places, base)

@@ -8,17 +8,19 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.app import Json, Storage, command, err, out, places_of, print_json
+from xstilts.cli.app import Json, command, err, out, places_of, print_json
 from xstilts.errors import ConfigError, Problem
 
 
-@command("xstilts gc --storage runs --delete")
+@command("xstilts gc --storage trial/runs")
 def gc(
     name: Annotated[
         str | None,
         typer.Argument(help="A sweep whose weights are wanted no more; its scores stay."),
     ] = None,
-    storage: Storage = Path("runs"),
+    storage: Annotated[
+        Path, typer.Option(help="The folder that sweep files name under `storage`.")
+    ] = Path("runs"),
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; else only say.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -38,7 +38,8 @@ def data_list(as_json: Json = False) -> None:
     if as_json:
         print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
-        _print_table(header, rows)
+        lines = [(*row[:4], row[4].replace(", ", "\n"), row[5]) for row in rows]
+        _print_table(header, lines, names=(0, 1, 2, 4))
 
 
 @command("xstilts data import download --root mirror", data_app, "import")
@@ -57,8 +58,8 @@ def data_import(
     try:
         with err.status("reading") as status:
             report = import_folder(
-                source,
-                root,
+                source.expanduser(),
+                root.expanduser(),
                 lambda name, number, total: status.update(f"{number} of {total} files: {name}"),
             )
     except DataError as error:
@@ -84,11 +85,14 @@ def data_import(
         rows[taken.hub_id] += taken.num_rows
         splits[taken.hub_id] += 1
     body = [(name, str(splits[name]), f"{rows[name]:,}") for name in rows]
-    _print_table(("data set", "splits", "rows"), body)
+    _print_table(("data set", "splits", "rows"), body, names=(0, 1, 2))
     rate = report.num_rows / max(report.seconds, 1e-9)
     out.print(f"{report.num_rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} a second): {root}")
-    _name("not taken, for another file has more of the same split", list(report.left_out))
     _name("of no known format", report.unknown)
+    for name, reason in list(report.left_out.items())[:SHOWN]:
+        out.print(f"left out: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
+    if len(report.left_out) > SHOWN:
+        out.print(f"  ... and {len(report.left_out) - SHOWN} more; --json has all")
 
 
 @command("xstilts data check --root mirror", data_app, "check")
@@ -96,15 +100,17 @@ def data_check(root: Root, as_json: Json = False) -> None:
     """Show which tasks a mirror has rows for, by use, and what is missing."""
     from xstilts.data.check import check_mirror
 
-    found = check_mirror(root)
+    found, broken = check_mirror(root.expanduser())
+    for line in broken:
+        err.print(line, style="red", markup=False, soft_wrap=True)
     if as_json:
         print_json([{name: getattr(row, name) for name in row.__slots__} for row in found])
-        return
+        raise typer.Exit(1 if broken else 0)
     body = [
         (row.task, row.use, f"{row.num_rows:,}", f"{row.num_languages}/{row.of}", row.remark)
         for row in found
     ]
-    _print_table(("task", "use", "rows", "languages", "remark"), body)
+    _print_table(("task", "use", "rows", "languages", "remark"), body, names=(0, 1, 2, 3))
     deviations = list(dict.fromkeys(line for row in found for line in row.deviations))
     if deviations:
         out.print(f"{len(deviations)} splits have other than their published rows:")
@@ -112,16 +118,20 @@ def data_check(root: Root, as_json: Json = False) -> None:
             out.print(f"  {line}", style="yellow", markup=False)
         if len(deviations) > SHOWN:
             out.print(f"  ... and {len(deviations) - SHOWN} more; --json has all")
+    if broken:
+        raise typer.Exit(1)
 
 
-def _print_table(header: tuple[str, ...], rows: list[Any]) -> None:
+def _print_table(header: tuple[str, ...], rows: list[Any], names: tuple[int, ...] = (0,)) -> None:
     from rich import box
     from rich.table import Table
 
-    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    from xstilts.report.columns import WholeNames
+
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*row)
-    out.print(table)
+    out.print(WholeNames(table, names))
 
 
 def _name(what: str, files: list[str]) -> None:

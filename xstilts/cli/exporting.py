@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from xstilts.cli.app import Name, Storage, command, err, out, places_of
+from xstilts.cli.remembered import storage_of
 from xstilts.errors import ConfigError, Problem
 
 
-@command("xstilts export quickstart nli-12345678-s0 --submission D")
+@command("xstilts export quickstart none-30c74ba6-s0 --submission predictions")
 def export(
     name: Name,
     trial: Annotated[str, typer.Argument(help="A finished trial.", show_default=False)],
@@ -25,11 +26,10 @@ def export(
         tuple[str, Path] | None,
         typer.Option(metavar="TARGET D", help="Write the target's model for from_pretrained."),
     ] = None,
-    storage: Storage = Path("runs"),
+    storage: Storage = None,
 ) -> None:
     """Write what a finished trial predicted, or the model that it chose for a target."""
     from xstilts.report.results import load_results
-    from xstilts.run.export import export_labels, export_model, export_submission
     from xstilts.run.reopen import planner_of, workshop_of
     from xstilts.tasks import suggest
 
@@ -37,18 +37,21 @@ def export(
         rule = "something is to be exported"
         repair = "give --submission D, --labels D or --model TARGET D"
         raise ConfigError([Problem("export", rule, "nothing", repair)])
-    results = load_results(places_of(storage, name))
+    results = load_results(places_of(storage_of(storage, name), name))
     finished = {record["trial"]: record for record in results.finished}
     if trial not in finished:
         rule = f"no finished trial of {name}"
         raise ConfigError([Problem("TRIAL", rule, f'"{trial}"', suggest(trial, finished))])
     record = finished[trial]
-    planner = planner_of(results.folder)
+    planner = planner_of(results.places, results.folder)
     plan = planner.plan(record["point"], record["seed"])
     trained = [t for group in plan.target_sets if group.cells for t in group.targets]
     if model is not None and model[0] not in trained:
         rule = "no target that the trial trained a model for"
         raise ConfigError([Problem("--model", rule, f'"{model[0]}"', suggest(model[0], trained))])
+    # Torch takes seconds to import; what is wrong with the arguments is told before.
+    from xstilts.run.export import export_labels, export_model, export_submission
+
     workshop = workshop_of(planner, results.places)
     if submission is not None:
         split = planner.sweep.evaluation.split

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xstilts.run.preparation import Job, Prepared
 
 
-@command("xstilts prepare sweeps/quickstart.yaml")
+@command("xstilts prepare builtin:quickstart")
 def prepare(
     file: File,
     overrides: Overrides = None,
@@ -32,6 +32,7 @@ def prepare(
     sweep, places, inventory = inputs_of(file, overrides)
     from xstilts.files import write_json
     from xstilts.plan.plan import Planner
+    from xstilts.report.columns import WholeNames
     from xstilts.run.places import PREPARED
     from xstilts.run.preparation import jobs_of, missing_jobs
 
@@ -50,7 +51,11 @@ def prepare(
     if as_json:
         print_json([{**_names(prepared.job), **prepared.statistics} for prepared in done])
         return
-    out.print(statistics_table(done))
+    out.print(WholeNames(statistics_table(done), (0, 1, 2)))
+    for line in warnings_of(done):
+        err.print(line, style="yellow", markup=False, soft_wrap=True)
+    for line in unanswerable_lines(done):
+        out.print(line)
     rate = f", {rows / max(seconds, 1e-9):,.0f} rows a second" if missing else ""
     out.print(
         f"{len(missing)} of {len(jobs)} parts were missing: {rows:,} rows in {seconds:.1f} s{rate}"
@@ -91,6 +96,39 @@ def statistics_table(done: list[Prepared]) -> Table:
             f"{figures['cut_words']:,}",
         )
     return table
+
+
+def warnings_of(done: list[Prepared]) -> list[str]:
+    """A line for every task and language of which a model's tokenizer does not know much."""
+    from xstilts.run.vocabulary import UNKNOWN_WARNED
+
+    worst: dict[tuple[str, str, str], float] = {}
+    for prepared in done:
+        job, unknown = prepared.job, prepared.statistics["unknown"]
+        if unknown >= UNKNOWN_WARNED:
+            key = (job.model, job.rows.task, job.language)
+            worst[key] = max(unknown, worst.get(key, 0.0))
+    return [
+        f"the tokenizer of models.{model} does not know {unknown:.0f}% of the tokens of {task} in "
+        f"{language}: its scores there say little"
+        for (model, task, language), unknown in worst.items()
+    ]
+
+
+def unanswerable_lines(done: list[Prepared]) -> list[str]:
+    """Of every task, use and language with questions that cannot be answered, how many, and what
+    becomes of them."""
+    lines = []
+    for prepared in done:
+        rows, count = prepared.job.rows, int(prepared.statistics.get("unanswerable", 0))
+        if count:
+            where = f"{rows.task} {rows.use} {prepared.job.language}"
+            fate = "left out of training" if rows.use == "train" else "scored as they are"
+            total = f"{prepared.statistics['rows']:,}"
+            lines.append(f"{where}: {count:,} of {total} cannot be answered, {fate}")
+    if lines:
+        lines.insert(0, "The tokenizer does not know where these answers begin or end:")
+    return lines
 
 
 def _names(job: Job) -> dict[str, str]:

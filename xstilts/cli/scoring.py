@@ -23,6 +23,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score predictions exactly as XTREME's official scorer does."""
+    from xstilts.report.columns import WholeNames
     from xstilts.scores.official import score_folder
 
     scores = score_folder(predictions, labels)
@@ -40,4 +41,4 @@ def score(
         table.add_row(f"group {group}", "", f"{value:.2f}")
     absent = "- (not all nine tasks are there)"
     table.add_row("overall", "", absent if scores.overall is None else f"{scores.overall:.2f}")
-    out.print(table)
+    out.print(WholeNames(table))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xstilts.cli.app import (
+    QUICKSTART,
     File,
     Json,
     Name,
@@ -23,8 +26,15 @@ from xstilts.cli.app import (
     out,
     places_of,
     print_json,
+    program,
+    sweep_file,
 )
+from xstilts.cli.remembered import remember, storage_of
 from xstilts.errors import ConfigError, Problem, XstiltsError
+from xstilts.search.connection import check_address, quieten
+
+if TYPE_CHECKING:
+    from xstilts.run.places import Places
 
 STOPPED = 75
 """The exit status of a sweep that was stopped by a signal and goes on with the same command: what
@@ -38,7 +48,7 @@ def quickstart(
     ] = Path("xstilts-quickstart"),
 ) -> None:
     """Run a real sweep on the miniature benchmark, which the package brings; about 4 minutes."""
-    file = _quickstart_file()
+    file = sweep_file(QUICKSTART)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -47,18 +57,23 @@ def quickstart(
     _sweep(file, base=directory.resolve(), address=None, with_rehearsal=False, overrides=[])
 
 
-@command("xstilts validate sweeps/*.yaml")
+@command("xstilts validate builtin:quickstart")
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(parser=sweep_file, metavar="files", help="Sweep files.", show_default=False),
+    ],
     as_json: Json = False,
 ) -> None:
     """Show every problem of the sweep files at once."""
+    from xstilts.config.derive import normalised_rates
     from xstilts.config.load import load_sweep
 
     problems: dict[str, list[str]] = {}
     for file in files:
         try:
-            load_sweep(file)
+            for line in normalised_rates(load_sweep(file)):
+                err.print(f"{file}: {line}", markup=False, soft_wrap=True)
             problems[str(file)] = []
         except ConfigError as error:
             problems[str(file)] = [str(problem) for problem in error.problems]
@@ -71,7 +86,7 @@ def validate(
     raise typer.Exit(2 if any(problems.values()) else 0)
 
 
-@command("xstilts plan sweeps/quickstart.yaml")
+@command("xstilts plan builtin:quickstart")
 def plan(
     file: File,
     overrides: Overrides = None,
@@ -104,7 +119,7 @@ def plan(
         out.print(forecast_tables(summary))
 
 
-@command("xstilts sweep sweeps/quickstart.yaml")
+@command("xstilts sweep builtin:quickstart")
 def sweep(
     file: File,
     address: Annotated[
@@ -117,6 +132,12 @@ def sweep(
             help="Try every sort of stage for at most 20 steps first; unless said, on a cluster."
         ),
     ] = None,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain", help="Train finished stages again where a trial has other processes."
+        ),
+    ] = False,
     overrides: Overrides = None,
 ) -> None:
     """Launch a sweep, or resume it after an interruption: the same command.
@@ -125,10 +146,10 @@ def sweep(
     Exit status 75 says that it was stopped so and goes on with the same command.
     """
     with_rehearsal = address is not None if rehearse is None else rehearse
-    _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [])
+    _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [], retrain)
 
 
-@command("xstilts run sweeps/quickstart.yaml --point '{intermediate: nli}'")
+@command("xstilts run builtin:quickstart --point '{intermediate: nli}'")
 def run(
     file: File,
     overrides: Overrides = None,
@@ -162,16 +183,17 @@ def run(
 
 
 @command("xstilts status quickstart")
-def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -> None:
+def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     """Show where a sweep stands, running or not."""
     import time
 
+    from xstilts.report.columns import WholeNames
     from xstilts.report.live import render, trial_views
     from xstilts.report.results import load_results
     from xstilts.report.usage import usage
     from xstilts.run.states import TrialStates
 
-    results, now = load_results(places_of(storage, name)), time.time()
+    results, now = load_results(places_of(storage_of(storage, name), name)), time.time()
     states = TrialStates(results.places).look()
     views, hours = trial_views(states, now), usage(results, now)
     if as_json:
@@ -179,7 +201,7 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
         return
     begun = min((state.started for state in states), default=now)
     over = max((state.ended or now for state in states), default=now)
-    out.print(render(results.sweep, views, over - begun, len(views)))
+    out.print(WholeNames(render(results.sweep, views, over - begun, len(views))))
     out.print(str(hours), highlight=False)
     _print_lines(results.warnings())
 
@@ -187,7 +209,7 @@ def status(name: Name, storage: Storage = Path("runs"), as_json: Json = False) -
 @command("xstilts report quickstart --format markdown")
 def report(
     name: Name,
-    storage: Storage = Path("runs"),
+    storage: Storage = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
     as_json: Json = False,
     sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
@@ -206,7 +228,7 @@ def report(
     if form not in ("text", *writers):
         known = "text, markdown, csv, json"
         raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
-    results = load_results(places_of(storage, name))
+    results = load_results(places_of(storage_of(storage, name), name))
     pictures = write_report(results)
     if form == "text":
         _print_results(results, pictures)
@@ -219,24 +241,27 @@ def report(
 @command("xstilts ui quickstart --port 5000")
 def ui(
     name: Annotated[str | None, typer.Argument(help="The sweep's name.")] = None,
-    storage: Storage = Path("runs"),
+    storage: Storage = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
-    import os
-
     from xstilts.cli.serving import serve, why_not
     from xstilts.report.results import load_results
+    from xstilts.run.places import ARTIFACTS
+    from xstilts.tracking.moved import bring_along
 
-    uri = f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+    root = storage_of(storage, name)
+    uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
     if name is not None:
-        results = load_results(places_of(storage, name))
+        results = load_results(places_of(root, name))
         uri = results.places.tracking_uri(results.sweep)
-    elif not (storage / "mlflow.db").exists():
-        raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{storage}"')])
+    elif not (root / "mlflow.db").exists():
+        raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{root}"')])
     if not uri.startswith("sqlite:"):
         out.print(f"The sweep's runs are on the server {uri}")
         return
+    database = Path(uri.removeprefix("sqlite:///"))
+    bring_along(database, database.parent / ARTIFACTS)
     if reason := why_not(port):
         raise ConfigError([Problem("--port", reason, str(port), "give another one")])
     out.print(f"http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
@@ -249,20 +274,19 @@ def ui(
         raise typer.Exit(0) from None
 
 
-def _quickstart_file() -> Path:
-    """The sweep file of the quickstart: in a wheel beside the benchmark, in a checkout at its
-    place among the sweep files."""
-    package = Path(__file__).parents[1]
-    packed = package / "mini" / "quickstart.yaml"
-    return packed if packed.exists() else package.parent / "sweeps" / "quickstart.yaml"
-
-
 def _sweep(
-    file: Path, base: Path, address: str | None, with_rehearsal: bool, overrides: list[str]
+    file: Path,
+    base: Path,
+    address: str | None,
+    with_rehearsal: bool,
+    overrides: list[str],
+    with_retraining: bool = False,
 ) -> None:
+    quieten(address)
+    if address is not None:
+        check_address(address)
     sweep, places, inventory = inputs_of(file, overrides, base)
     from xstilts.cli.preparing import prepare_all
-    from xstilts.config.derive import num_configurations
     from xstilts.report.live import watching
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
@@ -273,20 +297,17 @@ def _sweep(
     from xstilts.search import launch
 
     trouble, was_stopped = "", False
-    with launch.prepared(sweep, places, inventory) as ready:
+    with launch.prepared(sweep, places, inventory, with_retraining) as ready:
         results = load_results(places)
         tracker = _tracker(results)
-        if ready.grown_by:
-            names = ", ".join(ready.grown_by)
-            out.print(
-                f"The sweep has grown by {names}: its finished trials count, and seed the search"
-            )
-        if (there := num_configurations(sweep)) < sweep.search.encoder.trials:
-            asked = sweep.search.encoder.trials
-            out.print(f"The space has {there} configurations, fewer than the {asked} asked for")
+        remember(places.storage)
+        for line in ready.told():
+            out.print(line, markup=False)
         if launch.is_complete(ready):
+            places.begin(ready.lease.number)
             out.print(f"{sweep.name}: everything is done already")
         else:
+            tracker.check()
             keeper = Keeper(sweep, places, ready.lease.number, ready.check)
             mirror = Mirror(tracker, results)
             jobs = jobs_of(ready.planner)
@@ -304,35 +325,44 @@ def _sweep(
     _print_results(results, pictures)
     if trouble:
         err.print(
-            f"MLflow is not up to date ({trouble}); `xstilts report {sweep.name} --sync` "
+            f"MLflow is not up to date ({trouble}); `{_command('report', places)} --sync` "
             "brings it up to date when it can be reached.",
             style="yellow",
             markup=False,
         )
-    storage = f" --storage {places.storage}"
-    out.print(f"MLflow UI: xstilts ui {sweep.name}{storage}", soft_wrap=True)
+    out.print(f"MLflow UI: {_command('ui', places)}", markup=False, soft_wrap=True)
     if not is_complete:
         if not results.failed:
             err.print("The sweep is not finished; the same command goes on where it stopped.")
         raise typer.Exit(STOPPED if was_stopped else 1)
 
 
+def _command(name: str, places: Places) -> str:
+    """A command about a sweep, as it can be typed here."""
+    where = Path(os.path.relpath(places.storage))
+    if ".." in where.parts:
+        where = places.storage
+    return f"{program()} {shlex.join([name, places.name, '--storage', str(where)])}"
+
+
 def _tracker(results: Any) -> Any:
+    from xstilts.run.places import ARTIFACTS
     from xstilts.tracking.mlflow import MlflowTracker
 
     places = results.places
     uri = places.tracking_uri(results.sweep)
-    return MlflowTracker(uri, results.sweep.name, places.storage / "mlartifacts")
+    return MlflowTracker(uri, results.sweep.name, places.storage / ARTIFACTS)
 
 
 def _print_results(results: Any, pictures: list[Path]) -> None:
-    from xstilts.report.tables import best_table, collapsed_table, grid_table
+    from xstilts.report.tables import best_table, collapsed_table, grid_table, matched_table
 
     if results.finished:
         out.print(best_table(results).rich())
         out.print(grid_table(results).rich())
-        if collapsed := collapsed_table(results):
-            out.print(collapsed.rich())
+        for table in (collapsed_table(results), matched_table(results)):
+            if table is not None:
+                out.print(table.rich())
     _print_lines(results.warnings())
     for picture in pictures:
         out.print(f"Picture:   {picture}", soft_wrap=True)

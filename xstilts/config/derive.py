@@ -19,6 +19,9 @@ from xstilts.config.space import (
 )
 from xstilts.tasks import Task, lookup
 
+ROUNDING = 0.005
+"""So far may rates be from a sum of 1 and be taken for shares that were rounded."""
+
 NONE = "none"
 """The empty mixture: the baseline."""
 
@@ -101,6 +104,17 @@ def task_of(sweep: Sweep, name: str) -> Task:
     return task.held_apart() if sweep.selection.articles == "held_out" else task
 
 
+def normalised_rates(sweep: Sweep) -> list[str]:
+    """A line for every mixture whose given rates do not sum to 1, with what they count as."""
+    lines = []
+    for name, spec in sweep.intermediates.items():
+        total = sum(spec.rates.values()) if isinstance(spec.rates, dict) else 1.0
+        if isinstance(spec.rates, dict) and abs(total - 1) > ROUNDING:
+            shares = ", ".join(f"{task} {rate / total:.3g}" for task, rate in spec.rates.items())
+            lines.append(f"intermediates.{name}.rates: sum to {total:g} and count as {shares}")
+    return lines
+
+
 def part_task(sweep: Sweep, spec: IntermediateSpec, name: str) -> Task:
     """A task of an intermediate, with the training rows that it reads there."""
     task = task_of(sweep, name)
@@ -150,6 +164,8 @@ def selection_notes(sweep: Sweep) -> Iterator[str]:
     for name in sweep.targets:
         if shared := scored_as_selected(sweep, name):
             yield f"{name}: selected on the rows that are scored ({shared})"
+        elif any(task.name == lookup(name).head for task in retrained(sweep)):
+            yield f"{name}: trained once more after selection, with the rows of its dev set"
         elif note := task_of(sweep, name).dev_note:
             yield f"{name}: its dev set has {note}"
 
@@ -169,6 +185,8 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
         found += [
             (head, use, head.train_language) for use in ("train", "dev") if use in head.splits
         ]
+        if head in retrained(sweep):
+            found.append((head.whole(), "train", head.train_language))
         scored = dict.fromkeys((split, target.fitted_on or split))
         found += [(target, use, x) for use in scored for x in languages_of(sweep, target)]
     # Tasks hold mappings, so they cannot be keys themselves.
@@ -176,6 +194,15 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
         (task.name, str(task.splits.get(use)), use, x): (task, use, x) for task, use, x in found
     }
     return list(distinct.values())
+
+
+def retrained(sweep: Sweep) -> list[Task]:
+    """The tasks that are trained once more after selection, with the rows that selected."""
+    if not sweep.final.full_data:
+        return []
+    heads = dict.fromkeys(lookup(name).head for name in sweep.targets)
+    tasks = (task_of(sweep, name) for name in heads)
+    return [task for task in tasks if task.cuts_dev_from_train]
 
 
 def selected_targets(sweep: Sweep) -> tuple[Task, ...]:

@@ -26,6 +26,11 @@ class StageRecipe:
     a set that is joined from several, examples at equal distances). It stops after `patience`
     checks without improvement, where that is not 0. What is kept is the `best` check, or the
     `last`.
+
+    `pooler` stands between the first token and a classifier, as transformers' BertPooler: `none`;
+    `fresh`, drawn for every stage; `pretrained`, the checkpoint's, trained on from stage to stage;
+    `carried`, the same where the checkpoint has one, else drawn for the first stage that has a
+    classifier. `span_dropout`: whether states are dropped before the head of span QA.
     """
 
     learning_rate: float
@@ -43,6 +48,8 @@ class StageRecipe:
     patience: int = 0
     dev_sample: Literal["stratified", "first"] = "stratified"
     keep: Literal["best", "last"] = "best"
+    pooler: Literal["none", "fresh", "pretrained", "carried"] = "none"
+    span_dropout: bool = True
 
     def __post_init__(self) -> None:
         bounds = {
@@ -61,13 +68,26 @@ class StageRecipe:
             "patience": self.patience >= 0,
             "dev_sample": self.dev_sample in ("stratified", "first"),
             "keep": self.keep in ("best", "last"),
+            "pooler": self.pooler in WORDS["pooler"],
+            "span_dropout": isinstance(self.span_dropout, bool),
         }
         for name, is_valid in bounds.items():
             if not is_valid:
                 raise ValueError(f"{name} cannot be {getattr(self, name)}")
 
 
-SEARCHABLE = ("learning_rate", "batch_size", "epochs", "warmup_ratio", "weight_decay", "max_length")
+WORDS = {"pooler": ("none", "fresh", "pretrained", "carried")}
+"""Fields that a search space may name whose values are words."""
+
+SEARCHABLE = (
+    "learning_rate",
+    "batch_size",
+    "epochs",
+    "warmup_ratio",
+    "weight_decay",
+    "max_length",
+    *WORDS,
+)
 """Fields of a stage recipe that a search space may name."""
 
 INTEGER_FIELDS = frozenset(field.name for field in fields(StageRecipe) if field.type == "int")

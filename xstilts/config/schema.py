@@ -62,8 +62,23 @@ class MlmSpec(Model):
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
+class MatchSpec(Model):
+    """An intermediate that costs as much as another, `to`, and teaches nothing that it does.
+
+    It trains MLM, or a target's own English data, for that one's planned steps, or for as many
+    examples as have its tokens; with its batch size, learning rate, warm-up, checks and patience.
+    """
+
+    to: PlainName
+    by: Literal["steps", "tokens"] = "steps"
+    with_: Annotated[Literal["mlm", "target"], Field(alias="with")]
+
+
 class IntermediateSpec(Model):
-    """One candidate: tasks, their rates by example, and the budget.
+    """One candidate: tasks, their rates, and the budget.
+
+    Rates are shares of the examples or, with `unit: steps`, of the optimiser's steps, as jiant
+    draws a task for every step: tasks of larger batches give more examples then.
 
     `languages`, `translated`, `examples` (rows a language) and `filter` (column: value) choose
     other training rows of all tasks but MLM; `normalise` brings translated ones to natural text.
@@ -71,9 +86,11 @@ class IntermediateSpec(Model):
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     rates: Literal["proportional", "uniform", "search"] | dict[str, float] = "proportional"
+    unit: Literal["examples", "steps"] = "examples"
     cap: PositiveInt | None = None
     temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     budget: BudgetSpec | None = None
+    match: MatchSpec | None = None
     mlm: MlmSpec | None = None
     languages: Languages | None = None
     translated: bool = False
@@ -213,6 +230,17 @@ class SelectionSpec(Model):
     articles: Literal["shared", "held_out"] = "shared"
 
 
+class FinalSpec(Model):
+    """What is trained once selection is over.
+
+    `full_data` trains a target's chosen point again with the rows that were cut from its training
+    set to select it (never with a published dev set), for as many updates a row as the chosen
+    checkpoint had, without early stopping.
+    """
+
+    full_data: bool = False
+
+
 class ObjectiveSpec(Model):
     """What the outer search maximises."""
 
@@ -224,16 +252,18 @@ class ResourcesSpec(Model):
     """What one trial is allocated and how it computes.
 
     CPUs are threads. Several GPUs train a stage together, a process each; on CPUs
-    `processes_per_trial` do, and share its threads. A running stage writes a checkpoint every
-    `checkpoint_minutes`. `gradient_checkpointing` computes activations again instead of keeping
-    them: less memory, about a third more time. `compile` has torch compile the encoder's training
-    passes, on GPUs. Of the fine-tuned models of every target, those of the best
+    `processes_per_trial` do, and share its threads. GPUs train in bf16, CPUs in fp32; what is
+    scored is computed alike, or in `evaluation_precision`. A running stage writes a checkpoint
+    every `checkpoint_minutes`. `gradient_checkpointing` computes activations again instead of
+    keeping them: less memory, about a third more time. `compile` has torch compile the encoder's
+    training passes, on GPUs. Of the fine-tuned models of every target, those of the best
     `keep_target_weights` trials by dev stay on disk.
     """
 
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     cpus_per_trial: PositiveInt = 1
     processes_per_trial: PositiveInt | None = None
+    evaluation_precision: Literal["fp32", "bf16"] | None = None
     checkpoint_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -243,6 +273,16 @@ class ResourcesSpec(Model):
     def processes(self) -> int:
         """Processes that train a stage together."""
         return self.processes_per_trial or max(1, int(self.gpus_per_trial))
+
+    @property
+    def training_precision(self) -> str:
+        """The encoder's precision while a stage trains."""
+        return "bf16" if self.gpus_per_trial else "fp32"
+
+    @property
+    def scoring_precision(self) -> str:
+        """The encoder's precision in evaluations."""
+        return self.evaluation_precision or self.training_precision
 
     @field_validator("gpus_per_trial")
     @classmethod
@@ -303,6 +343,7 @@ class Sweep(Model):
     languages: Literal["all"] | Languages | dict[str, Languages] = "all"
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()
+    final: FinalSpec = FinalSpec()
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     search: SearchSpec = SearchSpec()

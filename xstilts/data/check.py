@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xstilts.data.mirror import declared_files
-from xstilts.data.sources import Folders, count_rows, count_slice
+from xstilts.data.sources import Folders, check_columns, count_rows, count_slice
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.tasks import Slice, Task, known_tasks
 
@@ -26,8 +26,9 @@ class Found:
     deviations: tuple[str, ...] = ()
 
 
-def check_mirror(root: Path) -> list[Found]:
-    """Every use of every task that the mirror has any rows for, in the catalogue's order.
+def check_mirror(root: Path) -> tuple[list[Found], list[str]]:
+    """Every use of every task that the mirror has any rows for, in the catalogue's order; and what
+    is wrong with data sets that cannot be read.
 
     Raises:
         ConfigError: the folder holds no data set.
@@ -37,13 +38,24 @@ def check_mirror(root: Path) -> list[Found]:
         rule = "is no mirror: it holds no <owner>/<name>/README.md"
         repair = "import original files with `xstilts data import`"
         raise ConfigError([Problem("--root", rule, f'"{root}"', repair)])
-    folders = {path.relative_to(root).as_posix(): path for path in datasets}
-    return [
-        found
-        for task in known_tasks()
-        for use in task.splits
-        if (found := _check(folders, task, use)).num_languages
-    ]
+    folders: dict[str, Path] = {}
+    broken: dict[str, None] = {}
+    for path in datasets:
+        try:
+            declared_files(path)
+            folders[path.relative_to(root).as_posix()] = path
+        except DataError as error:
+            broken[str(error)] = None
+    found = []
+    for task in known_tasks():
+        for use in task.splits:
+            try:
+                row = _check(folders, task, use)
+            except DataError as error:
+                broken[str(error)] = None
+            else:
+                found += [row] if row.num_languages else []
+    return found, list(broken)
 
 
 def _check(folders: Folders, task: Task, use: str) -> Found:
@@ -59,12 +71,13 @@ def _check(folders: Folders, task: Task, use: str) -> Found:
             if len(absent) < sum(len(one.origin.configs_of(language)) for one in slices):
                 remarks.append(f"{language}: no {', '.join(absent[:3])}")
             continue
-        deviations += _deviations(folders, task, use, language)
-        try:
-            counts[language] = count_rows(folders, task, use, language)
-        except (DataError, KeyError):
+        if any(source.hub_id not in folders for source in task.sources_of(use)):
             # A slice may need a second data set, to leave out what that one has.
             remarks.append(f"needs {', '.join(filters)}")
+            continue
+        check_columns(folders, task, use, language)
+        deviations += _deviations(folders, task, use, language)
+        counts[language] = count_rows(folders, task, use, language)
     missing = [language for language in languages if language not in counts]
     if missing and counts:
         remarks.append(f"without {' '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}")

@@ -6,26 +6,36 @@ Hashes are remembered by path, size and time of change, so that a second launch 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from xstilts.config import families
 from xstilts.data.sources import dataset_files
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json_if_whole, sha256_of, sha256_of_file, write_json
 from xstilts.plan.inventory import ModelFacts
 
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
-TOKENIZER_FILES = (
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"),
+VOCABULARY_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"),
+    *("spm.model", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model"),
 )
-
 SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 """Files of a tokenizer that hold no vocabulary."""
+
+LOADED_BY = (
+    *("_commit_hash", "_from_auto", "cache_dir", "device_map", "force_download", "from_slow"),
+    *("is_local", "local_files_only", "name_or_path", "proxies", "revision"),
+    *("special_tokens_map_file", "subfolder", "token", "tokenizer_file", "trust_remote_code"),
+    *("use_auth_token", "use_fast"),
+)
+"""What transformers writes into tokenizer_config.json of how the tokenizer was loaded before it was
+saved; nothing that it does depends on that."""
 
 
 class Hashes:
@@ -51,10 +61,30 @@ class Hashes:
         """The hash of several files with their names relative to `root`."""
         return sha256_of({path.relative_to(root).as_posix(): self.of(path) for path in paths})
 
+    def of_tokenizer(self, root: Path, paths: Iterable[Path]) -> str:
+        """The hash of a tokenizer's files, but for how it was loaded before it was saved."""
+        return sha256_of(
+            {path.relative_to(root).as_posix(): _as_made(path) or self.of(path) for path in paths}
+        )
+
     def save(self) -> None:
         """Write what was learnt."""
         if self._is_changed:
             write_json(self._memory, self._known)
+
+
+def _as_made(path: Path) -> str:
+    """The hash of a tokenizer's settings as `save_pretrained` would have written them without those
+    of `LOADED_BY`; empty for a file that has none of them."""
+    if path.name != "tokenizer_config.json":
+        return ""
+    with suppress(ValueError):  # whoever loads it says that it is damaged
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(settings, dict) and not settings.keys().isdisjoint(LOADED_BY):
+            kept = {key: value for key, value in settings.items() if key not in LOADED_BY}
+            text = json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False)
+            return sha256(f"{text}\n".encode()).hexdigest()
+    return ""
 
 
 def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
@@ -62,7 +92,7 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
 
     Raises:
         ConfigError: the folder, its configuration, weights or tokenizer is missing; it brings code,
-            or weights that are not safetensors.
+            or weights that are not safetensors; its model type does not run.
     """
 
     def refuse(rule: str, repair: str) -> ConfigError:
@@ -78,16 +108,11 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         if any(folder.glob("pytorch_model*.bin")):
             raise refuse("its weights are pickles alone, which are never opened", SAFER)
         raise refuse("the folder has no weights", f"it must hold {WEIGHTS} (or its index)")
-    tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    names = (*VOCABULARY_FILES, *SETTINGS_FILES)
+    tokenizer = [folder / name for name in names if (folder / name).is_file()]
     if all(path.name in SETTINGS_FILES for path in tokenizer):
         raise refuse("the folder has no tokenizer", "it must hold tokenizer.json or its sources")
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-        num_layers = int(settings.get("num_hidden_layers") or settings["n_layers"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise refuse(
-            f"its config.json does not name num_hidden_layers ({error!r})", "repair the file"
-        ) from error
+    settings = _settings(config, refuse)
     if code := _code(folder, settings):
         raise refuse(
             f"the model brings code ({code}), which is never run",
@@ -95,15 +120,36 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         )
     if other := _no_safetensors(folder, settings):
         raise refuse(f"{other}, no safetensors file beside it, which is never opened", SAFER)
+    if reason := families.why_refused(settings):
+        raise refuse(reason, f"take a model of one of {', '.join(families.RUNNING)}")
+    try:
+        num_layers, max_length = families.num_layers(settings), families.max_length(settings)
+    except (ValueError, TypeError) as error:
+        raise refuse(
+            f"its config.json does not give layers and positions as numbers ({error})",
+            "repair the file",
+        ) from error
     return ModelFacts(
         path=str(folder),
         weights=hashes.of_files(folder, [config, *weights]),
-        tokenizer=hashes.of_files(folder, tokenizer),
+        tokenizer=hashes.of_tokenizer(folder, tokenizer),
         num_layers=num_layers,
         num_bytes=sum(path.stat().st_size for path in weights),
-        has_lm_head=_has_lm_head(weights),
-        max_length=_max_length(settings),
+        # The head of an encoder-decoder stands behind its decoder.
+        has_lm_head=not families.family_of(settings).part and _has_lm_head(weights),
+        max_length=max_length,
     )
+
+
+def _settings(config: Path, refuse: Callable[[str, str], ConfigError]) -> dict[str, Any]:
+    """What a config.json holds."""
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise refuse(f"its config.json is no JSON ({error})", "repair the file") from error
+    if not isinstance(settings, dict):
+        raise refuse("its config.json is no JSON object", "repair the file")
+    return settings
 
 
 SAFER = (
@@ -138,19 +184,6 @@ def _no_safetensors(folder: Path, settings: Mapping[str, Any]) -> str:
             if Path(name).name != name or not name.endswith((".safetensors", WEIGHTS_INDEX)):
                 return f'its {where} names "{name}"'
     return ""
-
-
-OFFSET_POSITIONS = ("roberta", "camembert", "data2vec-text", "xmod", "longformer", "esm")
-"""Families whose positions count from the padding's id on (as in `xlm-roberta`), so that as many
-are never used."""
-
-
-def _max_length(settings: Mapping[str, Any]) -> int:
-    """The longest sequence that a model has positions for."""
-    positions = int(settings.get("max_position_embeddings") or 512)
-    if str(settings.get("model_type", "")).endswith(OFFSET_POSITIONS):
-        positions -= int(settings.get("pad_token_id", 1)) + 1
-    return positions
 
 
 LM_HEADS = ("lm_head.", "cls.predictions.", "lm_predictions.", "vocab_transform.", "decoder.")

@@ -6,7 +6,9 @@ bytes. A split that is written again replaces the one of that name; the others s
 
 from __future__ import annotations
 
+import glob
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from xstilts.config.yaml_limits import read_yaml
+from xstilts.config.yaml_limits import LimitedLoader, read_yaml
 from xstilts.errors import DataError, Problem
 from xstilts.files import write_atomically
 
@@ -73,32 +75,68 @@ def write_dataset(folder: Path, splits: Iterable[Split], note: str) -> None:
         declared[split.config, split.name] = [name]
     header = ["---", "configs:"]
     for config in dict.fromkeys(config for config, _ in declared):
-        header += [f"- config_name: {config}", "  data_files:"]
+        header += [f"- config_name: {_quoted(config)}", "  data_files:"]
         for (owner, split_name), paths in declared.items():
             if owner == config:
-                listed = paths[0] if len(paths) == 1 else json.dumps(paths)
-                header += [f"  - split: {split_name}", f"    path: {listed}"]
+                listed = _quoted(paths[0]) if len(paths) == 1 else json.dumps(paths)
+                header += [f"  - split: {_quoted(split_name)}", f"    path: {listed}"]
     lines = [*header, "---", "", f"# {folder.name}", "", note, ""]
     write_atomically(folder / "README.md", "\n".join(lines))
 
 
+def _quoted(name: str) -> str:
+    """A name as YAML reads it back; Norwegian's code is its word for false."""
+    try:
+        is_plain = yaml.safe_load(f"- {name}") == [name]
+    except yaml.YAMLError:
+        is_plain = False
+    return name if is_plain else json.dumps(name, ensure_ascii=False)
+
+
 def declared_files(folder: Path) -> dict[tuple[str, str], list[str]]:
-    """The file patterns that a data set's README declares, by configuration and split.
+    """The file patterns that a data set's README declares, by configuration and split, in any of
+    the Hub's forms. Patterns without a split are of `train`; of a `data_dir` alone the splits are
+    told by the names of its files.
 
     Raises:
         DataError: there is no README, its header does not parse, or it names files elsewhere: what
             is read must be below the folder, whose content is the data set's identity.
     """
+    return dict(_declared(folder, *_changed(folder)))
+
+
+def declares_features(folder: Path) -> bool:
+    """Whether a data set's README gives features to its columns.
+
+    Raises:
+        DataError: there is no README, or its header does not parse.
+    """
+    return bool(_header(folder, *_changed(folder)).get("dataset_info"))
+
+
+def _changed(folder: Path) -> tuple[int, int]:
+    """Size and time of change of a README, by which what it declares is remembered."""
     try:
         stat = (folder / "README.md").stat()
     except OSError as error:
-        raise DataError(f"{folder}: README.md does not declare its data files ({error})") from error
-    return dict(_declared(folder, stat.st_size, stat.st_mtime_ns))
+        raise _undeclared(folder, error) from error
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _undeclared(folder: Path, reason: object) -> DataError:
+    text = " ".join(str(reason).split())
+    return DataError(f"{folder}: README.md does not declare its data files ({text})")
+
+
+class _Names(LimitedLoader):
+    """YAML whose scalars are text: a configuration may be called `no`, `1` or `null`."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
 @lru_cache(maxsize=256)
-def _declared(folder: Path, size: int, mtime_ns: int) -> dict[tuple[str, str], list[str]]:
-    """What a README declares; a data set of 200 configurations is asked for each of them."""
+def _header(folder: Path, size: int, mtime_ns: int) -> dict[str, Any]:
+    """The front matter of a README; a data set of 200 configurations is asked for each of them."""
     try:
         with (folder / "README.md").open("rb") as stream:
             content = stream.read(MAX_README_BYTES + 1)
@@ -106,31 +144,91 @@ def _declared(folder: Path, size: int, mtime_ns: int) -> dict[tuple[str, str], l
             rule = f"a README.md has at most {MAX_README_BYTES >> 20} MiB"
             got = f"{size / 2**20:.1f} MiB"
             raise DataError(str(Problem(str(folder / "README.md"), rule, got)))
-        header = read_yaml(content.decode("utf-8").split("---")[1])
-        declared = {
-            (str(config["config_name"]), str(entry["split"])): [
-                str(path) for path in _listed(entry["path"])
-            ]
-            for config in header["configs"]
-            for entry in config["data_files"]
-        }
-    except (OSError, UnicodeError, LookupError, TypeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{folder}: README.md does not declare its data files ({reason})"
-        ) from error
-    for patterns in declared.values():
-        for pattern in patterns:
-            if "://" in pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-                raise DataError(
-                    f"{folder}: README.md names files outside of its folder; got {pattern!r}; put "
-                    "them into the folder, or link them there"
-                )
+        header = read_yaml(_front_matter(content.decode("utf-8-sig")), _Names)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _undeclared(folder, error) from error
+    if not isinstance(header, dict):
+        raise _undeclared(folder, "its header is no mapping")
+    return header
+
+
+def _front_matter(text: str) -> str:
+    """What stands between the first line and the next that are `---` alone."""
+    first, *lines = text.lstrip().splitlines() or [""]
+    ends = (i for i, line in enumerate(lines) if line.rstrip() == "---")
+    if first.rstrip() != "---" or (end := next(ends, None)) is None:
+        raise ValueError("it does not begin with a header between lines of ---")
+    return "\n".join(lines[:end])
+
+
+@lru_cache(maxsize=256)
+def _declared(folder: Path, size: int, mtime_ns: int) -> dict[tuple[str, str], list[str]]:
+    """What a README declares."""
+    configs = _header(folder, size, mtime_ns).get("configs")
+    if not isinstance(configs, list):
+        raise _undeclared(folder, "its header has no list of configs")
+    declared: dict[tuple[str, str], list[str]] = {}
+    for config in configs:
+        if not isinstance(config, dict) or not isinstance(config.get("config_name"), str):
+            raise _undeclared(folder, f"a configuration must have a config_name; got {config!r}")
+        name, data_dir = config["config_name"], config.get("data_dir") or ""
+        if not config.get("data_files") and not data_dir:
+            rule = f"the configuration {name} must have data_files or data_dir"
+            raise _undeclared(folder, rule)
+        _check_inside(folder, data_dir)
+        if config.get("data_files"):
+            found = _by_split(folder, name, config["data_files"])
+        else:
+            found = _by_file_name(folder, data_dir)
+            data_dir = ""
+        for split, patterns in found.items():
+            listed = [(Path(data_dir) / pattern).as_posix() for pattern in patterns]
+            declared[name, split] = [_check_inside(folder, pattern) for pattern in listed]
     return declared
 
 
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
+def _check_inside(folder: Path, pattern: str) -> str:
+    if "://" in pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        raise DataError(
+            f"{folder}: README.md names files outside of its folder; got {pattern!r}; put "
+            "them into the folder, or link them there"
+        )
+    return pattern
+
+
+def _by_split(folder: Path, config: str, data_files: Any) -> dict[str, list[str]]:
+    """`data_files` in the Hub's forms: a pattern, a list of them, or a list by split."""
+    entries = data_files if isinstance(data_files, list) else [data_files]
+    if all(isinstance(entry, str) for entry in entries):
+        return {"train": entries}
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        paths = entry.get("path") if isinstance(entry, dict) else None
+        paths = paths if isinstance(paths, list) else [paths]
+        is_whole = isinstance(entry, dict) and isinstance(entry.get("split"), str)
+        if not is_whole or not all(isinstance(path, str) for path in paths):
+            rule = f"data_files of {config} must be patterns, or each a split and its path"
+            raise _undeclared(folder, f"{rule}; got {entry!r}")
+        found[entry["split"]] = paths
+    return found
+
+
+_SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "dev", "val"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""Words between signs and digits by which `datasets` tells the split of a file."""
+
+
+def _by_file_name(folder: Path, data_dir: str) -> dict[str, list[str]]:
+    """The Parquet files below a folder by split: the first word of their path that is one's."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((folder / data_dir).rglob("*.parquet")):
+        words = re.split(r"[-._ 0-9/]+", path.relative_to(folder / data_dir).as_posix())
+        split = next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), "train")
+        found.setdefault(split, []).append(glob.escape(path.relative_to(folder).as_posix()))
+    return found
 
 
 def _schema(features: Features) -> pa.Schema:

@@ -10,7 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+from xstilts.data.sources import Folders, load_rows
+from xstilts.plan.stage import Rows
 
 TEXTS = ("premise", "hypothesis")
 """The columns that are text: translated rows are pairs."""
@@ -41,6 +45,18 @@ _MARKS: tuple[Rule, ...] = (
     (re.compile(r"(?<=[“«¿¡]) +"), ""),
     (re.compile(r"(?<=\d) : (?=\d\d\b)"), ":"),
 )
+
+
+def read(
+    folders: Folders, rows: Rows, language: str, cache: Path, limit: int | None
+) -> dict[str, list[Any]]:
+    """Planned rows of one language, at most `limit`, as natural text where they are to be that.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    columns = load_rows(folders, rows.entry, rows.use, language, rows.source, cache, limit)
+    return natural(columns, rows.normaliser[0], language) if rows.normaliser else columns
 
 
 def natural(columns: dict[str, list[Any]], normaliser: str, language: str) -> dict[str, list[Any]]:

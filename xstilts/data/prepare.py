@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from xstilts import kinds
 from xstilts.data.encoded import PARTS, EncodedFiles
-from xstilts.data.natural import natural
-from xstilts.data.sources import Folders, load_rows
+from xstilts.data.natural import read
+from xstilts.data.sources import Folders
 from xstilts.data.statistics import statistics
 from xstilts.files import sync
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Rows
 
 logger = logging.getLogger(__name__)
+
+NAMED = 20
+"""Questions that are named one by one."""
 
 
 class Encoder:
@@ -51,11 +55,7 @@ class Encoder:
         """Encode rows; beside them lie their figures (see `xstilts.data.statistics`)."""
         rows = files.rows
         task, cache = rows.entry, self._storage / "caches"
-        columns = load_rows(
-            self._folders, task, rows.use, files.language, rows.source, cache, rows.limit
-        )
-        if rows.normaliser:
-            columns = natural(columns, rows.normaliser[0], files.language)
+        columns = read(self._folders, rows, files.language, cache, rows.limit)
         encoded = kinds.get(task.kind).encode(columns, task, self._tokenizer, rows.max_length)
         figures = statistics(columns, task, self._tokenizer, rows.max_length, encoded)
         for part, table in zip(PARTS, (encoded.features, encoded.examples), strict=True):
@@ -73,4 +73,17 @@ class Encoder:
                 temporary.unlink(missing_ok=True)
         files.seal(figures)
         logger.info("encoded %s %s: %d", rows.task, rows.use, encoded.features.num_rows)
+        if figures["unanswerable"] and rows.use == "train":
+            logger.warning("%s", _left_out(files, encoded.examples))
         return encoded
+
+
+def _left_out(files: EncodedFiles, examples: pa.Table) -> str:
+    """Which questions train nothing, for their answers are not the text of any tokens."""
+    names = examples.filter(pc.field("unanswerable"))["id"].to_pylist()
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (
+        f"{files.rows.task} {files.language}: the tokenizer does not know where the answers of "
+        f"{len(names)} questions begin or end; they are left out of training: "
+        f"{', '.join(names[:NAMED])}{more}"
+    )

@@ -1,4 +1,4 @@
-"""One way to read: `datasets.load_dataset` on a folder in the layout of the Hub.
+"""One way to read: `datasets` on the files that a folder in the layout of the Hub declares.
 
 The cache of `datasets` ignores the content and the place of a local folder, so every content gets
 a cache folder of its own; the content's sha256 is the caller's to know.
@@ -6,9 +6,9 @@ a cache folder of its own; the content's sha256 is the caller's to know.
 
 from __future__ import annotations
 
-import string
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+import glob
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from xstilts.data.mirror import declared_files
+from xstilts.data.columns import check_names, names_in, no_column, rename
+from xstilts.data.mirror import declared_files, declares_features
 from xstilts.errors import DataError
 from xstilts.tasks import Slice, Source, Task
-
-_FORMATTER = string.Formatter()
 
 Folders = Mapping[str, Path]
 """Where each data set lies, by its Hub id."""
@@ -77,7 +76,7 @@ def _load_slice(
 
         def column(name: str) -> list[Any]:
             if name not in loaded.column_names:
-                raise DataError(_no_column(task.name, source, name, loaded.column_names))
+                raise DataError(no_column(task.name, source, name, loaded.column_names))
             return list(loaded[name])
 
         loaded = loaded.select(_kept(folders, wanted, column)[0])
@@ -98,12 +97,23 @@ def _load(
     import datasets  # imported late: its import takes a second that most processes need not pay
 
     folder = folders[source.hub_id]
+    script = folder / f"{folder.name}.py"
+    if script.is_file():
+        rule = f"{script.name} is a loading script; scripts are no longer supported"
+        raise DataError(f"{task.name}: cannot read {source.hub_id} in {folder}: {rule}")
+    paths = _parquet_files(folders, source, config, split)
+    if not paths:
+        raise DataError(f"{task.name}: {source.hub_id}: no file of {config} {split} is in {folder}")
     datasets.disable_progress_bars()
     try:
+        # Paths, not the folder: `datasets` takes a folder's name for the pattern of a glob.
         return datasets.load_dataset(
-            str(folder), config, split=split, cache_dir=str(cache), trust_remote_code=False
+            "parquet",
+            data_files={split: [glob.escape(str(path)) for path in paths]},
+            split=split,
+            features=_declared_features(folder, config),
+            cache_dir=str(cache),
         )
-    # A folder with a loading script raises a plain RuntimeError.
     except (
         OSError,
         ValueError,
@@ -115,6 +125,22 @@ def _load(
             f"{task.name}: cannot read {source.hub_id}, configuration {config}, split "
             f"{split}, in {folder}: {error}"
         ) from error
+
+
+def _declared_features(folder: Path, config: str) -> Any:
+    """The features that a README gives a configuration under `dataset_info`, if it does; most files
+    hold their own."""
+    if not declares_features(folder):
+        return None
+    infos = _infos(folder, (folder / "README.md").stat().st_mtime_ns)
+    return infos[config].features if config in infos else None
+
+
+@lru_cache(maxsize=64)
+def _infos(folder: Path, mtime_ns: int) -> Any:
+    import datasets
+
+    return datasets.info.DatasetInfosDict.from_directory(str(folder))
 
 
 def _limited(columns: dict[str, list[Any]], task: Task, limit: int) -> dict[str, list[Any]]:
@@ -145,6 +171,38 @@ def sample(num_rows: int, limit: int | None) -> list[int]:
     return sorted(ranked[:limit])
 
 
+def first_rows(
+    folders: Folders, task: Task, use: str, language: str, count: int
+) -> dict[str, list[Any]]:
+    """The first rows of one use in one language, whatever a slice leaves out of them, under the
+    names that the kind reads; labels as the files have them.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    one = task.slices_of(use)[0]
+    source = one.origin
+    columns = _head(folders, source, source.config_of(language), one.split, count)
+    for side, config in source.side_configs_of(language).items():
+        other = _head(folders, source, config, one.split, count)
+        columns |= {f"{side}.{name}": values for name, values in other.items()}
+    return rename(columns, task, source)
+
+
+def _head(
+    folders: Folders, source: Source, config: str, split: str, count: int
+) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for path in _parquet_files(folders, source, config, split)[:1]:
+        try:
+            with parquet.ParquetFile(path) as file:
+                batch = next(file.iter_batches(count), None)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{source.hub_id}: cannot read {path}: {error}") from error
+        columns = {} if batch is None else batch.to_pydict()
+    return columns
+
+
 def count_rows(folders: Folders, task: Task, use: str, language: str) -> int:
     """Rows of one use in one language, from the Parquet footers where no row is left out.
 
@@ -162,10 +220,35 @@ def count_slice(folders: Folders, task: Task, wanted: Slice, language: str) -> i
         _parquet_files(folders, source, side, wanted.split)
     if wanted.filter:
         return len(_kept(folders, wanted, _stored(folders, wanted, config))[0])
-    paths = _parquet_files(folders, source, config, wanted.split)
+    return sum(part.num_rows for part in _footers(folders, task, source, config, wanted.split))
+
+
+def check_columns(folders: Folders, task: Task, use: str, language: str) -> None:
+    """See, in the Parquet footers, that all is there that the kind reads of one use.
+
+    Raises:
+        DataError: a column is missing, or a file is damaged.
+    """
+    for one in task.slices_of(use):
+        source = one.origin
+        configs = {"": source.config_of(language)}
+        configs |= {f"{x}.": name for x, name in source.side_configs_of(language).items()}
+        names: set[str] = set()
+        for prefix, config in configs.items():
+            # Of several files the first: `datasets` refuses files that differ.
+            footers = _footers(folders, task, source, config, one.split)[:1]
+            names |= {prefix + name for part in footers for name in names_in(part)}
+        if names:  # else there are no rows, which is said elsewhere
+            check_names(names, task, source)
+
+
+def _footers(
+    folders: Folders, task: Task, source: Source, config: str, split: str
+) -> list[parquet.FileMetaData]:
+    paths = _parquet_files(folders, source, config, split)
     try:
-        return sum(parquet.read_metadata(path).num_rows for path in paths)
-    except (OSError, pa.ArrowInvalid) as error:
+        return [parquet.read_metadata(path) for path in paths]
+    except (OSError, pa.ArrowException) as error:
         names = ", ".join(map(str, paths))
         raise DataError(f"{task.name}: one of {names} is no Parquet file: {error}") from error
 
@@ -272,66 +355,6 @@ def _check_labels(columns: dict[str, list[Any]], task: Task, source: Source) -> 
                 )
 
 
-def rename(
-    columns: dict[str, list[Any]], task: Task, source: Source | None = None
-) -> dict[str, list[Any]]:
-    """Columns under the names that the kind reads, as the source (the task's) declares.
-
-    A declaration is a column's name, a name within it (`choices.text`), or a template such as
-    `{ctx_b} {endings}`, which over a list gives a list; several make up a list.
-
-    Raises:
-        DataError: a declared column is missing.
-    """
-    source = source or task.source
-    renamed = dict(columns)
-    for name, declared in source.columns.items():
-        if isinstance(declared, tuple):
-            parts = (_declared(columns, one, task, source) for one in declared)
-            renamed[name] = [list(values) for values in zip(*parts, strict=True)]
-        else:
-            renamed[name] = _declared(columns, declared, task, source)
-    return renamed
-
-
-def _declared(
-    columns: dict[str, list[Any]], declared: str, task: Task, source: Source
-) -> list[Any]:
-    """The values of one declaration: a column, a name within one, or a template."""
-    fields = [field for _, field, _, _ in _FORMATTER.parse(declared) if field]
-    for name in fields or [declared]:
-        column, _, within = name.partition(".")
-        has_it = name in columns or (
-            within and column in columns and all(within in value for value in columns[column])
-        )
-        if not has_it:
-            raise DataError(_no_column(task.name, source, name, columns))
-    if fields:
-        values = zip(*(columns[field] for field in fields), strict=True)
-        return [_render(declared, fields, row) for row in values]
-    if declared in columns:
-        return columns[declared]
-    column, _, within = declared.partition(".")
-    return [value[within] for value in columns[column]]
-
-
-def _no_column(task: str, source: Source, name: str, columns: Iterable[str]) -> str:
-    return f"{task}: {source.hub_id} has no column {name!r}; it has {', '.join(sorted(columns))}"
-
-
-def _render(template: str, fields: list[str], row: tuple[Any, ...]) -> str | list[str]:
-    """A template filled from one row; a list in the row gives a list of texts."""
-    named = dict(zip(fields, row, strict=True))
-    lists = {field: value for field, value in named.items() if isinstance(value, list)}
-    if not lists:
-        return template.format(**named).strip()
-    width = len(next(iter(lists.values())))
-    return [
-        template.format(**{f: v[i] if f in lists else v for f, v in named.items()}).strip()
-        for i in range(width)
-    ]
-
-
 def _plain(loaded: Any, name: str) -> list[Any]:
     """A column as plain values, class numbers as names."""
     feature, values = loaded.features[name], list(loaded[name])
@@ -353,14 +376,14 @@ def dataset_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         name = f"{folder.parent.name}/{folder.name}"
         raise DataError(f"{name}: no such data set under {folder.parents[1]}")
-    found = set(_visible_files(folder, frozenset()))
+    found = set(visible_files(folder))
     if (folder / "README.md").exists():
         for patterns in declared_files(folder).values():
             found |= {path for pattern in patterns for path in folder.glob(pattern)}
     return sorted(path for path in found if path.is_file())
 
 
-def _visible_files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+def visible_files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """All files below a folder but hidden ones: download tools leave folders such as `.cache`
     behind, which are no content. A link that leads back up is not followed."""
     own = folder.resolve()
@@ -370,6 +393,6 @@ def _visible_files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _visible_files(path, above | {own})
+            yield from visible_files(path, above | {own})
         else:
             yield path

@@ -155,6 +155,12 @@ class Calibrated(Kind, Protocol):
         """The predictions that count; `fitted` are predictions and examples of the other labels,
         None where there are none."""
 
+    def at_golds_threshold(
+        self, predictions: Sequence[Any], examples: pa.Table
+    ) -> dict[str, float]:
+        """What the threshold that is best on the scored labels themselves would give, by metric:
+        no score, for it has seen them, but what published figures often are."""
+
 
 @runtime_checkable
 class Layered(Kind, Protocol):
@@ -171,8 +177,8 @@ class Layered(Kind, Protocol):
 
 
 def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
-    """Stack sequences of unequal length: (sequences, longest), int64."""
-    longest = max(map(len, sequences))
+    """Stack sequences of unequal length: (sequences, longest and at least 1), int64."""
+    longest = max(1, *map(len, sequences))
     array = np.full((len(sequences), longest), value, dtype=np.int64)
     for row, sequence in zip(array, sequences, strict=True):
         row[: len(sequence)] = sequence
@@ -180,8 +186,12 @@ def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
 
 
 def pad_inputs(features: Rows, vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """The encoder's inputs of features that hold one sequence each."""
-    lengths = torch.tensor([len(ids) for ids in features["input_ids"]])
+    """The encoder's inputs of features that hold one sequence each.
+
+    A text of no tokens, of a tokenizer without special ones, is one padding token that is read:
+    attention to nothing, and a mean over nothing, are not numbers.
+    """
+    lengths = torch.tensor([max(1, len(ids)) for ids in features["input_ids"]])
     inputs = {"input_ids": pad(features["input_ids"], vocabulary.pad_id)}
     positions = torch.arange(inputs["input_ids"].shape[1])
     inputs["attention_mask"] = (positions < lengths[:, None]).long()
@@ -254,18 +264,39 @@ def is_labelled(examples: pa.Table) -> bool:
     return True
 
 
+class Pooler(nn.Module):
+    """Tanh of a dense layer, as transformers' BertPooler. `is_carried` says whether it goes on to
+    the next stage with the encoder."""
+
+    def __init__(self, hidden_size: int, is_carried: bool = False):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.is_carried = is_carried
+
+    def forward(self, first: Tensor) -> Tensor:
+        """(sequences, hidden size) to the same, between -1 and 1."""
+        return torch.tanh(self.dense(first))
+
+
 class SequenceHead(nn.Module):
-    """Dropout, dense, tanh, dropout, linear on the first token, as jiant's classification head."""
+    """Dropout, dense, tanh, dropout, linear on the first token, as jiant's classification head.
+
+    What it reads may have gone through a `pooler`, which the heads of a stage share.
+    """
 
     def __init__(self, hidden_size: int, num_outputs: int, dropout: float):
         super().__init__()
         self.dense = nn.Linear(hidden_size, hidden_size)
         self.output = nn.Linear(hidden_size, num_outputs)
         self.dropout = nn.Dropout(dropout)
+        self.pooler: Pooler | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(sequences, length, hidden size) to (sequences, outputs)."""
-        first = self.dropout(hidden[:, 0])
+        first = hidden[:, 0]
+        if self.pooler is not None:
+            first = self.pooler(first)
+        first = self.dropout(first)
         scores: Tensor = self.output(self.dropout(torch.tanh(self.dense(first))))
         return scores
 

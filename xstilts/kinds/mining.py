@@ -117,6 +117,15 @@ class Mining:
             kept += [[a, b] for a, b, margin in own if margin >= threshold]
         return kept
 
+    def at_golds_threshold(
+        self, predictions: Sequence[Any], examples: pa.Table
+    ) -> dict[str, float]:
+        """The F1 at the margin that is best on the gold, and that margin."""
+        threshold = best_threshold(predictions, _gold(examples))
+        taken = {(a, b) for a, b, margin in predictions if margin >= threshold}
+        f1 = metrics.overlap_scores(_gold(examples), taken)["f1"]
+        return {"gold_threshold/f1": f1, "gold_threshold/margin": threshold}
+
     def score(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
     ) -> dict[str, float]:

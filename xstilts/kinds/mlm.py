@@ -109,7 +109,7 @@ class Mlm:
     ) -> dict[str, float]:
         """Mean loss of a masked token, in nats."""
         total = sum(loss for loss, _ in predictions)
-        return {"loss": total / sum(count for _, count in predictions)}
+        return {"loss": total / (sum(count for _, count in predictions) or 1)}
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """MLM has no majority class; asking for one is a bug."""

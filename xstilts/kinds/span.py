@@ -1,12 +1,13 @@
 """Span QA: the answer is a span of the context, cut from the original text by offsets.
 
-Long contexts become overlapping windows; a window without the answer points to the first token.
+Long contexts become overlapping windows (`xstilts.kinds.windows`); one without the answer points
+to the first token.
 Decoding never answers null, whatever an encoder learnt before, except where the task can abstain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xstilts.kinds.kind import (
+    IGNORED,
     Batch,
     Encoded,
     Rows,
@@ -27,16 +29,17 @@ from xstilts.kinds.kind import (
     labels_in,
     num_special,
     pad_inputs,
-    sequence_columns,
 )
+from xstilts.kinds.windows import MAX_ANSWER_TOKENS, Document, Window, documents
 from xstilts.scores import metrics
 from xstilts.scores.chance import Counts, entropy
 from xstilts.tasks import Task
 
-STRIDE = 128
 MAX_QUERY_TOKENS = 64
-MAX_ANSWER_TOKENS = 30
-"""XTREME's values (its run_squad scripts); the stride shrinks with short windows."""
+"""XTREME's value (its run_squad scripts)."""
+
+FEATURES = ("example", "input_ids", "begins", "ends", "most_context", "start", "end")
+"""Columns of the features, beside `token_type_ids` where a tokenizer gives them."""
 
 BLOCK_WINDOWS = 256
 """Windows searched at once: enough to make calls rare, few enough to stay in the cache."""
@@ -46,37 +49,37 @@ class Span:
     """Reads `id`, `context`, `question`, `answers` (`text` and `answer_start` lists)."""
 
     def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
-        """A feature for every window, with the characters that its tokens cover."""
+        """A feature for every window: the characters that its tokens cover, -1 where a token is
+        not of the context, the tokens with most context in it, and the answer's tokens, which are
+        `IGNORED` where the tokenizer leaves no way to answer."""
         room = max_length - num_special(tokenizer)
         questions = cut(rows["question"], tokenizer, min(MAX_QUERY_TOKENS, room // 2))
-        lengths = map(len, tokenizer(questions, add_special_tokens=False)["input_ids"])
-        longest = max(lengths, default=0)
-        encoding = tokenizer(
-            questions,
-            list(rows["context"]),
-            truncation="only_second",
-            max_length=max_length,
-            stride=min(STRIDE, max(0, room - longest) // 2),
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-        )
-        windows = encoding["overflow_to_sample_mapping"]
-        columns: dict[str, list[Any]] = {"begins": [], "ends": [], "start": [], "end": []}
-        for i, row in enumerate(windows):
-            inside = [sequence == 1 for sequence in encoding.sequence_ids(i)]
-            offsets = encoding["offset_mapping"][i]
-            begins = [b if ok else -1 for (b, _), ok in zip(offsets, inside, strict=True)]
-            ends = [e if ok else -1 for (_, e), ok in zip(offsets, inside, strict=True)]
-            start, end = _answer_tokens(begins, ends, rows["answers"][row])
-            columns["begins"].append(begins)
-            columns["ends"].append(ends)
-            columns["start"].append(start)
-            columns["end"].append(end)
-        features = {"example": list(windows), **sequence_columns(encoding), **columns}
+        features: dict[str, list[Any]] = {name: [] for name in FEATURES}
+        unanswerable = []
+        for row, document in enumerate(
+            documents(questions, list(rows["context"]), tokenizer, max_length)
+        ):
+            gold = rows["answers"][row]
+            answer = _answer_tokens(document, gold, tokenizer.unk_token_id)
+            unanswerable.append(answer is None and bool(gold["text"]))
+            for window in document.windows:
+                length = len(window.columns["input_ids"])
+                inside = slice(window.offset, window.offset + len(window.most_context))
+                own = slice(window.start, window.start + len(window.most_context))
+                begins, ends = np.full((2, length), -1)
+                most = np.zeros(length, dtype=bool)
+                begins[inside], ends[inside] = document.begins[own], document.ends[own]
+                most[inside] = window.most_context
+                start, end = (IGNORED, IGNORED) if unanswerable[row] else _place(answer, window)
+                found = {"example": row, **window.columns, "start": start, "end": end}
+                found |= {"begins": begins, "ends": ends, "most_context": most}
+                for name, value in found.items():
+                    features.setdefault(name, []).append(value)
         examples = {
             "id": list(rows["id"]),
             "context": list(rows["context"]),
             "answers": [list(answers["text"]) for answers in rows["answers"]],
+            "unanswerable": unanswerable,
         }
         return Encoded(pa.table(features), pa.table(examples))
 
@@ -94,13 +97,15 @@ class Span:
     def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
         """Mean of the start's and the end's cross-entropy over the tokens."""
         scores = _scores(head, hidden, batch)
-        start = functional.cross_entropy(scores[..., 0], batch.targets["start"])
-        end = functional.cross_entropy(scores[..., 1], batch.targets["end"])
+        start, end = (
+            functional.cross_entropy(scores[..., i], batch.targets[name], ignore_index=IGNORED)
+            for i, name in enumerate(("start", "end"))
+        )
         return (start + end) / 2
 
     def num_units(self, batch: Batch) -> int:
-        """Rows."""
-        return len(batch.targets["start"])
+        """Windows that train."""
+        return int((batch.targets["start"] != IGNORED).sum())
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """(length, 2) start and end scores of a window, without its padding."""
@@ -110,15 +115,18 @@ class Span:
         return [row[:length] for row, length in zip(scores, lengths, strict=True)]
 
     def decode(self, outputs: Sequence[Any], encoded: Encoded, task: Task) -> list[Any]:
-        """The best span over all windows of every example, as text; beside it, in a task that can
-        abstain, how much better no answer looks: the first token in the window where it is worst.
-        """
+        """The best span over all windows of every example, as text; it begins in the window where
+        its first token has most context. Beside it, in a task that can abstain, how much better no
+        answer looks: the first token in the window where it is worst."""
         features = encoded.features
-        begins, ends = (pc.list_flatten(features[name]).to_numpy() for name in ("begins", "ends"))
+        begins, ends, most = (
+            pc.list_flatten(features[name]).to_numpy()
+            for name in ("begins", "ends", "most_context")
+        )
         contexts = encoded.examples["context"].to_pylist()
         best = [(-np.inf, 0, 0)] * len(contexts)
         none = [np.inf] * len(contexts)
-        spans = _best_spans(outputs, begins >= 0)
+        spans = _best_spans(outputs, most, begins >= 0)
         for row, (value, first, last, null) in zip(
             features["example"].to_pylist(), spans, strict=True
         ):
@@ -177,19 +185,31 @@ class Span:
 
 
 def _answer_tokens(
-    begins: Sequence[int], ends: Sequence[int], answers: dict[str, Any]
-) -> tuple[int, int]:
-    """First and last token of the first gold answer; (0, 0) if the window does not hold it."""
-    if not answers["text"]:
+    document: Document, gold: Mapping[str, Any], unknown: int | None
+) -> tuple[int, int] | None:
+    """First and last token of the first gold answer that tokens can give; None where there is none.
+
+    An answer may end within a token: the token's text then is the nearest that can be given. An
+    unknown token, though, may stand for any length of text, and says nothing of what is in it.
+    """
+    for text, begin in zip(gold["text"], gold["answer_start"], strict=True):
+        tokens = document.tokens_of(begin, begin + len(text))
+        if tokens is None:
+            continue
+        is_known = unknown not in (document.ids[tokens[0]], document.ids[tokens[1]])
+        if is_known or document.text_of(*tokens) == text.strip():
+            return tokens
+    return None
+
+
+def _place(answer: tuple[int, int] | None, window: Window) -> tuple[int, int]:
+    """Where an answer stands in a window; (0, 0) if the window does not hold it."""
+    if answer is None:
         return 0, 0
-    first_char = answers["answer_start"][0]
-    last_char = first_char + len(answers["text"][0])
-    inside = [i for i, begin in enumerate(begins) if begin >= 0 and ends[i] > begin]
-    tokens = [i for i in inside if ends[i] > first_char and begins[i] < last_char]
-    # A tokenizer may count the space before a word to the word, so a token that begins before the
-    # answer still belongs to it; a window that ends inside the answer does not hold it.
-    holds = inside and begins[inside[0]] <= first_char and ends[inside[-1]] >= last_char
-    return (tokens[0], tokens[-1]) if tokens and holds else (0, 0)
+    first, last = (token - window.start for token in answer)
+    if first < 0 or last >= len(window.most_context):
+        return 0, 0
+    return window.offset + first, window.offset + last
 
 
 def _scores(head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
@@ -200,15 +220,16 @@ def _scores(head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
 
 
 def _best_spans(
-    outputs: Sequence[np.ndarray], allowed: np.ndarray
+    outputs: Sequence[np.ndarray], starts: np.ndarray, ends: np.ndarray
 ) -> Iterator[tuple[float, int, int, float]]:
     """For each window the value of its best allowed span, its first and last token, and the value
     of the first token, which stands for no answer.
 
     Args:
         outputs: (length, 2) start and end scores of each window.
-        allowed: (tokens,), bool. Tokens are those of all windows, one window after the other;
-            spans are given by the same count.
+        starts: (tokens,), bool: the tokens that a span may begin with. Tokens are those of all
+            windows, one window after the other; spans are given by the same count.
+        ends: alike, those that it may end with.
     """
     seen = 0
     for window in range(0, len(outputs), BLOCK_WINDOWS):
@@ -216,7 +237,7 @@ def _best_spans(
         lengths = np.array([len(scores) for scores in block])
         scores = np.concatenate(block)
         stop = seen + len(scores)
-        values, firsts, lasts = _search(scores, allowed[seen:stop], lengths)
+        values, firsts, lasts = _search(scores, starts[seen:stop], ends[seen:stop], lengths)
         nulls = scores[np.cumsum(lengths) - lengths].sum(1)
         found = (values, firsts + seen, lasts + seen, nulls)
         yield from zip(*(column.tolist() for column in found), strict=True)
@@ -224,24 +245,24 @@ def _best_spans(
 
 
 def _search(
-    scores: np.ndarray, allowed: np.ndarray, lengths: np.ndarray
+    scores: np.ndarray, starts: np.ndarray, ends: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The best allowed span of at most `MAX_ANSWER_TOKENS` tokens in every window: value, first
     and last token. Of equal spans the narrowest counts, of these the first.
 
     Args:
         scores: (tokens, 2), the windows one after the other.
-        allowed: (tokens,), bool. A window without an allowed span has the value minus infinity.
+        starts: (tokens,), bool. A window without an allowed span has the value minus infinity.
+        ends: (tokens,), bool.
         lengths: (windows,), tokens of each window.
     """
     # A gap as long as a span can reach keeps spans from crossing into the next window.
     gap = MAX_ANSWER_TOKENS - 1
     owners = np.repeat(np.arange(len(lengths)), lengths + gap)
     offsets = np.cumsum(lengths + gap) - (lengths + gap)
-    tokens = np.flatnonzero(allowed)
-    places = tokens + gap * np.repeat(np.arange(len(lengths)), lengths)[tokens]
+    places = np.arange(len(scores)) + gap * np.repeat(np.arange(len(lengths)), lengths)
     start, end = np.full((2, len(owners)), -np.inf, scores.dtype)
-    start[places], end[places] = scores[tokens].T
+    start[places[starts]], end[places[ends]] = scores[starts, 0], scores[ends, 1]
 
     # Rounding keeps order: the largest sum of a start is the one with its largest end.
     furthest = _sliding_max(end, MAX_ANSWER_TOKENS)

@@ -195,8 +195,10 @@ def _pieces(sizes: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
 def _without_void(
     words: Sequence[str], sizes: Sequence[int], first: int, tokenizer: Any
 ) -> list[str]:
-    """The words, with the unknown token for those that the tokenizer would drop."""
-    return [word if sizes[first + i] else tokenizer.unk_token for i, word in enumerate(words)]
+    """The words, with the unknown token for those that the tokenizer would drop; a tokenizer that
+    has none, as those of bytes, knows a question mark."""
+    stand_in = tokenizer.unk_token or "?"
+    return [word if sizes[first + i] else stand_in for i, word in enumerate(words)]
 
 
 def _first_positions(word_ids: Sequence[int | None]) -> list[int]:

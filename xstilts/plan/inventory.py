@@ -6,11 +6,14 @@ the row counts; `xstilts.data.inventory` takes them, this is what it hands over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from xstilts.config.derive import reads
+from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
 from xstilts.tasks import Task
 
@@ -42,7 +45,8 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """Models by their name in the sweep; folders and identities of data sets by Hub id; rows by
-    `row_key`; labels by task, where its rows declare them; what a reader must know of the data."""
+    `row_key`; labels by task, where its rows declare them; what a reader must know of the data;
+    mean tokens of an example, by `matching.token_key`, where a plan hangs on them."""
 
     models: Mapping[str, ModelFacts]
     folders: Mapping[str, str]
@@ -50,10 +54,30 @@ class Inventory:
     rows: Mapping[str, int]
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    tokens: Mapping[str, float] = field(default_factory=dict)
 
     def rows_of(self, task: Task, use: str, language: str) -> int:
         """How many rows a task has for a use in a language."""
         return self.rows[row_key(task, use, language)]
+
+    def relative_to(self, root: Path) -> Inventory:
+        """The inventory with what lies under a folder named from there, so that the folder may be
+        moved; `under` is the way back."""
+        return self._mapped(
+            lambda path: str(path.relative_to(root) if path.is_relative_to(root) else path)
+        )
+
+    def under(self, root: Path) -> Inventory:
+        """The inventory with what is named from a folder found there."""
+        return self._mapped(lambda path: str(root / path))
+
+    def _mapped(self, change: Callable[[Path], str]) -> Inventory:
+        models = {
+            name: replace(facts, path=change(Path(facts.path)))
+            for name, facts in self.models.items()
+        }
+        folders = {name: change(Path(folder)) for name, folder in self.folders.items()}
+        return replace(self, models=models, folders=folders)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict that `from_json` reads."""
@@ -68,6 +92,7 @@ class Inventory:
             "rows": dict(self.rows),
             "labels": {task: list(labels) for task, labels in self.labels.items()},
             "notes": list(self.notes),
+            "tokens": dict(self.tokens),
         }
 
     @classmethod
@@ -75,7 +100,8 @@ class Inventory:
         """The inventory that `to_json` wrote."""
         models = {name: ModelFacts(**facts) for name, facts in value["models"].items()}
         known = {name: value[name] for name in ("folders", "data", "rows", "labels")}
-        return cls(models=models, notes=tuple(value.get("notes", ())), **known)
+        later = {"notes": tuple(value.get("notes", ())), "tokens": value.get("tokens", {})}
+        return cls(models=models, **known, **later)
 
 
 def row_key(task: Task, use: str, language: str) -> str:
@@ -85,3 +111,18 @@ def row_key(task: Task, use: str, language: str) -> str:
         key = f"{one.origin.hub_id}|{one.origin.config_of(language)}|{one.split}"
         keys.append(f"{key}|{one.filter}" if one.filter else key)
     return " + ".join(keys)
+
+
+def check_rows(sweep: Sweep, inventory: Inventory) -> None:
+    """Refuse a sweep whose data lack rows that it needs.
+
+    Raises:
+        ConfigError: a task that takes part has no rows for a use.
+    """
+    problems = [
+        Problem(f"data.root: {task.name}", f"has no rows for {use} in {language}")
+        for task, use, language in reads(sweep)
+        if not inventory.rows_of(task, use, language)
+    ]
+    if problems:
+        raise ConfigError(problems)

@@ -1,4 +1,4 @@
-"""Mixtures: rates whose unit is examples, and how many examples each task gives.
+"""Mixtures: rates of examples, or of steps, and how many examples each task gives.
 
 The rules are those of Raffel et al. 2020 (T5, arXiv 1910.10683, section 3.5.2): proportional to
 size, sizes capped first, then raised to 1/temperature.
@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # the training core uses `allocate` on machines without pydan
 def shares_of(
     spec: IntermediateSpec, sizes: Mapping[str, int], searched: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """Each task's share of the examples; shares sum to 1, tasks without a share are left out.
+    """Each task's share, of examples or of steps as the intermediate's `unit` says; shares sum to
+    1, tasks without a share are left out.
 
     Args:
         spec: the intermediate of the sweep file.
@@ -36,6 +37,17 @@ def shares_of(
         weights = {task: float(spec.rates[task]) for task in spec.tasks}
     total = sum(weights.values())
     return {task: weight / total for task, weight in weights.items() if weight > 0}
+
+
+def shares_of_examples(
+    spec: IntermediateSpec, shares: Mapping[str, float], batch_sizes: Mapping[str, int]
+) -> dict[str, float]:
+    """The shares as those of examples: of steps, each weighs as many examples as its batch has."""
+    if spec.unit == "examples":
+        return dict(shares)
+    weights = {task: share * batch_sizes[task] for task, share in shares.items()}
+    total = sum(weights.values())
+    return {task: weight / total for task, weight in weights.items()}
 
 
 def num_examples(spec: IntermediateSpec, sizes: Mapping[str, int], epochs: float) -> int:

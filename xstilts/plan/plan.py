@@ -14,25 +14,21 @@ from xstilts.config.derive import (
     NONE,
     languages_of,
     part_task,
-    reads,
+    retrained,
     task_of,
     train_languages,
 )
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.recipes import RECIPES
-from xstilts.config.schema import IntermediateSpec, MlmSpec, Sweep
+from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
-from xstilts.errors import ConfigError, Problem
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.mixture import allocate, num_examples, shares_of
-from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
+from xstilts.plan.matching import steps_of, with_tokens_of
+from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
+from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
 from xstilts.tasks import Task, lookup
 from xstilts.tasks.task import KINDS, NORMALISERS
-
-RETRIEVAL_LAYERS = {12: 8, 24: 14}
-"""Hidden state that retrieval pools, by depth, 0 being the embeddings: XTREME's for base and
-jiant's for large models. Other depths take the nearest to the same 0.6 of the depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,8 @@ class TargetSet:
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """Everything that one trial does. `rates` holds the share of every intermediate task."""
+    """Everything that one trial does. `rates` holds the share of every intermediate task, in the
+    unit of the intermediate."""
 
     trial_id: str
     config_id: str
@@ -95,7 +92,8 @@ class Planner:
         self.target_points = target_points
         self.recipe = RECIPES[sweep.recipe]
         self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
-        self.precision = "bf16" if self.device == "gpu" else "fp32"
+        self.precision = sweep.resources.training_precision
+        self.scoring_precision = sweep.resources.scoring_precision
         self.world_size = sweep.resources.processes
 
     def plan(self, point: Point, seed: int) -> TrialPlan:
@@ -155,7 +153,21 @@ class Planner:
         fitted = None
         if task.fitted_on and task.fitted_on != split:
             fitted = self._rows(task, task.fitted_on, languages, max_length)
-        return Evaluate(parent, rows, split, layer, self.precision, fitted, self.device)
+        return Evaluate(parent, rows, split, layer, self.scoring_precision, fitted, self.device)
+
+    def final(self, chosen: Train, best_step: int) -> Train | None:
+        """The stage that trains a chosen one again with the rows that selected it, for as many
+        updates a row as it had at its chosen check; None where that is not asked for."""
+        (part,) = chosen.parts
+        task = next((t for t in retrained(self.sweep) if t.name == part.train.task), None)
+        if task is None:
+            return None
+        whole = self._rows(task.whole(), "train", (task.train_language,), part.train.max_length)
+        drawn = min(best_step * part.batch_size, part.examples)
+        examples = max(1, round(drawn * whole.num_rows / part.train.num_rows))
+        rows = replace(part, train=replace(whole, whole=True), dev=None, examples=examples)
+        recipe = replace(chosen.recipe, patience=0, keep="last")
+        return replace(chosen, phase="final", parts=(rows,), recipe=recipe)
 
     def rows_needed(self, model: str) -> list[Rows]:
         """All rows that trials of the sweep may read with a model, whatever is proposed."""
@@ -173,6 +185,9 @@ class Planner:
                 for use in ("train", "dev"):
                     if use in head.splits:
                         needed[self._rows(head, use, (head.train_language,), length)] = None
+                if head in retrained(self.sweep):
+                    whole = self._rows(head.whole(), "train", (head.train_language,), length)
+                    needed[replace(whole, whole=True)] = None
                 languages = languages_of(self.sweep, target)
                 needed[self._rows(target, split, languages, length, limit)] = None
                 if target.fitted_on and target.fitted_on != split:
@@ -195,6 +210,8 @@ class Planner:
         self, parent: Pretrained, name: str, point: Point, seed: int
     ) -> tuple[Train, dict[str, float]]:
         spec = self.sweep.intermediates[name]
+        if spec.match is not None:
+            return self._matched(parent, name, point, seed, spec.match)
         overrides = _overrides(point, "intermediate")
         overrides.pop("rates", None)
         model = parent.model
@@ -212,7 +229,9 @@ class Planner:
         alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
         common = self._recipe(model, "intermediate", alone, overrides)
         total = num_examples(spec, sizes, common.epochs)
-        counts = allocate(total, list(shares.values()))
+        batch_sizes = {name: recipe.batch_size for name, recipe in recipes.items()}
+        drawn = shares_of_examples(spec, shares, batch_sizes)
+        counts = allocate(total, list(drawn.values()))
         parts = []
         for task, examples in zip(shares, counts, strict=True):
             if examples:
@@ -232,6 +251,39 @@ class Planner:
             self.device,
         )
         return stage, shares
+
+    def _matched(
+        self, parent: Pretrained, name: str, point: Point, seed: int, match: MatchSpec
+    ) -> tuple[Train, dict[str, float]]:
+        """A stage of another task with the steps, or the tokens, and the recipe of another
+        intermediate; its sequences are as long as its own task's recipe has them."""
+        spec, (task_name,) = self.sweep.intermediates[name], self.sweep.intermediates[name].tasks
+        other, _ = self._intermediate(parent, match.to, point, seed)
+        task = part_task(self.sweep, spec, task_name)
+        overrides = _overrides(point, "intermediate")
+        overrides.pop("rates", None)
+        length = self._recipe(parent.model, "intermediate", task_name, overrides).max_length
+        examples, batch_size = steps_of(other)
+        recipe = replace(other.recipe, batch_size=batch_size, max_length=length)
+        rows = self._part_rows(spec, task, length)
+        alpha = (spec.mlm or MlmSpec()).alpha if task.kind == "mlm" else 1.0
+        part = self._part(task, recipe, rows, examples, alpha)
+        if match.by == "tokens":
+            part = with_tokens_of(other, part, self.inventory, parent.model)
+        stage = replace(other, label=name, parts=(part,), recipe=recipe)
+        return stage, {task_name: 1.0}
+
+    def rows_to_count(self, model: str) -> list[Rows]:
+        """The training rows of which a plan needs to know how many tokens their examples have."""
+        needed: dict[Rows, None] = {}
+        for spec in self.sweep.intermediates.values():
+            if spec.match is None or spec.match.by != "tokens":
+                continue
+            for one in (spec, self.sweep.intermediates[spec.match.to]):
+                for task in (part_task(self.sweep, one, task) for task in one.tasks):
+                    for length in self._lengths(model, "intermediate", task.name):
+                        needed[self._part_rows(one, task, length)] = None
+        return list(needed)
 
     def _cells(
         self, encoder: Pretrained | Train, name: str, point: Point, seed: int
@@ -341,26 +393,6 @@ def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
         head = lookup(target).head
         groups[head] = (*groups.get(head, ()), target)
     return groups
-
-
-def retrieval_layer(num_layers: int) -> int:
-    """The hidden state that retrieval pools in a model of that depth."""
-    return RETRIEVAL_LAYERS.get(num_layers, max(1, round(0.6 * num_layers)))
-
-
-def check_rows(sweep: Sweep, inventory: Inventory) -> None:
-    """Refuse a sweep whose data lack rows that it needs.
-
-    Raises:
-        ConfigError: a task that takes part has no rows for a use.
-    """
-    problems = [
-        Problem(f"data.root: {task.name}", f"has no rows for {use} in {language}")
-        for task, use, language in reads(sweep)
-        if not inventory.rows_of(task, use, language)
-    ]
-    if problems:
-        raise ConfigError(problems)
 
 
 def _overrides(point: Point, phase: str) -> dict[str, Any]:

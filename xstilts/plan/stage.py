@@ -18,8 +18,8 @@ from xstilts.tasks import Task, lookup
 
 VERSIONS = {
     "Pretrained": {"cpu": 9, "gpu": 9},
-    "Train": {"cpu": 9, "gpu": 9},
-    "Evaluate": {"cpu": 9, "gpu": 9},
+    "Train": {"cpu": 9, "gpu": 10},
+    "Evaluate": {"cpu": 9, "gpu": 10},
 }
 """Versions of what each class of stage computes on each class of device.
 
@@ -28,6 +28,10 @@ later evaluation keeps the trained stages, one on GPUs the stages of CPUs. What 
 its own version (`xstilts.tasks.task.KINDS`).
 """
 
+RETRIEVAL_LAYERS = {12: 8, 24: 14}
+"""Hidden state that retrieval pools, by depth, 0 being the embeddings: XTREME's for base and
+jiant's for large models. Other depths take the nearest to the same 0.6 of the depth."""
+
 RUNTIME_ONLY = frozenset({"path", "label", "model"})
 
 
@@ -35,9 +39,9 @@ RUNTIME_ONLY = frozenset({"path", "label", "model"})
 class Rows:
     """Rows of one use of a task: which data set by content, which languages, how many of each.
 
-    `limit` is the cap of rows a language, None for all of them; `translated`, `where` and `apart`
-    say which variant of the task's rows they are; `normaliser` names what their text is brought
-    to natural text by, with its version.
+    `limit` is the cap of rows a language, None for all of them; `translated`, `where`, `apart`
+    and `whole` say which variant of the task's rows they are; `normaliser` names what their text
+    is brought to natural text by, with its version.
     """
 
     task: str
@@ -52,6 +56,7 @@ class Rows:
     translated: bool = False
     where: tuple[str, str] | None = None
     apart: bool = False
+    whole: bool = False
     normaliser: tuple[str, int] | None = None
 
     @property
@@ -61,6 +66,8 @@ class Rows:
         if self.apart:
             task = task.held_apart()
         task = task.variant(self.translated, self.where)
+        if self.whole:
+            task = task.whole()
         return replace(task, labels=self.labels) if task.open_labels else task
 
     @property
@@ -113,8 +120,9 @@ class Pretrained:
 class Train:
     """Training of one mixture from a parent's encoder; heads start fresh.
 
-    `phase` is `intermediate` or `target`. `recipe` holds what is common to the parts; its
-    `batch_size`, `max_length` and `epochs` have become the parts' own and count no more.
+    `phase` is `intermediate`, `target`, or `final` after selection. `recipe` holds what is common
+    to the parts; its `batch_size`, `max_length` and `epochs` have become the parts' own and count
+    no more.
     """
 
     parent: Pretrained | Train
@@ -153,11 +161,23 @@ class Evaluate:
 
 Stage = Pretrained | Train | Evaluate
 
-SINCE: dict[str, dict[str, Any]] = {"Rows": {"apart": False, "normaliser": None}}
+SINCE: dict[str, dict[str, Any]] = {
+    "Rows": {"apart": False, "whole": False, "normaliser": None},
+    "StageRecipe": {"pooler": "none", "span_dropout": True},
+}
 """Fields that a class gained later, with the value that says what stages did before.
 
 A field of that value is left out of the fingerprint, so that finished stages stay what they are.
 """
+
+
+READ_BY = {"pooler": {"pair", "choice"}, "span_dropout": {"span"}}
+"""Fields of a recipe that parts of some kinds read; without such a part they change nothing."""
+
+
+def retrieval_layer(num_layers: int) -> int:
+    """The hidden state that retrieval pools in a model of that depth."""
+    return RETRIEVAL_LAYERS.get(num_layers, max(1, round(0.6 * num_layers)))
 
 
 @cache
@@ -188,6 +208,9 @@ def _inputs(stage: Stage) -> dict[str, Any]:
     if isinstance(stage, Train):
         for name in ("batch_size", "max_length", "epochs"):
             del inputs["recipe"][name]
+        for name in READ_BY.keys() & inputs["recipe"].keys():
+            if not any(part.train.entry.kind in READ_BY[name] for part in stage.parts):
+                del inputs["recipe"][name]
     return inputs
 
 

@@ -29,6 +29,7 @@ from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train, fingerprint
+from xstilts.report.columns import WholeNames
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
 from xstilts.run.node import check_resources, places_on
 from xstilts.run.places import Places
@@ -65,6 +66,7 @@ def forecast(
     known += _plans(planner, example[NONE].point)
     stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
     lengths = Lengths(places.storage, inventory)
+    tasks = list(_task_rows(example, lengths))
     summary: dict[str, Any] = {
         "sweep": sweep.name,
         "configurations": num_configs,
@@ -79,14 +81,17 @@ def forecast(
             },
             "done": sum(store.has(stage) for stage in stages.values()),
         },
-        "tasks": list(_task_rows(example, lengths)),
+        "tasks": tasks,
+        "rates": {
+            name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
+        },
         **_disk(sweep, inventory, example[NONE], encoders[1]),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
-        "warnings": [*_warnings(sweep), *inventory.notes],
+        "warnings": [*_warnings(sweep, tasks), *inventory.notes],
     }
     rates: Rates | None = None
     if bench is not None:
-        rates = Measured(bench, planner.precision)
+        rates = Measured(bench, planner.precision, planner.scoring_precision)
     elif sweep.resources.gpus_per_trial:
         rates = Assumed(lengths, inventory, example[NONE].model)
     if rates is not None:
@@ -163,16 +168,24 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
     warnings = (Text(line, style="yellow") for line in summary["warnings"])
     return Group(
         title,
-        stages,
+        WholeNames(stages),
         f"{done} training stages of known trials are done already",
         f"disk: at most {summary['disk_gb']:g} GB of weights, and "
         f"{summary['disk_gb_a_running_trial']:g} GB for each trial that runs; "
         f"{summary['free_gb']:g} GB are free",
-        tasks,
+        WholeNames(tasks, (0, 1)),
+        *_rates_lines(summary),
         *warnings,
         *_hours_line(summary),
         *_cluster_lines(summary),
     )
+
+
+def _rates_lines(summary: dict[str, Any]) -> Iterator[str]:
+    """What the rates of mixtures are shares of."""
+    for unit in dict.fromkeys(summary["rates"].values()):
+        names = ", ".join(name for name, own in summary["rates"].items() if own == unit)
+        yield f"rates are shares of {unit}: {names}"
 
 
 def _cluster_lines(summary: dict[str, Any]) -> Iterator[str]:
@@ -190,7 +203,7 @@ def _hours_line(summary: dict[str, Any]) -> Iterator[str]:
         yield f"{low if low == high else f'{low} to {high}'} {unit}, {bounds['source']}"
 
 
-def _warnings(sweep: Sweep) -> Iterator[str]:
+def _warnings(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for name in candidates(sweep):
         if name == NONE:
             continue
@@ -199,7 +212,18 @@ def _warnings(sweep: Sweep) -> Iterator[str]:
         overlapping = [target for target in sweep.targets if overlaps(sweep, name, target)]
         if overlapping:
             yield f"{name}: overlap, it trains on the training data of {', '.join(overlapping)}"
+        if match := sweep.intermediates[name].match:
+            both = [_cost(rows, one) for one in (name, match.to)]
+            yield f"{name}: matched to {match.to} by {match.by}, {both[0]} against {both[1]}"
     yield from selection_notes(sweep)
+
+
+def _cost(rows: Sequence[Mapping[str, Any]], stage: str) -> str:
+    """Steps and tokens of a stage, from the rows of its tasks."""
+    own = [row for row in rows if row["stage"] == stage]
+    steps, tokens = (sum(row[name] for row in own) for name in ("steps", "tokens"))
+    about = "" if all(row["is_counted"] for row in own) else "at most "
+    return f"{steps:,} steps and {about}{tokens:,} tokens"
 
 
 def _task_rows(example: Mapping[str, TrialPlan], lengths: Lengths) -> Iterator[dict[str, Any]]:

@@ -92,20 +92,22 @@ class Measured:
     """Examples a second by kind, of one model on one sort of machine.
 
     Raises:
-        ConfigError: the file is none that `bench` wrote, or has no rates of the precision.
+        ConfigError: the file is none that `bench` wrote, or has no rates of a precision.
     """
 
-    def __init__(self, path: Path, precision: str):
+    def __init__(self, path: Path, training: str, scoring: str):
+        precisions = {"train": training, "evaluate": scoring}
         try:
             found = read_json(path)
-            rows = {phase: _by_kind(found[phase], precision) for phase in ("train", "evaluate")}
+            rows = {phase: _by_kind(found[phase], own) for phase, own in precisions.items()}
             model, device = str(found["train"][0]["model"]), str(found["device"])
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             rule = "is a file that `xstilts bench --out` wrote"
             raise ConfigError([Problem("--bench", rule, f'"{path}"')]) from error
-        if "pair" not in rows["train"]:
-            rule = f"has rates of mnli in {precision}"
-            repair = f"xstilts bench --work mnli,udpos,squad --precision {precision} --out {path}"
+        if lacking := [own for phase, own in precisions.items() if "pair" not in rows[phase]]:
+            rule = f"has rates of mnli in {lacking[0]}"
+            wanted = ",".join(sorted({training, scoring}))
+            repair = f"xstilts bench --work mnli,udpos,squad --precision {wanted} --out {path}"
             raise ConfigError([Problem("--bench", rule, f'"{path}"', repair)])
         self._train, self._evaluate = rows["train"], rows["evaluate"]
         self.source = f"as measured with {model} on {device}, checks left out"

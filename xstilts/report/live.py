@@ -22,6 +22,7 @@ from rich.text import Text
 
 from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
+from xstilts.report.columns import WholeNames
 from xstilts.run.states import TrialState, TrialStates
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,8 @@ def render(sweep: Sweep, views: list[TrialView], elapsed_s: float, most_ended: i
         title_justify="left",
         pad_edge=False,
     )
-    table.add_column("trial", no_wrap=True)
-    table.add_column("stage", no_wrap=True)
+    table.add_column("trial")
+    table.add_column("stage")
     table.add_column("done", justify="right")
     table.add_column(sweep.objective.metric, justify="right")
     table.add_column("elapsed", justify="right")
@@ -136,7 +137,7 @@ def watching(
         if live is not None:
             now = time.time()
             table = render(sweep, trial_views(seen, now), now - started, MOST_ENDED)
-            live.update(table, refresh=True)
+            live.update(WholeNames(table), refresh=True)
         else:
             _print_ended(console, sweep, seen, known, started)
 

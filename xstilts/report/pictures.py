@@ -11,11 +11,18 @@ from xstilts.config.derive import NONE
 
 Grid = Mapping[str, Mapping[str, float]]
 
+MOST_COLUMNS = 16
+"""With more, what would be columns become rows: a picture that is read from top to bottom keeps its
+letters at the width of a page."""
+
 
 def heat_map(grid: Grid, columns: Sequence[str], title: str, path: Path) -> None:
     """Draw rows x columns of scores, each cell with its number; a missing cell stays grey."""
     values = _matrix(grid, columns)
-    _draw(values, [[_text(v) for v in row] for row in values], list(grid), columns, title, path)
+    rows: Sequence[str] = list(grid)
+    if len(columns) > max(MOST_COLUMNS, len(rows)):
+        values, rows, columns = values.T, columns, rows
+    _draw(values, [[_text(v) for v in row] for row in values], rows, columns, title, path)
 
 
 def gain_map(grid: Grid, columns: Sequence[str], title: str, path: Path) -> None:
@@ -51,7 +58,9 @@ def _draw(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    size = (2.2 + 0.85 * len(columns), 1.6 + 0.55 * len(rows))
+    # Gains take two lines a cell; of scores alone more rows go on a page.
+    height = 0.55 if is_gain or len(rows) <= MOST_COLUMNS else 0.3
+    size = (2.2 + 0.85 * len(columns), 1.6 + height * len(rows))
     figure, axes = pyplot.subplots(figsize=size, dpi=150, layout="constrained")
     if is_gain:
         bound = max(1.0, float(np.nanmax(np.abs(values)))) if values.size else 1.0

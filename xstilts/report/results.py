@@ -129,9 +129,30 @@ class Results:
             f"{record['trial']} failed: {record['error'].partition(chr(10))[0]}"
             for record in self.failed
         ]
+        lines += self._computed_otherwise()
         lines += selection_notes(self.sweep)
         holes = sorted({hole for record in self.finished for hole in record["missing"]})
         return lines + [f"no {self.sweep.benchmark}/avg: {hole}" for hole in holes]
+
+    def _computed_otherwise(self) -> list[str]:
+        """That trials of the tables were not all computed alike, where a launch has changed it."""
+        stages = [stage for record in self.finished for stage in record["stages"]]
+        threads = {stage["threads"] for stage in stages if stage.get("threads")}
+        processes = {record["processes"] for record in self.finished if "processes" in record}
+        lines = []
+        if len(threads) > 1:
+            lines.append(
+                f"stages were computed with {_in_words(threads)} threads a process: their sums, "
+                "and so the scores, may differ in the last digits"
+            )
+        if len(processes) > 1:
+            lines.append(f"trials were trained by {_in_words(processes)} processes each")
+        return lines
+
+
+def _in_words(numbers: set[int]) -> str:
+    *first, last = map(str, sorted(numbers))
+    return f"{', '.join(first)} and {last}"
 
 
 def load_results(places: Places) -> Results:

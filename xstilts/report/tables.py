@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from rich import box
 from rich.console import Group
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from xstilts.config.derive import overlaps
+from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
 from xstilts.scores.best import Entry
 
@@ -31,13 +30,7 @@ class Table:
 
     def rich(self) -> Group:
         """The table for a terminal."""
-        table = RichTable(
-            title=self.title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
-        )
-        for i, name in enumerate(self.header):
-            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-        for row in self.rows:
-            table.add_row(*row)
+        table = Blocks(self.title, self.header, self.rows)
         return Group(table, Text(self.note, style="dim")) if self.note else Group(table)
 
     def markdown(self) -> str:
@@ -79,6 +72,7 @@ def best_table(results: Results) -> Table:
         f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
         "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
         "dev set). Not confirmed with fresh seeds."
+        + _precision_note(results)
         + _overlap_note(results)
         + (f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""),
     )
@@ -105,7 +99,7 @@ def grid_table(results: Results) -> Table:
     }
     if free and len(free) < len(grid):
         rows.append(_mean_row(f"mean of {len(free)} without °", free, names))
-    note = _overlap_note(results).strip()
+    note = (_precision_note(results) + _overlap_note(results)).strip()
     return Table("Scores by target and intermediate", ("target", *names), rows, note)
 
 
@@ -126,6 +120,15 @@ def _marked(results: Results, intermediate: str, target: str, text: str = "") ->
     """A name, or a number, with the sign of overlap."""
     mark = "°" if overlaps(results.sweep, intermediate, target) else ""
     return (text or intermediate) + mark
+
+
+def _precision_note(results: Results) -> str:
+    """The precision of what is scored, where it is not float32 throughout."""
+    resources = results.sweep.resources
+    if resources.scoring_precision == resources.training_precision == "fp32":
+        return ""
+    trained, scored = resources.training_precision, resources.scoring_precision
+    return f" Scored in {scored}, trained in {trained}."
 
 
 def _overlap_note(results: Results) -> str:
@@ -161,6 +164,32 @@ def _collapsed_rows(results: Results) -> list[list[str]]:
     ]
 
 
+def matched_table(results: Results) -> Table | None:
+    """What compute-matched intermediates cost, beside those that they are matched to."""
+    rows = []
+    for name, spec in results.sweep.intermediates.items():
+        if spec.match is not None and name in column_names(results):
+            own, other = (_cost(results, one) for one in (name, spec.match.to))
+            rows.append([name, spec.match.to, spec.match.by, own[0], other[0], own[1], other[1]])
+    header = ("intermediate", "matched to", "by", "steps", "its", "tokens", "its")
+    note = "its: of the intermediate that is matched; means over trials, as trained"
+    return Table("Compute-matched", header, rows, note) if rows else None
+
+
+def _cost(results: Results, intermediate: str) -> tuple[str, str]:
+    """Steps and tokens of an intermediate's stage, the mean over its finished trials."""
+    stages = [
+        [stage for stage in record["stages"] if stage["name"].startswith("intermediate-")][-1]
+        for record in results.finished
+        if record["intermediate"] == intermediate
+    ]
+    known = [stage for stage in stages if stage.get("steps")]
+    if not known:
+        return "-", "-"
+    steps, tokens = (fmean(stage[name] for stage in known) for name in ("steps", "tokens"))
+    return f"{steps:,.0f}", f"{tokens:,.0f}"
+
+
 def languages_table(results: Results) -> Table:
     """Targets x languages, of the best configuration."""
     table = results.languages
@@ -169,7 +198,8 @@ def languages_table(results: Results) -> Table:
         [target, *(f"{row[name]:.1f}" if name in row else "-" for name in names)]
         for target, row in table.items()
     ]
-    return Table("Scores by target and language (best intermediate)", ("target", *names), rows)
+    title = "Scores by target and language (best intermediate)"
+    return Table(title, ("target", *names), rows, _precision_note(results).strip())
 
 
 def trials_table(results: Results) -> Table:
@@ -199,11 +229,11 @@ def trials_table(results: Results) -> Table:
 
 def tables(results: Results) -> dict[str, Table]:
     """All tables of the report by the names of their files, the most wanted first."""
-    collapsed = collapsed_table(results)
+    extra = {"collapsed": collapsed_table(results), "matched": matched_table(results)}
     return {
         "best": best_table(results),
         "intermediates": grid_table(results),
-        **({"collapsed": collapsed} if collapsed else {}),
+        **{name: table for name, table in extra.items() if table is not None},
         "languages": languages_table(results),
         "trials": trials_table(results),
     }

@@ -75,6 +75,8 @@ class Evaluator:
             examples = encoded.examples
             if isinstance(kind, kinds.Calibrated):
                 labelled = (other.predictions, other.encoded.examples) if other else None
+                if is_labelled(examples):
+                    profile = profile | kind.at_golds_threshold(predictions, examples)
                 predictions = kind.calibrate(predictions, examples, labelled)
             scores: dict[str, float] = {}
             if is_labelled(examples):

@@ -21,7 +21,7 @@ from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task, lookup
-from xstilts.training.huggingface import to_transformers
+from xstilts.training.huggingface import check_form, to_transformers
 from xstilts.training.model import load_tokenizer
 
 
@@ -108,6 +108,7 @@ def export_model(
     """
     task = lookup(target)
     stage = _chosen(record, plan, planner, task)
+    check_form(task, stage.recipe)
     if not workshop.store.has_weights(stage):
         tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")
         owner = f"{planner.sweep.name}/{record['trial']}"
@@ -118,7 +119,8 @@ def export_model(
 
 def _chosen(record: dict[str, Any], plan: TrialPlan, planner: Planner, task: Task) -> Train:
     """The stage that a trial chose for a target; it, and its encoder, may be a further attempt."""
-    name = record["chosen"][task.head]["stage"]
+    chosen = record["chosen"][task.head]
+    name = chosen.get("selected", chosen["stage"])
     attempts = range(planner.sweep.retries + 1)
     for i in attempts:
         tried = plan
@@ -128,7 +130,8 @@ def _chosen(record: dict[str, Any], plan: TrialPlan, planner: Planner, task: Tas
             for cell, j in itertools.product(group.cells, attempts):
                 stage = retried(cell.stage, j)
                 if stage_name(stage) == name:
-                    return stage
+                    final = planner.final(stage, chosen.get("best_step", 0))
+                    return final or stage
     raise StoreError(f"{record['trial']}: {name}: another version of the package trained it")
 
 

@@ -29,7 +29,7 @@ def best_stages(sweep: Sweep, records: Iterable[Mapping[str, Any]]) -> set[str]:
     best: set[str] = set()
     for name, targets in target_sets(sweep).items():
         scored = [
-            (record["metrics"][f"dev/{targets[0]}"], record["chosen"][name]["stage"])
+            (_dev_of(record["metrics"], targets), record["chosen"][name]["stage"])
             for record in records
             if name in record["chosen"]
         ]
@@ -37,6 +37,11 @@ def best_stages(sweep: Sweep, records: Iterable[Mapping[str, Any]]) -> set[str]:
         scored.sort(key=lambda pair: (-pair[0], pair[1]))
         best |= {stage for _, stage in scored[: sweep.resources.keep_target_weights]}
     return best
+
+
+def _dev_of(metrics: Mapping[str, float], targets: Sequence[str]) -> float:
+    """The dev score that targets with one training stage share; a trial may be older than some."""
+    return next(metrics[f"dev/{name}"] for name in targets if f"dev/{name}" in metrics)
 
 
 class Keeper:

@@ -3,7 +3,7 @@
 <storage>/storage.json       its format and identity
 <storage>/store/             stages, shared by all sweeps
 <storage>/sweeps/<name>/     launches/, trials/, report/
-<storage>/mlflow.db          runs of all sweeps, where no server is named
+<storage>/mlflow.db          runs of all sweeps, where no server is named; mlartifacts/ beside it
 <storage>/hub/               what was fetched from the Hub, at resolved commits
 <storage>/caches, encoded    rows as `datasets` and the tokenizers left them
 
@@ -17,8 +17,8 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,16 +27,18 @@ from xstilts.config.derive import reads
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
-from xstilts.data.sources import count_rows, divided_otherwise, labels_of
+from xstilts.data.sources import check_columns, count_rows, divided_otherwise, labels_of
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import names_in, publish_folder, read_json_if_whole, sha256_of, sync_tree
-from xstilts.plan.inventory import Inventory, ModelFacts, row_key
-from xstilts.plan.plan import check_rows
+from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
 from xstilts.run.storage import CACHES, SWEEPS
+from xstilts.run.token_counts import mean_tokens
+from xstilts.run.vocabulary import tokenizer_problems
 from xstilts.tasks import Source, lookup
 
 BUILTIN = "builtin:mini"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_NAME = re.compile(r"[\w.-]+")
 SWEEP, INVENTORY, TARGET_POINTS = "sweep.json", "inventory.json", "target_points.json"
 """What defines a launched sweep, in the folder of each launch; the first is written last."""
 
@@ -52,6 +54,13 @@ USAGE = "usage.json"
 
 TUNE, REHEARSAL = "tune", "rehearsal"
 """Folders of a launch that nobody reads when it is over: Tune's, and the rehearsal's store."""
+
+ARTIFACTS = "mlartifacts"
+"""The folder of a storage for the artifacts of MLflow's runs, where no server is named."""
+
+UNBEGUN = "unbegun"
+"""In the folder of a launch, until the first of its trials begins: such a launch binds no later
+one, for nothing has come of it."""
 
 PREPARED = "prepared.json"
 """The inventory that `prepare` read, until the sweep is launched."""
@@ -77,7 +86,7 @@ class Places:
     @classmethod
     def of(cls, sweep: Sweep, base: Path | None = None) -> Places:
         """The folders of a sweep; a relative storage is relative to `base`, else to the cwd."""
-        return cls(((base or Path.cwd()) / sweep.storage).resolve(), sweep.name)
+        return cls(_named(sweep.storage, base or Path.cwd()), sweep.name)
 
     @property
     def sweep(self) -> Path:
@@ -98,6 +107,14 @@ class Places:
         names = [name for name in names_in(self.launches) if LAUNCH.fullmatch(name)]
         return [self.launches / name for name in sorted(names, key=int, reverse=True)]
 
+    def begin(self, number: int) -> None:
+        """Note that a trial of a launch has begun: from now on the launch counts."""
+        (self.launch(number) / UNBEGUN).unlink(missing_ok=True)
+
+    def begun_folders(self) -> list[Path]:
+        """The folders of the launches whose trials have begun, the newest first."""
+        return [folder for folder in self.launch_folders() if not (folder / UNBEGUN).exists()]
+
     def latest(self, name: str, default: T) -> T:
         """A JSON file of the newest launch that has it; one that is torn counts as absent."""
         for folder in self.launch_folders():
@@ -108,7 +125,15 @@ class Places:
 
     def definition(self) -> Definition | None:
         """What defines the sweep, of the newest launch that wrote all of it; None before one."""
-        for folder in self.launch_folders():
+        return self._definition(self.launch_folders())
+
+    def settled(self) -> Definition | None:
+        """What later launches are compared with: the definition of the newest launch whose trials
+        have begun; None before one."""
+        return self._definition(self.begun_folders())
+
+    def _definition(self, folders: Sequence[Path]) -> Definition | None:
+        for folder in folders:
             names = (SWEEP, INVENTORY, TARGET_POINTS)
             parts = [read_json_if_whole(folder / name, dict) for name in names]
             whole = [part for part in parts if part is not None]
@@ -141,7 +166,8 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     and fetches from the Hub what is not there yet.
 
     Raises:
-        ConfigError: an input that the sweep names is missing or incomplete, or has no rows.
+        ConfigError: an input that the sweep names is missing or incomplete, or has no rows; or a
+            tokenizer belongs to other weights or other languages.
     """
     base = base or Path.cwd()
     hashes = Hashes(places.storage / CACHES / "hashes.json")
@@ -151,7 +177,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     for name, spec in sweep.models.items():
         where = f"models.{name}.path"
         try:
-            models[name] = model_facts(_model_folder(spec, base, hub), where, hashes)
+            models[name] = model_facts(_model_folder(spec, where, base, hub), where, hashes)
         except ConfigError as error:
             problems += error.problems
         except DataError as error:
@@ -182,6 +208,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
         if any(source.hub_id not in folders for source in task.sources_of(use)):
             continue  # said above
         try:
+            check_columns(folders, task, use, language)
             rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
             if note := divided_otherwise(folders, task, use):
                 notes.append(note)
@@ -195,7 +222,9 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     names = {hub_id: str(folder) for hub_id, folder in folders.items()}
     inventory = Inventory(models, names, data, rows, labels, tuple(dict.fromkeys(notes)))
     check_rows(sweep, inventory)
-    return inventory
+    if problems := list(tokenizer_problems(sweep, inventory, places.storage)):
+        raise ConfigError(problems)
+    return replace(inventory, tokens=mean_tokens(sweep, inventory, places.storage))
 
 
 def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
@@ -227,18 +256,30 @@ def _too_long(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Proble
                     )
 
 
-def _model_folder(spec: ModelSpec, base: Path, hub: Hub) -> Path:
+def _model_folder(spec: ModelSpec, where: str, base: Path, hub: Hub) -> Path:
     """The folder of a model: the package's own, one that is there, or one fetched from the Hub."""
     if spec.path == BUILTIN:
         return mini.encoder_path()
-    folder = (base / spec.path).expanduser().resolve()
+    folder = _named(spec.path, base)
+    if not folder.exists() and _HUB_NAME.fullmatch(spec.path):
+        rule = "no such folder here, and an id of the Hub has its owner too"
+        repair = f"write OWNER/{spec.path}, as the Hub shows it, or the folder's path"
+        raise ConfigError([Problem(where, rule, f'"{spec.path}"', repair)])
     if not folder.is_dir() and _HUB_ID.fullmatch(spec.path):
         return hub.model(spec.path, spec.revision).folder
     return folder
 
 
 def _root(root: str, places: Places, base: Path) -> Path:
-    return build_mini(places.storage) if root == BUILTIN else (base / root).expanduser().resolve()
+    return build_mini(places.storage) if root == BUILTIN else _named(root, base)
+
+
+def _named(path: str, base: Path) -> Path:
+    """The folder that a sweep file names: `~` is the user's home, what is relative is to `base`."""
+    try:
+        return (base / Path(path).expanduser()).resolve()
+    except RuntimeError:  # `~somebody`, whom the machine does not know: a folder of that name
+        return (base / path).resolve()
 
 
 def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:

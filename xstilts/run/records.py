@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +52,16 @@ def is_finished(record: dict[str, Any] | None, store: Store) -> bool:
     if record is None or record["state"] != "finished":
         return False
     return all(is_done(store.folder / stage["name"]) for stage in record["stages"])
+
+
+def is_of(
+    record: Mapping[str, Any], targets: Sequence[str], processes: int, precision: str
+) -> bool:
+    """Whether a finished trial has scored all of these targets, trained by so many processes in
+    this precision: what a sweep may change after the trial has ended.
+
+    A record that does not say how its trial was trained is one of before it could change.
+    """
+    scored = {row["target"] for row in record["scores"]}
+    how = (record.get("processes", processes), record.get("precision", precision))
+    return scored >= set(targets) and how == (processes, precision)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xstilts.config.load import parse_sweep
 from xstilts.files import read_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
-from xstilts.run.stages import Workshop
-from xstilts.run.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xstilts.run.stages import Workshop
 
 
-def planner_of(launch: Path) -> Planner:
+def planner_of(places: Places, launch: Path) -> Planner:
     """The planner of a sweep, as a launch wrote its definition into its folder."""
     sweep = parse_sweep(read_json(launch / SWEEP), str(launch / SWEEP))
-    inventory = Inventory.from_json(read_json(launch / INVENTORY))
+    inventory = Inventory.from_json(read_json(launch / INVENTORY)).under(places.storage)
     return Planner(sweep, inventory, read_json(launch / TARGET_POINTS))
 
 
@@ -26,5 +29,9 @@ def workshop_of(planner: Planner, places: Places, identity: str = "") -> Worksho
     Args:
         identity: of the storage, where another process has opened it.
     """
+    # Torch takes seconds to import, and who only plans needs none.
+    from xstilts.run.stages import Workshop
+    from xstilts.run.store import Store
+
     store = Store(places.storage, identity=identity)
     return Workshop(places.storage, store, planner.inventory, planner.sweep.resources)

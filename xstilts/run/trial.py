@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,39 +29,15 @@ from xstilts.lease import Lease
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
 from xstilts.run import attempts
-from xstilts.run.records import RECORD, STAGES, STATUS, judged, read_stages, read_status
+from xstilts.run.records import RECORD, STAGES, judged, read_stages, read_status
 from xstilts.run.stages import Workshop
 from xstilts.run.store import Found
+from xstilts.run.trial_status import TrialStatus
 from xstilts.scores.aggregate import averages
 from xstilts.scores.table import Score, ScoreTable
 from xstilts.tasks import lookup
 
-STATUS_EVERY_S = 0.5
 WAIT_S = 0.5
-
-
-@dataclass
-class TrialStatus:
-    """What a running trial is doing, for whoever watches; written at most twice a second."""
-
-    folder: Path
-    num_stages: int
-    started: float = field(default_factory=time.time)
-    done_stages: int = 0
-    _written: float = 0.0
-
-    def at(self, stage: str, share: float = 0.0) -> None:
-        """Note the stage that the trial is in and the share of it that is done."""
-        now = time.time()
-        if share and now - self._written < STATUS_EVERY_S:
-            return
-        self._written = now
-        done = (self.done_stages + share) / max(1, self.num_stages)
-        write_json(
-            self.folder / STATUS,
-            {"stage": stage, "done": min(done, 1.0), "started": self.started, "updated": now},
-            is_durable=False,
-        )
 
 
 class TrialRun:
@@ -146,6 +122,7 @@ class TrialRun:
                 "started": found.manifest["started"],
                 "seconds": found.manifest["seconds"],
                 "wait_s": found.wait_s,
+                "threads": found.manifest["environment"].get("threads"),
                 **_told(found.manifest),
             }
         )
@@ -197,7 +174,19 @@ class TrialRun:
             **best.point,
             "stage": stage_name(best.stage),
         }
-        return best
+        final = self.planner.final(best.stage, outcome["best_step"])
+        return best if final is None else self._finally(group, best, final, outcome["best_step"])
+
+    def _finally(self, group: TargetSet, best: Cell, final: Train, best_step: int) -> Cell:
+        """Train the chosen cell once more, with the rows that selected it; what selected stays."""
+        self._stage(final, f"{group.name} final")
+        self.workshop.let_go(stage_name(best.stage))
+        self.chosen[group.name] |= {
+            "stage": stage_name(final),
+            "selected": stage_name(best.stage),
+            "best_step": best_step,
+        }
+        return replace(best, stage=final)
 
     def _evaluate(self, target: str, cell: Cell | None) -> None:
         stage = self.planner.evaluation(self.plan, target, cell)
@@ -274,6 +263,8 @@ class TrialRun:
             "stages": self.stages,
             "curves": self.curves,
             "environment": self.environment,
+            "processes": self.planner.world_size,
+            "precision": self.planner.precision,
             "started": self.status.started,
             "ended": time.time(),
         }
@@ -320,6 +311,7 @@ def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
     outcome = manifest.get("outcome", {})
     return {
         "tokens": outcome.get("tokens", 0),
+        "steps": outcome.get("steps", 0),
         "loader_s": outcome.get("wait_s", 0.0),
         "checkpoint_s": outcome.get("checkpoint_s", 0.0),
         # 0: all that a pass may hold fits into memory.

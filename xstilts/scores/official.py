@@ -125,7 +125,7 @@ def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
 
 def read_lines(path: Path) -> list[str]:
     """Lines without blanks around them; a blank line is a line."""
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8-sig") as stream:
         return [line.strip() for line in stream]
 
 
@@ -143,7 +143,7 @@ def read_sentences(path: Path) -> list[list[str]]:
 
 
 def _read_json(path: Path) -> Any:
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8-sig") as stream:
         value = json.load(stream)
     return value.get("data", value) if isinstance(value, dict) else value
 

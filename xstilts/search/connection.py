@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,14 @@ QUIET = {
 QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing but small dicts travels through Ray; its default would take a third of the memory."""
+
+
+GREETING_S = 5.0
+"""How long a cluster may take to say its first word."""
+
+SETTINGS_FRAME = 4
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, SETTINGS_FRAME, 0, 0, 0, 0, 0])
+"""How a client begins in HTTP/2 (RFC 9113, section 3.4); a server answers with its settings."""
 
 
 def quieten(address: str | None) -> None:
@@ -78,24 +87,62 @@ def connected(address: str | None) -> Iterator[None]:
             yield
 
 
+def check_address(address: str) -> None:
+    """See that something answers at an address as a Ray cluster does, within seconds: Ray itself
+    tries for two minutes.
+
+    Raises:
+        ConfigError: nothing does.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        found = canonicalize_bootstrap_address(address.removeprefix("ray://"))
+        if found is not None:
+            _greet(found)
+    except (ConnectionError, OSError, ValueError) as error:
+        raise _nowhere(address, error) from error
+
+
+def _greet(address: str) -> None:
+    """Begin a conversation in HTTP/2, in which Ray speaks, and see it taken up.
+
+    Raises:
+        OSError: nobody answers, or in another language.
+    """
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=GREETING_S) as line:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":  # who listens can be seen by Ray alone
+            return
+        line.settimeout(GREETING_S)
+        line.sendall(PREFACE)
+        head = line.recv(9)
+    if len(head) < 4 or head[3] != SETTINGS_FRAME:
+        raise ConnectionError("what listens there is no Ray cluster")
+
+
 def _join(address: str) -> None:
     import ray
 
     try:
         ray.init(address=address, **QUIETLY)
     except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
-        reason = str(error).strip().partition("\n")[0].partition(". ")[0]
-        raise ConfigError(
-            [
-                Problem(
-                    "--address",
-                    "names a Ray cluster that is up and lets this driver in",
-                    f'"{address}" ({reason})',
-                    "check the address and, where the cluster asks for a token, that its own lies "
-                    "here in ~/.ray/auth_token and RAY_AUTH_MODE is token",
-                )
-            ]
-        ) from error
+        raise _nowhere(address, error) from error
+
+
+def _nowhere(address: str, error: Exception) -> ConfigError:
+    reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+    return ConfigError(
+        [
+            Problem(
+                "--address",
+                "names a Ray cluster that is up and lets this driver in",
+                f'"{address}" ({reason})',
+                "check the address and, where the cluster asks for a token, that its own lies "
+                "here in ~/.ray/auth_token and RAY_AUTH_MODE is token",
+            )
+        ]
+    )
 
 
 @contextmanager

@@ -1,22 +1,30 @@
 """What defines a sweep, launch after launch: what may change between two of them and what may not.
 
-A sweep may gain intermediates and change what changes no result; anything else under its name is
-refused with the difference, before anything is computed.
+A sweep may gain intermediates, targets and seeds, and change what changes no result; anything else
+under its name is refused with the difference, before anything is computed. A launch is held to the
+last one whose trials have begun: one that ended before that, refused or killed, binds nobody.
 """
 
 from __future__ import annotations
 
 import difflib
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from xstilts.config.schema import Sweep
+from xstilts.config.load import parse_sweep
+from xstilts.config.schema import ResourcesSpec, Sweep
+from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import names_in, read_json_if_whole, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
+from xstilts.plan.plan import Planner
+from xstilts.plan.stage import stage_name
 from xstilts.run.places import (
     INVENTORY,
     PREPARED,
@@ -25,66 +33,170 @@ from xstilts.run.places import (
     SWEEP_FILE,
     TARGET_POINTS,
     TUNE,
+    UNBEGUN,
     USAGE,
+    Definition,
     Places,
 )
+from xstilts.run.store import Store
+from xstilts.search.journal import JOURNAL
 from xstilts.search.proposals import target_points
 
 
-def settle(
-    sweep: Sweep, places: Places, inventory: Inventory, folder: Path
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Compare what defines the sweep with its last launch, and write it for this one.
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a sweep has gained since its last launch."""
 
-    Gives the target points, and the intermediates that have come since.
+    intermediates: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.intermediates or self.targets or self.seeds)
+
+    def __str__(self) -> str:
+        gained = {
+            "intermediate": self.intermediates,
+            "target": self.targets,
+            "seed": tuple(map(str, self.seeds)),
+        }
+        return ", ".join(
+            f"{what}{'s' if len(names) > 1 else ''} {', '.join(names)}"
+            for what, names in gained.items()
+            if names
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A sweep that may be launched: the points of its inner search, the definition before, if
+    there is one, and what has been gained since."""
+
+    target_points: dict[str, list[Point]]
+    before: Definition | None = None
+    growth: Growth = Growth()
+
+
+def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
+    """Compare what defines the sweep with its last launch.
+
+    Raises:
+        ConfigError: the name belongs to another configuration, or the inputs have changed.
     """
+    known = places.settled()
+    if known is None:
+        if old := read_json_if_whole(places.sweep / PREPARED, dict) or {}:
+            rule = "the inputs of a sweep stay as `prepare` read them"
+            repair = "bring the old files back, or run `xstilts prepare` again"
+            # What the file has gained since is no change of what was prepared.
+            _refuse(places, rule, _changed(old, inventory.to_json(), old), repair)
+        return Settled(target_points(sweep))
+    # Read again, so that a key that has come since has its default.
+    was = parse_sweep(known.sweep, str(known.folder / SWEEP))
+    before, after = (one.model_dump(mode="json", by_alias=True) for one in (was, sweep))
+    _compare(_identity(before), _without_growth(_identity(after), before), places)
+    growth = Growth(
+        tuple(name for name in sweep.intermediates if name not in before["intermediates"]),
+        tuple(name for name in sweep.targets if name not in before["targets"]),
+        tuple(seed for seed in sweep.seeds if seed not in before["seeds"]),
+    )
+    rule = "the inputs of a sweep stay as they were when it began"
+    repair = "bring the old files back, or give the sweep another name"
+    old = known.inventory
+    # What additions read is no change of what was there.
+    _refuse(places, rule, _changed(old, inventory.to_json(), old if growth else None), repair)
+    return Settled({**target_points(sweep), **known.target_points}, known, growth)
+
+
+def define(
+    sweep: Sweep, places: Places, inventory: Inventory, settled: Settled, folder: Path
+) -> None:
+    """Write what defines the sweep into the folder of a launch."""
     resolved = sweep.model_dump(mode="json", by_alias=True)
-    grown_by: tuple[str, ...] = ()
-    known = places.definition()
-    if known is not None:
-        before = _identity(known.sweep)
-        _compare(before, _without_growth(_identity(resolved), before), places)
-        grown_by = tuple(x for x in sweep.intermediates if x not in before["intermediates"])
-        rule = "the inputs of a sweep stay as they were when it began"
-        repair = "bring the old files back, or give the sweep another name"
-        old = known.inventory
-        changed = _changed(old, inventory.to_json())
-        if grown_by:  # what they read is no change of what was there
-            changed = [name for name in changed if name in old["data"] or name in old["models"]]
-        _refuse(places, rule, changed, repair)
-    elif old := read_json_if_whole(places.sweep / PREPARED, dict) or {}:
-        rule = "the inputs of a sweep stay as `prepare` read them"
-        repair = "bring the old files back, or run `xstilts prepare` again"
-        # What the file has gained since is no change of what was prepared.
-        changed = _changed(old, inventory.to_json())
-        changed = [name for name in changed if name in old["data"] or name in old["models"]]
-        _refuse(places, rule, changed, repair)
-    points = known.target_points if known is not None else target_points(sweep)
-    folder.mkdir(exist_ok=True)
-    write_json(folder / TARGET_POINTS, points)
+    inventory = inventory.relative_to(places.storage)
+    write_json(folder / TARGET_POINTS, settled.target_points)
     write_json(folder / INVENTORY, inventory.to_json())
     write_atomically(folder / SWEEP_FILE, yaml.safe_dump(resolved, sort_keys=False))
     write_json(folder / SWEEP, resolved)  # the last: with it the definition is whole
-    return points, grown_by
+
+
+def check_retraining(
+    before: Definition, resources: ResourcesSpec, points: Sequence[Point], store: Store
+) -> None:
+    """Refuse resources with which stages that are finished would be trained again: on other
+    devices, or by another number of processes.
+
+    Args:
+        points: what the sweep has proposed.
+
+    Raises:
+        ConfigError: with the number of those stages.
+    """
+    sweep = parse_sweep(before.sweep, str(before.folder / SWEEP))
+    inventory = Inventory.from_json(before.inventory)
+    other = sweep.model_copy(update={"resources": resources})
+    was, now = (Planner(one, inventory, before.target_points) for one in (sweep, other))
+    if (was.world_size, was.precision) == (now.world_size, now.precision):
+        return
+    again = {
+        stage_name(old)
+        for point in points
+        for seed in sweep.seeds
+        for old, new in zip(
+            was.plan(point, seed).training_stages,
+            now.plan(point, seed).training_stages,
+            strict=True,
+        )
+        if store.has(old) and not store.has(new)
+    }
+    if again:
+        stages = f"{len(again)} finished stage{'s' if len(again) > 1 else ''}"
+        raise ConfigError(
+            [
+                Problem(
+                    "resources",
+                    f"with them {stages} would be trained again, and all that hangs on them",
+                    f"{_shape(resources)}, before {_shape(sweep.resources)}",
+                    "keep the processes of a trial, or give --retrain",
+                )
+            ]
+        )
+
+
+def _shape(resources: ResourcesSpec) -> str:
+    gpus = resources.gpus_per_trial
+    processes = f"{resources.processes} process{'es' if resources.processes > 1 else ''}"
+    return f"{processes} on {f'{gpus:g} GPUs' if gpus else 'CPUs'} a trial"
 
 
 def forget_older(places: Places, number: int) -> None:
     """Of launches before the last one is kept how long they ran, and what no later one has
-    written."""
-    newer: set[str] = set()
+    written; of those that never began, nothing that says what the sweep is."""
     for folder in places.launch_folders():
         for name in (TUNE, REHEARSAL):
             shutil.rmtree(folder / name, ignore_errors=True)
+        if (folder / UNBEGUN).exists() and int(folder.name) < number:
+            forget_unbegun(folder)
+    newer: set[str] = set()
+    for i, folder in enumerate(places.begun_folders()):
         names = names_in(folder)
-        for name in names if int(folder.name) < number - 1 else ():
+        for name in names if i else ():
             if name in newer - {USAGE}:
                 (folder / name).unlink(missing_ok=True)
         newer |= set(names)
 
 
+def forget_unbegun(folder: Path) -> None:
+    """Remove what a launch has written of the sweep, if none of its trials has begun."""
+    if (folder / UNBEGUN).exists():
+        with suppress(OSError):  # what stays binds nobody
+            for name in (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS, JOURNAL):
+                (folder / name).unlink(missing_ok=True)
+
+
 def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without the intermediates that an older one does not have: a sweep may gain
-    candidates, whose trials compare with those before."""
+    """A configuration without the intermediates, targets and seeds that an older one does not
+    have: a sweep may gain some, whose trials compare with those before."""
     known = old["intermediates"]
     kept = {name: spec for name, spec in new["intermediates"].items() if name in known}
     encoder = new["search"]["encoder"]
@@ -93,20 +205,32 @@ def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         gained = new["intermediates"].keys() - known.keys()
         choice = [name for name in space["intermediate"]["choice"] if name not in gained]
         space["intermediate"] = {**space["intermediate"], "choice": choice}
-    search = {**new["search"], "encoder": {**encoder, "space": space}}
-    return {**new, "intermediates": kept, "search": search}
+    languages = new["languages"]
+    if isinstance(languages, dict):
+        gained = set(new["targets"]) - set(old["targets"])
+        languages = {name: wanted for name, wanted in languages.items() if name not in gained}
+        languages = languages or "all"
+    return {
+        **new,
+        "intermediates": kept,
+        "targets": [name for name in new["targets"] if name in old["targets"]],
+        "seeds": [seed for seed in new["seeds"] if seed in old["seeds"]],
+        "languages": languages,
+        "search": {**new["search"], "encoder": {**encoder, "space": space}},
+    }
 
 
 def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
-    """The resolved sweep without what may change from launch to launch."""
-    identity = {key: value for key, value in resolved.items() if key not in ("storage", "tracking")}
+    """The resolved sweep without what may change from launch to launch.
+
+    Resources change no result but, on a GPU, what dropout draws, and by their threads the last bits
+    of sums; of those that stages are named by, see `check_retraining`.
+    """
+    free = ("storage", "tracking", "resources")
+    identity = {key: value for key, value in resolved.items() if key not in free}
     search = identity["search"]
     encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
-    # How often a stage is written, what it keeps in memory and who compiles it changes no result
-    # but, on a GPU, what dropout draws.
-    free = ("checkpoint_minutes", "gradient_checkpointing", "compile", "keep_target_weights")
-    resources = {key: value for key, value in identity["resources"].items() if key not in free}
-    return {**identity, "search": {**search, "encoder": encoder}, "resources": resources}
+    return {**identity, "search": {**search, "encoder": encoder}}
 
 
 def _compare(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:
@@ -131,14 +255,21 @@ def _compare(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:
     )
 
 
-def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Models and data sets of an inventory that another does not have, or has otherwise."""
+def _changed(old: dict[str, Any], new: dict[str, Any], among: dict[str, Any] | None) -> list[str]:
+    """Models and data sets of an inventory that another does not have, or has otherwise.
+
+    Args:
+        among: only those of this inventory count; None for all.
+    """
     changed = [
         name
         for name, facts in new["models"].items()
         if _sha(facts) != _sha(old["models"].get(name, {}))
     ]
-    return changed + [name for name, sha in new["data"].items() if old["data"].get(name) != sha]
+    changed += [name for name, sha in new["data"].items() if old["data"].get(name) != sha]
+    if among is None:
+        return changed
+    return [name for name in changed if name in among["data"] or name in among["models"]]
 
 
 def _refuse(places: Places, rule: str, changed: list[str], repair: str) -> None:

@@ -71,9 +71,10 @@ class Journal(BaseJournalBackend):
 
 
 def take_up_journal(places: Places, launch: int, check: Callable[[], None]) -> Journal:
-    """The journal of a launch, begun with what the newest one before it holds."""
+    """The journal of a launch, begun with what the newest one before it holds whose trials have
+    begun."""
     path = places.launch(launch) / JOURNAL
-    for folder in places.launch_folders():
+    for folder in places.begun_folders():
         if int(folder.name) < launch and (folder / JOURNAL).exists():
             content = (folder / JOURNAL).read_bytes()
             _, size = _whole_lines(content)

@@ -26,18 +26,26 @@ from xstilts.run import attempts
 from xstilts.run.node import ENVIRONMENT, check_resources, num_places, versions
 from xstilts.run.places import (
     TUNE,
+    UNBEGUN,
     USAGE,
     Places,
 )
-from xstilts.run.records import is_finished, read_record
+from xstilts.run.records import is_finished, is_of, read_record
 from xstilts.run.stopping import STOP, stopping_on_signals
 from xstilts.run.storage import check_identity, check_not_cleaning, identity_of
 from xstilts.run.store import Store
 from xstilts.search.connection import alive_nodes, connected, machine, node_types, quieten
-from xstilts.search.definition import forget_older, settle
+from xstilts.search.definition import (
+    Growth,
+    check_retraining,
+    define,
+    forget_older,
+    forget_unbegun,
+    settle,
+)
 from xstilts.search.journal import take_up_journal
 from xstilts.search.preflight import check_nodes
-from xstilts.search.proposals import Proposals
+from xstilts.search.proposals import Proposals, proposed_points
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +56,7 @@ TUNE_STARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A sweep that is ready to run; `grown_by` are intermediates that it did not have before.
+    """A sweep that is ready to run; `growth` is what it did not have before.
 
     `lease` is the driver's: its number is the launch's. `identity` is the storage's.
     """
@@ -60,12 +68,31 @@ class Launch:
     proposals: Proposals
     lease: Lease
     identity: str
-    grown_by: tuple[str, ...] = ()
+    growth: Growth
 
     @property
     def folder(self) -> Path:
         """What this driver writes about the sweep lies here."""
         return self.places.launch(self.lease.number)
+
+    def told(self) -> list[str]:
+        """What the user must know before the first trial, a line each."""
+        there, asked = num_configurations(self.sweep), self.sweep.search.encoder.trials
+        lines = []
+        if self.growth:
+            lines.append(
+                f"The sweep has grown by {self.growth}: its finished trials count, and what is "
+                "missing is run"
+            )
+        gained, room = self.growth.intermediates, max(0, there - len(self.proposals.made))
+        if room < len(gained) and there == asked:
+            lines.append(
+                f"search.encoder.trials leaves room for {room} of {', '.join(gained)}: "
+                f"{asked - room} of {asked} configurations are made; raise it to try them all"
+            )
+        if there < asked:
+            lines.append(f"The space has {there} configurations, fewer than the {asked} asked for")
+        return lines
 
     def check(self) -> None:
         """See that the sweep is still this driver's, and its storage still there.
@@ -78,12 +105,20 @@ class Launch:
 
 
 @contextmanager
-def prepared(sweep: Sweep, places: Places, inventory: Inventory) -> Iterator[Launch]:
-    """The sweep, ours alone while the block runs.
+def prepared(
+    sweep: Sweep, places: Places, inventory: Inventory, with_retraining: bool = False
+) -> Iterator[Launch]:
+    """The sweep, ours alone while the block runs. If no trial has begun by its end, the launch
+    leaves nothing that a later one is held to.
+
+    Args:
+        with_retraining: whether finished stages may be trained again, because the processes of a
+            trial are others.
 
     Raises:
         ConfigError: the name belongs to another configuration, the inputs have changed since the
-            sweep began, another process runs it, or `gc` deletes.
+            sweep began, finished stages would be trained again, another process runs it, or `gc`
+            deletes.
     """
     identity = identity_of(places.storage)
     for folder in (places.sweep, places.launches, places.trials):
@@ -104,18 +139,31 @@ def prepared(sweep: Sweep, places: Places, inventory: Inventory) -> Iterator[Lau
     with lease.held():
         check_not_cleaning(places.storage)
         folder = places.launch(lease.number)
-        points, grown_by = settle(sweep, places, inventory, folder)
-        proposals = Proposals(sweep, take_up_journal(places, lease.number, lease.check))
-        forget_older(places, lease.number)
-        planner = Planner(sweep, inventory, points)
-        store = Store(places.storage)
-        yield Launch(sweep, places, planner, store, proposals, lease, identity, grown_by)
+        folder.mkdir(exist_ok=True)
+        (folder / UNBEGUN).touch()
+        try:
+            settled = settle(sweep, places, inventory)
+            journal = take_up_journal(places, lease.number, lease.check)
+            store = Store(places.storage)
+            if settled.before is not None and not with_retraining:
+                check_retraining(settled.before, sweep.resources, proposed_points(journal), store)
+            proposals = Proposals(sweep, journal)
+            define(sweep, places, inventory, settled, folder)
+            forget_older(places, lease.number)
+            planner = Planner(sweep, inventory, settled.target_points)
+            yield Launch(sweep, places, planner, store, proposals, lease, identity, settled.growth)
+        finally:
+            forget_unbegun(folder)
 
 
 def read_final(launch: Launch, plan: TrialPlan) -> dict[str, Any] | None:
     """A trial's record if nothing of it is left to do."""
     record = read_record(launch.places.trials / plan.trial_id)
-    return record if is_finished(record, launch.store) else None
+    if record is None or not is_finished(record, launch.store):
+        return None
+    planner = launch.planner
+    how = (planner.world_size, planner.precision)
+    return record if is_of(record, launch.sweep.targets, *how) else None
 
 
 def is_complete(launch: Launch) -> bool:

@@ -233,7 +233,7 @@ def node_table(sweep: Sweep, inventory: Inventory, found: Sequence[Mapping[str, 
     """The nodes side by side; what is wrong with one stands in red."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Nodes", title_justify="left")
     for name in ("node", "code", "torch", "GPUs", "verdict"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for facts in found:
         own = facts.get("versions", {})
         gpus = facts.get("gpus", [])

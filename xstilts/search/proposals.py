@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,9 @@ class Proposals:
         storage = JournalStorage(journal)
         # A study cannot take new choices, so that a space that has grown gets one of its own.
         space = sha256_of(repr((self._closed, self._searched)))[:8]
-        name = f"{sweep.name}-{space}"
+        # Nor do values stay what they were where they are means over other targets or seeds.
+        self._measure = sha256_of([sweep.targets, sweep.seeds])[:8]
+        name = f"{sweep.name}-{space}-{self._measure}"
         if name in optuna.get_all_study_names(storage):  # else a line is written for every look
             self._study = optuna.load_study(study_name=name, storage=storage)
         else:
@@ -125,9 +128,10 @@ class Proposals:
         self._recover()
 
     def _take_over(self, storage: JournalStorage) -> None:
-        """Seed the study with what the journal's earlier ones know: the space has grown since.
+        """Seed the study with what the journal's earlier ones know: the sweep has grown since.
 
-        What they proposed and nobody has finished is proposed again.
+        What they proposed and nobody has finished is proposed again. What was measured by other
+        targets or seeds is a proposal that waits for its value.
         """
         known = {
             sha256_of(trial.user_attrs[POINT])
@@ -139,15 +143,18 @@ class Proposals:
             for parameter in (self._searched.parameters if self._searched else ())
             if isinstance(parameter.dimension, Choice)
         }
-        for name in optuna.get_all_study_names(storage):
+        for name in reversed(optuna.get_all_study_names(storage)):  # the newest knows most
             if name == self._study.study_name:
                 continue
             before = optuna.load_study(study_name=name, storage=storage)
+            is_told = name.endswith(f"-{self._measure}")
             for trial in before.get_trials(deepcopy=False):
                 point = trial.user_attrs.get(POINT)
                 if point is None or sha256_of(point) in known:
                     continue
                 if trial.state == TrialState.COMPLETE:
+                    known.add(sha256_of(point))
+                    kept = {name: x for name, x in trial.user_attrs.items() if name == DIVERGED}
                     # What is not searched now was tried, and says nothing to the sampler.
                     distributions = {
                         label: choices.get(label, distribution)
@@ -156,10 +163,11 @@ class Proposals:
                     }
                     self._study.add_trial(
                         optuna.create_trial(
-                            value=trial.value,
+                            state=TrialState.COMPLETE if is_told else TrialState.RUNNING,
+                            value=trial.value if is_told else None,
                             params={label: trial.params[label] for label in distributions},
                             distributions=distributions,
-                            user_attrs={POINT: point},
+                            user_attrs={POINT: point, **(kept if is_told else {})},
                         )
                     )
                 elif trial.state == TrialState.RUNNING:
@@ -329,6 +337,18 @@ class Proposals:
         return None
 
 
+def proposed_points(journal: BaseJournalBackend) -> list[Point]:
+    """Every point that the studies of a journal have proposed, once."""
+    storage = JournalStorage(journal)
+    studies = (
+        optuna.load_study(study_name=name, storage=storage)
+        for name in optuna.get_all_study_names(storage)
+    )
+    trials = (trial for study in studies for trial in study.get_trials(deepcopy=False))
+    points = (trial.user_attrs[POINT] for trial in trials if POINT in trial.user_attrs)
+    return list({sha256_of(point): point for point in points}.values())
+
+
 def target_points(sweep: Sweep) -> dict[str, list[Point]]:
     """The points of the inner search, for every trained target set.
 
@@ -349,7 +369,7 @@ def _distinct_points(space: Space, wanted: int, seed: int) -> list[Point]:
     if not space.parameters:
         return [{}]
     if space.is_finite:
-        points = list(_at_most(space.grid(), wanted + 1))
+        points = list(islice(space.grid(), wanted + 1))
         if len(points) <= wanted:
             return points
     study = optuna.create_study(sampler=RandomSampler(seed=seed % 2**32))
@@ -361,11 +381,6 @@ def _distinct_points(space: Space, wanted: int, seed: int) -> list[Point]:
         if len(points) == wanted:
             break
     return points
-
-
-def _at_most(points: Iterator[Point], count: int) -> Iterator[Point]:
-    for _, point in zip(range(count), points, strict=False):
-        yield point
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:

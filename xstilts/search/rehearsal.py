@@ -67,7 +67,7 @@ def run_rehearsal(
 
 def _table(found: list[Rehearsed]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Rehearsal", title_justify="left")
-    table.add_column("stage")
+    table.add_column("stage", overflow="fold")
     for name in ("seconds", "steps/s", "GPU GB"):
         table.add_column(name, justify="right")
     for one in sorted(found, key=lambda one: one.label):

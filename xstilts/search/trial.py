@@ -85,6 +85,7 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
         return {"outcome": STOPPED}
     workshop.must_stop = lambda: is_told() or is_sweep_told()
     plan = planner.plan(config["trial"]["point"], config["trial"]["seed"])
+    places.begin(launch)
     try:
         record = run_trial(
             plan,
@@ -130,5 +131,5 @@ def _workshop(places: Places, launch: int, identity: str) -> tuple[Planner, Work
     """Kept between the trials of a warm worker: tokenizers and encoded rows stay open."""
     from xstilts.run.reopen import planner_of, workshop_of
 
-    planner = planner_of(places.launch(launch))
+    planner = planner_of(places, places.launch(launch))
     return planner, workshop_of(planner, places, identity)

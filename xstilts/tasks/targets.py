@@ -250,6 +250,7 @@ ENTRIES = (
         splits={"validation": "validation", "test": "test"},
         fitted_on="validation",
         metrics=("f1",),
+        version=2,
         group="retrieval",
         description="translations mined from two pools, in 4 languages",
     ),

@@ -13,7 +13,7 @@ KINDS = {
     "pair": 1,
     "choice": 1,
     "tagging": 2,
-    "span": 1,
+    "span": 2,
     "retrieval": 2,
     "mining": 1,
     "mlm": 2,
@@ -28,6 +28,17 @@ NORMALISERS = {"detokenise": 1}
 
 The version is part of the fingerprint of the stages that read such rows.
 """
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "pair": ("premise", "hypothesis", "label"),
+    "choice": ("prompt", "choices", "label"),
+    "tagging": ("tokens", "tags"),
+    "span": ("id", "context", "question", "answers"),
+    "retrieval": ("source_sentence", "target_sentence"),
+    "mining": ("id", "sentence", "en.id", "en.sentence", "gold.source_id", "gold.target_id"),
+    "mlm": ("text",),
+}
+"""What each kind reads of a row."""
 
 GROUPS = ("classification", "tagging", "qa", "retrieval")
 """XTREME's task groups, for `group/<name>` averages."""
@@ -239,6 +250,22 @@ class Task:
         if not self.apart:
             return self
         return replace(self, splits={**self.splits, **self.apart}, dev_note="")
+
+    @property
+    def cuts_dev_from_train(self) -> bool:
+        """Whether the dev set is no published one but rows held out of the training set."""
+        if not {"train", "dev"} <= self.splits.keys():
+            return False
+        train, dev = self.slices_of("train"), self.slices_of("dev")
+        return any(one.without is not None for one in train) and any(
+            one.only is not None and replace(one, only=None, without=one.only) in train
+            for one in dev
+        )
+
+    def whole(self) -> Task:
+        """The task with all of its training rows, those of a dev set that was cut from them too."""
+        rows = tuple(replace(one, without=None) for one in self.slices_of("train"))
+        return replace(self, splits={**self.splits, "train": rows})
 
     def variant(self, translated: bool, where: tuple[str, str] | None) -> Task:
         """The task with other training rows: their translations, or only some of them."""

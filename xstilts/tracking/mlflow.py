@@ -6,13 +6,15 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import TrackingError, without_user
+from xstilts.errors import ConfigError, Problem, TrackingError, without_user
 from xstilts.files import canonical_json
-from xstilts.tracking.tracker import TrackedRun, group_of
+from xstilts.tracking.moved import bring_along
+from xstilts.tracking.tracker import Point, TrackedRun, group_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -20,6 +22,9 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # A server that is down must cost seconds, not the minutes of MLflow's own patience.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+"""While it is only asked whether a server is there."""
 
 KEY = "xstilts.key"
 DIGESTS = "xstilts.digests"
@@ -39,6 +44,34 @@ class MlflowTracker:
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[str, tuple[str, dict[str, str]]] = {}
+
+    def check(self) -> None:
+        """See, within seconds, that a server answers; without a server there is nothing to see.
+
+        Raises:
+            ConfigError: it does not, or does not let us in.
+        """
+        if not self._uri.startswith(("http://", "https://")):
+            return
+        from mlflow import MlflowClient
+
+        before = {name: os.environ.get(name) for name in IMPATIENT}
+        os.environ |= IMPATIENT
+        try:
+            MlflowClient(tracking_uri=self._uri).search_experiments(max_results=1)
+        except Exception as error:  # as in `write`
+            reason = _reason(error)
+            rule = "names an MLflow server that answers"
+            repair = "start it, or leave it out: without a server the runs lie in the storage"
+            raise ConfigError(
+                [Problem("tracking.uri", rule, f'"{self._uri}" ({reason})', repair)]
+            ) from error
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
     def write(self, run: TrackedRun) -> None:
         """See `Tracker.write`."""
@@ -60,6 +93,8 @@ class MlflowTracker:
         # MLflow sets its loggers up when it is imported, so they are quietened after.
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        if self._is_file and self._artifacts is not None:
+            bring_along(Path(self._uri.removeprefix("sqlite:///")), self._artifacts)
         client = MlflowClient(tracking_uri=self._uri)
         experiment = client.get_experiment_by_name(self._name)
         if experiment is None:
@@ -86,6 +121,8 @@ class MlflowTracker:
         if not new:
             return
         points = [point for point in run.metrics if group_of(point) in new]
+        if known:
+            points = self._corrected(run_id, points)
         metrics = [Metric(p.key, p.value, p.time_ms, p.step) for p in points]
         params, tags = [], []
         if "about" in new:
@@ -112,6 +149,21 @@ class MlflowTracker:
             self._client.set_tag(run_id, DIGESTS, canonical_json(digests))
         self._runs[run.key] = run_id, digests
 
+    def _corrected(self, run_id: str, points: Sequence[Point]) -> list[Point]:
+        """The points with a later time where they correct what the run shows: of equal steps and
+        times MLflow shows the largest value, whichever came last."""
+        shown = self._client.get_run(run_id).data.metrics
+        last = {point.key: point for point in sorted(points, key=lambda p: (p.step, p.time_ms))}
+        corrected = []
+        for point in points:
+            value = shown.get(point.key, point.value)
+            if point is last[point.key] and float(value) != float(point.value):
+                history = self._client.get_metric_history(run_id, point.key)
+                time_ms = max(point.time_ms, *(stored.timestamp + 1 for stored in history))
+                point = replace(point, time_ms=time_ms)
+            corrected.append(point)
+        return corrected
+
     def _find_or_create(self, run: TrackedRun) -> tuple[str, dict[str, str]]:
         """The run's id and the digests of what it holds; none if it is new."""
         if run.key not in self._runs:
@@ -130,6 +182,13 @@ class MlflowTracker:
                 )
                 self._runs[run.key] = created.info.run_id, {}
         return self._runs[run.key]
+
+
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of an error of MLflow's, in one line: its own names every layer."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

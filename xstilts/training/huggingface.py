@@ -12,9 +12,18 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from xstilts.config.recipe import StageRecipe
 from xstilts.errors import StageError
 from xstilts.tasks import Task
-from xstilts.training.model import SAFELY, Model, load_encoder, load_heads, settings
+from xstilts.training.model import (
+    LOADING_ERRORS,
+    SAFELY,
+    Model,
+    first_line,
+    load_encoder,
+    load_heads,
+    settings,
+)
 from xstilts.training.passes import one_pass
 
 _CLASSES: dict[str, Any] = {
@@ -24,6 +33,19 @@ _CLASSES: dict[str, Any] = {
 }
 KINDS = tuple(_CLASSES)
 """Kinds whose heads have a form in transformers."""
+
+
+def check_form(task: Task, recipe: StageRecipe) -> None:
+    """See that a stage's head has a form in transformers, before its weights are asked for.
+
+    Raises:
+        StageError: it has none.
+    """
+    if task.kind == "pair" and recipe.pooler != "none":
+        raise StageError(
+            f"{task.name}: was trained with a pooler before its classifier, which no class of "
+            "transformers has; export a trial of a recipe without one (`pooler: none`)"
+        )
 
 
 def to_transformers(stage: Path, task: Task) -> Any:
@@ -39,19 +61,28 @@ def to_transformers(stage: Path, task: Task) -> Any:
     if task.kind != "span":
         labels["id2label"] = dict(enumerate(task.labels))
         labels["label2id"] = {label: i for i, label in enumerate(task.labels)}
-    full = _CLASSES[task.kind].from_pretrained(
-        stage / "encoder", **SAFELY, dtype=torch.float32, **labels
-    )
-    _copy_head(head, full, task)
-    own = Model(encoder, {task.head: head}).eval()
-    full.eval()
+    auto = _CLASSES[task.kind]
+    try:
+        full = auto.from_pretrained(stage / "encoder", **SAFELY, dtype=torch.float32, **labels)
+    except LOADING_ERRORS as error:
+        wanted = auto.__name__.removeprefix("AutoModel")
+        model_type, reason = encoder.config.model_type, first_line(error)
+        raise StageError(f"transformers has no {model_type} model {wanted}: {reason}") from error
     probe = {"input_ids": torch.tensor([[0, 3, 4, 5, 2]])}
     probe["attention_mask"] = torch.ones_like(probe["input_ids"])
+    own = Model(encoder, {task.head: head}).eval()
     with torch.inference_mode():
         expected = head(own.hidden(one_pass(encoder, probe)))
-        got = full(**probe)
+    try:
+        _copy_head(head, full, task)
+        with torch.inference_mode():
+            got = full.eval()(**probe)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        # Another name of a part, another shape, or inputs that only a decoder needs.
+        raise StageError(f"{type(full).__name__} has a head of another form") from error
     scores = torch.stack([got.start_logits, got.end_logits], -1) if "start_logits" in got else None
-    if not torch.allclose(expected, got.logits if scores is None else scores, atol=1e-4):
+    scores = got.logits if scores is None else scores
+    if scores.shape != expected.shape or not torch.allclose(expected, scores, atol=1e-4):
         raise StageError(f"{type(full).__name__} computes its head in another way")
     return full
 
@@ -66,6 +97,6 @@ def _copy_head(head: Any, full: Any, task: Task) -> None:
     elif hasattr(getattr(full.base_model, "pooler", None), "dense"):  # BERT
         pairs = [(head.dense, full.base_model.pooler.dense), (head.output, full.classifier)]
     else:
-        raise StageError(f"{type(full).__name__} has a head of another form")
+        raise AttributeError("neither a dense layer in the classifier nor a pooler")
     for source, target in pairs:
         target.load_state_dict(source.state_dict())

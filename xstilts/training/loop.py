@@ -35,7 +35,6 @@ from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
 from xstilts.training.outcome import DEFAULTS, Options, Outcome, State
 from xstilts.training.passes import Divider, Pass
-from xstilts.training.predict import autocast
 from xstilts.training.ranks import ALONE, Ranks
 from xstilts.training.saved import fits, restore, tensors_of
 from xstilts.training.table import TokenRows, TokenTable, decay_after
@@ -264,9 +263,8 @@ class _Training:
             if self.uses_masks:
                 self.model.masks = work.masks(own)
             work = work.to(self.device)
-            with autocast(self.device, self.stage.precision):
-                hidden = self.model.hidden(work)
-                mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
+            hidden = self.model.hidden(work, precision=self.stage.precision)
+            mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
             share = mean * (units / prepared.units)
             torch.autograd.backward(share)
             self.working.give_gradients()

@@ -1,25 +1,38 @@
-"""The model: any encoder that `AutoModel` loads, with one head a task.
+"""The model: an encoder of a family that runs (`xstilts.config.families`), with one head a task.
 
-Encoders carry over from stage to stage; heads, the pooler among them, never do.
+Encoders carry over from stage to stage, and a pooler where the recipe says so; heads never do.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from xstilts import kinds
+from xstilts.config.families import family_of, num_types
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
-from xstilts.kinds.kind import Vocabulary
+from xstilts.kinds.kind import Pooler, SequenceHead, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.tasks import Task
 from xstilts.training.attention import install_attention
@@ -27,6 +40,7 @@ from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
 from xstilts.training.packing import can_pack, unpack
 from xstilts.training.passes import Pass
+from xstilts.training.pooling import add_pooler, carried_weights
 from xstilts.training.reading import first_layers, install_reading
 
 transformers_logging.set_verbosity_error()
@@ -35,7 +49,8 @@ logger = logging.getLogger(__name__)
 
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError)
 
-SAFELY: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
+NO_CODE: dict[str, Any] = {"trust_remote_code": False}
+SAFELY: dict[str, Any] = {**NO_CODE, "use_safetensors": True}
 """How weights are loaded: neither code nor pickles of a folder are run, whatever lies in it."""
 
 HEADS_FILE = "heads.safetensors"
@@ -43,10 +58,19 @@ HEADS_FILE = "heads.safetensors"
 ALL_STATES = "the positions that are read are those of the last layer"
 
 
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The context in which an encoder computes."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
 class Model(nn.Module):
     """An encoder and the heads of a stage's tasks, by task name.
 
-    An encoder of a known family computes attention packed, any other as its class does.
+    An encoder of a known family computes attention packed, any other as its class does. The
+    precision is the encoder's alone: heads take and give float32, for in the eight bits of a
+    bfloat16 number the scores of different answers are equal, and the rule for ties would choose.
     """
 
     def __init__(self, encoder: PreTrainedModel, heads: Mapping[str, nn.Module]):
@@ -54,14 +78,15 @@ class Model(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
         self.masks: Masks | None = None
+        self._num_types = _num_types(encoder)
         self._compiled: Callable[..., Any] | None = None
         if can_pack(encoder):
             install_attention(encoder)
             install_reading(encoder)
         install(self, lambda: self.masks)
 
-    def hidden(self, work: Pass, layer: int | None = None) -> Tensor:
-        """Hidden states: (sequences, length, hidden size).
+    def hidden(self, work: Pass, layer: int | None = None, precision: str = "fp32") -> Tensor:
+        """Hidden states: (sequences, length, hidden size), float32.
 
         `layer` counts from 0, the embeddings; None is the last, whose states are computed where
         the batch says that they are read, and may be anything elsewhere.
@@ -71,32 +96,54 @@ class Model(nn.Module):
             if self._compiled is not None and self.training:
                 encode = self._compiled
         elif work.layout is None:
-            return self.states(work)[layer]
+            return self.states(work, precision)[layer]
         else:
             assert work.layout.read is None, ALL_STATES
             encode = first_layers(self.encoder, layer)
-        return self._padded(self._encode(encode, work).last_hidden_state, work)
+        return self._padded(self._encode(encode, work, precision).last_hidden_state, work)
 
-    def states(self, work: Pass) -> tuple[Tensor, ...]:
-        """All hidden states, the embeddings first: (sequences, length, hidden size) each."""
+    def states(self, work: Pass, precision: str = "fp32") -> tuple[Tensor, ...]:
+        """All hidden states, the embeddings first: (sequences, length, hidden size) each,
+        float32."""
         assert work.layout is None or work.layout.read is None, ALL_STATES
-        states = self._encode(self.encoder, work, output_hidden_states=True).hidden_states
+        encoded = self._encode(self.encoder, work, precision, output_hidden_states=True)
+        states = encoded.hidden_states
         return tuple(self._padded(state, work) for state in states)
 
     def compile_training(self) -> None:
         """Compile the passes of training from here on."""
         self._compiled = compiled(self.encoder.forward)
 
-    def _encode(self, encode: Callable[..., Any], work: Pass, **options: bool) -> Any:
-        if work.layout is None:
-            return encode(**work.inputs, **options)
-        layout = work.layout
-        return encode(
-            **work.inputs, **options, blocks=layout.blocks, masks=self.masks, read=layout.read
-        )
+    def _encode(
+        self, encode: Callable[..., Any], work: Pass, precision: str, **options: bool
+    ) -> Any:
+        packed: dict[str, Any] = {}
+        if work.layout is not None:
+            layout = work.layout
+            packed = {"blocks": layout.blocks, "masks": self.masks, "read": layout.read}
+        with autocast(work.inputs["input_ids"].device, precision):
+            return encode(**self._with_known_types(work.inputs), **options, **packed)
+
+    def _with_known_types(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The inputs with no token type that the encoder has no vector for: those are 0, which is
+        left out where it is the only one. A tokenizer of another family may give them."""
+        types = inputs.get("token_type_ids")
+        if types is None or self._num_types is None:
+            return inputs
+        if self._num_types > 1:
+            return {**inputs, "token_type_ids": types * (types < self._num_types)}
+        return {name: tensor for name, tensor in inputs.items() if name != "token_type_ids"}
 
     def _padded(self, hidden: Tensor, work: Pass) -> Tensor:
+        hidden = hidden.float()
         return hidden if work.layout is None else unpack(hidden, work.layout)
+
+
+def _num_types(encoder: PreTrainedModel) -> int | None:
+    """Token types that an encoder has vectors for, 0 where it reads none; None: any will do."""
+    if "token_type_ids" not in signature(encoder.forward).parameters:
+        return 0
+    return num_types(encoder.config.to_dict())
 
 
 class LmHead(nn.Module):
@@ -123,10 +170,15 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         StageError: it cannot be loaded, or is not a fast one.
     """
+    pieces = [path.name for path in sorted(folder.glob("*.model"))]
+    if pieces and not (folder / "tokenizer.json").is_file() and find_spec("sentencepiece") is None:
+        rule = f"its tokenizer is made from {pieces[0]}, which sentencepiece reads"
+        raise StageError(f"{folder}: {rule}: pip install sentencepiece")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise StageError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+        tokenizer = AutoTokenizer.from_pretrained(folder, **NO_CODE)
+    except Exception as error:  # `tokenizers` raises no other class
+        reason = first_line(error)
+        raise StageError(f"{folder}: its tokenizer cannot be loaded: {reason}") from error
     if not tokenizer.is_fast:
         raise StageError(f"{folder}: needs a fast tokenizer (tokenizer.json), for offsets")
     if tokenizer.pad_token_id is None:
@@ -143,16 +195,40 @@ def load_encoder(folder: Path) -> PreTrainedModel:
     """
     options = {**SAFELY, "dtype": torch.float32, "output_loading_info": True}
     try:
-        try:
-            encoder, info = AutoModel.from_pretrained(folder, add_pooling_layer=False, **options)
-        except TypeError:  # classes without a pooler do not know the argument
-            encoder, info = AutoModel.from_pretrained(folder, **options)
+        part = family_of(AutoConfig.from_pretrained(folder, **NO_CODE).to_dict()).part
+        if part:
+            encoder, info = _load_part(folder, part, options)
+        else:
+            try:
+                encoder, info = AutoModel.from_pretrained(
+                    folder, add_pooling_layer=False, **options
+                )
+            except TypeError:  # classes without a pooler do not know the argument
+                encoder, info = AutoModel.from_pretrained(folder, **options)
     except LOADING_ERRORS as error:
-        raise StageError(f"{folder}: its model cannot be loaded: {error}") from error
+        raise StageError(f"{folder}: its model cannot be loaded: {first_line(error)}") from error
     absent = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if absent:
         raise StageError(f"{folder}: its weights lack {', '.join(absent)}")
     return encoder
+
+
+def _load_part(folder: Path, part: str, options: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
+    """The encoder of an encoder-decoder, from the whole or from what a stage saved of it."""
+    config = AutoConfig.from_pretrained(folder, **NO_CODE)
+    reads_both = getattr(transformers, part, None)
+    if reads_both is None and config.architectures != [part]:
+        whole, info = AutoModel.from_pretrained(folder, **options)
+        return whole.get_encoder(), info
+    module = sys.modules[MODEL_MAPPING[type(config)].__module__]
+    loaded: tuple[PreTrainedModel, Any]
+    loaded = (reads_both or getattr(module, part)).from_pretrained(folder, **options)
+    return loaded
+
+
+def first_line(error: Exception) -> str:
+    """Of an error of transformers, which may go on with a list of all its classes."""
+    return (str(error).strip() or type(error).__name__).partition("\n")[0]
 
 
 def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
@@ -166,7 +242,7 @@ def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
             folder, **SAFELY, dtype=torch.float32, output_loading_info=True
         )
     except LOADING_ERRORS as error:
-        raise StageError(f"{folder}: its LM head cannot be loaded: {error}") from error
+        raise StageError(f"{folder}: its LM head cannot be loaded: {first_line(error)}") from error
     base_name = full.base_model_prefix
     absent = sorted(info["missing_keys"])
     if absent:
@@ -202,7 +278,11 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     else:
         backbone = load_encoder(folder)
     hidden_size, dropout, std = settings(backbone)
-    heads = build_heads(others, hidden_size, dropout, std, stage.seed, stage.phase)
+    recipe, seed, phase = stage.recipe, stage.seed, stage.phase
+    span_dropout = dropout if recipe.span_dropout else 0.0
+    heads = build_heads(others, hidden_size, dropout, std, seed, phase, span_dropout=span_dropout)
+    if recipe.pooler != "none":
+        add_pooler(heads, stage, folder, std)
     return Model(backbone, {**heads, **lm_heads}).to(device)
 
 
@@ -221,12 +301,23 @@ def check_vocabulary(model: Model, vocabulary: Vocabulary, folder: Path) -> None
 
 
 def build_heads(
-    tasks: Mapping[str, Task], hidden_size: int, dropout: float, std: float, seed: int, phase: str
+    tasks: Mapping[str, Task],
+    hidden_size: int,
+    dropout: float,
+    std: float,
+    seed: int,
+    phase: str,
+    *,
+    span_dropout: float | None = None,
 ) -> dict[str, nn.Module]:
-    """Fresh heads; each task's weights come from its own generator (normal, zero bias)."""
+    """Fresh heads; each task's weights come from its own generator (normal, zero bias).
+
+    `span_dropout` is the rate of span QA's heads, where it is another.
+    """
     heads = {}
     for name, task in tasks.items():
-        head = kinds.get(task.kind).build_head(hidden_size, task, dropout)
+        rate = dropout if span_dropout is None or task.kind != "span" else span_dropout
+        head = kinds.get(task.kind).build_head(hidden_size, task, rate)
         random = torch.Generator().manual_seed(derive_seed(seed, phase, "head", name))
         with torch.no_grad():
             for parameter in head.parameters():
@@ -239,10 +330,12 @@ def build_heads(
 
 
 def save(model: Model, folder: Path) -> None:
-    """Write `encoder/` (a folder for `from_pretrained`) and the heads."""
-    model.encoder.save_pretrained(folder / "encoder")
+    """Write `encoder/` (a folder for `from_pretrained`), a pooler that is carried with it, and the
+    heads."""
+    weights = {**model.encoder.state_dict(), **carried_weights(model.heads.values())}
+    model.encoder.save_pretrained(folder / "encoder", state_dict=weights)
     heads = {
-        name: tensor.contiguous()
+        name: tensor.clone(memory_format=torch.contiguous_format)  # heads share a pooler
         for name, tensor in model.heads.state_dict().items()
         if not isinstance(model.heads[name.partition(".")[0]], LmHead)
     }
@@ -257,6 +350,8 @@ def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dic
         head = kinds.get(task.kind).build_head(hidden_size, task, 0.0)
         prefix = f"{name}."
         own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
+        if isinstance(head, SequenceHead) and any(key.startswith("pooler.") for key in own):
+            head.pooler = Pooler(hidden_size)
         head.load_state_dict(own)
         heads[name] = head
     return heads

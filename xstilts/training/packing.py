@@ -18,13 +18,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from xstilts.config.families import FAMILIES
 from xstilts.training.blocks import Block
 from xstilts.training.picking import regather
-
-POSITIONS_AFTER_PADDING = ("xlm-roberta", "xlm-roberta-xl", "roberta", "camembert")
-POSITIONS_FROM_ZERO = ("bert", "electra")
-"""Families whose encoders may run packed, by the rule of their positions: RoBERTa's count the
-tokens other than padding, beginning behind the padding's id; BERT's count from 0."""
 
 BLOCK_COSTS = {"cpu": 600.0, "cuda": 6000.0}
 """Padded tokens that another block of attention must save; changes the speed, not the result. That
@@ -64,8 +60,8 @@ class Layout:
 def can_pack(encoder: PreTrainedModel) -> bool:
     """Whether an encoder's family is known to compute the same packed."""
     config = encoder.config
-    known = (*POSITIONS_AFTER_PADDING, *POSITIONS_FROM_ZERO)
-    return config.model_type in known and not config.is_decoder
+    family = FAMILIES.get(config.model_type)
+    return family is not None and family.packed and not config.is_decoder
 
 
 def pack(
@@ -98,7 +94,7 @@ def pack(
         if name != "attention_mask"
     }
     positions = np.broadcast_to(np.arange(width), ids.shape)
-    if config.model_type in POSITIONS_AFTER_PADDING:
+    if FAMILIES[config.model_type].after_padding:
         # A padding token inside a text (masking may draw it) has padding's position, as there.
         pad_id = config.pad_token_id
         is_text = ids != pad_id

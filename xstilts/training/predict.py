@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any
@@ -30,13 +30,6 @@ from xstilts.training.ranks import ALONE, Ranks
 MAX_TOKENS = {"cpu": 2048, "cuda": 16384}
 """Padded tokens of an evaluation batch; changes the speed, not the numbers. A CPU computes small
 batches nearly as fast, and several threads share them evenly."""
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """The context in which a forward pass runs."""
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def replicas(model: Model, devices: int = 1) -> list[Model]:
@@ -91,7 +84,7 @@ def outputs(
 
     def compute(model: Model, work: Pass) -> list[Any]:
         head = dict(model.heads.items()).get(task.head)
-        return kind.outputs(head, model.hidden(work, layer), work.batch)
+        return kind.outputs(head, model.hidden(work, layer, precision), work.batch)
 
     return _outputs(compute, models, features, task, vocabulary, precision, ranks)
 
@@ -108,7 +101,7 @@ def predict_layers(
     assert isinstance(kind, kinds.Layered)
 
     def compute(model: Model, work: Pass) -> list[Any]:
-        return kind.layer_outputs(model.states(work), work.batch)
+        return kind.layer_outputs(model.states(work, precision), work.batch)
 
     return _outputs(compute, models, features, task, vocabulary, precision, ALONE)
 
@@ -142,7 +135,7 @@ def _outputs(
         device = next(model.parameters()).device
         current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
         try:
-            with current, torch.inference_mode(), autocast(device, precision):
+            with current, torch.inference_mode():
                 return compute(model, work.to(device))
         finally:
             free.put(model)

@@ -46,7 +46,117 @@ def test_labels_win_over_rows(tmp_path: Path) -> None:
     assert [(taken.path, taken.num_rows) for taken in report.taken] == [
         ("XNLI-1.0/xnli.test.tsv", 1)
     ]
-    assert report.left_out == {"xnli/test-de.tsv": "XNLI-1.0/xnli.test.tsv"}
+    assert report.left_out == {
+        "xnli/test-de.tsv": "XNLI-1.0/xnli.test.tsv has more of the same split"
+    }
+
+
+def bucc(folder: Path, part: str, count: int, gold: bool = True) -> None:
+    """A part of BUCC whose German sentences have the ids of no other part."""
+    place = folder / "bucc2018" / "de-en"
+    place.mkdir(parents=True, exist_ok=True)
+    for side in ("de", "en"):
+        lines = [f"{side}-{part}-{i}\tSatz {part} {i}" for i in range(count)]
+        (place / f"de-en.{part}.{side}").write_text("\n".join(lines))
+    if gold:
+        pairs = [f"de-{part}-{i}\ten-{part}-{i}" for i in range(3)]
+        (place / f"de-en.{part}.gold").write_text("\n".join(pairs))
+
+
+@pytest.mark.parametrize("blind", [5, 50])
+def test_pools_and_gold_are_of_one_part(tmp_path: Path, blind: int) -> None:
+    """However many lines the blind part has."""
+    bucc(tmp_path / "in", "training", 20)
+    bucc(tmp_path / "in", "test", blind, gold=False)
+    bucc(tmp_path / "in", "sample", 9)
+    report = import_folder(tmp_path / "in", tmp_path / "out")
+    taken = {(one.config, one.split): one.path.rpartition("/")[2] for one in report.taken}
+    assert taken == {
+        (config, split): f"de-en.{part}.{side}"
+        for split, part in (("test", "training"), ("validation", "sample"))
+        for config, side in (("de", "de"), ("de.en", "en"), ("de.gold", "gold"))
+    }
+    assert report.left_out == {
+        f"bucc2018/de-en/de-en.test.{side}": (
+            "pools and gold are of one part, all or none: those of `training` are taken"
+        )
+        for side in ("de", "en")
+    }
+
+
+def test_a_part_is_not_mixed_with_one_that_was_imported_before(tmp_path: Path) -> None:
+    bucc(tmp_path / "one", "training", 20)
+    bucc(tmp_path / "two", "test", 50, gold=False)
+    bucc(tmp_path / "two", "sample", 9)
+    import_folder(tmp_path / "one", tmp_path / "out")
+    report = import_folder(tmp_path / "two", tmp_path / "out")
+    assert {one.split for one in report.taken} == {"validation"}
+    assert report.left_out == {
+        f"bucc2018/de-en/de-en.test.{side}": (
+            "pools and gold are of one part, all or none: the mirror has de.gold test from another "
+            "import"
+        )
+        for side in ("de", "en")
+    }
+    # The whole of a part replaces the whole of another.
+    bucc(tmp_path / "two", "test", 50)
+    assert len(import_folder(tmp_path / "two", tmp_path / "out").taken) == 6
+
+
+def test_what_is_dropped_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    lines = ["gold_label\tsentence1\tsentence2", "neutral\ta\tb", "-\tc\td", "-\te\tf"]
+    (tmp_path / "in/snli_1.0_dev.txt").write_text("\n".join(lines))
+    report = import_folder(tmp_path / "in", tmp_path / "out")
+    assert report.left_out == {
+        "snli_1.0_dev.txt": (
+            "2 rows without a label that the annotators agree on (plain_text validation)"
+        )
+    }
+
+
+def test_linked_folders_are_followed_and_a_circle_is_not(tmp_path: Path) -> None:
+    xnli(tmp_path / "elsewhere", "dev-de.tsv", [("a", "b", "neutral")])
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "elsewhere")
+    report = import_folder(tmp_path / "in", tmp_path / "out")
+    assert [one.path for one in report.taken] == ["linked/xnli/dev-de.tsv"]
+
+
+MARKED = {
+    "udpos/dev-de.tsv": "Tee\tNOUN\n",
+    "panx_dataset/de-dev": "de:Tee\tO\n",
+    "pawsx/dev-de.tsv": "Ein Satz\tNoch einer\t1\n",
+    "tatoeba.deu-eng.deu": "Tee\n",
+    "XNLI-1.0/xnli.dev.tsv": "language\tgold_label\tsentence1\tsentence2\nde\tneutral\ta\tb\n",
+    "snli_1.0_dev.jsonl": '{"gold_label": "neutral", "sentence1": "a", "sentence2": "b"}\n',
+    "cosmos/valid.csv": (
+        "id,context,question,answer0,answer1,answer2,answer3,label\n1,a,b,c,d,e,f,0\n"
+    ),
+    "UD_German-X/de_x-ud-dev.conllu": "1\tTee\t_\tNOUN\t_\t_\t0\t_\t_\t_\n",
+    "bucc2018/de-en.sample.de": "de-1\tTee\n",
+    "ccg/dev.tsv": "Tee\tN\n",
+    "train-v1.1.json": (
+        '{"data": [{"paragraphs": [{"context": "Tee", "qas": [{"id": "1", "question": "?", '
+        '"answers": [{"text": "Tee", "answer_start": 0}]}]}]}]}'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, name: str) -> None:
+    mirrors = []
+    for mark in ("", "\ufeff"):
+        folder = tmp_path / f"in{len(mark)}"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(mark + MARKED[name], encoding="utf-8")
+        if name.endswith(".deu"):
+            (folder / name).with_suffix(".eng").write_text(mark + "tea\n", encoding="utf-8")
+        out = tmp_path / f"out{len(mark)}"
+        assert import_folder(folder, out).num_rows == 1
+        mirrors.append({p.relative_to(out): p.read_bytes() for p in out.rglob("*.parquet")})
+    assert mirrors[0] == mirrors[1] and mirrors[0]
 
 
 def test_the_folder_itself_may_be_named(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as parquet
 import pytest
 
+from xstilts.data.importers import import_folder
 from xstilts.data.importers.conllu import blocks, surface_words
 from xstilts.data.importers.original import Imported
 from xstilts.data.importers.tagging import IMPORTERS, NER_TAGS
@@ -338,3 +340,20 @@ def test_ccg_exports_of_both_forms(tmp_path: Path) -> None:
 def test_a_broken_ccg_row_is_named(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(DataError, match=f"{name}:1"):
         written(tmp_path, f"ccg/{name}", text)
+
+
+def test_a_word_of_nothing_ends_a_sentence_as_xtreme_has_it(tmp_path: Path) -> None:
+    """Its preprocessing writes an empty line for one."""
+    words = ["Hà\tB-LOC", "Nội\tI-LOC", "\tO", "đặt:\tO", "", "\u3000\tO", ":\tO", "", "Ba\tO"]
+    original = tmp_path / "in/panx_dataset/vi-dev"
+    original.parent.mkdir(parents=True)
+    original.write_text("".join(f"vi:{word}\n" if word else "\n" for word in words))
+    left = tmp_path / "xtreme/panx/dev-vi.tsv"
+    left.parent.mkdir(parents=True)
+    left.write_text("".join(f"{word.strip(chr(0x3000))}\n" for word in words))
+    sentences = []
+    for folder in ("in", "xtreme"):
+        import_folder(tmp_path / folder, tmp_path / "out" / folder)
+        (file,) = (tmp_path / "out" / folder).rglob("*.parquet")
+        sentences.append(parquet.read_table(file)["tokens"].to_pylist())
+    assert sentences[0] == sentences[1] == [["Hà", "Nội"], ["đặt:"], [":"], ["Ba"]]

@@ -14,7 +14,7 @@ from pathlib import Path
 from xstilts.data.importers.original import (
     Imported,
     Importer,
-    field,
+    field_of,
     read_jsonl,
     read_lines,
     refuse,
@@ -28,7 +28,7 @@ _LETTERS = ["A", "B", "C", "D", "E"]
 def _read_hellaswag(path: Path) -> Records:
     """Objects whose endings are four, as everything that scores choices needs."""
     for number, record in read_jsonl(path):
-        endings = field(path, number, record, "endings")
+        endings = field_of(path, number, record, "endings")
         if not isinstance(endings, list) or len(endings) != 4:
             raise refuse(path, number, "'endings' must be a list of 4", endings)
         yield number, record
@@ -37,14 +37,15 @@ def _read_hellaswag(path: Path) -> Records:
 def _read_commonsense(path: Path) -> Records:
     """Objects with the parts of their question beside the rest, and choices as columns."""
     for number, record in read_jsonl(path):
-        question = field(path, number, record, "question")
+        question = field_of(path, number, record, "question")
         if not isinstance(question, dict):
             raise refuse(path, number, "'question' must be an object", question)
-        choices = field(path, number, question, "choices")
+        choices = field_of(path, number, question, "choices")
         if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
             raise refuse(path, number, "'choices' must be a list of objects", choices)
         columns = {
-            name: [field(path, number, one, name) for one in choices] for name in ("label", "text")
+            name: [field_of(path, number, one, name) for one in choices]
+            for name in ("label", "text")
         }
         if columns["label"] != _LETTERS:
             rule = f"the choices must be {', '.join(_LETTERS)}, in this order"

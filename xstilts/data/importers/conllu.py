@@ -6,7 +6,7 @@ no words. Trees, lemmas and features serve that choice and are not kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,11 +136,17 @@ def _without_spaces(word: Word) -> Word:
     return Word(word.row, form or word.form, word.tag)
 
 
-def blocks(lines: Iterator[tuple[int, str]]) -> Iterator[Block]:
-    """The lines of every sentence; the last may lack its blank line or its line end."""
+def blocks(
+    lines: Iterator[tuple[int, str]], is_end: Callable[[str], bool] = lambda line: not line
+) -> Iterator[Block]:
+    """The lines of every sentence; the last may lack its blank line or its line end.
+
+    Args:
+        is_end: whether a line ends a sentence, and is none of it.
+    """
     block: Block = []
     for number, line in lines:
-        if line:
+        if not is_end(line):
             block.append((number, line))
         elif block:
             yield block

@@ -2,20 +2,22 @@
 
 Where two files hold the same split, one with labels wins over one without, then the one with more
 rows; the report names the other. Samples of a data set often lie beside the whole, and XTREME's
-blanked test sets beside the originals.
+blanked test sets beside the originals. Files that belong together, as BUCC's pools and their gold,
+are taken together.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xstilts.data.importers import choice, pair, retrieval, span, tagging
-from xstilts.data.importers.original import Importer, check_size
-from xstilts.data.mirror import Split, write_dataset
+from xstilts.data.importers.original import Imported, Importer, check_size
+from xstilts.data.mirror import declared_files, write_dataset
+from xstilts.data.sources import visible_files
 from xstilts.errors import DataError
 
 # The first that matches a file reads it: the particular before the general.
@@ -46,7 +48,7 @@ class Report:
     """What an import did."""
 
     taken: list[Taken] = field(default_factory=list)
-    # file -> the file whose split was taken instead
+    # file -> why none of its splits was taken, or not all of it
     left_out: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -75,8 +77,8 @@ def import_folder(
         raise DataError(f"{source}: there is no such folder of original files")
     started = time.monotonic()
     report = Report()
-    found: dict[tuple[str, str, str], tuple[str, Split]] = {}
-    files = list(_files(source))
+    candidates: list[_Candidate] = []
+    files = _files(source)
     for number, path in enumerate(files, 1):
         name = path.relative_to(source).as_posix()
         if on_file:
@@ -90,14 +92,12 @@ def import_folder(
             continue
         check_size(path)
         for imported in reader[0](path, reader[1]):
-            key = (imported.hub_id, imported.split.config, imported.split.name)
-            if key in found:
-                pair = (found[key], (name, imported.split))
-                kept, lost = sorted(pair, key=lambda x: _rank(x[1]), reverse=True)
-                report.left_out[lost[0]] = kept[0]
-                found[key] = kept
-            else:
-                found[key] = (name, imported.split)
+            candidates.append(_Candidate(name, imported))
+    found = _chosen(candidates, report)
+    _leave_to_the_mirror(root, found, report)
+    if not found and report.left_out:
+        name, reason = next(iter(report.left_out.items()))
+        raise DataError(f"{source}: nothing of it is taken; {name}: {reason}")
     if not found:
         raise DataError(
             f"{source}: none of its {len(files)} files is known; give the folder that holds the "
@@ -105,31 +105,108 @@ def import_folder(
         )
     for hub_id in sorted({hub_id for hub_id, _, _ in found}):
         mine = {key: found[key] for key in sorted(found) if key[0] == hub_id}
-        splits = [split for _, split in mine.values()]
-        sources = sorted({name for name, _ in mine.values()})
+        splits = [taken.imported.split for taken in mine.values()]
+        sources = sorted({taken.name for taken in mine.values()})
         note = "\n".join([_NOTE, "", *(f"- `{name}`" for name in sources)])
         write_dataset(root / hub_id, splits, note)
         report.taken += [
-            Taken(hub_id, config, split, len(found[hub_id, config, split][1].rows), name)
-            for (_, config, split), (name, _) in mine.items()
+            Taken(hub_id, config, split, len(taken.imported.split.rows), taken.name)
+            for (_, config, split), taken in mine.items()
         ]
     report.seconds = time.monotonic() - started
     return report
+
+
+_Whole = tuple[str, tuple[str, ...], str]
+"""Data set, configurations that belong together, and split."""
+
+_ALL_OR_NONE = "pools and gold are of one part, all or none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A split and the file that holds it."""
+
+    name: str
+    imported: Imported
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        split = self.imported.split
+        return self.imported.hub_id, split.config, split.name
+
+    @property
+    def whole(self) -> _Whole:
+        return self.imported.hub_id, self.imported.together, self.imported.split.name
+
+
+def _chosen(
+    candidates: Sequence[_Candidate], report: Report
+) -> dict[tuple[str, str, str], _Candidate]:
+    """Of every split the candidate that is taken; the report gets the others, with the reason."""
+    parts: dict[_Whole, dict[str, list[_Candidate]]] = {}
+    for one in candidates:
+        if one.imported.together:
+            parts.setdefault(one.whole, {}).setdefault(one.imported.part, []).append(one)
+    taken = {
+        whole: max(found, key=lambda part: _rank_of_part(found[part]))
+        for whole, found in parts.items()
+    }
+    chosen: dict[tuple[str, str, str], _Candidate] = {}
+    for one in candidates:
+        part = taken.get(one.whole, one.imported.part)
+        if part != one.imported.part:
+            report.left_out[one.name] = f"{_ALL_OR_NONE}: those of `{part}` are taken"
+            continue
+        other = chosen.setdefault(one.key, one)
+        if other is not one:
+            kept, lost = (other, one) if _rank(one) <= _rank(other) else (one, other)
+            chosen[one.key] = kept
+            report.left_out[lost.name] = f"{kept.name} has more of the same split"
+    for one in chosen.values():
+        for what, count in one.imported.without.items():
+            told = f"{count:,} {what} ({one.imported.split.config} {one.imported.split.name})"
+            before = report.left_out.get(one.name)
+            report.left_out[one.name] = f"{before}; {told}" if before else told
+    return chosen
+
+
+def _leave_to_the_mirror(
+    root: Path, found: dict[tuple[str, str, str], _Candidate], report: Report
+) -> None:
+    """Take out what would stand beside rows of another part that the mirror has already."""
+    for key, one in list(found.items()):
+        hub_id, _, split = key
+        if one.imported.together and (root / hub_id / "README.md").exists():
+            declared = declared_files(root / hub_id)
+            for config in one.imported.together:
+                if (config, split) in declared and (hub_id, config, split) not in found:
+                    there = f"the mirror has {config} {split} from another import"
+                    report.left_out[one.name] = f"{_ALL_OR_NONE}: {there}"
+    for key in [
+        key for key, one in found.items() if _ALL_OR_NONE in report.left_out.get(one.name, "")
+    ]:
+        del found[key]
 
 
 _LABELS = ("label", "pos_tags", "ner_tags", "answers", "answerKey")
 _BLANK: tuple[Any, ...] = (-1, "", [], {"text": [], "answer_start": []})
 
 
-def _rank(split: Split) -> tuple[bool, int]:
+def _rank(candidate: _Candidate) -> tuple[bool, int]:
     """Whether a split has labels, if its task has any, and how many rows."""
-    values = [row[name] for row in split.rows for name in _LABELS if name in row]
+    rows = candidate.imported.split.rows
+    values = [row[name] for row in rows for name in _LABELS if name in row]
     is_blank = all(v in _BLANK or (isinstance(v, list) and set(v) == {-1}) for v in values)
-    return not (values and is_blank), len(split.rows)
+    return not (values and is_blank), len(rows)
 
 
-def _files(source: Path) -> Iterator[Path]:
-    for path in sorted(source.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-        if path.is_file() and not hidden:
-            yield path
+def _rank_of_part(candidates: Sequence[_Candidate]) -> tuple[int, int]:
+    """How many of the splits that belong together a part has, and how many rows."""
+    rows = sum(len(one.imported.split.rows) for one in candidates)
+    return len({one.key for one in candidates}), rows
+
+
+def _files(source: Path) -> list[Path]:
+    """All files below a folder but hidden ones, behind links too."""
+    return sorted(path for path in visible_files(source) if path.is_file())

@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from xstilts.data.mirror import Split
 from xstilts.errors import DataError, Problem
@@ -28,10 +28,20 @@ are all in memory at once."""
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """One split that an original file holds, and the data set it belongs to in the mirror."""
+    """One split that an original file holds, and the data set it belongs to in the mirror.
+
+    Attributes:
+        together: the configurations whose rows refer to each other, empty if a file stands for
+            itself; all that are taken are of the same `part`.
+        part: the name of the part that the file is of.
+        without: rows of the file that are not in the split, by the reason.
+    """
 
     hub_id: str
     split: Split
+    together: tuple[str, ...] = ()
+    part: str = ""
+    without: Mapping[str, int] = field(default_factory=dict)
 
 
 Reader = Callable[[Path, re.Match[str]], Iterable[Imported]]
@@ -77,6 +87,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         DataError: the file is not UTF-8, or a line is too long.
     """
+    for number, line in _read_whole_lines(path):
+        yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def _read_whole_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their ends. A byte order mark before the first is no text."""
     with path.open("rb") as stream:
         for number in count(1):
             line = stream.readline(MAX_LINE_BYTES + 1)
@@ -85,7 +101,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             if len(line) > MAX_LINE_BYTES:
                 raise _too_long(path, number, line[:40].decode("utf-8", "replace"))
             try:
-                yield number, line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise refuse(path, number, "the file must be UTF-8", str(error)) from error
 
@@ -127,27 +143,16 @@ def read_table(path: Path, *, delimiter: str, quoted: bool) -> Iterator[tuple[in
             yield number, line.split(delimiter)
         return
     # Quoted fields may hold line ends, so the csv module must see them as they are.
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.reader(_short(path, stream), delimiter=delimiter, strict=True)
-        try:
-            for row in rows:
-                yield rows.line_num, row
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise refuse(path, rows.line_num, "the row must be readable", str(error)) from error
+    lines = (line for _, line in _read_whole_lines(path))
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise refuse(path, rows.line_num, "the row must be readable", str(error)) from error
 
 
-def _short(path: Path, stream: IO[str]) -> Iterator[str]:
-    """Lines with their ends, none too long."""
-    for number in count(1):
-        line = stream.readline(MAX_LINE_BYTES + 1)
-        if not line:
-            return
-        if len(line) > MAX_LINE_BYTES:
-            raise _too_long(path, number, line[:40])
-        yield line
-
-
-def field(path: Path, row: int, record: dict[str, Any], name: str) -> Any:
+def field_of(path: Path, row: int, record: dict[str, Any], name: str) -> Any:
     """One field of a record.
 
     Raises:

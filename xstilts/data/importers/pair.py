@@ -8,6 +8,7 @@ label `-` means that the annotators did not agree.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,11 +19,11 @@ from xstilts.data.importers.json_stream import read_object
 from xstilts.data.importers.original import (
     Imported,
     Importer,
+    field_of,
     read_jsonl,
     read_table,
     refuse,
 )
-from xstilts.data.importers.original import field as field_of
 from xstilts.data.mirror import INT32, STRING, STRINGS, Features, Row, Split, class_label
 from xstilts.errors import DataError
 
@@ -31,6 +32,8 @@ Records = Iterator[tuple[int, Record]]
 """Fields by name, with the number that an error gives."""
 
 _NLI = ("entailment", "neutral", "contradiction")
+
+NO_AGREEMENT = "rows without a label that the annotators agree on"
 
 SPLITS = {"dev": "validation", "val": "validation", "valid": "validation"}
 """The Hub's names of splits whose files have another."""
@@ -83,6 +86,7 @@ class Format:
         if "round" in groups:
             name = f"{name}_r{groups['round']}"
         rows: dict[str, list[Row]] = {}
+        without = Counter[str]()
         for number, record in self.records(path):
             config = groups.get("lang") or self.dataset.config
             if self.config_field:
@@ -91,13 +95,17 @@ class Format:
                     raise refuse(path, number, "the language must be a code of two letters", config)
             of_config = rows.setdefault(config, [])
             label = self._label(path, number, record, is_test)
-            if label is not None:
+            if label is None:
+                without[config] += 1
+            else:
                 of_config.append(self._row(path, number, record, label, len(of_config)))
         if not any(rows.values()):
             raise DataError(f"{path}: the file must hold rows; got none")
         for config, of_config in rows.items():
             features = self.dataset.features
-            yield Imported(self.dataset.hub_id, Split(config, name, features, of_config))
+            split = Split(config, name, features, of_config)
+            lost = {NO_AGREEMENT: without[config]} if without[config] else {}
+            yield Imported(self.dataset.hub_id, split, without=lost)
 
     def _row(self, path: Path, number: int, record: Record, label: int | str, position: int) -> Row:
         row: Row = {}

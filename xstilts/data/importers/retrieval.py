@@ -63,13 +63,23 @@ def _read_bucc(path: Path, match: re.Match[str]) -> Iterator[Imported]:
             raise refuse(path, number, f"the row must be {columns[0]}, tab, {columns[1]}", line)
         rows.append(dict(zip(columns, (first, second), strict=True)))
     config = language if side == language else f"{language}.{side}"
-    yield _imported("xtreme/bucc2018", config, _BUCC_SPLITS[match["split"]], columns, rows)
+    split = _BUCC_SPLITS[match["split"]]
+    # The lines of one part's pools are not those of another's, and its gold names them.
+    together = (language, f"{language}.en", f"{language}.gold")
+    yield _imported("xtreme/bucc2018", config, split, columns, rows, together, match["split"])
 
 
 def _imported(
-    hub_id: str, config: str, split: str, columns: tuple[str, ...], rows: list[Row]
+    hub_id: str,
+    config: str,
+    split: str,
+    columns: tuple[str, ...],
+    rows: list[Row],
+    together: tuple[str, ...] = (),
+    part: str = "",
 ) -> Imported:
-    return Imported(hub_id, Split(config, split, dict.fromkeys(columns, STRING), rows))
+    whole = Split(config, split, dict.fromkeys(columns, STRING), rows)
+    return Imported(hub_id, whole, together, part)
 
 
 IMPORTERS: tuple[Importer, ...] = (

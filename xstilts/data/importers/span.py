@@ -19,7 +19,7 @@ from xstilts.data.importers.json_stream import read_object
 from xstilts.data.importers.original import (
     Imported,
     Importer,
-    field,
+    field_of,
     read_jsonl,
     refuse,
 )
@@ -96,7 +96,7 @@ def _read_labelled_tydiqa(path: Path, match: re.Match[str]) -> Iterator[Imported
         context = where.text(record, "passage_text")
         answers = []
         for answer in where.records(record, "answers"):
-            start_byte = field(path, number, answer, "start_byte")
+            start_byte = field_of(path, number, answer, "start_byte")
             start = _offset(where, context, start_byte, question_id)
             answers.append((start, where.text(answer, "text")))
         if not answers:
@@ -118,14 +118,14 @@ class _Place:
         """A string; `absent`, if given, stands for a field that is not there."""
         if absent is not None and name not in record:
             return absent
-        value = field(self.path, self.row, record, name)
+        value = field_of(self.path, self.row, record, name)
         if not isinstance(value, str):
             raise refuse(self.path, self.row, f"{name!r} must be a text", value)
         return value
 
     def records(self, record: dict[str, Any], name: str) -> list[dict[str, Any]]:
         """A list of records."""
-        value = field(self.path, self.row, record, name)
+        value = field_of(self.path, self.row, record, name)
         if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
             raise refuse(self.path, self.row, f"{name!r} must be a list of objects", value)
         return value
@@ -138,13 +138,13 @@ def _rows(path: Path, without: _Without) -> list[Row]:
         where = _Place(path, len(rows) + 1)
         question_id = where.text(question, "id")
         answers = [
-            (field(path, where.row, answer, "answer_start"), where.text(answer, "text"))
+            (field_of(path, where.row, answer, "answer_start"), where.text(answer, "text"))
             for answer in where.records(question, "answers")
         ]
         if without == "blanked" and answers == [(0, "")]:
             answers = []
         elif without == "impossible":
-            if bool(answers) == field(path, where.row, question, "is_impossible"):
+            if bool(answers) == field_of(path, where.row, question, "is_impossible"):
                 rule = "a question must either have answers or be impossible"
                 raise refuse(path, where.row, rule, question_id)
         elif not answers:
@@ -177,7 +177,7 @@ def _questions(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield title, context, question
                 number += 1
     if "data" not in names:
-        field(path, 1, dict.fromkeys(names), "data")
+        field_of(path, 1, dict.fromkeys(names), "data")
 
 
 def _row(

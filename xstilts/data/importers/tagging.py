@@ -7,8 +7,9 @@ come with -1 for every word. Treebanks of one language are not joined here.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,8 @@ NER_TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 """In the order of the Hub's copy."""
 
 _UNKNOWN = -1
+
+WITHHELD = "sentences whose words were withheld"
 
 _LANGUAGE = r"(?P<lang>[a-z]{2,3}(?:-[a-z]+)*)"
 _SPLIT = r"(?P<split>train|dev|test)"
@@ -39,6 +42,7 @@ class _DataSet:
     tag_column: str
     tags: tuple[str, ...]
     has_langs: bool = False
+    is_end: Callable[[str], bool] = lambda line: not line
 
     @property
     def features(self) -> Features:
@@ -46,8 +50,23 @@ class _DataSet:
         return {**tagged, "langs": STRINGS} if self.has_langs else tagged
 
 
+def _has_no_word(line: str) -> bool:
+    """Whether a line of PAN-X has no word: it ends a sentence. XTREME leaves it an empty line, and
+    its gold has a label for every other line."""
+    return not line.partition("\t")[0]
+
+
+def _has_no_word_behind_its_language(line: str) -> bool:
+    """As `_has_no_word`, of the original, whose words XTREME strips of white space."""
+    prefixed, tab, _ = line.partition("\t")
+    _, colon, form = prefixed.partition(":")
+    return not line or bool(tab and colon and not form.strip())
+
+
 _UDPOS = _DataSet("xtreme/udpos", "{lang}", "pos_tags", UPOS)
-_PANX = _DataSet("google/xtreme", "PAN-X.{lang}", "ner_tags", NER_TAGS, has_langs=True)
+_PANX = _DataSet("google/xtreme", "PAN-X.{lang}", "ner_tags", NER_TAGS, True)
+_PANX_OF_XTREME = replace(_PANX, is_end=_has_no_word)
+_PANX_ORIGINAL = replace(_PANX, is_end=_has_no_word_behind_its_language)
 _UD = _DataSet("universal-dependencies/universal_dependencies", "{config}", "pos_tags", UPOS)
 
 
@@ -58,8 +77,11 @@ def _read(
     may_lack_tags = groups["split"] == "test"
     tagged: bool | None = None
     rows: list[Row] = []
-    for block in blocks(read_lines(path)):
+    without = Counter[str]()
+    for block in blocks(read_lines(path), data_set.is_end):
         words = parse(path, block, match)
+        if not words:
+            without[WITHHELD] += 1
         for word in words:
             if tagged is None:
                 tagged = word.tag is not None or not may_lack_tags
@@ -71,7 +93,7 @@ def _read(
             rows.append(_row(path, words, data_set, groups["lang"]))
     name = SPLITS[groups["split"]]
     split = Split(data_set.config.format(**groups), name, data_set.features, rows)
-    yield Imported(data_set.hub_id, split)
+    yield Imported(data_set.hub_id, split, without=without)
 
 
 def _row(path: Path, words: list[Word], data_set: _DataSet, language: str) -> Row:
@@ -155,9 +177,14 @@ def _importer(name: str, pattern: str, data_set: _DataSet, parse: _Parse) -> Imp
 IMPORTERS: tuple[Importer, ...] = (
     Importer("CCGbank export", rf"(?i:ccg)[^/]*/{_SPLIT}\.(?P<form>tsv|txt|stagged)", _read_ccg),
     _importer("UDPOS of XTREME", rf"udpos/{_SPLIT}-{_LANGUAGE}\.tsv", _UDPOS, _plain),
-    _importer("PAN-X of XTREME", rf"panx/{_SPLIT}-{_LANGUAGE}\.tsv", _PANX, _plain),
+    _importer("PAN-X of XTREME", rf"panx/{_SPLIT}-{_LANGUAGE}\.tsv", _PANX_OF_XTREME, _plain),
     # XTREME's download renames `de/train` to `de-train`.
-    _importer("PAN-X", rf"(?:PAN-X|panx_dataset)/{_LANGUAGE}[/-]{_SPLIT}", _PANX, _prefixed),
+    _importer(
+        "PAN-X",
+        rf"(?:PAN-X|panx_dataset)/{_LANGUAGE}[/-]{_SPLIT}",
+        _PANX_ORIGINAL,
+        _prefixed,
+    ),
     _importer(
         "WikiANN tests with labels",
         rf"wikiann_labelled_test/{_LANGUAGE}/(?P<split>test)\.conllu",

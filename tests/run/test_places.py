@@ -1,0 +1,42 @@
+"""Where what a sweep file names is: paths are paths, and `~` is the user's home."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from xstilts.run.places import Places, take_inventory
+from xstilts.run.storage import open_storage
+
+from ..conftest import make_sweep
+
+
+def test_a_tilde_is_the_home(
+    tiny_model: Path, shared_mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
+    shutil.copytree(tiny_model, home / "xlmr [1]")
+    shutil.copytree(shared_mini, home / "mirror [1]")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    sweep = make_sweep(
+        models={"m": {"path": "~/xlmr [1]"}}, data={"root": "~/mirror [1]"}, storage="~/runs [1]"
+    )
+    for base in (None, here):
+        assert Places.of(sweep, base).storage == home / "runs [1]"
+    places = Places.of(sweep)
+    places.storage.mkdir()
+    open_storage(places.storage)
+    inventory = take_inventory(sweep, places)
+    assert inventory.models["m"].path == str(home / "xlmr [1]")
+    assert set(inventory.folders.values()) == {str(home / "mirror [1]/xstilts/mini_xnli")}
+    assert list(here.iterdir()) == []
+
+
+def test_other_tildes_are_letters(tmp_path: Path) -> None:
+    for storage in ("runs~", "a/~/b", "~nobody-of-that-name/runs"):
+        places = Places.of(make_sweep(storage=storage), tmp_path)
+        assert places.storage == tmp_path / storage
