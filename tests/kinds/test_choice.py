@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from xstilts import kinds
+from xstilts.errors import DataError
 from xstilts.kinds.kind import Vocabulary
 from xstilts.tasks import Source, Task
 
@@ -69,3 +71,15 @@ def test_the_highest_score_of_a_row_wins(tiny_tokenizer: Any) -> None:
         torch.tensor([[1.0, 3.0, 2.0], [-1.0, -3.0, 0.5]]), torch.tensor([0, 2])
     )
     assert torch.allclose(CHOICE.loss(FirstUnit(), hidden, batch), expected)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_row_with_another_number_of_choices_is_refused(tiny_tokenizer: Any, width: int) -> None:
+    """Two of them that balance out would move the choices of one row to another."""
+    rows = {
+        "prompt": ["one", "two"],
+        "choices": [["a", "b"], ["c", "d", "e"][:width]],
+        "label": [0, 0],
+    }
+    with pytest.raises(DataError, match=f"toy: row 1 has {width} choices, the first has 2"):
+        CHOICE.encode(rows, TASK, tiny_tokenizer, 32)
