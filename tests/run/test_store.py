@@ -387,7 +387,7 @@ def test_a_folder_of_another_stage_is_refused(storage: Path) -> None:
 
 def test_a_storage_that_has_vanished_is_not_made_anew(storage: Path) -> None:
     store = Store(storage, identity=open_storage(storage))
-    moved = storage.with_name("moved")
+    moved = storage.with_name(f"{storage.name}-moved")
     storage.rename(moved)
     storage.mkdir()  # an empty mount point
     with pytest.raises(StorageGone, match="is not there"):

@@ -130,7 +130,7 @@ def test_what_lies_in_the_storage_is_named_from_there(storage: Path) -> None:
         folder = launch.folder.relative_to(storage)
         planner = planner_of(places, storage / folder)
         assert planner.inventory.folders == there.folders
-    moved = storage.rename(storage.with_name("moved"))
+    moved = storage.rename(storage.with_name(f"{storage.name}-moved"))
     planner = planner_of(Places(moved, "s"), moved / folder)
     assert planner.inventory.folders == {"xstilts/a": str(moved / "mini-v1"), "b": "/elsewhere"}
 
