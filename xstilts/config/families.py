@@ -1,7 +1,7 @@
 """Model types of transformers: which run, which part of them is the encoder, which do not and why.
 
 All that is asked of a model before its weights are opened is answered here, from its config.json
-alone. A type that runs keeps the contract of `tests/contracts/test_families.py`: what stands behind
+alone. A type that runs keeps the contract of `tests/training/test_families.py`: what stands behind
 a sequence as padding changes nothing of it, all hidden states can be had, the longest sequence has
 positions, and what is saved is loaded again.
 """
