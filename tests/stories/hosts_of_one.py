@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from xstilts.search.own_ray import LOOPBACK
+
 from .conftest import descendants
 
 START_S = 180
@@ -39,6 +41,9 @@ def two_nodes() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 def _nodes(*cpus: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """Nodes that ask for a token, which drivers that are started meanwhile have too."""
     with pytest.MonkeyPatch.context() as patch:
+        # A Ray of our own that ran in this process has left it; with it no node joins a cluster.
+        for name in LOOPBACK:
+            patch.delenv(name, raising=False)
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         with _started(cpus) as (address, started):
