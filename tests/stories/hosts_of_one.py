@@ -20,7 +20,7 @@ from xstilts.search.own_ray import LOOPBACK
 
 from .conftest import descendants
 
-START_S = 180
+START_S = 120
 
 
 @contextmanager
@@ -79,24 +79,17 @@ print(sum(node["Alive"] for node in ray.nodes()))
 def _joined(
     command: Sequence[str], environment: dict[str, str], address: str, count: int
 ) -> subprocess.Popen[bytes]:
-    """A node's process, once so many nodes have registered with the head.
-
-    The parts of a node draw their ports one by one; where two nodes share a host, one of them may
-    find its port taken and take the node down. Such a node is started anew, as its host would.
-    """
+    """A node's process, once so many nodes have registered with the head."""
     deadline = time.monotonic() + START_S
     with tempfile.TemporaryFile() as output:
-        process = None
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         while True:
-            if process is None or process.poll() is not None:
-                process = subprocess.Popen(
-                    command,
-                    env=environment,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-                tried = time.monotonic()
             asked = subprocess.run(
                 [sys.executable, "-c", COUNT, address],
                 env=environment,
@@ -106,9 +99,8 @@ def _joined(
             )
             if asked.stdout.strip() == str(count):
                 return process
-            if time.monotonic() > min(tried + START_S / 2, deadline):
+            if process.poll() is not None or time.monotonic() > deadline:
                 _end(process)
-            if time.monotonic() > deadline:
                 output.seek(0)
                 said = output.read().decode(errors="replace")
                 pytest.fail(f"{asked.stdout.strip() or 0} of {count} nodes: {asked.stderr}{said}")
