@@ -255,8 +255,7 @@ class Planner:
     def _matched(
         self, parent: Pretrained, name: str, point: Point, seed: int, match: MatchSpec
     ) -> tuple[Train, dict[str, float]]:
-        """A stage of another task with the steps, or the tokens, and the recipe of another
-        intermediate; its sequences are as long as its own task's recipe has them."""
+        """The steps, or the tokens, and the recipe of another intermediate, on its own task."""
         spec, (task_name,) = self.sweep.intermediates[name], self.sweep.intermediates[name].tasks
         other, _ = self._intermediate(parent, match.to, point, seed)
         task = part_task(self.sweep, spec, task_name)

@@ -219,10 +219,9 @@ class Proposals:
     def tell(self, config_id: str, value: float | None, diverged: bool = False) -> None:
         """The outcome of a configuration; None if it failed, or `diverged`.
 
-        That a configuration diverges says something of it, that a disk was full does not: the
-        sampler is told the worst value that is known now, or without one the score of chance, and
-        learns to stay away. It may be told again: a success after a failure counts, anything else
-        changes nothing.
+        One that diverged is told as the worst value that is known now, or without one as the score
+        of chance: the sampler learns to stay away. It may be told again: a success after a failure
+        counts, anything else changes nothing.
         """
         number = self._open.get(config_id)
         if number is None:
