@@ -15,10 +15,10 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from xstilts import kinds
-from xstilts.kinds.kind import Batch, Encoded, Kind, Supervised, Vocabulary
+from xstilts.kinds.kind import Batch, Encoded, Kind, Layered, Supervised, Vocabulary
 from xstilts.scores.chance import rate
 from xstilts.tasks import Source, Task
-from xstilts.tasks.task import KINDS
+from xstilts.tasks.kinds import KINDS
 from xstilts.training import attention
 from xstilts.training import predict as prediction
 from xstilts.training.model import (
@@ -36,7 +36,7 @@ Texts = Mapping[str, Sequence[str]]
 MAX_LENGTH = 96
 LABELS = {"pair": ("yes", "no", "maybe"), "tagging": ("O", "B-PER", "I-PER", "B-LOC")}
 METRICS = {"tagging": ("f1",), "span": ("exact_match", "f1"), "mlm": (), "mining": ("f1",)}
-UNTRAINED = ("retrieval", "mining")
+UNTRAINED = tuple(name for name, spec in KINDS.items() if not spec.is_trained)
 WORDS = (
     ["My", "brother", "bought", "three", "red", "apples", "."],
     ["ولدت", "في", "برلين", "عام", "1968", "."],
@@ -414,9 +414,12 @@ def test_perfect_outputs_decode_to_the_gold(case: Case) -> None:
     assert predictions == gold_of(case.name, case.encoded)
 
 
-def test_every_declared_kind_exists(name: str) -> None:
-    assert isinstance(KINDS[name], int)
-    kind = kinds.get(name)
+def test_every_declared_kind_exists_and_is_what_it_is_declared_to_be(name: str) -> None:
+    kind, spec = kinds.get(name), KINDS[name]
+    assert set(spec.texts) <= set(spec.columns) and spec.label in ("", *spec.columns)
+    assert set(spec.score) <= set(spec.metrics)
+    assert isinstance(kind, Supervised) == (spec.is_trained and not spec.is_self_supervised)
+    assert spec.pools_a_layer or not isinstance(kind, Layered)
     methods = ("encode", "collate", "build_head", "loss", "outputs", "decode", "score", "constant")
     assert all(callable(getattr(kind, method)) for method in methods)
 

@@ -118,12 +118,12 @@ def normalised_rates(sweep: Sweep) -> list[str]:
 def part_task(sweep: Sweep, spec: IntermediateSpec, name: str) -> Task:
     """A task of an intermediate, with the training rows that it reads there."""
     task = task_of(sweep, name)
-    return task if task.kind == "mlm" else task.variant(spec.translated, spec.where)
+    return task if task.kind_spec.is_self_supervised else task.variant(spec.translated, spec.where)
 
 
 def train_languages(spec: IntermediateSpec, task: Task) -> tuple[str, ...]:
     """The languages of a task's training rows in an intermediate."""
-    if task.kind == "mlm":
+    if task.kind_spec.is_self_supervised:
         chosen = spec.mlm.languages if spec.mlm else "all"
         return task.languages if chosen == "all" else tuple(chosen)
     return spec.languages or task.languages_of("train")

@@ -15,6 +15,7 @@ from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
 from xstilts.plan.mixture import allocate
 from xstilts.tasks import Task, lookup
+from xstilts.tasks.kinds import KINDS
 
 VERSIONS = {
     "Pretrained": {"cpu": 9, "gpu": 9},
@@ -25,7 +26,7 @@ VERSIONS = {
 
 Raise one when equal inputs give other results there, so that a change costs what it changes: a
 later evaluation keeps the trained stages, one on GPUs the stages of CPUs. What a kind encodes has
-its own version (`xstilts.tasks.task.KINDS`).
+its own version (`xstilts.tasks.kinds.KINDS`).
 """
 
 RETRIEVAL_LAYERS = {12: 8, 24: 14}
@@ -171,7 +172,7 @@ A field of that value is left out of the fingerprint, so that finished stages st
 """
 
 
-READ_BY = {"pooler": {"pair", "choice"}, "span_dropout": {"span"}}
+READ_BY_SOME = frozenset[str]().union(*(spec.recipe_fields for spec in KINDS.values()))
 """Fields of a recipe that parts of some kinds read; without such a part they change nothing."""
 
 
@@ -208,8 +209,9 @@ def _inputs(stage: Stage) -> dict[str, Any]:
     if isinstance(stage, Train):
         for name in ("batch_size", "max_length", "epochs"):
             del inputs["recipe"][name]
-        for name in READ_BY.keys() & inputs["recipe"].keys():
-            if not any(part.train.entry.kind in READ_BY[name] for part in stage.parts):
+        for name in READ_BY_SOME & inputs["recipe"].keys():
+            kinds = (part.train.entry.kind_spec for part in stage.parts)
+            if not any(name in kind.recipe_fields for kind in kinds):
                 del inputs["recipe"][name]
     return inputs
 

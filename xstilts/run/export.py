@@ -136,7 +136,8 @@ def _chosen(record: dict[str, Any], plan: TrialPlan, planner: Planner, task: Tas
 
 
 def _gold(task: Task, examples: pa.Table) -> str:
-    if task.kind == "span":
+    form = task.kind_spec.prediction
+    if form == "answer":
         columns = zip(*(examples[name].to_pylist() for name in ("id", "answers")), strict=True)
         questions = [
             {"id": name, "question": "", "answers": [{"text": text} for text in texts]}
@@ -144,11 +145,11 @@ def _gold(task: Task, examples: pa.Table) -> str:
         ]
         paragraphs = [{"context": "", "qas": questions}]
         return json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
-    if task.kind == "tagging":
+    if form == "tags":
         tags = examples["tags"].to_pylist()
         return "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in tags)
-    if task.kind == "mining":
+    if form == "pair":
         pairs = [pair for pairs in examples["gold"].to_pylist() for pair in pairs]
         return "".join(f"{source}\t{target}\n" for source, target in pairs)
-    column = "gold" if task.kind == "retrieval" else "label"
+    column = task.kind_spec.label or "gold"
     return "".join(f"{value}\n" for value in examples[column].to_pylist())

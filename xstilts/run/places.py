@@ -232,7 +232,7 @@ def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator
     for name, spec in sweep.intermediates.items():
         for task in map(lookup, spec.tasks):
             for model, facts in models.items():
-                if task.kind == "mlm" and not facts.has_lm_head:
+                if task.kind_spec.is_self_supervised and not facts.has_lm_head:
                     yield Problem(
                         f"intermediates.{name}.tasks",
                         f'"{task.name}" needs a model with its pretrained LM head',
