@@ -34,7 +34,11 @@ from xstilts.training.passes import Divider, one_pass
 Texts = Mapping[str, Sequence[str]]
 
 MAX_LENGTH = 96
-LABELS = {"pair": ("yes", "no", "maybe"), "tagging": ("O", "B-PER", "I-PER", "B-LOC")}
+LABELS = {
+    "sentence": ("yes", "no", "maybe"),
+    "pair": ("yes", "no", "maybe"),
+    "tagging": ("O", "B-PER", "I-PER", "B-LOC"),
+}
 METRICS = {"tagging": ("f1",), "span": ("exact_match", "f1"), "mlm": (), "mining": ("f1",)}
 UNTRAINED = tuple(name for name, spec in KINDS.items() if not spec.is_trained)
 WORDS = (
@@ -51,8 +55,10 @@ def rows_of(name: str, texts: Texts) -> dict[str, list[Any]]:
     lines = [line for code in texts for line in texts[code]]
     english = [line for _ in texts for line in texts["en"]]
     count = len(lines)
-    if name == "pair":
-        labels = [LABELS["pair"][i % 5 % 3] for i in range(count)]
+    if name in ("sentence", "pair"):
+        labels = [LABELS[name][i % 5 % 3] for i in range(count)]
+        if name == "sentence":
+            return {"text": lines, "label": labels}
         return {"premise": lines, "hypothesis": english, "label": labels}
     if name == "choice":
         choices = [[lines[(i + j) % count] for j in range(3)] for i in range(count)]
@@ -171,7 +177,7 @@ def build_case(
     rows = rows_of(name, dict(frozen_texts))
     encoded = kind.encode(rows, task, tokenizer, MAX_LENGTH)
     model = Model(encoder, heads).eval()
-    if name == "pair":
+    if name in ("sentence", "pair"):
         centre(model, kind, task, encoded, Vocabulary.of(tokenizer))
     return Case(name, kind, task, encoded, Vocabulary.of(tokenizer), model, tokenizer, rows)
 

@@ -67,12 +67,25 @@ class KindSpec:
 
 
 KINDS: Mapping[str, KindSpec] = {
+    "sentence": KindSpec(
+        version=1,
+        columns=("text", "label"),
+        texts=("text",),
+        label="label",
+        metrics=("accuracy", "f1", "f1_macro", "mcc"),
+        score=("accuracy",),
+        is_cut=True,
+        is_translatable=True,
+        declares_labels=True,
+        recipe_fields=frozenset({"pooler"}),
+        group="classification",
+    ),
     "pair": KindSpec(
         version=1,
         columns=("premise", "hypothesis", "label"),
         texts=("premise", "hypothesis"),
         label="label",
-        metrics=("accuracy", "f1"),
+        metrics=("accuracy", "f1", "f1_macro", "mcc"),
         score=("accuracy",),
         is_cut=True,
         is_translatable=True,

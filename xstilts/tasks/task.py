@@ -130,7 +130,8 @@ class Task:
     (what `evaluation.split` names) to split names of the source, to a slice, or to several that are
     joined; a use that is absent does not exist. `lacks` names languages that a use has no rows
     for. `metrics` are the names of the kind's metrics that make up the score, 0-100 each; their
-    mean is the task's score (EM and F1 for QA, one metric elsewhere). `is_parallel`: the rows of
+    mean is the task's score (EM and F1 for QA, one metric elsewhere); those `beside` are given too.
+    `is_parallel`: the rows of
     all languages are translations of each other, one by one.
 
     `trained_as` names the target whose training stage this one reads: both are fine-tuned on the
@@ -166,6 +167,7 @@ class Task:
     translated_languages: tuple[str, ...] = ()
     dev_note: str = ""
     apart: Mapping[str, Slice] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"

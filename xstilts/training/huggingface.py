@@ -27,6 +27,7 @@ from xstilts.training.model import (
 from xstilts.training.passes import one_pass
 
 _CLASSES: dict[str, Any] = {
+    "sentence": AutoModelForSequenceClassification,
     "pair": AutoModelForSequenceClassification,
     "tagging": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
