@@ -18,6 +18,7 @@ from xstilts.config.derive import (
     task_of,
     train_languages,
 )
+from xstilts.config.own_tasks import find_task
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
@@ -27,7 +28,7 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
-from xstilts.tasks import Task, lookup
+from xstilts.tasks import Task
 from xstilts.tasks.task import NORMALISERS
 
 
@@ -140,7 +141,7 @@ class Planner:
 
         Sequences are cut where training cut them.
         """
-        task = lookup(target)
+        task = find_task(self.sweep, target)
         parent = cell.stage if cell else plan.encoder
         split = self.sweep.evaluation.split
         languages = languages_of(self.sweep, task)
@@ -179,7 +180,7 @@ class Planner:
                     if "dev" in task.splits:
                         needed[self._rows(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
-        for target in map(lookup, self.sweep.targets):
+        for target in (find_task(self.sweep, name) for name in self.sweep.targets):
             head = task_of(self.sweep, target.head)
             for length in self._lengths(model, "target", target.head):
                 for use in ("train", "dev"):
@@ -356,6 +357,7 @@ class Planner:
             max_length=max_length,
             limit=limit,
             apart=self.sweep.selection.articles == "held_out" and use in task.apart,
+            declared=find_task(self.sweep, task.name) if task.name in self.sweep.tasks else None,
         )
 
     def _identity(self, task: Task, use: str) -> str:
@@ -387,7 +389,7 @@ def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
     """The targets by the task whose training data they are fine-tuned on."""
     groups: dict[str, tuple[str, ...]] = {}
     for target in sweep.targets:
-        head = lookup(target).head
+        head = find_task(sweep, target).head
         groups[head] = (*groups.get(head, ()), target)
     return groups
 

@@ -14,13 +14,14 @@ from typing import Any
 import pyarrow as pa
 
 from xstilts.config.derive import languages_of
+from xstilts.config.own_tasks import find_task
 from xstilts.errors import StoreError
 from xstilts.kinds.kind import is_labelled
 from xstilts.plan.plan import Planner, TrialPlan, retried
 from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.scores.official import file_name
-from xstilts.tasks import Task, lookup
+from xstilts.tasks import Task
 from xstilts.training.huggingface import check_form, to_transformers
 from xstilts.training.model import load_tokenizer
 
@@ -48,7 +49,7 @@ def export_submission(
             found[path.name] = path
     num_files = 0
     split = planner.sweep.evaluation.split
-    for task in map(lookup, planner.sweep.targets):
+    for task in (find_task(planner.sweep, name) for name in planner.sweep.targets):
         for language in languages_of(planner.sweep, task):
             name = file_name(task, language)
             if task.name not in found:
@@ -72,7 +73,8 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
     encoder, _ = workshop.encoder_of(facts)
     num_files, left_out = 0, []
     for group in plan.target_sets:
-        for task in map(lookup, group.targets):
+        for name in group.targets:
+            task = find_task(planner.sweep, name)
             rows: Rows = planner.evaluation(plan, task.name, None).rows
             for language, _ in rows.rows:
                 examples = encoder.encoded(rows, language).examples
@@ -106,8 +108,8 @@ def export_model(
         StoreError: the trial's configuration does not lead to the stage that its record names.
         StageError: its head has no form in transformers.
     """
-    task = lookup(target)
-    stage = _chosen(record, plan, planner, task)
+    stage = _chosen(record, plan, planner, find_task(planner.sweep, target))
+    task = stage.parts[0].train.entry  # with the labels that its rows have
     check_form(task, stage.recipe)
     if not workshop.store.has_weights(stage):
         tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")

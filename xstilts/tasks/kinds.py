@@ -21,6 +21,8 @@ class KindSpec:
         columns: what the kind reads of a row.
         texts: those of them whose text is in the language of the rows (Tatoeba's targets are
             English). A sequence holds all of them.
+        together: the column whose equal values stay together where a dev set is cut from the
+            training rows; empty where none is.
         label: the column of the labels, empty where there is none.
         metrics: the metrics that a task may name; `score` are those of a task that names none.
         prediction: what a prediction is: a label (or position) for every row, tags for every
@@ -45,6 +47,7 @@ class KindSpec:
     version: int
     columns: tuple[str, ...]
     texts: tuple[str, ...]
+    together: str = ""
     label: str = ""
     metrics: tuple[str, ...] = ()
     score: tuple[str, ...] = ()
@@ -71,6 +74,7 @@ KINDS: Mapping[str, KindSpec] = {
         version=1,
         columns=("text", "label"),
         texts=("text",),
+        together="text",
         label="label",
         metrics=("accuracy", "f1", "f1_macro", "mcc"),
         score=("accuracy",),
@@ -84,6 +88,7 @@ KINDS: Mapping[str, KindSpec] = {
         version=1,
         columns=("premise", "hypothesis", "label"),
         texts=("premise", "hypothesis"),
+        together="premise",
         label="label",
         metrics=("accuracy", "f1", "f1_macro", "mcc"),
         score=("accuracy",),
@@ -97,6 +102,7 @@ KINDS: Mapping[str, KindSpec] = {
         version=1,
         columns=("prompt", "choices", "label"),
         texts=("prompt",),
+        together="prompt",
         label="label",
         metrics=("accuracy",),
         score=("accuracy",),
@@ -109,6 +115,7 @@ KINDS: Mapping[str, KindSpec] = {
         version=2,
         columns=("tokens", "tags"),
         texts=("tokens",),
+        together="tokens",
         label="tags",
         metrics=("f1", "accuracy"),
         score=("f1",),
@@ -120,6 +127,7 @@ KINDS: Mapping[str, KindSpec] = {
         version=2,
         columns=("id", "context", "question", "answers"),
         texts=("question", "context"),
+        together="context",
         metrics=("exact_match", "f1"),
         score=("exact_match", "f1"),
         prediction="answer",
