@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,15 +196,15 @@ def _check_labels(where: str, spec: TaskSpec) -> Iterator[Problem]:
 
 
 def _check_metrics(where: str, spec: TaskSpec) -> Iterator[Problem]:
-    known = kind_spec(spec.kind).metrics
+    known, num_labels = kind_spec(spec.kind).metrics, len(label_names(spec))
     for i, name in enumerate(spec.metrics):
         if name not in known:
             repair = suggest(name, known) if known else "leave it out"
             rule = f"a task of kind {spec.kind} has no such metric"
             yield Problem(f"{where}.metrics[{i}]", rule, f'"{name}"', repair)
-        elif name == "f1" and kind_spec(spec.kind).prediction == "label" and len(spec.labels) != 2:
+        elif name == "f1" and kind_spec(spec.kind).prediction == "label" and num_labels != 2:
             rule, repair = "f1 is that of the second of two labels", "take f1_macro"
-            yield Problem(f"{where}.metrics[{i}]", rule, f"{len(spec.labels)} labels", repair)
+            yield Problem(f"{where}.metrics[{i}]", rule, f"{num_labels} labels", repair)
     if twice := _twice(spec.metrics):
         yield Problem(f"{where}.metrics", "a metric stands once", f'"{twice}"')
 
@@ -268,6 +268,6 @@ def _check_hub(where: str, spec: TaskSpec) -> Iterator[Problem]:
         yield Problem(f"{where}.config", rule, f'"{spec.config}"', repair)
 
 
-def _twice(values: Iterable[str] | Mapping[str, str]) -> str:
+def _twice(values: Iterable[str]) -> str:
     """The first that stands twice; empty if none does."""
-    return next((value for value, count in Counter(values).items() if count > 1), "")
+    return next((value for value, count in Counter(list(values)).items() if count > 1), "")
