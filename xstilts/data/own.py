@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from xstilts.config.own_tasks import (
     DEV_PERCENT,
@@ -76,6 +77,35 @@ def check_own_tasks(sweep: Sweep) -> list[Problem]:
         if spec.files is not None:
             problems += read_own(name, spec)[1]
     return problems
+
+
+def told(sweep: Sweep) -> list[dict[str, Any]]:
+    """What the files of a sweep's own tasks hold, by task, use and language.
+
+    Raises:
+        ConfigError: with all that is wrong with them.
+    """
+    lines: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for name, spec in sweep.tasks.items():
+        if spec.files is None:
+            continue
+        found, wrong = read_own(name, spec)
+        problems += wrong
+        label = kind_spec(spec.kind).label
+        by_place: dict[tuple[str, str], list[OwnFile]] = {}
+        for one in found:
+            by_place.setdefault((one.use, one.language), []).append(one)
+        for (use, language), files in by_place.items():
+            rows = [row for one in files for row in one.rows]
+            values = [row[label] for row in rows] if label else []
+            flat = [x for value in values for x in (value if isinstance(value, list) else [value])]
+            line = {"task": name, "use": use, "language": language, "rows": len(rows)}
+            labels = dict(Counter(flat).most_common())
+            lines.append({**line, "labels": labels, "files": [str(one.path) for one in files]})
+    if problems:
+        raise ConfigError(problems)
+    return lines
 
 
 def read_own(name: str, spec: TaskSpec) -> tuple[list[OwnFile], list[Problem]]:
