@@ -165,7 +165,11 @@ _STAND_INS: dict[Place, Any] = {
     ("models",): {"stand-in": {"path": "builtin:mini"}},
     ("models", "*"): {"path": "builtin:mini"},
     ("data",): {"root": "builtin:mini"},
-    ("tasks", "*"): {"kind": "mlm", "files": {"train": "stand-in.csv"}},
+    ("tasks", "*"): {
+        "kind": "sentence",
+        "files": {"train": "stand-in", "test": "stand-in too"},
+        "labels": ["a", "b"],
+    },
     ("intermediates", "*"): {"tasks": ["mini_nli"]},
     ("search", "encoder", "space", "intermediate.rates"): {"simplex": True},
     ("search", "encoder", "space", "*"): {"int": [8, 8]},
