@@ -98,7 +98,8 @@ def own_task(name: str, spec: TaskSpec) -> Task:
         use: tuple(x for x in languages if x not in by_use[use]) for use in SCORED if use in by_use
     }
     lacks["train"] = tuple(x for x in languages if x != spec.train_language)
-    if "validation" not in splits and "dev" in splits and spec.train_language in languages:
+    is_scored_too = bool(scored) and spec.train_language in languages
+    if "validation" not in splits and "dev" in splits and is_scored_too:
         splits["validation"] = splits["dev"]
         lacks["validation"] = lacks["train"]
     named = spec.metrics or kind.score

@@ -175,6 +175,9 @@ def _kind_and_columns(path: Path) -> tuple[str, dict[str, Any]]:
         if name != label and all(isinstance(record.get(name), str) for record in records)
     ]
     pair = next((pair for pair in PAIRS if set(pair) <= set(texts)), None)
+    running = [name for name in texts if any(" " in record[name] for record in records)]
+    if pair is None and len(running) == 2 and not _named(TEXTS, running):
+        pair = running[0], running[1]
     if label and pair:
         return "pair", _renamed({"premise": pair[0], "hypothesis": pair[1], "label": label})
     text = _named(TEXTS, texts) or _longest(records, texts)
