@@ -33,6 +33,7 @@ QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
 COMMANDS = (
     "quickstart",
     "validate",
+    "recipes",
     "plan",
     "sweep",
     "run",

@@ -33,7 +33,7 @@ def test_whole_numbers_are_known() -> None:
 
 def test_trial_wins_over_task_and_task_over_phase() -> None:
     recipe = Recipe(
-        "r", "none", STAGE, replace(STAGE, epochs=5), {"t": {"batch_size": 8, "epochs": 9}}
+        "r", "ours", "none", STAGE, replace(STAGE, epochs=5), {"t": {"batch_size": 8, "epochs": 9}}
     )
     assert recipe.for_task("intermediate", "x", {}) == STAGE
     assert recipe.for_task("target", "x", {}).epochs == 5

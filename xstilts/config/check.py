@@ -7,13 +7,11 @@ belongs to the preflight (`xstilts.search.preflight`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
 
 from xstilts.config.derive import NONE, candidates, encoder_space, languages_of, retrained
 from xstilts.config.intermediates import check_intermediates
-from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS
-from xstilts.config.recipes import RECIPES
+from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
+from xstilts.config.recipe_checks import check_recipe
 from xstilts.config.schema import ParameterSpec, Sweep
 from xstilts.errors import Problem
 from xstilts.tasks import known_tasks, lookup, suggest
@@ -24,6 +22,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
     problems = []
     for found in (
         _check_names(sweep),
+        check_recipe(sweep),
         check_intermediates(sweep),
         _check_targets(sweep),
         _check_objective(sweep),
@@ -38,10 +37,6 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
 
 
 def _check_names(sweep: Sweep) -> Iterator[Problem]:
-    if sweep.recipe not in RECIPES:
-        yield Problem(
-            "recipe", "unknown recipe", f'"{sweep.recipe}"', suggest(sweep.recipe, RECIPES)
-        )
     if NONE in sweep.intermediates:
         yield Problem(
             "intermediates.none",
@@ -246,14 +241,9 @@ def _check_values(where: str, spec: ParameterSpec, field: str) -> Iterator[Probl
     if field in INTEGER_FIELDS and spec.float_ is not None:
         yield Problem(where, f"{field} is a whole number", repair="write int: [low, high]")
         return
-    recipe = next(iter(RECIPES.values())).target
     for value in (*(spec.choice or ()), *(spec.float_ or ()), *(spec.int_ or ())):
-        wanted = int if field in INTEGER_FIELDS else (int, float)
         try:
-            if isinstance(value, bool) or not isinstance(value, wanted):
-                raise ValueError(f"{field} is a number")
-            changes: dict[str, Any] = {field: value}
-            replace(recipe, **changes)
+            check_value(field, value)
         except ValueError as error:
             yield Problem(where, str(error), repr(value))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from statistics import fmean
 from typing import Any
 
+from xstilts.config.recipe import Override, Recipe
+from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
 from xstilts.config.space import (
     Choice,
@@ -102,6 +105,19 @@ def task_of(sweep: Sweep, name: str) -> Task:
     """A task with the splits that the sweep trains and selects on."""
     task = lookup(name)
     return task.held_apart() if sweep.selection.articles == "held_out" else task
+
+
+def recipe_of(sweep: Sweep) -> Recipe:
+    """The recipe that a sweep names, under what its file says instead."""
+    said = sweep.recipe
+    override = Override(
+        everywhere={
+            "intermediate": {**said.everywhere, **said.intermediate},
+            "target": {**said.everywhere, **said.target},
+        },
+        tasks={"intermediate": said.tasks, "target": said.targets},
+    )
+    return replace(RECIPES[said.name], override=override)
 
 
 def normalised_rates(sweep: Sweep) -> list[str]:

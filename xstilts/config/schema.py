@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from xstilts.config.space import Choice, Float, Int
 
@@ -102,6 +110,38 @@ class IntermediateSpec(Model):
     def where(self) -> tuple[str, str] | None:
         """The filter as column and value."""
         return next(iter(self.filter.items())) if self.filter else None
+
+
+class RecipeSpec(Model):
+    """A recipe by its name and what is said instead of its values, by the names of their fields:
+    everywhere (whatever key is none of these), in a phase (`intermediate`, `target`), and in the
+    stages of single tasks (`tasks` of intermediates, `targets`).
+
+    A name alone is as good as a mapping of it, and is what a mapping of nothing else becomes.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    intermediate: dict[str, Any] = {}
+    target: dict[str, Any] = {}
+    tasks: dict[str, dict[str, Any]] = {}
+    targets: dict[str, dict[str, Any]] = {}
+
+    @property
+    def everywhere(self) -> dict[str, Any]:
+        """The values of both phases."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, whole: SerializerFunctionWrapHandler) -> Any:
+        said = {key: value for key, value in whole(self).items() if value != {}}
+        return said if len(said) > 1 else self.name
 
 
 class ParameterSpec(Model):
@@ -335,7 +375,7 @@ class Sweep(Model):
 
     name: PlainName
     benchmark: Literal["mini", "xtreme", "custom"]
-    recipe: str
+    recipe: RecipeSpec
     models: Annotated[dict[PlainName, ModelSpec], Field(min_length=1)]
     data: DataSpec = DataSpec()
     intermediates: dict[PlainName, IntermediateSpec] = {}
