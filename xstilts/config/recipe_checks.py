@@ -24,7 +24,7 @@ def check_recipe(sweep: Sweep) -> Iterator[Problem]:
     """What is wrong with the recipe's name and with what is said instead of its values."""
     said = sweep.recipe
     if said.name not in RECIPES:
-        where = "recipe.name" if any(values for _, values in override_sections(sweep)) else "recipe"
+        where = "recipe.name" if said.overrides else "recipe"
         yield Problem(where, "unknown recipe", f'"{said.name}"', suggest(said.name, RECIPES))
     for where, values in override_sections(sweep):
         others = (*PHASES, "tasks", "targets") if where == "recipe" else ()

@@ -12,7 +12,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
@@ -133,15 +132,20 @@ class RecipeSpec(Model):
         """The values of both phases."""
         return dict(self.__pydantic_extra__ or {})
 
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """All that is said instead of the recipe's values, as a file writes it."""
+        sections = ("intermediate", "target", "tasks", "targets")
+        return self.everywhere | {name: said for name in sections if (said := getattr(self, name))}
+
     @model_validator(mode="before")
     @classmethod
     def _by_name(cls, given: Any) -> Any:
         return {"name": given} if isinstance(given, str) else given
 
-    @model_serializer(mode="wrap")
-    def _as_written(self, whole: SerializerFunctionWrapHandler) -> Any:
-        said = {key: value for key, value in whole(self).items() if value != {}}
-        return said if len(said) > 1 else self.name
+    @model_serializer
+    def _as_written(self) -> str | dict[str, Any]:
+        return {"name": self.name, **self.overrides} if self.overrides else self.name
 
 
 class ParameterSpec(Model):

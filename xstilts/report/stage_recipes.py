@@ -49,7 +49,7 @@ def stage_recipes(
     stages = []
     for name, stage in trained_stages(example):
         for part in stage.parts:
-            values = asdict(stage.recipe_of(part)) | {"epochs": round(part.epochs, 4)}
+            values = asdict(stage.recipe_of(part)) | {"epochs": float(f"{part.epochs:.4g}")}
             entry = {"stage": name, "task": part.train.task, "values": values}
             stages.append(entry | {SEARCHED: sorted(_searched(sweep, example, name, stage))})
     baseline = example[NONE]
@@ -96,7 +96,7 @@ def recipe_table(recipe: Mapping[str, Any]) -> Iterator[RenderableType]:
     for entry, row in zip(recipe["stages"], rows, strict=True):
         alike.setdefault(tuple(row.get(name, "-") for name in header), []).append(entry)
     lines = [
-        ("\n".join(textwrap.wrap(_labels(entries, recipe["stages"]), LABEL_WIDTH)), *values)
+        (_labels(entries, recipe["stages"]), *values)
         for values, entries in alike.items()
         if set(values) != {"-"}
     ]
@@ -119,13 +119,16 @@ def _shown(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _labels(entries: Sequence[Mapping[str, Any]], among: Sequence[Mapping[str, Any]]) -> str:
-    """The names of stages; of one whose other tasks have other values, the tasks too."""
+    """The names of stages in lines; of one whose other tasks have other values, the tasks too."""
     labels: dict[str, None] = {}
     for entry in entries:
         name = entry["stage"]
         is_whole = all(other in entries for other in among if other["stage"] == name)
         labels[name if is_whole else f"{name}/{entry['task']}"] = None
-    return ", ".join(labels)
+    # `textwrap` breaks at no such blank, so names stay whole.
+    text = ", ".join(label.replace(" ", "\xa0") for label in labels)
+    lines = textwrap.wrap(text, LABEL_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\xa0", " ")
 
 
 def _wrapped(text: str) -> str:

@@ -156,11 +156,11 @@ def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
 
 def _sweep_tags(sweep: Sweep) -> dict[str, str]:
     commit = _git_commit()
-    said = sweep.recipe.model_dump(mode="json")
+    said = sweep.recipe.overrides
     return {
         "sweep": sweep.name,
         "recipe": sweep.recipe.name,
-        **({"recipe_overrides": canonical_json(said)} if isinstance(said, dict) else {}),
+        **({"recipe_overrides": canonical_json(said)} if said else {}),
         "selection": "dev of the training language",
         "split": sweep.evaluation.split,
         **({"git_commit": commit} if commit else {}),
