@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from xstilts.config.benchmark_checks import check_benchmark, check_languages
 from xstilts.config.derive import NONE, candidates, encoder_space, languages_of, retrained
 from xstilts.config.intermediates import check_intermediates
 from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
@@ -15,6 +16,7 @@ from xstilts.config.recipe_checks import check_recipe
 from xstilts.config.schema import ParameterSpec, Sweep
 from xstilts.errors import Problem
 from xstilts.tasks import known_tasks, lookup, suggest
+from xstilts.tasks.benchmarks import CUSTOM
 
 
 def check(sweep: Sweep, where: str) -> list[Problem]:
@@ -22,6 +24,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
     problems = []
     for found in (
         _check_names(sweep),
+        check_benchmark(sweep),
         check_recipe(sweep),
         check_intermediates(sweep),
         _check_targets(sweep),
@@ -74,42 +77,14 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
                 f"{list(given)}",
                 f"it has {', '.join(known[name].languages)}",
             )
-    if sweep.evaluation.examples and sweep.benchmark != "custom":
+    if sweep.evaluation.examples and sweep.benchmark.name != CUSTOM:
         yield Problem(
             "evaluation.examples",
             "scores of capped sets are no figures of a benchmark",
-            f"benchmark: {sweep.benchmark}",
+            f"benchmark: {sweep.benchmark.name}",
             "write benchmark: custom",
         )
-    if isinstance(sweep.languages, dict):
-        for name, languages in sweep.languages.items():
-            if name not in sweep.targets:
-                rule = "names no target of this sweep"
-                repair = suggest(name, sweep.targets)
-                yield Problem(f"languages.{name}", rule, f'"{name}"', repair)
-            elif name in known:
-                for i, language in enumerate(languages):
-                    if language not in known[name].languages:
-                        where = f"languages.{name}[{i}]"
-                        repair = suggest(language, known[name].languages)
-                        yield Problem(
-                            where, f"{name} has no such language", f'"{language}"', repair
-                        )
-    elif sweep.languages != "all":
-        declared = {
-            language
-            for name in sweep.targets
-            if name in known
-            for language in known[name].languages
-        }
-        for i, language in enumerate(sweep.languages):
-            if declared and language not in declared:
-                yield Problem(
-                    f"languages[{i}]",
-                    "no target has this language",
-                    f'"{language}"',
-                    suggest(language, declared),
-                )
+    yield from check_languages("languages", sweep.languages, sweep.targets)
 
 
 def _check_objective(sweep: Sweep) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ from xstilts.config.space import (
     in_dependency_order,
 )
 from xstilts.tasks import Task, lookup
+from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
 
 ROUNDING = 0.005
 """So far may rates be from a sum of 1 and be taken for shares that were rounded."""
@@ -105,6 +106,20 @@ def task_of(sweep: Sweep, name: str) -> Task:
     """A task with the splits that the sweep trains and selects on."""
     task = lookup(name)
     return task.held_apart() if sweep.selection.articles == "held_out" else task
+
+
+def benchmark_of(sweep: Sweep) -> Benchmark | None:
+    """The benchmark whose average a sweep asks for; None for `custom`, the mean of what it has."""
+    said = sweep.benchmark
+    if not said.is_declared:
+        return BENCHMARKS.get(said.name)
+    targets = tuple(said.targets or ())
+    wanted = said.languages
+    if wanted != "all" and not isinstance(wanted, dict):
+        named = {name: task_of(sweep, name).languages for name in targets}
+        wanted = {name: tuple(x for x in has if x in wanted) for name, has in named.items()}
+    languages = {} if wanted == "all" else wanted
+    return Benchmark(said.name, targets, languages, said.split)
 
 
 def recipe_of(sweep: Sweep) -> Recipe:

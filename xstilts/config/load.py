@@ -236,6 +236,8 @@ def _repair(data: dict[str, Any], place: Place, is_name: bool) -> None:
         if isinstance(here, dict) and step not in here:
             return  # went with what held it
         here = here[step]
+    if not isinstance(here, (dict, list)):
+        return  # is a stand-in itself
     last = place[-1]
     pattern = place if place in _STAND_INS else (*place[:-1], "*")
     if isinstance(here, list) and isinstance(last, int):

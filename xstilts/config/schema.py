@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
@@ -109,6 +110,38 @@ class IntermediateSpec(Model):
     def where(self) -> tuple[str, str] | None:
         """The filter as column and value."""
         return next(iter(self.filter.items())) if self.filter else None
+
+
+class BenchmarkSpec(Model):
+    """A benchmark by its name: one that the package brings, or one that is declared here, with all
+    targets that its average needs, their languages and the split that is scored.
+
+    A name alone is as good as a mapping of it, and is what a mapping of nothing else becomes.
+    """
+
+    # What a validator has looked at is no JSON any more, and strictly no list is a tuple then. Of
+    # what is declared here nothing else would be converted.
+    model_config = ConfigDict(strict=False)
+
+    name: PlainName
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    languages: Literal["all"] | Languages | dict[str, Languages] = "all"
+    split: Literal["test", "validation"] = "test"
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether more is said than a name."""
+        return bool(self.model_fields_set - {"name"})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, whole: SerializerFunctionWrapHandler) -> str | dict[str, Any]:
+        written: dict[str, Any] = whole(self)
+        return written if self.is_declared else self.name
 
 
 class RecipeSpec(Model):
@@ -378,7 +411,7 @@ class Sweep(Model):
     """One sweep file."""
 
     name: PlainName
-    benchmark: Literal["mini", "xtreme", "custom"]
+    benchmark: BenchmarkSpec
     recipe: RecipeSpec
     models: Annotated[dict[PlainName, ModelSpec], Field(min_length=1)]
     data: DataSpec = DataSpec()

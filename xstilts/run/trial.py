@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import languages_of
+from xstilts.config.derive import benchmark_of, languages_of
 from xstilts.errors import (
     Diverged,
     LeaseLost,
@@ -237,7 +237,7 @@ class TrialRun:
         languages = {task.name: languages_of(sweep, task) for task in tasks}
         self._in_the_plans_order()
         result = averages(
-            ScoreTable(self.scores), tasks, languages, sweep.benchmark, sweep.evaluation.split
+            ScoreTable(self.scores), tasks, languages, benchmark_of(sweep), sweep.evaluation.split
         )
         record = {
             "trial": plan.trial_id,
