@@ -1,4 +1,5 @@
-"""docs/recipes.md keeps its word: its blocks are valid, its table is what plans have."""
+"""docs/recipes.md keeps its word: its blocks are valid, its table is what plans have. So are those
+blocks of sweeps/README.md that are a benchmark's or a recipe's."""
 
 from __future__ import annotations
 
@@ -12,8 +13,14 @@ from xstilts.config.load import load_sweep
 from xstilts.config.recipe import FIELDS, SEARCHABLE, WORDS
 from xstilts.config.schema import Sweep
 
-PAGE = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+SHORT = [
+    block
+    for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "sweeps" / "README.md").read_text(), re.S)
+    if block.startswith(("recipe:", "benchmark:"))
+]
 HEAD = """\
 name: page
 benchmark: custom
@@ -32,6 +39,15 @@ def sweep_of(folder: Path, block: str) -> Sweep:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_blocks_are_valid(tmp_path: Path, block: str) -> None:
     assert sweep_of(tmp_path, block).recipe.name == "standard"
+
+
+@pytest.mark.parametrize("block", SHORT)
+def test_blocks_of_the_page_on_sweep_files_are_valid(tmp_path: Path, block: str) -> None:
+    head = HEAD if block.startswith("recipe") else f"{HEAD}recipe: standard\n"
+    key = block.partition(":")[0]
+    kept = "".join(line for line in head.splitlines(True) if not line.startswith(f"{key}:"))
+    (tmp_path / "page.yaml").write_text(kept + block)
+    assert getattr(load_sweep(tmp_path / "page.yaml"), key).name in ("standard", "mine")
 
 
 def test_the_table_of_what_wins_is_what_stages_have(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 from xstilts.config.load import parse_sweep
-from xstilts.config.schema import RecipeSpec, ResourcesSpec, Sweep
+from xstilts.config.named import RecipeSpec
+from xstilts.config.schema import ResourcesSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import names_in, read_json_if_whole, write_atomically, write_json
