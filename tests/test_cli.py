@@ -15,12 +15,12 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
+from tools.mini import hub
 from xstilts.cli import app
 from xstilts.cli.app import program as program_name
 from xstilts.config.load import load_sweep
 from xstilts.data.mirror import Split, write_dataset
 from xstilts.files import sha256_of, write_json
-from xstilts.mini import hub
 from xstilts.run import preparation
 from xstilts.run.places import take_inventory
 from xstilts.search.definition import Settled, define

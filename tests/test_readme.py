@@ -124,9 +124,10 @@ def test_the_tree_names_every_module() -> None:
         if name.endswith("/"):
             folders[depth:] = [name]
         elif name.endswith(".py") and depth:
-            listed.add("".join(folders[1:depth]) + name)
+            listed.add("".join(folders[:depth]) + name)
+    roots = ("xstilts", "tools")
     modules = {
-        path.relative_to(ROOT / "xstilts").as_posix() for path in ROOT.glob("xstilts/**/*.py")
+        path.relative_to(ROOT).as_posix() for root in roots for path in ROOT.glob(f"{root}/**/*.py")
     }
     assert listed == {module for module in modules if not module.endswith("__init__.py")}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -246,7 +247,7 @@ TRIAL = {
 def trial_of(folder: Path) -> tuple[Planner, Places]:
     data = folder.parent / "mini"
     if not data.exists():
-        mini.write_benchmark(data)
+        shutil.copytree(mini.data_path(), data)
     sweep, places = parse_sweep({**TRIAL, "data": {"root": str(data)}}, "test"), Places(folder, "s")
     open_storage(folder)
     for path in (places.sweep, places.trials):

@@ -308,12 +308,12 @@ def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:
 
 
 def build_mini(storage: Path) -> Path:
-    """The miniature benchmark's data under the storage, written once."""
+    """The miniature benchmark's data under the storage, which every node sees; copied once."""
     root = storage / f"mini-v{mini.VERSION}"
     if not root.exists():
         temporary = storage / f".mini-{uuid.uuid4().hex[:8]}"
-        mini.write_benchmark(temporary)
+        shutil.copytree(mini.data_path(), temporary)
         sync_tree(temporary)
-        if not publish_folder(temporary, root):  # another process was first; both wrote the same
+        if not publish_folder(temporary, root):  # another process was first with the same
             shutil.rmtree(temporary)
     return root
