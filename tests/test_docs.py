@@ -16,7 +16,7 @@ from xstilts import kinds
 from xstilts.cli import app
 from xstilts.config.load import load_sweep
 from xstilts.config.own_tasks import all_tasks
-from xstilts.config.schema import TaskSpec
+from xstilts.config.task_spec import TaskSpec
 from xstilts.data.formats import FORMATS
 from xstilts.tasks.kinds import KINDS, KindSpec
 

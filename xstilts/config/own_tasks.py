@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.schema import FilesSpec, Sweep, TaskSpec
+from xstilts.config.schema import Sweep
+from xstilts.config.task_spec import FilesSpec, TaskSpec
 from xstilts.errors import Problem
 from xstilts.tasks import HeldOut, Slice, Source, Task, kind_spec, known_tasks, lookup, suggest
+from xstilts.tasks.benchmarks import BENCHMARKS, CUSTOM, TAKEN
 from xstilts.tasks.catalogue import place_of
 
 DEV_PERCENT = 10
@@ -173,6 +175,9 @@ def check_tasks(sweep: Sweep) -> Iterator[Problem]:
         if name in catalogue:
             rule = f"the catalogue has a task of this name, in {place_of(name)}"
             yield Problem(where, rule, f'"{name}"', "give yours another name")
+        if name in (*BENCHMARKS, *TAKEN, CUSTOM):
+            rule = "is the name of other metrics, and `NAME/avg` would be one of them"
+            yield Problem(where, rule, f'"{name}"', "give it another name")
         yield from _check_labels(where, spec)
         yield from _check_metrics(where, spec)
         yield from _check_columns(where, spec)

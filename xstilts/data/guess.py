@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from xstilts.config.own_tasks import SCORED
-from xstilts.config.schema import TaskSpec
+from xstilts.config.task_spec import TaskSpec
 from xstilts.data.formats import FORMATS, read_file
 from xstilts.data.own import OwnFile, read_own
 from xstilts.errors import ConfigError, DataError, Problem

@@ -23,7 +23,8 @@ from xstilts.config.own_tasks import (
     hub_id_of,
     label_names,
 )
-from xstilts.config.schema import FilesSpec, Sweep, TaskSpec
+from xstilts.config.schema import Sweep
+from xstilts.config.task_spec import FilesSpec, TaskSpec
 from xstilts.data.formats import format_of, read_file
 from xstilts.data.inventory import Hashes
 from xstilts.data.mirror import Row, Split, write_dataset

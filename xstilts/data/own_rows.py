@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xstilts.config.schema import TaskSpec
+from xstilts.config.task_spec import TaskSpec
 from xstilts.data.importers.span import FEATURES
 from xstilts.data.mirror import STRING, STRINGS, Features, Row
 

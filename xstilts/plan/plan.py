@@ -14,13 +14,13 @@ from xstilts.config.derive import (
     NONE,
     languages_of,
     part_task,
+    recipe_of,
     retrained,
     task_of,
     train_languages,
 )
 from xstilts.config.own_tasks import find_task
 from xstilts.config.recipe import StageRecipe
-from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.files import derive_seed, sha256_of
@@ -91,7 +91,7 @@ class Planner:
         self.sweep = sweep
         self.inventory = inventory
         self.target_points = target_points
-        self.recipe = RECIPES[sweep.recipe]
+        self.recipe = recipe_of(sweep)
         self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
         self.precision = sweep.resources.training_precision
         self.scoring_precision = sweep.resources.scoring_precision

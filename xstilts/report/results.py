@@ -134,7 +134,7 @@ class Results:
         lines += self._computed_otherwise()
         lines += selection_notes(self.sweep)
         holes = sorted({hole for record in self.finished for hole in record["missing"]})
-        return lines + [f"no {self.sweep.benchmark}/avg: {hole}" for hole in holes]
+        return lines + [f"no {self.sweep.benchmark.name}/avg: {hole}" for hole in holes]
 
     def _computed_otherwise(self) -> list[str]:
         """That trials of the tables were not all computed alike, where a launch has changed it."""

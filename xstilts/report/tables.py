@@ -17,6 +17,7 @@ from xstilts.config.derive import overlaps
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
 from xstilts.scores.best import Entry
+from xstilts.tasks.benchmarks import CUSTOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ def trials_table(results: Results) -> Table:
             key
             for r in results.finished
             for key in r["metrics"]
-            if key.endswith("/avg") and key.split("/")[0] in (results.sweep.benchmark, "custom")
+            if key.endswith("/avg") and key.split("/")[0] in (results.sweep.benchmark.name, CUSTOM)
         ),
         "",
     )

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from xstilts import mini
 from xstilts.config.derive import reads
 from xstilts.config.own_tasks import find_task, is_own, tasks_of_files
+from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
@@ -256,7 +257,14 @@ def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator
 
 
 def _too_long(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
-    """Lengths that are searched must be lengths that every model reads; a recipe's are cut."""
+    """Lengths that a file searches or says must be lengths that every model reads; those of the
+    recipe itself are cut."""
+    said = ((where, values.get("max_length", 0)) for where, values in override_sections(sweep))
+    for where, length in said:
+        for name, facts in models.items():
+            if length > facts.max_length:
+                rule = f"models.{name} reads {facts.max_length} tokens at most"
+                yield Problem(f"{where}.max_length", rule, f"{length}", "write a shorter length")
     search = sweep.search
     for where, space in (("encoder", search.encoder.space), ("target", search.target.space)):
         for key, spec in space.items():

@@ -10,11 +10,11 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import languages_of
+from xstilts.config.derive import benchmark_of, languages_of
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import (
     Diverged,
@@ -62,6 +62,7 @@ class TrialRun:
         self.stages: list[dict[str, Any]] = []
         self.curves: dict[str, list[dict[str, float]]] = {}
         self.chosen: dict[str, dict[str, Any]] = {}
+        self.chosen_recipes: dict[str, dict[str, Any]] = {}
         self.judged: dict[str, list[str]] = {"collapsed": [], "undecided": []}
         self.retries: dict[str, int] = {}
         self.examples: dict[str, dict[str, int]] = {}
@@ -174,6 +175,8 @@ class TrialRun:
             **best.point,
             "stage": stage_name(best.stage),
         }
+        (part,) = best.stage.parts
+        self.chosen_recipes[group.name] = asdict(best.stage.recipe_of(part))
         final = self.planner.final(best.stage, outcome.best_step)
         return best if final is None else self._finally(group, best, final, outcome.best_step)
 
@@ -234,7 +237,7 @@ class TrialRun:
         languages = {task.name: languages_of(sweep, task) for task in tasks}
         self._in_the_plans_order()
         result = averages(
-            ScoreTable(self.scores), tasks, languages, sweep.benchmark, sweep.evaluation.split
+            ScoreTable(self.scores), tasks, languages, benchmark_of(sweep), sweep.evaluation.split
         )
         record = {
             "trial": plan.trial_id,
@@ -254,6 +257,7 @@ class TrialRun:
                 plan.encoder.recipe.learning_rate if isinstance(plan.encoder, Train) else None
             ),
             "chosen": self.chosen,
+            "recipes": self._recipes(),
             "metrics": {**result.metrics, **self._costs()},
             "missing": list(result.missing) if state == "finished" else [],
             **self.judged,
@@ -272,6 +276,20 @@ class TrialRun:
         self.lease.renew()
         write_json(self.folder / RECORD, record)
         return record
+
+    def _recipes(self) -> dict[str, dict[str, Any]]:
+        """What the trial's stages were trained by, in the plan's order: each task of the
+        intermediate, each target's chosen stage. A target without training has a length alone."""
+        encoder, recipes, targets = self.plan.encoder, {}, {}
+        if isinstance(encoder, Train):
+            recipes = {one.train.task: asdict(encoder.recipe_of(one)) for one in encoder.parts}
+        for group in self.plan.target_sets:
+            if group.name in self.chosen_recipes:
+                targets[group.name] = self.chosen_recipes[group.name]
+            for target in group.targets if not group.cells else ():
+                rows = self.planner.evaluation(self.plan, target, None).rows
+                targets[target] = {"max_length": rows.max_length}
+        return {"intermediate": recipes, "target": targets}
 
     def _in_the_plans_order(self) -> None:
         """Sort what the target sets gave: their order of execution hangs on other trials."""
