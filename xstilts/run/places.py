@@ -4,6 +4,7 @@
 <storage>/store/             stages, shared by all sweeps
 <storage>/sweeps/<name>/     launches/, trials/, report/
 <storage>/mlflow.db          runs of all sweeps, where no server is named; mlartifacts/ beside it
+<storage>/own/               files of sweeps' own tasks, as data sets
 <storage>/hub/               what was fetched from the Hub, at resolved commits
 <storage>/caches, encoded    rows as `datasets` and the tokenizers left them
 
