@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xstilts.cli.app import Json, command, data_app, err, out, print_json
+from xstilts.cli.app import Json, command, data_app, err, out, print_json, sweep_file
 from xstilts.errors import ConfigError, Problem
 
 SHOWN = 12
@@ -100,7 +100,10 @@ def data_import(
 def data_add(
     files: Annotated[
         list[str],
-        typer.Argument(help="The files of one task: CSV, TSV, JSON lines, Parquet, SQuAD, CoNLL."),
+        typer.Argument(
+            metavar="files",
+            help="The files of one task: CSV, TSV, JSON lines, Parquet, SQuAD, CoNLL.",
+        ),
     ],
     as_json: Json = False,
 ) -> None:
@@ -133,10 +136,16 @@ def as_yaml(entry: Any) -> str:
     return str(yaml.safe_dump(entry, sort_keys=False, allow_unicode=True, width=10**6))
 
 
-@command("xstilts data check sweep.yaml", data_app, "check")
+@command("xstilts data check --root mirror", data_app, "check")
 def data_check(
     file: Annotated[
-        Path | None, typer.Argument(help="A sweep file: what its own tasks read.")
+        Path | None,
+        typer.Argument(
+            parser=sweep_file,
+            metavar="file",
+            help="A sweep file: what its own tasks read.",
+            show_default=False,
+        ),
     ] = None,
     root: Annotated[
         Path | None, typer.Option(help="A mirror: what it has for the tasks of the catalogue.")
