@@ -58,7 +58,7 @@ def best_table(results: Results) -> Table:
                 _run_score(entry),
                 "-" if baseline is None else _run_score(baseline),
                 "-" if best.gain is None else f"{best.gain:+.1f}",
-                f"{entry.dev:.1f}" + ("" if best.selected_on == f"dev/{best.target}" else "*"),
+                f"{entry.dev:.1f}" + ("" if best.selected_on == best.target else "*"),
                 f"{best.candidates}/{best.baseline_candidates}",
             ]
         )
@@ -204,15 +204,8 @@ def languages_table(results: Results) -> Table:
 
 def trials_table(results: Results) -> Table:
     """Every trial: what it was, its objective, its average, its time."""
-    name = next(
-        (
-            key
-            for r in results.finished
-            for key in r["metrics"]
-            if key.endswith("/avg") and key.split("/")[0] in (results.sweep.benchmark, "custom")
-        ),
-        "",
-    )
+    names = (f"{results.sweep.benchmark}/avg", "custom/avg")
+    name = next((key for r in results.finished for key in names if key in r["metrics"]), "")
     rows = [
         [
             record["trial"],

@@ -34,7 +34,7 @@ from xstilts.run.stages import Workshop
 from xstilts.run.store import Found
 from xstilts.run.trial_status import TrialStatus
 from xstilts.scores.aggregate import averages
-from xstilts.scores.table import Score, ScoreTable
+from xstilts.scores.table import Score, ScoreTable, task_score
 from xstilts.tasks import lookup
 
 WAIT_S = 0.5
@@ -153,8 +153,7 @@ class TrialRun:
             trained.append((replace(cell, stage=stage), found))
 
         def dev(found: Found) -> float:
-            scores: dict[str, float] = found.manifest["outcome"]["dev"][task.name]
-            return sum(scores[metric] for metric in task.metrics) / len(task.metrics)
+            return task_score(task.metrics, found.manifest["outcome"]["dev"][task.name])
 
         best, best_found = max(trained, key=lambda pair: dev(pair[1]))
         for cell, found in trained:
