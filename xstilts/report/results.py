@@ -63,21 +63,12 @@ class Results:
     @cached_property
     def entries(self) -> dict[str, dict[str, Entry]]:
         """Target -> intermediate -> its best configuration by dev."""
-        found: dict[str, dict[str, Entry]] = {}
-        for target in self.sweep.targets:
-            entries = entries_for(self.trials, target, selected_on(target), len(self.sweep.seeds))
-            row = found.setdefault(target, {})
-            for entry in entries:
-                row.setdefault(entry.intermediate, entry)
-        return found
+        return entries_of(self.sweep, self.trials)
 
     @cached_property
     def grid(self) -> dict[str, dict[str, float]]:
         """Target -> intermediate -> score of its best configuration by dev."""
-        return {
-            target: {name: entry.score for name, entry in row.items()}
-            for target, row in self.entries.items()
-        }
+        return grid_of(self.entries)
 
     @cached_property
     def languages(self) -> dict[str, dict[str, float]]:
@@ -168,6 +159,24 @@ def best_of(sweep: Sweep, trials: Sequence[TrialScores]) -> list[Best]:
     return [best for best in found if best is not None]
 
 
+def entries_of(sweep: Sweep, trials: Sequence[TrialScores]) -> dict[str, dict[str, Entry]]:
+    """Target -> intermediate -> its best configuration by dev."""
+    found: dict[str, dict[str, Entry]] = {}
+    for target in sweep.targets:
+        row = found.setdefault(target, {})
+        for entry in entries_for(trials, target, selected_on(target), len(sweep.seeds)):
+            row.setdefault(entry.intermediate, entry)
+    return found
+
+
+def grid_of(entries: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, float]]:
+    """Target -> intermediate -> score of its best configuration by dev."""
+    return {
+        target: {name: entry.score for name, entry in row.items()}
+        for target, row in entries.items()
+    }
+
+
 def language_means(
     sweep: Sweep, target: str, rows: Iterable[Mapping[str, Any]]
 ) -> dict[str, float]:
@@ -194,6 +203,18 @@ def load_results(places: Places) -> Results:
     Raises:
         ConfigError: there is no sweep of that name.
     """
+    sweep, folder = launched(places)
+    folders: list[Path] = sorted(path for path in places.trials.glob("*") if path.is_dir())
+    records = [record for record in map(read_record, folders) if record is not None]
+    return Results(sweep, places, folder, records)
+
+
+def launched(places: Places) -> tuple[Sweep, Path]:
+    """A sweep as it was launched last, and the folder of that launch.
+
+    Raises:
+        ConfigError: there is no sweep of that name.
+    """
     definition = places.definition()
     if definition is None:
         names = sweep_names(places.storage)
@@ -208,7 +229,4 @@ def load_results(places: Places) -> Results:
                 )
             ]
         )
-    sweep = parse_sweep(definition.sweep, str(definition.folder / SWEEP))
-    folders: list[Path] = sorted(path for path in places.trials.glob("*") if path.is_dir())
-    records = [record for record in map(read_record, folders) if record is not None]
-    return Results(sweep, places, definition.folder, records)
+    return parse_sweep(definition.sweep, str(definition.folder / SWEEP)), definition.folder

@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.text import Text
 
 from xstilts.config.derive import overlaps
+from xstilts.plan.stage import class_of
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
 from xstilts.scores.best import Entry
@@ -179,7 +180,7 @@ def matched_table(results: Results) -> Table | None:
 def _cost(results: Results, intermediate: str) -> tuple[str, str]:
     """Steps and tokens of an intermediate's stage, the mean over its finished trials."""
     stages = [
-        [stage for stage in record["stages"] if stage["name"].startswith("intermediate-")][-1]
+        [stage for stage in record["stages"] if class_of(stage["name"]) == "intermediate"][-1]
         for record in results.finished
         if record["intermediate"] == intermediate
     ]

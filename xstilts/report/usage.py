@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.files import read_json_if_whole
+from xstilts.plan.stage import class_of
 from xstilts.report.pictures import Picture
 from xstilts.report.results import Results
 from xstilts.run import attempts
@@ -144,6 +145,7 @@ def _work(record: Mapping[str, Any]) -> list[tuple[str, float, float]]:
         if stage["wait_s"] >= 1:
             found.append(("waiting", stage["asked"], stage["asked"] + stage["wait_s"]))
         if not stage["is_reused"]:
-            phase = stage["name"].partition("-")[0]
-            found.append((phase, stage["started"], stage["started"] + stage["seconds"]))
+            found.append(
+                (class_of(stage["name"]), stage["started"], stage["started"] + stage["seconds"])
+            )
     return found

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from xstilts.cli.remembered import remember, storage_of
 from xstilts.files import write_json
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
+from xstilts.run.remembered import remember, storage_of
 
 from ..conftest import make_places
 
