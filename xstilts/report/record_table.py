@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 from pydantic_core import from_json
 
@@ -130,18 +132,17 @@ def _renewed(
 ) -> bytes:
     """The table of all records that are there; those that have changed are read."""
     marks = {} if known is None else _marks(known)
-    tables = []
+    kept = SCHEMA.empty_table()
     if known is not None and marks:
-        kept = pa.array([there.get(trial) == mark for trial, mark in marks.items()])
-        tables.append(known.filter(kept))
+        kept = known.filter(pa.array([there.get(trial) == mark for trial, mark in marks.items()]))
+    read = _Columns(sweep)
     for trial, mark in there.items():
         if marks.get(trial) != mark:
             record = _read(places.trials / trial / RECORD)
             if record is not None:
-                tables.append(_row(sweep, record, mark))
-    table = pa.concat_tables([SCHEMA.empty_table(), *tables])
-    table = table.take(pa.compute.sort_indices(table["trial"]))
-    return _encoded(table, key)
+                read.add(record, mark)
+    table = pa.concat_tables([kept, read.table()])
+    return _encoded(table.take(pc.sort_indices(table["trial"])), key)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -156,30 +157,58 @@ def _read(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _row(sweep: Sweep, record: Mapping[str, Any], mark: Mark) -> pa.Table:
-    is_finished = record["state"] == "finished"
-    facts = {
-        **{name: record[name] for name in FACTS},
-        **judged(record),
-        "scores": asdict(scores_of(sweep, record)) if is_finished else None,
-    }
-    columns = {
-        "trial": [record["trial"]],
-        "size": [mark[0]],
-        "changed_ns": [mark[1]],
-        "facts": [json.dumps(facts)],
-        "scores": _lists(record["scores"], SCORE),
-        "stages": _lists(record["stages"], STAGE),
-    }
-    return pa.table(columns, schema=SCHEMA)
+class _Columns:
+    """Records column by column: a thousand have a million rows, which are made Arrow's at once."""
+
+    def __init__(self, sweep: Sweep):
+        self._sweep = sweep
+        self._about: dict[str, list[Any]] = {name: [] for name in SCHEMA.names[:4]}
+        self._scores, self._stages = _Lists(SCORE), _Lists(STAGE)
+
+    def add(self, record: Mapping[str, Any], mark: Mark) -> None:
+        """Take in a record."""
+        is_finished = record["state"] == "finished"
+        facts = {
+            **{name: record[name] for name in FACTS},
+            **judged(record),
+            "scores": asdict(scores_of(self._sweep, record)) if is_finished else None,
+        }
+        values = (record["trial"], *mark, json.dumps(facts))
+        for column, value in zip(self._about.values(), values, strict=True):
+            column.append(value)
+        self._scores.add(record["scores"])
+        self._stages.add(record["stages"])
+
+    def table(self) -> pa.Table:
+        """All that was taken in."""
+        lists = {"scores": self._scores.array(), "stages": self._stages.array()}
+        return pa.table({**self._about, **lists}, schema=SCHEMA)
 
 
-def _lists(rows: list[dict[str, Any]], sort: pa.StructType) -> pa.ListArray:
-    """All rows as one list of structs, column by column."""
-    names = [sort.field(i).name for i in range(sort.num_fields)]
-    columns = [pa.array([row.get(name) for row in rows], sort.field(name).type) for name in names]
-    values = pa.StructArray.from_arrays(columns, fields=list(sort))
-    return pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), values)
+class _Lists:
+    """Lists of structs, from lists of dicts."""
+
+    def __init__(self, sort: pa.StructType):
+        self._sort = sort
+        self._columns: dict[str, list[Any]] = {field.name: [] for field in sort}
+        self._offsets = [0]
+        self._get = itemgetter(*self._columns)
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add one list."""
+        for column, values in zip(
+            self._columns.values(), zip(*map(self._get, rows), strict=True), strict=bool(rows)
+        ):
+            column += values
+        self._offsets.append(self._offsets[-1] + len(rows))
+
+    def array(self) -> pa.ListArray:
+        """All lists that were added."""
+        columns = [
+            pa.array(values, self._sort.field(name).type) for name, values in self._columns.items()
+        ]
+        values = pa.StructArray.from_arrays(columns, fields=list(self._sort))
+        return pa.ListArray.from_arrays(pa.array(self._offsets, pa.int32()), values)
 
 
 def _encoded(table: pa.Table, key: str) -> bytes:
@@ -189,7 +218,7 @@ def _encoded(table: pa.Table, key: str) -> bytes:
         stream,
         # One group of rows has one dictionary of each column.
         row_group_size=max(1, table.num_rows),
-        compression="zstd",
+        compression="lz4",
         write_page_checksum=True,
     )
     return bytes(stream.getvalue())
