@@ -41,6 +41,7 @@ SIDEWAYS = {
     ("run", "mini"),
     ("search", "report.trial_files"),
     # The public names, which the package gives when they are asked for.
+    ("xstilts", "errors"),
     ("xstilts", "api"),
     ("xstilts", "config.schema"),
     ("xstilts", "report.sweep_results"),

@@ -3,11 +3,11 @@
     python -m tests.benchmarks.results --trials 1000 --layers 24
 
 writes a storage of generated records, as trials of an encoder of so many layers leave them, and
-prints JSON: megabytes of records, rows of the score table, and seconds for each table, one after the
-other: cold, from the records alone; warm, from the cache; each in a process of its own. `import` is
-what it takes to load pandas and the package, `all` comes after it, `all_cpu` is what of it the
-process computed, whatever else the machine did. `--layers -1` leaves each target the metrics that
-make its score.
+prints JSON: megabytes of records, rows of the score table, and seconds for each table, one after
+the other: cold, from the records alone; warm, from the cache; each in a process of its own.
+`import` is what it takes to load pandas and the package, `all` comes after it, `all_cpu` is what
+of it the process computed, whatever else the machine did. `--layers -1` leaves each target the
+metrics that make its score.
 """
 
 from __future__ import annotations
