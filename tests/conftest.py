@@ -12,6 +12,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,6 @@ def shared_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The miniature benchmark's data, written once for all tests that only read it."""
     from xstilts import mini
 
-    root = tmp_path_factory.mktemp("mini")
-    mini.write_benchmark(root)
+    root = tmp_path_factory.mktemp("data") / "mini"
+    shutil.copytree(mini.data_path(), root)
     return root

@@ -15,12 +15,12 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
+from tools.mini import hub
 from xstilts.cli import app
 from xstilts.cli.app import program as program_name
 from xstilts.config.load import load_sweep
 from xstilts.data.mirror import Split, write_dataset
 from xstilts.files import sha256_of, write_json
-from xstilts.mini import hub
 from xstilts.run import preparation
 from xstilts.run.places import take_inventory
 from xstilts.search.definition import Settled, define
@@ -33,6 +33,7 @@ QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
 COMMANDS = (
     "quickstart",
     "validate",
+    "recipes",
     "plan",
     "sweep",
     "run",
@@ -180,6 +181,10 @@ def test_validate_tells_all_files_and_json(tmp_path: Path) -> None:
                 "search": {"target": {"space": {"max_length": {"choice": [64, 512]}}}},
             },
             "search.target.space.max_length: models.mini reads 128 tokens at most; got 512",
+        ),
+        (
+            {"recipe": {"name": "mini", "targets": {"mini_xnli": {"max_length": 512}}}},
+            "recipe.targets.mini_xnli.max_length: models.mini reads 128 tokens at most; got 512",
         ),
         ({"storage": "/proc/nowhere"}, "storage: must be a folder that can be written"),
         ({"name": "../x"}, "name: is a plain name"),
@@ -335,7 +340,10 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path) -> None:
     rows = {(row["stage"], row["task"]): row for row in document["tasks"]}
     assert rows["mix", "mini_qa"]["examples"] > 0
     assert {name for name, _ in rows} >= {"nli", "choice", "qa", "mix", "target mini_xnli"}
+    values = {one["stage"]: one["values"] for one in document["recipe"]["stages"]}
+    assert document["recipe"]["name"] == "mini" and values["qa"]["epochs"] == 0.3
     shown = call("plan", file).output
+    assert "every stage: learning_rate searched, batch_size 16" in shown
     assert max(map(len, shown.splitlines())) <= 80 and "rates are shares of examples: mix" in shown
     of_steps = call("plan", file, "--set", "intermediates.mix.unit=steps").output
     assert "rates are shares of steps: mix" in of_steps

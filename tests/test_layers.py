@@ -18,7 +18,7 @@ SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 LAYERS = (
     {"xstilts", "errors", "files", "lease"},
-    {"config", "tasks"},
+    {"config", "tasks", "records"},
     {"plan", "scores"},
     {"data", "kinds", "training"},
     {"run", "tracking", "mini"},
@@ -164,7 +164,7 @@ def test_module_keeps_to_its_layer(module: str) -> None:
         ("run.trial", "from xstilts.tracking import runs"),
         ("run.trial", "try:\n    import ray\nexcept ImportError: ..."),
         ("run.trial", "from xstilts.search.launch import launch"),
-        ("mini.world", "from xstilts.run import places"),
+        ("mini", "from xstilts.run import places"),
         ("tracking.runs", "import mlflow"),
         ("search.launch", "from xstilts.report import tables"),
         ("report.tables", "from xstilts import mini"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +12,13 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
+from tests.sweep_plans import PublishedSizes, Sizes, plan_baseline_and_all
 from xstilts import kinds, mini
 from xstilts.config.load import load_sweep
 from xstilts.config.schema import IntermediateSpec
 from xstilts.data.sources import load_rows
-from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train
-from xstilts.tasks import Source, Task, known_tasks
+from xstilts.tasks import Source, Task
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,53 +29,6 @@ def block(text: str, language: str, containing: str) -> str:
     """The fenced block that holds a text."""
     blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     return next(found for found in blocks if containing in found)
-
-
-class Sizes(dict):
-    """100 rows of everything."""
-
-    def __missing__(self, key: str) -> int:
-        return 100
-
-
-PUBLISHED = {
-    f"{task.source.hub_id}|{task.source.config}|{split}": size
-    for task in known_tasks()
-    for split, size in task.source.sizes.items()
-}
-
-
-class PublishedSizes(Sizes):
-    """As many training rows as published, 100 of what is not."""
-
-    def __missing__(self, key: str) -> int:
-        name = "|".join(key.split("|")[:3])
-        return {**PUBLISHED, "facebook/xnli|en|train": PUBLISHED["nyu-mll/glue|mnli|train"]}.get(
-            name, 100
-        )
-
-
-def plan_baseline_and_all(path: Path, rows: Mapping[str, int]) -> dict[str, TrialPlan]:
-    """A plan for every candidate of a file; `rows` as in the inventory."""
-    from xstilts.report.forecast import example_plans
-    from xstilts.search.proposals import target_points
-
-    sweep = load_sweep(path)
-    facts = ModelFacts("/m", "w", "t", 12, 1)
-    data = {
-        source.hub_id: "sha"
-        for task in known_tasks()
-        for use in task.splits
-        for source in task.sources_of(use)
-    }
-    translations = {task.translations.hub_id: "sha" for task in known_tasks() if task.translations}
-    labels = {task.name: ("N", "NP") for task in known_tasks() if task.open_labels}
-    models = dict.fromkeys(sweep.models, facts)
-    inventory = Inventory(models, {}, {**data, **translations}, rows, labels, tokens=Sizes())
-    plans = example_plans(sweep, Planner(sweep, inventory, target_points(sweep)))
-    assert "none" in plans
-    assert any(isinstance(plan.encoder, Train) for plan in plans.values())
-    return plans
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
@@ -93,7 +44,7 @@ def test_mlm_beside_a_task_changes_nothing_else(path: Path) -> None:
     """Of the task a study's arm with MLM draws as many examples as the arm without, and trains them
     alike."""
     specs = load_sweep(path).intermediates
-    plans = plan_baseline_and_all(path, PublishedSizes())
+    _, plans = plan_baseline_and_all(path, PublishedSizes())
     alone = {
         name: next(other for other, it in specs.items() if is_without_mlm(it, spec))
         for name, spec in specs.items()
@@ -173,9 +124,10 @@ def test_the_tree_names_every_module() -> None:
         if name.endswith("/"):
             folders[depth:] = [name]
         elif name.endswith(".py") and depth:
-            listed.add("".join(folders[1:depth]) + name)
+            listed.add("".join(folders[:depth]) + name)
+    roots = ("xstilts", "tools")
     modules = {
-        path.relative_to(ROOT / "xstilts").as_posix() for path in ROOT.glob("xstilts/**/*.py")
+        path.relative_to(ROOT).as_posix() for root in roots for path in ROOT.glob(f"{root}/**/*.py")
     }
     assert listed == {module for module in modules if not module.endswith("__init__.py")}
 

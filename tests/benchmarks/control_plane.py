@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from ray import tune
 
+from xstilts.config.derive import benchmark_of
 from xstilts.config.load import parse_sweep
 from xstilts.files import derive_seed, read_json, write_json
 from xstilts.lease import Lease
@@ -108,7 +109,9 @@ def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, A
             for metric in task.metrics
         ]
     languages = {task.name: languages_of(sweep, task) for task in tasks}
-    result = averages(ScoreTable(scores), tasks, languages, sweep.benchmark, sweep.evaluation.split)
+    result = averages(
+        ScoreTable(scores), tasks, languages, benchmark_of(sweep), sweep.evaluation.split
+    )
     now = time.time()
     chosen = {
         group.name: {"learning_rate": 1e-5, "stage": f"target-{group.name}-{plan.config_id}"}

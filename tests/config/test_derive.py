@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from xstilts.config.derive import overlaps, reads, selection_notes, shared_rows
+from xstilts.config.derive import benchmark_of, overlaps, reads, selection_notes, shared_rows
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
+from xstilts.tasks import lookup
+from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
 
 
 def sweep_with(**sections: Any) -> Sweep:
@@ -84,3 +86,32 @@ def test_held_out_articles_are_those_of_intermediates_and_targets() -> None:
     assert apart["xquad", "train"] == f"{other}, without 5% of titles"
     assert apart["xquad", "dev"] == f"{other}, 5% of titles"
     assert apart["squad_v1", "dev"] == other
+
+
+def test_a_benchmark_is_one_of_the_package_or_declared() -> None:
+    assert benchmark_of(sweep_with()) is None, "custom is none"
+    assert benchmark_of(sweep_with(benchmark="xtreme")) is BENCHMARKS["xtreme"]
+    mine = {"name": "mine", "targets": ["panx", "xquad"]}
+    declared = benchmark_of(sweep_with(benchmark=mine))
+    assert declared == Benchmark("mine", ("panx", "xquad"), split="test")
+    of_some = sweep_with(benchmark={**mine, "languages": ["de", "th", "yo"]})
+    assert benchmark_of(of_some) == Benchmark(
+        "mine", ("panx", "xquad"), {"panx": ("de", "th", "yo"), "xquad": ("de", "th")}, "test"
+    )
+    of_one = sweep_with(benchmark={**mine, "languages": {"panx": ["de"]}, "split": "validation"})
+    found = benchmark_of(of_one)
+    assert found == Benchmark("mine", ("panx", "xquad"), {"panx": ("de",)}, "validation")
+    for sweep in (of_some, of_one, sweep_with(benchmark="xtreme")):
+        stored = sweep.model_dump(mode="json", by_alias=True)
+        assert parse_sweep(stored, "stored") == sweep
+    assert sweep_with(benchmark="xtreme").model_dump(mode="json")["benchmark"] == "xtreme"
+
+
+def test_every_benchmark_is_of_targets_that_have_its_split() -> None:
+    for name, benchmark in BENCHMARKS.items():
+        assert benchmark.name == name
+        tasks = [lookup(target) for target in benchmark.targets]
+        assert all(task.is_target for task in tasks)
+        assert all(benchmark.split in task.splits for task in tasks if benchmark.split)
+        scored = {task.name: task.languages for task in tasks}
+        assert benchmark.lacks(tasks, scored, benchmark.split or "test") == ""

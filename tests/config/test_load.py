@@ -54,7 +54,7 @@ def test_every_sweep_file_of_ours_is_valid(path: Path) -> None:
 
 def test_figures_to_compare_with_published_ones_are_scored_in_float32() -> None:
     published = {"phang2020", "jiant", "xtreme2020", "xtreme_head"}
-    found = [sweep for sweep in map(load_sweep, SWEEPS) if sweep.recipe in published]
+    found = [sweep for sweep in map(load_sweep, SWEEPS) if sweep.recipe.name in published]
     assert found and {sweep.resources.scoring_precision for sweep in found} == {"fp32"}
 
 
@@ -70,6 +70,20 @@ def test_defaults_of_a_small_file(tmp_path: Path) -> None:
     assert sweep.search.encoder.sampler.name == "tpe" and sweep.search.target.trials == 1
     assert (sweep.objective.metric, sweep.objective.mode) == ("dev/avg", "max")
     assert sweep.storage == "./runs" and sweep.tracking.uri is None
+
+
+def test_a_recipe_is_kept_as_short_as_it_can_be_said(tmp_path: Path) -> None:
+    """What is written of a sweep stays what older versions read, unless something is overridden."""
+    for text in ("mini", "{name: mini}", "{name: mini, target: {}, targets: {}}"):
+        sweep = load(tmp_path, HEAD.replace("recipe: mini", f"recipe: {text}"))
+        assert sweep == parse_sweep(SMALL, "here")
+        assert sweep.model_dump(mode="json")["recipe"] == "mini"
+    sweep = load(
+        tmp_path, HEAD, "recipe={name: mini, batch_size: 8, targets: {mini_xnli: {epochs: 2}}}"
+    )
+    said = {"name": "mini", "batch_size": 8, "targets": {"mini_xnli": {"epochs": 2}}}
+    assert sweep.model_dump(mode="json")["recipe"] == said
+    assert parse_sweep(sweep.model_dump(mode="json", by_alias=True), "stored") == sweep
 
 
 def test_resolved_sweep_reads_back_as_itself() -> None:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
-from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, Recipe, StageRecipe
+from xstilts.config.derive import recipe_of
+from xstilts.config.load import parse_sweep
+from xstilts.config.recipe import (
+    FIELDS,
+    FLAG_FIELDS,
+    INTEGER_FIELDS,
+    SEARCHABLE,
+    WORDS,
+    Recipe,
+    StageRecipe,
+    check_value,
+)
 from xstilts.config.recipes import RECIPES
 from xstilts.tasks import known_tasks
 
@@ -33,7 +45,7 @@ def test_whole_numbers_are_known() -> None:
 
 def test_trial_wins_over_task_and_task_over_phase() -> None:
     recipe = Recipe(
-        "r", "none", STAGE, replace(STAGE, epochs=5), {"t": {"batch_size": 8, "epochs": 9}}
+        "r", "ours", "none", STAGE, replace(STAGE, epochs=5), {"t": {"batch_size": 8, "epochs": 9}}
     )
     assert recipe.for_task("intermediate", "x", {}) == STAGE
     assert recipe.for_task("target", "x", {}).epochs == 5
@@ -41,8 +53,48 @@ def test_trial_wins_over_task_and_task_over_phase() -> None:
     assert (task.epochs, task.batch_size, task.max_length) == (1, 8, 96)
 
 
+def test_every_field_has_one_sort_of_value() -> None:
+    sorts = (INTEGER_FIELDS, FLAG_FIELDS, set(WORDS), {f for f in FIELDS if f.endswith("_rate")})
+    assert sum(map(len, sorts)) == len(set().union(*sorts))
+    for field in FIELDS:
+        check_value(field, getattr(STAGE, field))
+        for wrong in ("yes", None, [1], 0.5 if field in INTEGER_FIELDS else {}):
+            with pytest.raises(ValueError, match=f"^{field} is "):
+                check_value(field, wrong)
+        if field not in FLAG_FIELDS:
+            with pytest.raises(ValueError, match=f"^{field} is "):
+                check_value(field, True)
+
+
+def recipe_with(**said: Any) -> Recipe:
+    head = {
+        "name": "s",
+        "benchmark": "custom",
+        "models": {"m": {"path": "builtin:mini"}},
+        "intermediates": {"qqp": {"tasks": ["qqp"]}, "squad": {"tasks": ["squad_v1"]}},
+        "targets": ["panx", "xquad"],
+    }
+    return recipe_of(parse_sweep({**head, "recipe": {"name": "standard", **said}}, "here"))
+
+
+def test_the_file_wins_over_the_recipe_and_the_trial_over_both() -> None:
+    """The recipe: epochs 3 of intermediates, 2 of targets; 10 of panx, 3 of qqp."""
+    said = recipe_with(epochs=4, target={"epochs": 5}, targets={"panx": {"epochs": 6}})
+    wanted = {("intermediate", "qqp"): 4, ("intermediate", ""): 4, ("intermediate", "panx"): 4}
+    wanted |= {("target", "xquad"): 5, ("target", "panx"): 6, ("target", "qqp"): 5}
+    for (phase, task), epochs in wanted.items():
+        assert said.for_task(phase, task, {}).epochs == epochs, (phase, task)
+        assert said.for_task(phase, task, {"epochs": 9}).epochs == 9
+    assert said.for_task("target", "xquad", {}).batch_size == 16, "what is not said stays"
+    of_task = recipe_with(intermediate={"epochs": 5}, tasks={"qqp": {"epochs": 7}})
+    assert of_task.for_task("intermediate", "qqp", {}).epochs == 7
+    assert of_task.for_task("intermediate", "squad_v1", {}).epochs == 5
+    assert of_task.for_task("target", "panx", {}).epochs == 10
+
+
 def test_recipes_say_where_they_come_from() -> None:
     assert all(name == recipe.name and recipe.evidence for name, recipe in RECIPES.items())
+    assert all(recipe.about and len(recipe.about) <= 60 for recipe in RECIPES.values())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -169,7 +170,7 @@ def records(folder: Path) -> Any:
     write_json(trial / RECORD, {"state": "finished", "stages": []})
     attempts.end(trial, number, "finished")
     record = read_record(trial)
-    return [record, is_finished(record, Store(folder)), attempts.read(trial)[-1]["how"]]
+    return [record, is_finished(record, Store(folder)), attempts.read(trial)[-1].how]
 
 
 def checkpoint(folder: Path) -> Any:
@@ -246,7 +247,7 @@ TRIAL = {
 def trial_of(folder: Path) -> tuple[Planner, Places]:
     data = folder.parent / "mini"
     if not data.exists():
-        mini.write_benchmark(data)
+        shutil.copytree(mini.data_path(), data)
     sweep, places = parse_sweep({**TRIAL, "data": {"root": str(data)}}, "test"), Places(folder, "s")
     open_storage(folder)
     for path in (places.sweep, places.trials):

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
+from tools.mini.languages import LANGUAGES
+from tools.mini.world import World
 from xstilts.mini import encoder_path
-from xstilts.mini.languages import LANGUAGES
-from xstilts.mini.world import World
 
 
 @pytest.fixture(scope="module")

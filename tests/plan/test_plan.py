@@ -277,6 +277,28 @@ def test_steps_of_a_mixture_are_shared_where_the_file_says_so(
     assert found == {"examples": [(48, 3), (48, 6)], "steps": [(64, 4), (32, 4)]}
 
 
+def test_a_recipe_by_name_plans_the_same_stages_and_an_override_others() -> None:
+    named = stages_of(plan("nli", sweep=sweep_with(recipe={"name": "mini"})))
+    assert named == stages_of(plan("nli"))
+    same = {"name": "mini", "adam_epsilon": 1e-8, "targets": {"mini_udpos": {"epochs": 0.75}}}
+    assert stages_of(plan("nli", sweep=sweep_with(recipe=same))) == named
+    one = {"name": "mini", "targets": {"mini_udpos": {"batch_size": 8}}}
+    found = plan("nli", sweep=sweep_with(recipe=one))
+    changed = [old != new for old, new in zip(named, stages_of(found), strict=True)]
+    assert changed == [False, False, False, True, True]
+    assert {part.batch_size for part in found.training_stages[-1].parts} == {8}
+
+
+def test_an_override_for_a_part_of_a_mixture_is_the_parts_own() -> None:
+    said = {"name": "mini", "tasks": {"mini_qa": {"batch_size": 4, "max_length": 32}}}
+    encoder = plan("even", sweep=sweep_with(recipe=said)).encoder
+    assert isinstance(encoder, Train)
+    shapes = [(part.batch_size, part.train.max_length) for part in encoder.parts]
+    assert shapes == [(16, 64), (4, 32)]
+    recipe = encoder.recipe_of(encoder.parts[1])
+    assert (recipe.batch_size, recipe.max_length, recipe.epochs) == (4, 32, 48 / 640)
+
+
 def test_the_precision_of_evaluation_is_its_own() -> None:
     """Without the key it is that of training; with it only evaluations are others."""
 

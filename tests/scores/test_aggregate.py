@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from xstilts.scores.aggregate import MINI_TARGETS, Averages, averages
+from xstilts.scores.aggregate import Averages, averages
 from xstilts.scores.table import Score, ScoreTable
 from xstilts.tasks import Task, lookup
+from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
 
 VALUE = {"en": 90.0, "qaa": 80.0, "qab": 70.0, "qac": 60.0, "qad": 50.0, "qae": 40.0, "qaf": 30.0}
 """A score by language; EM is 20 below. The mean is 60, without English 55."""
 
 DEV = {"mini_xnli": 85.0, "mini_udpos": 95.0, "mini_xquad": 75.0}
-TARGETS = tuple(lookup(name) for name in MINI_TARGETS)
+TARGETS = tuple(lookup(name) for name in BENCHMARKS["mini"].targets)
 
 
 def score(task: Task, language: str, split: str, metric: str, value: float) -> Score:
@@ -43,7 +45,7 @@ def table_of(targets: Sequence[Task], without: tuple[str, str, str] | None = Non
 def averages_of(
     targets: Sequence[Task] = TARGETS,
     languages: Sequence[str] | None = None,
-    benchmark: str = "mini",
+    benchmark: Benchmark | str = "mini",
     without: tuple[str, str, str] | None = None,
     split: str = "test",
 ) -> Averages:
@@ -51,7 +53,8 @@ def averages_of(
         task.name: [x for x in task.languages if languages is None or x in languages]
         for task in targets
     }
-    return averages(table_of(targets, without), targets, wanted, benchmark, split)
+    entry = BENCHMARKS.get(benchmark) if isinstance(benchmark, str) else benchmark
+    return averages(table_of(targets, without), targets, wanted, entry, split)
 
 
 def test_target_is_the_mean_over_its_languages() -> None:
@@ -126,7 +129,7 @@ def test_missing_dev_score_leaves_no_dev_average_and_a_reason() -> None:
     without = ("mini_udpos", "dev")
     rows = [row for row in table_of(targets).scores if (row.target, row.split) != without]
     wanted = {task.name: task.languages for task in targets}
-    result = averages(ScoreTable(rows), targets, wanted, "custom", "test")
+    result = averages(ScoreTable(rows), targets, wanted, None, "test")
     assert "dev/mini_udpos" in result.missing
     assert result.metrics["dev/mini_xnli"] == 85
     assert not {"dev/avg", "dev/mini_udpos"} & set(result.metrics)
@@ -151,6 +154,55 @@ def test_custom_benchmark_needs_no_reason() -> None:
     result = averages_of(TARGETS[:1], ("qaa",), benchmark="custom")
     assert result.metrics["custom/avg"] == result.metrics["custom/zero_shot"] == 80
     assert list(result.missing) == []
+
+
+def test_an_own_benchmark_has_its_average_where_it_is_whole() -> None:
+    mine = Benchmark("mine", ("mini_xnli", "mini_tatoeba"), split="test")
+    targets = (lookup("mini_tatoeba"), lookup("mini_xnli"))
+    result = averages_of(targets, benchmark=mine)
+    assert list(result.missing) == []
+    assert result.metrics["mine/avg"] == pytest.approx((55 + 60) / 2)
+    assert result.metrics["mine/zero_shot"] == 55 and "mine/avg_no_retrieval" in result.metrics
+    assert not any(name.startswith("custom/") for name in result.metrics)
+    hole = averages_of(targets, benchmark=mine, without=("mini_xnli", "qac", "accuracy"))
+    assert list(hole.missing) == ["mini_xnli lacks languages"]
+    assert not {"mine/avg", "custom/avg"} & set(hole.metrics)
+
+
+@pytest.mark.parametrize(
+    ("entry", "split", "reason"),
+    [
+        ({"targets": ("mini_xnli", "mini_udpos")}, "test", "mine/avg needs mini_udpos"),
+        ({"targets": ()}, "test", "mine/avg does not hold mini_xnli"),
+        (
+            {"languages": {"mini_xnli": ("en", "qaa", "qab")}},
+            "test",
+            "mine/avg needs mini_xnli in qab",
+        ),
+        ({"languages": {"mini_xnli": ("en",)}}, "test", "mine/avg does not hold mini_xnli in qaa"),
+        ({}, "test", "mine/avg needs mini_xnli in qab, qac, qad, qae, qaf"),
+        (
+            {"languages": {"mini_xnli": ("en", "qaa")}, "split": "validation"},
+            "test",
+            "mine/avg is a score of the validation sets, not of test",
+        ),
+        ({"languages": {"mini_xnli": ("en", "qaa")}, "split": "test"}, "test", ""),
+        ({"languages": {"mini_xnli": ("en", "qaa")}}, "validation", ""),
+    ],
+)
+def test_what_is_not_the_whole_of_it_is_custom(
+    entry: dict[str, Any], split: str, reason: str
+) -> None:
+    """The sweep scores one target in two languages."""
+    mine = Benchmark(**{"name": "mine", "targets": ("mini_xnli",), **entry})
+    scored = {"mini_xnli": ("en", "qaa")}
+    assert mine.lacks(TARGETS[:1], scored, split) == reason
+    result = averages_of(TARGETS[:1], ("en", "qaa"), benchmark=mine, split=split)
+    assert list(result.missing) == ([reason] if reason else [])
+    assert ("mine/avg" in result.metrics, "custom/avg" in result.metrics) == (
+        not reason,
+        bool(reason),
+    )
 
 
 def test_training_language_alone_has_no_zero_shot_average() -> None:

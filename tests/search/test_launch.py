@@ -79,12 +79,33 @@ def test_what_changes_no_result_may_change(storage: Path) -> None:
     assert defined(places)["search"]["encoder"]["trials"] == 5
 
 
+def test_a_recipe_may_gain_what_only_additions_read(storage: Path) -> None:
+    """An override of a task that is there already changes its stages, and is refused."""
+    places = Places(storage, "s")
+    nli, qa = {"tasks": ["mini_nli"]}, {"tasks": ["mini_qa"]}
+    said = {"name": "mini", "tasks": {"mini_qa": {"epochs": 2}}}
+    with launched(make_sweep(intermediates={"nli": nli}), places, INVENTORY):
+        pass
+    both = {"nli": nli, "qa": qa}
+    with launched(make_sweep(intermediates=both, recipe=said), places, INVENTORY) as launch:
+        assert str(launch.growth) == "intermediate qa"
+    assert defined(places)["recipe"] == said
+    for other in ("mini", {**said, "tasks": {"mini_nli": {"epochs": 2}}}):
+        with (
+            pytest.raises(ConfigError, match="another name") as caught,
+            launched(make_sweep(intermediates=both, recipe=other), places, INVENTORY),
+        ):
+            pass
+        assert "mini_qa:" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         ({"seeds": [1]}, "-- 0"),
         ({"targets": ["mini_udpos"]}, "-- mini_xnli"),
         ({"retries": 1}, "+retries: 1"),
+        ({"recipe": {"name": "mini", "target": {"epochs": 2}}}, "+    epochs: 2"),
         ({"languages": ["en"]}, "+- en"),
     ],
 )

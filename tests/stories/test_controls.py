@@ -36,7 +36,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
     folder = tmp_path_factory.mktemp("controls")
     data, shuffled = folder / "data", folder / "shuffled"
     for root in (data, shuffled):
-        _python("-m", "xstilts.mini.world", "--out", root)
+        _python("-m", "tools.mini.world", "--out", root)
     _shuffle_labels(shuffled)
     shipped = encoder_path()
     # The longest first, so that both cores have work to the end.
@@ -51,7 +51,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
         encoder, root, steps = trials[name]
         if steps is not None:
             own = ("--languages", "en", "--steps", steps, "--out", encoder)
-            _python("-m", "xstilts.mini.pretrain", *own)
+            _python("-m", "tools.mini.pretrain", *own)
         values = {"models.mini.path": encoder, "data.root": root, "storage": folder / "runs" / name}
         values["search.target.trials"] = 1  # half the time
         sets = [x for key, value in values.items() for x in ("--set", f"{key}={value}")]

@@ -22,6 +22,16 @@ RECORD: dict[str, Any] = {
     "examples": {"mini_nli": {"en": 75}, "mini_mlm": {"en": 20, "qaa": 5}},
     "learning_rate": 1e-3,
     "chosen": {"mini_xnli": {"learning_rate": 1e-4, "stage": "x"}},
+    "recipes": {
+        "intermediate": {
+            "mini_nli": {"learning_rate": 1e-3, "batch_size": 16, "keep": "best"},
+            "mini_qa": {"learning_rate": 1e-3, "batch_size": 8, "keep": "best"},
+        },
+        "target": {
+            "mini_xnli": {"learning_rate": 8e-4, "batch_size": 16, "span_dropout": True},
+            "mini_tatoeba": {"max_length": 64},
+        },
+    },
     "metrics": {"dev/avg": 50.0},
     "missing": [],
     "collapsed": [],
@@ -56,3 +66,38 @@ def test_parameters_are_the_same_in_every_run_of_a_sweep() -> None:
     assert mixed["log10_lr/intermediate"] == "-3" and mixed["log10_lr/target/mini_xnli"] == "-4"
     assert "log10_lr/intermediate" not in baseline.params
     assert baseline.tags["xstilts.role"] == "baseline" and mixed["seed"] == "0"
+
+
+def test_rates_are_there_plain_too_and_the_whole_recipe_by_stage() -> None:
+    params = trial_run(load_sweep(QUICKSTART), RECORD, {}, ()).params
+    assert {key: value for key, value in params.items() if key.startswith("lr/")} == {
+        "lr/intermediate": "0.001",
+        "lr/target/mini_xnli": "0.0001",
+    }
+    assert params["recipe"] == "mini"
+    assert {key: value for key, value in params.items() if key.startswith("recipe/")} == {
+        "recipe/intermediate/learning_rate": "0.001",
+        "recipe/intermediate/mini_nli/batch_size": "16",
+        "recipe/intermediate/mini_qa/batch_size": "8",
+        "recipe/intermediate/keep": "best",
+        "recipe/target/mini_xnli/learning_rate": "0.0008",
+        "recipe/target/mini_xnli/batch_size": "16",
+        "recipe/target/mini_xnli/span_dropout": "True",
+        "recipe/target/mini_tatoeba/max_length": "64",
+    }
+
+
+def test_a_record_of_before_recipes_were_written_down_has_the_rates_alone() -> None:
+    record = {key: value for key, value in RECORD.items() if key != "recipes"}
+    params = trial_run(load_sweep(QUICKSTART), record, {}, ()).params
+    assert params["lr/intermediate"] == "0.001"
+    assert not any(key.startswith("recipe/") for key in params)
+
+
+def test_what_a_file_says_instead_of_the_recipe_is_a_tag() -> None:
+    plain = trial_run(load_sweep(QUICKSTART), RECORD, {}, ()).tags
+    assert plain["recipe"] == "mini" and "recipe_overrides" not in plain
+    said = load_sweep(QUICKSTART, ["recipe={name: mini, target: {batch_size: 8}}"])
+    tags = trial_run(said, RECORD, {}, ()).tags
+    assert tags["recipe"] == "mini"
+    assert tags["recipe_overrides"] == '{"target":{"batch_size":8}}'

@@ -4,7 +4,7 @@ Exit status 0: done; 1: it ran and failed; 2: the input is wrong and nothing was
 sweep was stopped by a signal, and the same command goes on.
 """
 
-from xstilts.cli import benching, cleaning, data, exporting, preparing, scoring, sweeps
+from xstilts.cli import benching, cleaning, data, exporting, preparing, recipes, scoring, sweeps
 from xstilts.cli.app import app
 
 # Importing the modules registers their commands.
@@ -16,6 +16,7 @@ __all__ = [
     "exporting",
     "main",
     "preparing",
+    "recipes",
     "scoring",
     "sweeps",
 ]

@@ -7,16 +7,16 @@ belongs to the preflight (`xstilts.search.preflight`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
 
+from xstilts.config.benchmark_checks import check_benchmark, check_languages
 from xstilts.config.derive import NONE, candidates, encoder_space, languages_of, retrained
 from xstilts.config.intermediates import check_intermediates
-from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS
-from xstilts.config.recipes import RECIPES
+from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
+from xstilts.config.recipe_checks import check_recipe
 from xstilts.config.schema import ParameterSpec, Sweep
 from xstilts.errors import Problem
 from xstilts.tasks import known_tasks, lookup, suggest
+from xstilts.tasks.benchmarks import CUSTOM
 
 
 def check(sweep: Sweep, where: str) -> list[Problem]:
@@ -24,6 +24,8 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
     problems = []
     for found in (
         _check_names(sweep),
+        check_benchmark(sweep),
+        check_recipe(sweep),
         check_intermediates(sweep),
         _check_targets(sweep),
         _check_objective(sweep),
@@ -38,10 +40,6 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
 
 
 def _check_names(sweep: Sweep) -> Iterator[Problem]:
-    if sweep.recipe not in RECIPES:
-        yield Problem(
-            "recipe", "unknown recipe", f'"{sweep.recipe}"', suggest(sweep.recipe, RECIPES)
-        )
     if NONE in sweep.intermediates:
         yield Problem(
             "intermediates.none",
@@ -79,42 +77,14 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
                 f"{list(given)}",
                 f"it has {', '.join(known[name].languages)}",
             )
-    if sweep.evaluation.examples and sweep.benchmark != "custom":
+    if sweep.evaluation.examples and sweep.benchmark.name != CUSTOM:
         yield Problem(
             "evaluation.examples",
             "scores of capped sets are no figures of a benchmark",
-            f"benchmark: {sweep.benchmark}",
+            f"benchmark: {sweep.benchmark.name}",
             "write benchmark: custom",
         )
-    if isinstance(sweep.languages, dict):
-        for name, languages in sweep.languages.items():
-            if name not in sweep.targets:
-                rule = "names no target of this sweep"
-                repair = suggest(name, sweep.targets)
-                yield Problem(f"languages.{name}", rule, f'"{name}"', repair)
-            elif name in known:
-                for i, language in enumerate(languages):
-                    if language not in known[name].languages:
-                        where = f"languages.{name}[{i}]"
-                        repair = suggest(language, known[name].languages)
-                        yield Problem(
-                            where, f"{name} has no such language", f'"{language}"', repair
-                        )
-    elif sweep.languages != "all":
-        declared = {
-            language
-            for name in sweep.targets
-            if name in known
-            for language in known[name].languages
-        }
-        for i, language in enumerate(sweep.languages):
-            if declared and language not in declared:
-                yield Problem(
-                    f"languages[{i}]",
-                    "no target has this language",
-                    f'"{language}"',
-                    suggest(language, declared),
-                )
+    yield from check_languages("languages", sweep.languages, sweep.targets)
 
 
 def _check_objective(sweep: Sweep) -> Iterator[Problem]:
@@ -246,14 +216,9 @@ def _check_values(where: str, spec: ParameterSpec, field: str) -> Iterator[Probl
     if field in INTEGER_FIELDS and spec.float_ is not None:
         yield Problem(where, f"{field} is a whole number", repair="write int: [low, high]")
         return
-    recipe = next(iter(RECIPES.values())).target
     for value in (*(spec.choice or ()), *(spec.float_ or ()), *(spec.int_ or ())):
-        wanted = int if field in INTEGER_FIELDS else (int, float)
         try:
-            if isinstance(value, bool) or not isinstance(value, wanted):
-                raise ValueError(f"{field} is a number")
-            changes: dict[str, Any] = {field: value}
-            replace(recipe, **changes)
+            check_value(field, value)
         except ValueError as error:
             yield Problem(where, str(error), repr(value))
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from statistics import fmean
 from typing import Any
 
+from xstilts.config.recipe import Override, Recipe
+from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
 from xstilts.config.space import (
     Choice,
@@ -18,6 +21,7 @@ from xstilts.config.space import (
     in_dependency_order,
 )
 from xstilts.tasks import Task, lookup
+from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
 
 ROUNDING = 0.005
 """So far may rates be from a sum of 1 and be taken for shares that were rounded."""
@@ -102,6 +106,33 @@ def task_of(sweep: Sweep, name: str) -> Task:
     """A task with the splits that the sweep trains and selects on."""
     task = lookup(name)
     return task.held_apart() if sweep.selection.articles == "held_out" else task
+
+
+def benchmark_of(sweep: Sweep) -> Benchmark | None:
+    """The benchmark whose average a sweep asks for; None for `custom`, the mean of what it has."""
+    said = sweep.benchmark
+    if not said.is_declared:
+        return BENCHMARKS.get(said.name)
+    targets = tuple(said.targets or ())
+    wanted = said.languages
+    if wanted != "all" and not isinstance(wanted, dict):
+        named = {name: task_of(sweep, name).languages for name in targets}
+        wanted = {name: tuple(x for x in has if x in wanted) for name, has in named.items()}
+    languages = {} if wanted == "all" else wanted
+    return Benchmark(said.name, targets, languages, said.split)
+
+
+def recipe_of(sweep: Sweep) -> Recipe:
+    """The recipe that a sweep names, under what its file says instead."""
+    said = sweep.recipe
+    override = Override(
+        everywhere={
+            "intermediate": {**said.everywhere, **said.intermediate},
+            "target": {**said.everywhere, **said.target},
+        },
+        tasks={"intermediate": said.tasks, "target": said.targets},
+    )
+    return replace(RECIPES[said.name], override=override)
 
 
 def normalised_rates(sweep: Sweep) -> list[str]:

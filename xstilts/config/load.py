@@ -233,9 +233,12 @@ def _repair(data: dict[str, Any], place: Place, is_name: bool) -> None:
     """Put a stand-in at a place of `data`, or take away what has a default."""
     here: Any = data
     for step in place[:-1]:
-        if isinstance(here, dict) and step not in here:
+        is_there = isinstance(here, list) or (isinstance(here, dict) and step in here)
+        if not is_there:
             return  # went with what held it
         here = here[step]
+    if isinstance(here, str):
+        return  # what held it is a stand-in
     last = place[-1]
     pattern = place if place in _STAND_INS else (*place[:-1], "*")
     if isinstance(here, list) and isinstance(last, int):

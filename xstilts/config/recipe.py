@@ -1,7 +1,7 @@
 """What a recipe is: the defaults of every stage. The entries are in `recipes.py`.
 
-A sweep file names a recipe; what it searches overrides single values. Nothing else has defaults
-for training.
+A sweep file names a recipe and may override single values of it; what it searches overrides both.
+Nothing else has defaults for training.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ class StageRecipe:
             "warmup_steps": self.warmup_steps >= 0,
             "check_every": self.check_every >= 0,
             "patience": self.patience >= 0,
-            "dev_sample": self.dev_sample in ("stratified", "first"),
-            "keep": self.keep in ("best", "last"),
-            "pooler": self.pooler in WORDS["pooler"],
+            **{name: getattr(self, name) in words for name, words in WORDS.items()},
             "span_dropout": isinstance(self.span_dropout, bool),
         }
         for name, is_valid in bounds.items():
@@ -76,8 +74,15 @@ class StageRecipe:
                 raise ValueError(f"{name} cannot be {getattr(self, name)}")
 
 
-WORDS = {"pooler": ("none", "fresh", "pretrained", "carried")}
-"""Fields that a search space may name whose values are words."""
+WORDS = {
+    "dev_sample": ("stratified", "first"),
+    "keep": ("best", "last"),
+    "pooler": ("none", "fresh", "pretrained", "carried"),
+}
+"""Fields whose values are words."""
+
+FIELDS = tuple(field.name for field in fields(StageRecipe))
+"""All fields of a stage recipe."""
 
 SEARCHABLE = (
     "learning_rate",
@@ -86,33 +91,89 @@ SEARCHABLE = (
     "warmup_ratio",
     "weight_decay",
     "max_length",
-    *WORDS,
+    "pooler",
 )
 """Fields of a stage recipe that a search space may name."""
 
 INTEGER_FIELDS = frozenset(field.name for field in fields(StageRecipe) if field.type == "int")
 """Fields that take whole numbers only."""
 
+FLAG_FIELDS = frozenset(field.name for field in fields(StageRecipe) if field.type == "bool")
+"""Fields that are true or false."""
+
+
+Values = Mapping[str, Any]
+"""Values of a stage recipe's fields, by their names."""
+
+PHASES = ("intermediate", "target")
+"""The phases whose stages a recipe describes."""
+
+
+def check_value(name: str, value: Any) -> None:
+    """Refuse what a field of a stage recipe cannot be.
+
+    Raises:
+        ValueError: with the rule.
+    """
+    if name in WORDS:
+        fits, rule = value in WORDS[name], f"one of {', '.join(WORDS[name])}"
+    elif name in FLAG_FIELDS:
+        fits, rule = isinstance(value, bool), "true or false"
+    elif name in INTEGER_FIELDS:
+        fits, rule = type(value) is int, "a whole number"
+    else:
+        fits, rule = type(value) in (int, float), "a number"
+    if not fits:
+        raise ValueError(f"{name} is {rule}")
+    changes: dict[str, Any] = {name: value}
+    replace(_ANY, **changes)
+
+
+_ANY = StageRecipe(learning_rate=1e-5, batch_size=32, epochs=1, max_length=128)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What a sweep file says instead of a recipe's values: `everywhere` in each phase, and in the
+    stages of single tasks, by phase and task."""
+
+    everywhere: Mapping[str, Values] = field(default_factory=dict)
+    tasks: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Defaults of both phases; `per_task` overrides single fields for a task's own stage, and
-    `intermediate_per_task` those of the intermediate phase alone."""
+    `intermediate_per_task` those of the intermediate phase alone. `about` says in a line what it
+    is, `evidence` where its values are from; `override` is what a sweep file says."""
 
     name: str
+    about: str
     evidence: str
     intermediate: StageRecipe
     target: StageRecipe
-    per_task: Mapping[str, Mapping[str, Any]]
-    intermediate_per_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    per_task: Mapping[str, Values]
+    intermediate_per_task: Mapping[str, Values] = field(default_factory=dict)
+    override: Override = Override()
 
-    def for_task(self, phase: str, task: str, overrides: Mapping[str, Any]) -> StageRecipe:
+    def for_task(self, phase: str, task: str, overrides: Values) -> StageRecipe:
         """The recipe of a task in a phase (`intermediate` or `target`).
 
-        `overrides` are values of a trial's parameters; they win over the task's own values.
+        `overrides` are values of a trial's parameters; they win over the sweep file's, those over
+        the recipe's. In both the values of the task win over those of the phase.
         """
+        base = self.intermediate if phase == "intermediate" else self.target
+        values = {
+            **self.task_values(phase, task),
+            **self.override.everywhere.get(phase, {}),
+            **self.override.tasks.get(phase, {}).get(task, {}),
+            **overrides,
+        }
+        return replace(base, **values)
+
+    def task_values(self, phase: str, task: str) -> dict[str, Any]:
+        """The recipe's own values of a task in a phase, where they differ from the phase's."""
         values = dict(self.per_task.get(task, {}))
         if phase == "intermediate":
             values |= self.intermediate_per_task.get(task, {})
-        base = self.intermediate if phase == "intermediate" else self.target
-        return replace(base, **{**values, **overrides})
+        return values

@@ -104,6 +104,7 @@ RECIPES = {
     for recipe in (
         Recipe(
             name="standard",
+            about="for real encoders: published values, ten checks a stage",
             evidence=(
                 "jiant's XTREME scripts and Phang et al.'s intermediate stages, see phang2020; the "
                 "checks are ours: ten a stage on 500 stratified dev examples"
@@ -115,6 +116,7 @@ RECIPES = {
         ),
         Recipe(
             name="phang2020",
+            about="Phang et al. 2020, as far as known",
             evidence=(
                 "Phang et al. 2020: intermediate learning rate, warm-up, clipping, checks and "
                 "lengths read in jiant; batch sizes, intermediate epochs and the target learning "
@@ -129,6 +131,7 @@ RECIPES = {
         ),
         Recipe(
             name="jiant",
+            about="the XTREME scripts that jiant released",
             evidence=(
                 "the XTREME scripts that jiant released, read: 1e-5 in both phases; XLM-R's "
                 "pooler, random at first, carried with the encoder, as its modeling code reads"
@@ -139,6 +142,7 @@ RECIPES = {
         ),
         Recipe(
             name="xtreme2020",
+            about="the scripts of XTREME, June 2020",
             evidence="XTREME's scripts of June 2020, read; intermediates as its targets",
             intermediate=_XTREME,
             target=_XTREME,
@@ -146,6 +150,7 @@ RECIPES = {
         ),
         Recipe(
             name="xtreme_head",
+            about="the scripts of XTREME as they stand",
             evidence="XTREME's scripts as they stand, read: XNLI 3e-5, QA 3 epochs of 32",
             intermediate=_XTREME,
             target=_XTREME,
@@ -153,6 +158,7 @@ RECIPES = {
         ),
         Recipe(
             name="mini",
+            about="for the miniature benchmark: seconds a stage",
             evidence=(
                 "chosen on the English dev sets of the miniature benchmark so that a stage takes "
                 "a few seconds on one core"
@@ -169,6 +175,7 @@ RECIPES = {
         ),
         Recipe(
             name="small",
+            about="for trying a sweep: a small encoder, a few records",
             evidence=(
                 "all-MiniLM-L6-v2 on two thousand records a task: learning rates tried on English "
                 "dev, epochs cut until a trial takes minutes on one core; made for trying a sweep, "

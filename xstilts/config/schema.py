@@ -8,20 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from xstilts.config.named import BenchmarkSpec, RecipeSpec
 from xstilts.config.space import Choice, Float, Int
-
-PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Languages = Annotated[tuple[str, ...], Field(min_length=1)]
-PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
-
-
-class Model(BaseModel):
-    """Base of every section: frozen, strict about types, closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from xstilts.config.strict import Languages, Model, PlainName, PositiveFloat, PositiveInt
 
 
 class ModelSpec(Model):
@@ -334,8 +325,8 @@ class Sweep(Model):
     """One sweep file."""
 
     name: PlainName
-    benchmark: Literal["mini", "xtreme", "custom"]
-    recipe: str
+    benchmark: BenchmarkSpec
+    recipe: RecipeSpec
     models: Annotated[dict[PlainName, ModelSpec], Field(min_length=1)]
     data: DataSpec = DataSpec()
     intermediates: dict[PlainName, IntermediateSpec] = {}

@@ -14,12 +14,12 @@ from xstilts.config.derive import (
     NONE,
     languages_of,
     part_task,
+    recipe_of,
     retrained,
     task_of,
     train_languages,
 )
 from xstilts.config.recipe import StageRecipe
-from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.files import derive_seed, sha256_of
@@ -90,7 +90,7 @@ class Planner:
         self.sweep = sweep
         self.inventory = inventory
         self.target_points = target_points
-        self.recipe = RECIPES[sweep.recipe]
+        self.recipe = recipe_of(sweep)
         self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
         self.precision = sweep.resources.training_precision
         self.scoring_precision = sweep.resources.scoring_precision

@@ -140,6 +140,15 @@ class Train:
         """Optimiser steps of the stage."""
         return sum(part.num_steps for part in self.parts)
 
+    def recipe_of(self, part: Part) -> StageRecipe:
+        """What a part is trained by: the common recipe with what has become the part's own."""
+        return replace(
+            self.recipe,
+            batch_size=part.batch_size,
+            epochs=part.epochs,
+            max_length=part.train.max_length,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:

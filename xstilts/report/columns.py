@@ -45,22 +45,32 @@ class WholeNames:
 def _width(column: Column) -> int:
     """The longest line of a column's cells and of its header."""
     cells = [column.header, *column.cells]
-    return max(cell_len(line) for cell in cells for line in str(cell).splitlines() or [""])
+    return max(_length(str(cell)) for cell in cells)
+
+
+def _length(text: str) -> int:
+    """The longest line of a text."""
+    return max(map(cell_len, text.splitlines()), default=0)
 
 
 class Blocks:
     """A table that is wider than the terminal as several, one below the other: the first column is
-    repeated, no name and no number is broken."""
+    repeated, no name and no number is broken. `gap` is the number of blanks between columns, 2 or
+    3."""
 
-    def __init__(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]):
+    def __init__(
+        self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], gap: int = 3
+    ):
         self._title = title
         self._header = header
         self._rows = rows
+        self._gap = gap
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         title = self._title
         for chosen in self._blocks(options.max_width):
             table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+            table.padding = (0, 1, 0, self._gap - 2)
             for i in chosen:
                 table.add_column(self._header[i], justify="right" if i else "left")
             for row in self._rows:
@@ -71,7 +81,7 @@ class Blocks:
     def _blocks(self, width: int) -> Iterator[list[int]]:
         """The numbers of the columns that stand side by side."""
         widths = [
-            max(cell_len(row[i]) for row in (self._header, *self._rows)) + 3
+            max(map(_length, (row[i] for row in (self._header, *self._rows)))) + self._gap
             for i in range(len(self._header))
         ]
         block = [0]

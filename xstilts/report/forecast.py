@@ -31,6 +31,7 @@ from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Train, fingerprint
 from xstilts.report.columns import WholeNames
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
+from xstilts.report.stage_recipes import recipe_table, stage_recipes, trained_stages
 from xstilts.run.node import check_resources, places_on
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
@@ -82,6 +83,7 @@ def forecast(
             "done": sum(store.has(stage) for stage in stages.values()),
         },
         "tasks": tasks,
+        "recipe": stage_recipes(sweep, planner, example),
         "rates": {
             name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
         },
@@ -175,6 +177,7 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
         f"{summary['free_gb']:g} GB are free",
         WholeNames(tasks, (0, 1)),
         *_rates_lines(summary),
+        *recipe_table(summary["recipe"]),
         *warnings,
         *_hours_line(summary),
         *_cluster_lines(summary),
@@ -227,12 +230,7 @@ def _cost(rows: Sequence[Mapping[str, Any]], stage: str) -> str:
 
 
 def _task_rows(example: Mapping[str, TrialPlan], lengths: Lengths) -> Iterator[dict[str, Any]]:
-    trains = [(name, plan.encoder) for name, plan in example.items()]
-    groups = example[NONE].target_sets
-    trains += [(f"target {group.name}", group.cells[0].stage) for group in groups if group.cells]
-    for name, stage in trains:
-        if not isinstance(stage, Train):
-            continue
+    for name, stage in trained_stages(example):
         for part in stage.parts:
             tokens, is_counted = lengths.drawn(part, example[NONE].model)
             yield {

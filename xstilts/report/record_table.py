@@ -25,9 +25,10 @@ from pydantic_core import from_json
 from xstilts import __version__
 from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_atomically
+from xstilts.records import judged
 from xstilts.report.results import scores_of
 from xstilts.run.places import Places
-from xstilts.run.records import RECORD, judged
+from xstilts.run.records import RECORD
 from xstilts.run.storage import CACHES
 from xstilts.scores.best import TrialScores
 

@@ -13,8 +13,9 @@ from xstilts.config.derive import languages_of, selection_notes
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
+from xstilts.records import judged
 from xstilts.run.places import SWEEP, Places, sweep_names
-from xstilts.run.records import judged, read_record
+from xstilts.run.records import read_record
 from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
 from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
 from xstilts.scores.table import ScoreTable
@@ -109,7 +110,7 @@ class Results:
         lines += self._computed_otherwise()
         lines += selection_notes(self.sweep)
         holes = sorted({hole for record in self.finished for hole in record["missing"]})
-        return lines + [f"no {self.sweep.benchmark}/avg: {hole}" for hole in holes]
+        return lines + [f"no {self.sweep.benchmark.name}/avg: {hole}" for hole in holes]
 
     def _computed_otherwise(self) -> list[str]:
         """That trials of the tables were not all computed alike, where a launch has changed it."""

@@ -18,6 +18,7 @@ from xstilts.plan.stage import class_of
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
 from xstilts.scores.best import Entry
+from xstilts.tasks.benchmarks import CUSTOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def languages_table(results: Results) -> Table:
 
 def trials_table(results: Results) -> Table:
     """Every trial: what it was, its objective, its average, its time."""
-    names = (f"{results.sweep.benchmark}/avg", "custom/avg")
+    names = (f"{results.sweep.benchmark.name}/avg", f"{CUSTOM}/avg")
     name = next((key for r in results.finished for key in names if key in r["metrics"]), "")
     rows = [
         [

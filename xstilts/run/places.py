@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from xstilts import mini
 from xstilts.config.derive import reads
+from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
@@ -242,7 +243,14 @@ def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator
 
 
 def _too_long(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
-    """Lengths that are searched must be lengths that every model reads; a recipe's are cut."""
+    """Lengths that a file searches or says must be lengths that every model reads; those of the
+    recipe itself are cut."""
+    said = ((where, values.get("max_length", 0)) for where, values in override_sections(sweep))
+    for where, length in said:
+        for name, facts in models.items():
+            if length > facts.max_length:
+                rule = f"models.{name} reads {facts.max_length} tokens at most"
+                yield Problem(f"{where}.max_length", rule, f"{length}", "write a shorter length")
     search = sweep.search
     for where, space in (("encoder", search.encoder.space), ("target", search.target.space)):
         for key, spec in space.items():
@@ -300,12 +308,12 @@ def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:
 
 
 def build_mini(storage: Path) -> Path:
-    """The miniature benchmark's data under the storage, written once."""
+    """The miniature benchmark's data under the storage, which every node sees; copied once."""
     root = storage / f"mini-v{mini.VERSION}"
     if not root.exists():
         temporary = storage / f".mini-{uuid.uuid4().hex[:8]}"
-        mini.write_benchmark(temporary)
+        shutil.copytree(mini.data_path(), temporary)
         sync_tree(temporary)
-        if not publish_folder(temporary, root):  # another process was first; both wrote the same
+        if not publish_folder(temporary, root):  # another process was first with the same
             shutil.rmtree(temporary)
     return root

@@ -13,14 +13,7 @@ from statistics import fmean
 
 from xstilts.scores.table import ScoreTable
 from xstilts.tasks import Task
-from xstilts.tasks.task import GROUPS
-
-MINI_TARGETS = ("mini_xnli", "mini_udpos", "mini_xquad", "mini_tatoeba")
-XTREME_TARGETS = (
-    *("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"),
-)
-BENCHMARKS: Mapping[str, tuple[str, ...]] = {"mini": MINI_TARGETS, "xtreme": XTREME_TARGETS}
-"""The targets that a named average must hold, all of them, in all their languages."""
+from xstilts.tasks.benchmarks import CUSTOM, Benchmark, groups_of
 
 AVERAGE = "avg"
 """Stands for the mean of the targets that have a dev set, among their names."""
@@ -40,7 +33,7 @@ def averages(
     table: ScoreTable,
     targets: Sequence[Task],
     languages: Mapping[str, Sequence[str]],
-    benchmark: str,
+    benchmark: Benchmark | None,
     split: str,
 ) -> Averages:
     """All averages of one trial's table.
@@ -49,8 +42,9 @@ def averages(
         table: the trial's rows.
         targets: the sweep's targets.
         languages: the languages that each target is to be evaluated in.
-        benchmark: what the sweep file names; its average is written only if it is whole.
-        split: what was scored; XTREME's figures are those of its test sets.
+        benchmark: what the sweep file names; its average is written only if it is whole. None
+            where the file names none.
+        split: what was scored.
     """
     metrics: dict[str, float] = {}
     missing: list[str] = []
@@ -61,38 +55,14 @@ def averages(
             missing.append(f"{task.name} lacks languages")
     _add_dev(metrics, table, targets, missing)
     tasks = [task for task in targets if f"{task.name}/avg" in metrics]
-    for group in GROUPS:
-        wanted = [task for task in targets if task.group == group]
-        if wanted and all(task in tasks for task in wanted):
+    for group, wanted in groups_of(targets).items():
+        if all(task in tasks for task in wanted):
             metrics[f"group/{group}"] = fmean(metrics[f"{task.name}/avg"] for task in wanted)
     if len(tasks) == len(targets):
-        name, reason = average_name(benchmark, targets, languages, split)
-        if reason:
-            missing.append(reason)
-        _add_overall(metrics, name, targets)
+        reason = benchmark.lacks(targets, languages, split) if benchmark else ""
+        missing += [reason] if reason else []
+        _add_overall(metrics, CUSTOM if benchmark is None or reason else benchmark.name, targets)
     return Averages(metrics, missing)
-
-
-def average_name(
-    benchmark: str, targets: Sequence[Task], languages: Mapping[str, Sequence[str]], split: str
-) -> tuple[str, str]:
-    """The name that the overall average may carry, and why it is not the benchmark's own."""
-    if benchmark == "custom":
-        return "custom", ""
-    if benchmark == "xtreme" and split != "test":
-        return "custom", f"xtreme/avg is a score of the test sets, not of {split}"
-    wanted = set(BENCHMARKS[benchmark])
-    absent = sorted(wanted - {task.name for task in targets})
-    if absent:
-        return "custom", f"{benchmark}/avg needs {', '.join(absent)}"
-    extra = sorted({task.name for task in targets} - wanted)
-    if extra:
-        return "custom", f"{benchmark}/avg does not hold {', '.join(extra)}"
-    for task in targets:
-        holes = [language for language in task.languages if language not in languages[task.name]]
-        if holes:
-            return "custom", f"{benchmark}/avg needs {task.name} in {', '.join(holes)}"
-    return benchmark, ""
 
 
 def average_of(score: Mapping[str, float], languages: Sequence[str]) -> float | None:

@@ -16,10 +16,9 @@ from typing import Any
 
 from xstilts.errors import ConfigError, Problem
 from xstilts.scores import metrics
-from xstilts.scores.aggregate import BENCHMARKS
 from xstilts.scores.table import task_score
 from xstilts.tasks import Task, lookup
-from xstilts.tasks.task import GROUPS
+from xstilts.tasks.benchmarks import BENCHMARKS, groups_of
 
 Scores = dict[str, float]
 
@@ -62,7 +61,7 @@ def score_folder(predictions: Path, labels: Path) -> Official:
         ConfigError: the folders share no task, a language's file is missing or unreadable, or the
             numbers of examples differ.
     """
-    names = BENCHMARKS["xtreme"]
+    names = BENCHMARKS["xtreme"].targets
     found = [name for name in names if (predictions / name).is_dir() and (labels / name).is_dir()]
     if not found:
         rule = "must have a folder for at least one task that the labels have"
@@ -71,10 +70,9 @@ def score_folder(predictions: Path, labels: Path) -> Official:
     tasks = {name: _score_task(lookup(name), predictions / name, labels / name) for name in found}
     means = {name: scores.metric for name, scores in tasks.items()}
     groups = {}
-    for group in GROUPS:
-        members = [name for name in names if lookup(name).group == group]
-        if all(name in means for name in members):
-            groups[group] = fmean(means[name] for name in members)
+    for group, members in groups_of([lookup(name) for name in names]).items():
+        if all(task.name in means for task in members):
+            groups[group] = fmean(means[task.name] for task in members)
     overall = fmean(means.values()) if len(means) == len(names) else None
     return Official(tasks, groups, overall)
 

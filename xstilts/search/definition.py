@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from xstilts.config.load import parse_sweep
+from xstilts.config.named import RecipeSpec
 from xstilts.config.schema import ResourcesSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
@@ -41,6 +42,7 @@ from xstilts.run.places import (
 from xstilts.run.store import Store
 from xstilts.search.journal import JOURNAL
 from xstilts.search.proposals import target_points
+from xstilts.tasks import lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +214,31 @@ def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         languages = languages or "all"
     return {
         **new,
+        "recipe": _recipe_without_growth(new, old),
         "intermediates": kept,
         "targets": [name for name in new["targets"] if name in old["targets"]],
         "seeds": [seed for seed in new["seeds"] if seed in old["seeds"]],
         "languages": languages,
         "search": {**new["search"], "encoder": {**encoder, "space": space}},
     }
+
+
+def _recipe_without_growth(new: dict[str, Any], old: dict[str, Any]) -> Any:
+    """What is said instead of a recipe's values, but for tasks that only an addition reads."""
+    recipe = new["recipe"]
+    if isinstance(recipe, str):
+        return recipe
+    read = {
+        "tasks": {task for spec in old["intermediates"].values() for task in spec["tasks"]},
+        "targets": {head for name in old["targets"] for head in (name, lookup(name).head)},
+    }
+    kept = {
+        key: {task: values for task, values in recipe[key].items() if task in known}
+        for key, known in read.items()
+        if key in recipe
+    }
+    said = RecipeSpec.model_validate({**recipe, **kept})
+    return said.model_dump(mode="json")
 
 
 def _identity(resolved: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from xstilts.config.derive import NONE
 from xstilts.config.schema import Sweep
+from xstilts.files import canonical_json
 from xstilts.tracking.tracker import Point, TrackedRun
 
 CURVE_POINTS = 50
@@ -86,16 +87,37 @@ def _params(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
         "intermediate": record["intermediate"],
         "model": record["model"],
         "seed": record["seed"],
-        "recipe": sweep.recipe,
+        "recipe": sweep.recipe.name,
     }
     params |= {f"rate/{task}": record["rates"].get(task, 0) for task in dict.fromkeys(tasks)}
+    rates = {f"target/{name}": chosen["learning_rate"] for name, chosen in record["chosen"].items()}
     if record["learning_rate"] is not None:
-        params["log10_lr/intermediate"] = round(math.log10(record["learning_rate"]), 4)
-    for target, chosen in record["chosen"].items():
-        params[f"log10_lr/target/{target}"] = round(math.log10(chosen["learning_rate"]), 4)
+        rates["intermediate"] = record["learning_rate"]
+    params |= {f"lr/{stage}": rate for stage, rate in rates.items()}
+    params |= {f"log10_lr/{stage}": round(math.log10(x), 4) for stage, x in rates.items()}
+    params |= _recipe_params(record)
     known = {"intermediate", "model", "intermediate.rates", "intermediate.learning_rate"}
     params |= {key: value for key, value in record["point"].items() if key not in known}
     return {key: _text(value) for key, value in params.items()}
+
+
+def _recipe_params(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the stages were trained by; of a mixture, what its tasks have in common, and the rest by
+    task. Records of before it was written down have none."""
+    recipes = record.get("recipes", {"intermediate": {}, "target": {}})
+    params = {
+        f"recipe/target/{target}/{name}": value
+        for target, values in recipes["target"].items()
+        for name, value in values.items()
+    }
+    parts = recipes["intermediate"]
+    for name in next(iter(parts.values()), ()):
+        values = {task: part[name] for task, part in parts.items()}
+        if len(set(values.values())) == 1:
+            params[f"recipe/intermediate/{name}"] = next(iter(values.values()))
+        else:
+            params |= {f"recipe/intermediate/{task}/{name}": v for task, v in values.items()}
+    return params
 
 
 def _text(value: Any) -> str:
@@ -134,9 +156,11 @@ def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
 
 def _sweep_tags(sweep: Sweep) -> dict[str, str]:
     commit = _git_commit()
+    said = sweep.recipe.overrides
     return {
         "sweep": sweep.name,
-        "recipe": sweep.recipe,
+        "recipe": sweep.recipe.name,
+        **({"recipe_overrides": canonical_json(said)} if said else {}),
         "selection": "dev of the training language",
         "split": sweep.evaluation.split,
         **({"git_commit": commit} if commit else {}),
