@@ -189,7 +189,7 @@ def run_trial(
     *,
     seed: int | None = None,
     trial: str | None = None,
-    tell: Callable[[str], Any] = logger.warning,
+    tell: Callable[[str], Any] = logger.info,
 ) -> TrialRecord:
     """Run one trial in this process, without Ray; stages that exist are read.
 
