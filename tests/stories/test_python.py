@@ -1,4 +1,4 @@
-"""From Python: what the page and the notebook show runs; a sweep stops, and goes on where it was."""
+"""From Python: what the page and the notebook show runs; a sweep stops and goes on where it was."""
 
 from __future__ import annotations
 
