@@ -18,7 +18,7 @@ SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 LAYERS = (
     {"xstilts", "errors", "files", "lease"},
-    {"config", "tasks"},
+    {"config", "tasks", "records"},
     {"plan", "scores"},
     {"data", "kinds", "training"},
     {"run", "tracking", "mini"},

@@ -170,7 +170,7 @@ def records(folder: Path) -> Any:
     write_json(trial / RECORD, {"state": "finished", "stages": []})
     attempts.end(trial, number, "finished")
     record = read_record(trial)
-    return [record, is_finished(record, Store(folder)), attempts.read(trial)[-1]["how"]]
+    return [record, is_finished(record, Store(folder)), attempts.read(trial)[-1].how]
 
 
 def checkpoint(folder: Path) -> Any:

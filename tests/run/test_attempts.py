@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from xstilts.errors import StageError
+from xstilts.records import Attempt
 from xstilts.run import attempts
 
 
 def begin(
     folder: Path, number: int, progress: str, last_sign_s: float | None = None
-) -> list[dict[str, Any]]:
+) -> list[Attempt]:
     """Begin an attempt; all of them."""
     attempts.begin(folder, number, progress, last_sign_s)
     return attempts.read(folder)
@@ -21,15 +21,15 @@ def begin(
 
 def test_an_attempt_that_nobody_ended_was_lost(tmp_path: Path) -> None:
     (before,) = begin(tmp_path, 1, "a")
-    seen = before["started"] + 100
+    seen = before.started + 100
     begin(tmp_path, 2, "b", seen)
     attempts.end(tmp_path, 2, "stopped")
     tried = begin(tmp_path, 3, "b", seen)
-    assert [attempt["how"] for attempt in tried] == ["lost", "stopped", None]
-    assert tried[0]["ended"] == seen
+    assert [attempt.how for attempt in tried] == ["lost", "stopped", None]
+    assert tried[0].ended == seen
     assert attempts.num_lost(tried) == 1
     assert attempts.read(tmp_path) == tried
-    assert tried[-1]["host"] and tried[-1]["pid"]
+    assert tried[-1].host and tried[-1].pid
 
 
 def test_who_wakes_up_after_another_has_begun_changes_nothing_of_its_attempt(
@@ -39,11 +39,11 @@ def test_who_wakes_up_after_another_has_begun_changes_nothing_of_its_attempt(
     begin(tmp_path, 1, "a")
     begin(tmp_path, 2, "b")
     attempts.end(tmp_path, 1, "stopped")
-    assert [attempt["how"] for attempt in attempts.read(tmp_path)] == ["stopped", None]
-    assert [attempt["progress"] for attempt in attempts.read(tmp_path)] == ["a", "b"]
+    assert [attempt.how for attempt in attempts.read(tmp_path)] == ["stopped", None]
+    assert [attempt.progress for attempt in attempts.read(tmp_path)] == ["a", "b"]
 
 
-@pytest.mark.parametrize("text", ["", '{"started": 1', "[]"])
+@pytest.mark.parametrize("text", ["", '{"started": 1', "[]", '{"host": "a"}'])
 def test_a_torn_attempt_costs_the_others_nothing(tmp_path: Path, text: str) -> None:
     for number in (8, 9999, 10000):
         begin(tmp_path, number, str(number))
@@ -51,7 +51,7 @@ def test_a_torn_attempt_costs_the_others_nothing(tmp_path: Path, text: str) -> N
     assert names == ["0008.json", "9999.json", "10000.json"]
     (tmp_path / "10000.json").write_text(text)
     tried = begin(tmp_path, 10001, "10001")
-    assert [attempt["progress"] for attempt in tried] == ["8", "9999", "10001"]
+    assert [attempt.progress for attempt in tried] == ["8", "9999", "10001"]
 
 
 def test_dying_at_one_place_again_and_again_is_a_failure(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def check_taken_up(root: Path) -> None:
     assert definition.target_points == {"mini_xnli|0": [{}]}
     assert kept_by_all(root) == {"target-a"}
     assert places.latest("usage.json", {})["slot_s"] == 3.5
-    assert [attempt["how"] for attempt in attempts.read(places.trials / "t")] == [
+    assert [attempt.how for attempt in attempts.read(places.trials / "t")] == [
         "lost",
         "finished",
     ]

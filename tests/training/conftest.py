@@ -14,6 +14,7 @@ import pytest
 from xstilts.config.recipe import StageRecipe
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.plan.stage import Part, Pretrained, Rows, Train
+from xstilts.records import Outcome
 from xstilts.tasks import Source, Task, lookup
 from xstilts.training.feed import PartData
 from xstilts.training.loop import train
@@ -24,7 +25,6 @@ from xstilts.training.model import (
     load_encoder_with_lm_head,
     settings,
 )
-from xstilts.training.outcome import Outcome
 
 LABELS = ("red", "green", "blue")
 MARKERS = (10, 11, 12)

@@ -14,9 +14,9 @@ import safetensors.torch
 import torch
 
 from xstilts.errors import Preempted
+from xstilts.records import Outcome
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
-from xstilts.training.outcome import Outcome
 
 Toy = Any  # of conftest.py, which tests cannot import
 

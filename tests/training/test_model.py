@@ -239,8 +239,8 @@ def test_only_the_encoder_carries_over(
     assert same(fresh.heads["toy"], expected)
     assert not same(fresh.heads["toy"], trained_head)
 
-    outcome = workshop.run(second, "test", lambda share: None).manifest["outcome"]
+    outcome = workshop.run(second, "test", lambda share: None).manifest.trained
     scored = workshop.run(evaluation, "test", lambda share: None).manifest
     # The evaluation reads what the stage saved, so it finds what the stage found.
-    assert scored["scores"] == {"en": outcome["dev"]["toy"]} and scored["rows"] == {"en": 16}
+    assert scored.scores == {"en": outcome.dev["toy"]} and scored.rows == {"en": 16}
     assert workshop.run(second, "test", lambda share: None).is_reused

@@ -12,8 +12,9 @@ from xstilts.config.derive import languages_of, selection_notes
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
+from xstilts.records import judged
 from xstilts.run.places import SWEEP, Places, sweep_names
-from xstilts.run.records import judged, read_record
+from xstilts.run.records import read_record
 from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
 from xstilts.tasks import lookup, suggest
 

@@ -132,10 +132,10 @@ def _holdings(results: Results, now: float) -> list[tuple[tuple[str, str], float
     for folder in results.places.trials.glob("*"):
         status = read_status(folder)
         for attempt in attempts.read(folder):
-            ended = attempt["ended"]
+            ended = attempt.ended
             if ended is None:  # it runs, or nobody has noticed yet that it does not
-                ended = max(attempt["started"], status["updated"]) if status else now
-            found.append(((folder.name, attempt["host"]), attempt["started"], min(ended, now)))
+                ended = max(attempt.started, status["updated"]) if status else now
+            found.append(((folder.name, attempt.host), attempt.started, min(ended, now)))
     return found
 
 

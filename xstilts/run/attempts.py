@@ -13,11 +13,12 @@ import re
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from xstilts.errors import StageError
-from xstilts.files import names_in, read_json_if_whole, write_json
+from xstilts.files import names_in, write_json
+from xstilts.records import Attempt, read_if_whole
 
 LOST = "lost"
 
@@ -38,36 +39,24 @@ def begin(folder: Path, number: int, progress: str, last_sign_s: float | None) -
         last_sign_s: when the attempt before was last seen alive, seconds since the epoch.
     """
     for path in paths(folder)[-1:]:
-        before = read_json_if_whole(path, dict)
-        if before and before["how"] is None:
-            ended = max(before["started"], last_sign_s or 0.0)
-            write_json(path, {**before, "ended": ended, "how": LOST})
-    own = {
-        "started": time.time(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "progress": progress,
-        "ended": None,
-        "how": None,
-    }
-    write_json(_path(folder, number), own)
+        before = read_if_whole(path, Attempt)
+        if before and before.how is None:
+            _write(path, replace(before, ended=max(before.started, last_sign_s or 0.0), how=LOST))
+    own = Attempt(time.time(), socket.gethostname(), os.getpid(), progress)
+    _write(_path(folder, number), own)
 
 
 def end(folder: Path, number: int, how: str) -> None:
     """Note how this process's attempt ended: `finished`, `failed` or `stopped`."""
-    own = read_json_if_whole(_path(folder, number), dict)
+    own = read_if_whole(_path(folder, number), Attempt)
     if own:
-        write_json(_path(folder, number), {**own, "ended": time.time(), "how": how})
+        _write(_path(folder, number), replace(own, ended=time.time(), how=how))
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
-    """All attempts at a trial, oldest first; one whose file is torn was lost."""
-    found = []
-    for path in paths(folder):
-        attempt = read_json_if_whole(path, dict)
-        if attempt:
-            found.append(attempt)
-    return found
+def read(folder: Path) -> list[Attempt]:
+    """All attempts at a trial whose files are whole, oldest first."""
+    found = (read_if_whole(path, Attempt) for path in paths(folder))
+    return [attempt for attempt in found if attempt is not None]
 
 
 def paths(folder: Path) -> list[Path]:
@@ -76,12 +65,12 @@ def paths(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names, key=lambda name: int(Path(name).stem))]
 
 
-def num_lost(attempts: Sequence[dict[str, Any]]) -> int:
+def num_lost(attempts: Sequence[Attempt]) -> int:
     """How many attempts ended by the death of a process."""
-    return sum(attempt["how"] == LOST for attempt in attempts)
+    return sum(attempt.how == LOST for attempt in attempts)
 
 
-def check_progress(attempts: Sequence[dict[str, Any]]) -> None:
+def check_progress(attempts: Sequence[Attempt]) -> None:
     """Refuse a further attempt where the last ones all died at one place.
 
     Raises:
@@ -89,13 +78,17 @@ def check_progress(attempts: Sequence[dict[str, Any]]) -> None:
     """
     own, before = attempts[-1], attempts[:-1][-MAX_LOSSES:]
     if len(before) == MAX_LOSSES and all(
-        attempt["how"] == LOST and attempt["progress"] == own["progress"] for attempt in before
+        attempt.how == LOST and attempt.progress == own.progress for attempt in before
     ):
-        hosts = ", ".join(sorted({attempt["host"] for attempt in before}))
+        hosts = ", ".join(sorted({attempt.host for attempt in before}))
         raise StageError(
             f"its process died {MAX_LOSSES} times in a row at the same place, on {hosts}; often "
             "the machine's memory ended: run fewer trials a node, or see its kernel log"
         )
+
+
+def _write(path: Path, attempt: Attempt) -> None:
+    write_json(path, asdict(attempt))
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -26,17 +26,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return read_json_if_whole(folder / RECORD, dict)
 
 
-def judged(told: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What collapsed and what is undecided, of a stage's outcome or a trial's record.
-
-    Until version 9 of training both were one: a dev score less than 10 points over the majority
-    class, which decides nothing by itself.
-    """
-    if "undecided" in told:
-        return {name: list(told[name]) for name in ("collapsed", "undecided")}
-    return {"collapsed": [], "undecided": list(told["collapsed"])}
-
-
 def read_status(folder: Path) -> dict[str, Any] | None:
     """What a trial said last of where it is; None before it began."""
     return read_json_if_whole(folder / STATUS, dict)

@@ -78,7 +78,7 @@ def rehearse(storage: str, sweep: str, launch: int, scene: Scene) -> Rehearsed:
     begun, steps_per_s = time.monotonic(), 0.0
     if scene.train is not None:
         found = workshop.run(scene.train, REHEARSAL, lambda share: None, with_weights=True)
-        steps_per_s = scene.train.num_steps / max(1e-9, found.manifest["seconds"])
+        steps_per_s = scene.train.num_steps / max(1e-9, found.manifest.seconds)
     for stage in scene.evaluations:
         workshop.run(stage, REHEARSAL, lambda share: None)
     peak_gb = torch.cuda.max_memory_allocated() / 1e9 if is_gpu else 0.0

@@ -27,11 +27,12 @@ from xstilts.files import read_json_if_whole, sha256_of, write_json
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint, stage_name
+from xstilts.records import SCHEMA, StageManifest, manifest_of
 from xstilts.run.evaluation import Evaluator
 from xstilts.run.kept import kept_by_all
 from xstilts.run.predictions import write_predictions
 from xstilts.run.stage_results import is_done
-from xstilts.run.store import CHECKPOINTS, Claim, Found, Store
+from xstilts.run.store import CHECKPOINTS, Claim, Store
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
@@ -44,6 +45,17 @@ from xstilts.training.predict import replicas
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A stage that is done: its folder and what it says of itself; whether it was there before;
+    seconds that were waited for another process."""
+
+    folder: Path
+    manifest: StageManifest
+    is_reused: bool
+    wait_s: float
 
 
 @dataclass
@@ -88,7 +100,7 @@ class Workshop:
         owner: str,
         progress: Progress,
         with_weights: bool = False,
-    ) -> Found:
+    ) -> Computed:
         """The stage from the store, computed now if nobody has.
 
         Args:
@@ -124,6 +136,7 @@ class Workshop:
             }
             return {
                 **manifest,
+                "schema": SCHEMA,
                 "seconds": seconds,
                 "started": started,
                 "computed_by": owner,
@@ -148,7 +161,8 @@ class Workshop:
         if not found.is_reused:
             for path in self._checkpoint_files(stage_name(stage)):
                 path.unlink(missing_ok=True)
-        return found
+        manifest = manifest_of(found.manifest, str(found.folder))
+        return Computed(found.folder, manifest, found.is_reused, found.wait_s)
 
     def _lacks_weights(self, parent: Pretrained | Train) -> bool:
         return isinstance(parent, Train) and not self.store.has_weights(parent)

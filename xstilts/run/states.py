@@ -92,7 +92,7 @@ def _read(folder: Path) -> TrialState | None:
     if record is not None and record["ended"] >= status["started"]:
         state, ended, objective = record["state"], record["ended"], record["objective"]
         stage, done = "", 1.0
-    elif tried and tried[-1]["how"] == "stopped":
+    elif tried and tried[-1].how == "stopped":
         state = "stopped"
     return TrialState(
         trial=folder.name,

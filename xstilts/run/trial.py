@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,10 +28,10 @@ from xstilts.files import CARE, is_disk_full, sha256_of, write_json
 from xstilts.lease import Lease
 from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
+from xstilts.records import Attempt, Outcome
 from xstilts.run import attempts
-from xstilts.run.records import RECORD, STAGES, judged, read_stages, read_status
-from xstilts.run.stages import Workshop
-from xstilts.run.store import Found
+from xstilts.run.records import RECORD, STAGES, read_stages, read_status
+from xstilts.run.stages import Computed, Workshop
 from xstilts.run.trial_status import TrialStatus
 from xstilts.scores.aggregate import averages
 from xstilts.scores.table import Score, ScoreTable
@@ -79,10 +79,10 @@ class TrialRun:
             stage, found = self._train(self.plan.encoder, self.plan.encoder.label)
             if stage is not self.plan.encoder:
                 self.plan = self.planner.with_encoder(self.plan, stage)
-            outcome = found.manifest["outcome"]
-            self.examples = outcome["examples"]
-            self.curves["intermediate"] = outcome["curve"]
-            for verdict, tasks in judged(outcome).items():
+            outcome = found.manifest.trained
+            self.examples = outcome.examples
+            self.curves["intermediate"] = outcome.curve
+            for verdict, tasks in verdicts(outcome).items():
                 self.judged[verdict] += [f"intermediate/{task}" for task in tasks]
         waiting = list(self.plan.target_sets)
         while waiting:
@@ -103,7 +103,7 @@ class TrialRun:
             stages = [self.planner.evaluation(self.plan, name, None) for name in group.targets]
         return any(not store.has(stage) and store.is_in_work(stage) for stage in stages)
 
-    def _stage(self, stage: Train | Evaluate, name: str) -> Found:
+    def _stage(self, stage: Train | Evaluate, name: str) -> Computed:
         self.status.at(name)
         # Before it is computed: its checkpoint, too, is nobody else's to delete.
         self._used.add(stage_name(stage))
@@ -113,23 +113,23 @@ class TrialRun:
         owner = f"{self.sweep.name}/{self.plan.trial_id}"
         found = self.workshop.run(stage, owner, lambda share: self.status.at(name, share))
         self.status.done_stages += 1
-        self.environment = found.manifest["environment"]
+        self.environment = found.manifest.environment
         self.stages.append(
             {
                 "name": stage_name(stage),
                 "fingerprint": fingerprint(stage),
-                "is_reused": found.manifest["computed_by"] != owner,
+                "is_reused": found.manifest.computed_by != owner,
                 "asked": asked,
-                "started": found.manifest["started"],
-                "seconds": found.manifest["seconds"],
+                "started": found.manifest.started,
+                "seconds": found.manifest.seconds,
                 "wait_s": found.wait_s,
-                "threads": found.manifest["environment"].get("threads"),
-                **_told(found.manifest),
+                "threads": found.manifest.environment.get("threads"),
+                **_told(found.manifest.outcome),
             }
         )
         return found
 
-    def _train(self, stage: Train, name: str) -> tuple[Train, Found]:
+    def _train(self, stage: Train, name: str) -> tuple[Train, Computed]:
         """A training stage; one that collapses is tried with other seeds, as the file allows."""
         for attempt in range(self.sweep.retries + 1):
             tried = retried(stage, attempt)
@@ -140,7 +140,7 @@ class TrialRun:
                 if is_last:
                     raise
             else:
-                if is_last or not judged(found.manifest["outcome"])["collapsed"]:
+                if is_last or not found.manifest.trained.collapsed:
                     break
             self.retries[name] = attempt + 1
         return tried, found
@@ -153,22 +153,22 @@ class TrialRun:
             stage, found = self._train(cell.stage, f"{group.name} {i + 1}/{len(group.cells)}")
             trained.append((replace(cell, stage=stage), found))
 
-        def dev(found: Found) -> float:
-            scores: dict[str, float] = found.manifest["outcome"]["dev"][task.name]
+        def dev(found: Computed) -> float:
+            scores = found.manifest.trained.dev[task.name]
             return sum(scores[metric] for metric in task.metrics) / len(task.metrics)
 
         best, best_found = max(trained, key=lambda pair: dev(pair[1]))
         for cell, found in trained:
             if cell is not best:
                 self.workshop.let_go(stage_name(cell.stage))
-            outcome = found.manifest["outcome"]
+            outcome = found.manifest.trained
             for target in group.targets:
-                count = outcome["dev_rows"][task.name]
-                scores = outcome["dev"][task.name]
+                count = outcome.dev_rows[task.name]
+                scores = outcome.dev[task.name]
                 self._add(cell, target, task.train_language, "dev", scores, count, cell is best)
-        outcome = best_found.manifest["outcome"]
-        self.curves[group.name] = outcome["curve"]
-        for verdict, tasks in judged(outcome).items():
+        outcome = best_found.manifest.trained
+        self.curves[group.name] = outcome.curve
+        for verdict, tasks in verdicts(outcome).items():
             self.judged[verdict] += group.targets if tasks else ()
         self.chosen[group.name] = {
             "learning_rate": best.stage.recipe.learning_rate,
@@ -177,8 +177,8 @@ class TrialRun:
         }
         (part,) = best.stage.parts
         self.chosen_recipes[group.name] = asdict(best.stage.recipe_of(part))
-        final = self.planner.final(best.stage, outcome["best_step"])
-        return best if final is None else self._finally(group, best, final, outcome["best_step"])
+        final = self.planner.final(best.stage, outcome.best_step)
+        return best if final is None else self._finally(group, best, final, outcome.best_step)
 
     def _finally(self, group: TargetSet, best: Cell, final: Train, best_step: int) -> Cell:
         """Train the chosen cell once more, with the rows that selected it; what selected stays."""
@@ -195,10 +195,10 @@ class TrialRun:
         stage = self.planner.evaluation(self.plan, target, cell)
         found = self._stage(stage, f"{target} evaluation")
         if not self.stages[-1]["is_reused"]:
-            for what, seconds in found.manifest["evaluation_s"].items():
+            for what, seconds in found.manifest.evaluation_s.items():
                 self._evaluation_s[f"cost/{target}/{what}_s"] = seconds
-        for language, scores in found.manifest["scores"].items():
-            count = found.manifest["rows"][language]
+        for language, scores in found.manifest.scores.items():
+            count = found.manifest.rows[language]
             self._add(cell, target, language, stage.split, scores, count, True)
 
     def _add(
@@ -324,16 +324,20 @@ class TrialRun:
         }
 
 
-def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def verdicts(outcome: Outcome) -> dict[str, list[str]]:
+    """The tasks of a training stage of which something must be said, by what it is."""
+    return {"collapsed": outcome.collapsed, "undecided": outcome.undecided}
+
+
+def _told(outcome: Outcome | None) -> dict[str, Any]:
     """What a trial's record keeps of a training stage's outcome; zeros for an evaluation."""
-    outcome = manifest.get("outcome", {})
     return {
-        "tokens": outcome.get("tokens", 0),
-        "steps": outcome.get("steps", 0),
-        "loader_s": outcome.get("wait_s", 0.0),
-        "checkpoint_s": outcome.get("checkpoint_s", 0.0),
+        "tokens": outcome.tokens if outcome else 0,
+        "steps": outcome.steps if outcome else 0,
+        "loader_s": outcome.wait_s if outcome else 0.0,
+        "checkpoint_s": outcome.checkpoint_s if outcome else 0.0,
         # 0: all that a pass may hold fits into memory.
-        "max_tokens": outcome["max_tokens"] if outcome.get("is_limited") else 0,
+        "max_tokens": outcome.max_tokens if outcome and outcome.is_limited else 0,
     }
 
 
@@ -399,7 +403,7 @@ def _attempt(trial: TrialRun, on_error: Callable[[str], None]) -> dict[str, Any]
     return record
 
 
-def _begin(trial: TrialRun) -> list[dict[str, Any]]:
+def _begin(trial: TrialRun) -> list[Attempt]:
     """Note a further attempt; all of them."""
     folder, status = trial.folder, read_status(trial.folder)
     names = {*(read_stages(folder) or []), *map(stage_name, trial.plan.training_stages)}

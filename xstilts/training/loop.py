@@ -24,6 +24,7 @@ from xstilts.errors import Diverged, Preempted, StageError
 from xstilts.files import derive_seed
 from xstilts.kinds.kind import Batch, Vocabulary
 from xstilts.plan.stage import Train
+from xstilts.records import Outcome
 from xstilts.training.attention import kernels_for_any_shape
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.checks import Checks, lowest_losses, mean_losses
@@ -33,7 +34,7 @@ from xstilts.training.feed import Feed, PartData
 from xstilts.training.memory import give_back, is_out_of_memory
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
-from xstilts.training.outcome import DEFAULTS, Options, Outcome, State
+from xstilts.training.outcome import DEFAULTS, Options, State
 from xstilts.training.passes import Divider, Pass
 from xstilts.training.ranks import ALONE, Ranks
 from xstilts.training.saved import fits, restore, tensors_of

@@ -1,4 +1,4 @@
-"""How a stage is computed, where it is, and what it reports in the end."""
+"""How a stage is computed, and where it is; what it reports is an `xstilts.records.Outcome`."""
 
 from __future__ import annotations
 
@@ -21,36 +21,6 @@ class Options:
 
 
 DEFAULTS = Options()
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a stage reports besides its weights; times in seconds.
-
-    `examples` are those that were drawn, by task and language: a stage that runs out of patience
-    draws fewer than planned. `dev` is of the weights that are kept, `collapsed` and `undecided`
-    (`xstilts.training.checks.Final`) are of the last. `wait_s` is what steps waited for their
-    batch. `max_tokens` is what a pass may hold, `halvings` how often memory made it smaller in this
-    stage, `is_limited` whether it ever did. Times include those before a checkpoint.
-    """
-
-    dev: dict[str, dict[str, float]]
-    dev_rows: dict[str, int]
-    floor: dict[str, float]
-    curve: list[dict[str, float]]
-    best_step: int
-    steps: int
-    tokens: int
-    examples: dict[str, dict[str, int]]
-    model_s: float
-    wait_s: float
-    checkpoint_s: float
-    total_s: float
-    max_tokens: int
-    halvings: int
-    is_limited: bool
-    collapsed: list[str] = field(default_factory=list)
-    undecided: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -29,13 +29,14 @@ from torch.multiprocessing.spawn import (
 from xstilts.errors import Diverged, Preempted, ProcessLost, StageError, XstiltsError
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
+from xstilts.records import Outcome
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.compiling import forget
 from xstilts.training.feed import PartData
 from xstilts.training.loop import Progress, train
 from xstilts.training.matmul import check_precision, choose_matmul
 from xstilts.training.model import build_model, check_vocabulary, save
-from xstilts.training.outcome import Options, Outcome
+from xstilts.training.outcome import Options
 from xstilts.training.ranks import ALONE, Ranks
 
 JOB, OUTCOME = "job.pickle", "outcome.pickle"
