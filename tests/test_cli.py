@@ -48,7 +48,7 @@ COMMANDS = (
 )
 
 
-GROUPED = ("data list", "data import", "data check")
+GROUPED = ("data list", "data import", "data check", "data add")
 
 
 def call(*arguments: str) -> Result:

@@ -43,7 +43,7 @@ SIDEWAYS = {
 
 NOT_EVEN_DOWNWARDS = {("search", "tracking"), ("search", "mini"), ("report", "mini")}
 
-LOW_LAYERS_MAY_USE = (set(), {"yaml", "pydantic", "pydantic_core"}, {"numpy", "scipy"})
+LOW_LAYERS_MAY_USE = (set(), {"yaml", "pydantic", "pydantic_core"}, {"numpy", "scipy", "sklearn"})
 """What layers 0-2 may import beside the standard library."""
 
 ONLY_IN = {

@@ -15,10 +15,10 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from xstilts import kinds
-from xstilts.kinds.kind import Batch, Encoded, Kind, Supervised, Vocabulary
+from xstilts.kinds.kind import Batch, Encoded, Kind, Layered, Supervised, Vocabulary
 from xstilts.scores.chance import rate
 from xstilts.tasks import Source, Task
-from xstilts.tasks.task import KINDS
+from xstilts.tasks.kinds import KINDS
 from xstilts.training import attention
 from xstilts.training import predict as prediction
 from xstilts.training.model import (
@@ -34,9 +34,13 @@ from xstilts.training.passes import Divider, one_pass
 Texts = Mapping[str, Sequence[str]]
 
 MAX_LENGTH = 96
-LABELS = {"pair": ("yes", "no", "maybe"), "tagging": ("O", "B-PER", "I-PER", "B-LOC")}
+LABELS = {
+    "sentence": ("yes", "no", "maybe"),
+    "pair": ("yes", "no", "maybe"),
+    "tagging": ("O", "B-PER", "I-PER", "B-LOC"),
+}
 METRICS = {"tagging": ("f1",), "span": ("exact_match", "f1"), "mlm": (), "mining": ("f1",)}
-UNTRAINED = ("retrieval", "mining")
+UNTRAINED = tuple(name for name, spec in KINDS.items() if not spec.is_trained)
 WORDS = (
     ["My", "brother", "bought", "three", "red", "apples", "."],
     ["ولدت", "في", "برلين", "عام", "1968", "."],
@@ -51,8 +55,10 @@ def rows_of(name: str, texts: Texts) -> dict[str, list[Any]]:
     lines = [line for code in texts for line in texts[code]]
     english = [line for _ in texts for line in texts["en"]]
     count = len(lines)
-    if name == "pair":
-        labels = [LABELS["pair"][i % 5 % 3] for i in range(count)]
+    if name in ("sentence", "pair"):
+        labels = [LABELS[name][i % 5 % 3] for i in range(count)]
+        if name == "sentence":
+            return {"text": lines, "label": labels}
         return {"premise": lines, "hypothesis": english, "label": labels}
     if name == "choice":
         choices = [[lines[(i + j) % count] for j in range(3)] for i in range(count)]
@@ -171,7 +177,7 @@ def build_case(
     rows = rows_of(name, dict(frozen_texts))
     encoded = kind.encode(rows, task, tokenizer, MAX_LENGTH)
     model = Model(encoder, heads).eval()
-    if name == "pair":
+    if name in ("sentence", "pair"):
         centre(model, kind, task, encoded, Vocabulary.of(tokenizer))
     return Case(name, kind, task, encoded, Vocabulary.of(tokenizer), model, tokenizer, rows)
 
@@ -414,9 +420,12 @@ def test_perfect_outputs_decode_to_the_gold(case: Case) -> None:
     assert predictions == gold_of(case.name, case.encoded)
 
 
-def test_every_declared_kind_exists(name: str) -> None:
-    assert isinstance(KINDS[name], int)
-    kind = kinds.get(name)
+def test_every_declared_kind_exists_and_is_what_it_is_declared_to_be(name: str) -> None:
+    kind, spec = kinds.get(name), KINDS[name]
+    assert set(spec.texts) <= set(spec.columns) and spec.label in ("", *spec.columns)
+    assert set(spec.score) <= set(spec.metrics)
+    assert isinstance(kind, Supervised) == (spec.is_trained and not spec.is_self_supervised)
+    assert spec.pools_a_layer or not isinstance(kind, Layered)
     methods = ("encode", "collate", "build_head", "loss", "outputs", "decode", "score", "constant")
     assert all(callable(getattr(kind, method)) for method in methods)
 

@@ -20,6 +20,7 @@ from xstilts.plan.stage import (
     fingerprint,
     stage_name,
 )
+from xstilts.tasks import HeldOut, Slice, Source, Task
 
 RECIPE = StageRecipe(learning_rate=1e-3, batch_size=32, epochs=2, max_length=96)
 TRAIN_ROWS = Rows("mini_nli", "train", "sha", (("en", 90), ("qaa", 10)), 1, 1, ("yes", "no"), 96)
@@ -201,3 +202,48 @@ def test_steps_count_the_last_small_batch() -> None:
     assert replace(PART, examples=64).num_steps == 2
     assert TARGET.num_steps == 6
     assert PART.epochs == 0.65
+
+
+def own_rows(**changes: Any) -> Rows:
+    """Training rows of a task that the package does not bring."""
+    task = Task(
+        name="reviews",
+        kind="sentence",
+        source=Source("own:reviews"),
+        languages=("en", "de"),
+        splits={"train": Slice("train", only=HeldOut("text", 10)), "test": "test"},
+        metrics=("accuracy",),
+        labels=("neg", "pos"),
+        group="classification",
+    )
+    task = replace(task, **changes)
+    return Rows("reviews", "train", "sha", (("en", 9),), 1, 1, task.labels, 96, declared=task)
+
+
+def fingerprint_of(rows: Rows) -> str:
+    part = Part(rows, None, 9, 3, (1.0,))
+    return fingerprint(Train(PRETRAINED, "target", "reviews", (part,), RECIPE, seed=3))
+
+
+def test_a_task_of_ones_own_is_its_declaration() -> None:
+    rows = own_rows()
+    assert rows.entry == rows.declared and hash(rows) == hash(own_rows())
+    first = fingerprint_of(rows)
+    assert first == fingerprint_of(own_rows())
+    other_cut = {"train": Slice("train", only=HeldOut("text", 20)), "test": "test"}
+    for change in (
+        {"kind": "mlm"},
+        {"labels": ("pos", "neg")},
+        {"metrics": ("f1",)},
+        {"splits": other_cut},
+        {"source": Source("own:reviews", columns={"text": "review"})},
+    ):
+        assert fingerprint_of(own_rows(**change)) != first, change
+    assert first != fingerprint_of(replace(rows, declared=own_rows(metrics=("f1",)).declared))
+
+
+def test_what_is_scored_of_a_task_of_ones_own_trains_nothing_again() -> None:
+    """A language more to score is another evaluation of the stage that is there."""
+    splits = {**own_rows().entry.splits, "test": Slice("other"), "validation": "validation"}
+    more = own_rows(languages=("en", "de", "sw"), splits=splits, lacks={"test": ("en",)})
+    assert fingerprint_of(more) == fingerprint_of(own_rows())

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from xstilts.tasks import Source, Task, known_tasks, lookup, suggest
-from xstilts.tasks.task import KINDS
+from xstilts.tasks.kinds import KINDS
 
 
 def test_names_are_unique_and_found() -> None:

@@ -19,6 +19,7 @@ from xstilts.training.model import Model, build_heads, load_encoder, save, setti
 from xstilts.training.passes import one_pass
 
 CLASSES: dict[str, Any] = {
+    "sentence": AutoModelForSequenceClassification,
     "pair": AutoModelForSequenceClassification,
     "tagging": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,

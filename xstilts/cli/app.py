@@ -32,7 +32,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="The catalogue of tasks.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="The catalogue of tasks, mirrors, and files of your own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(data_app, name="data")
 
 out = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""The commands about data: the catalogue, original files into a mirror, what is there."""
+"""The commands about data: the catalogue, original files into a mirror, files of one's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from xstilts.cli.app import Json, command, data_app, err, out, print_json
+from xstilts.cli.app import Json, command, data_app, err, out, print_json, sweep_file
+from xstilts.errors import ConfigError, Problem
 
 SHOWN = 12
 """Lines of a list that the terminal shows."""
@@ -95,8 +96,96 @@ def data_import(
         out.print(f"  ... and {len(report.left_out) - SHOWN} more; --json has all")
 
 
+@command("xstilts data add reviews/train.csv reviews/test-de.jsonl", data_app, "add")
+def data_add(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="files",
+            help="The files of one task: CSV, TSV, JSON lines, Parquet, SQuAD, CoNLL.",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Look at files and print the entry of `tasks` that reads them, to paste into a sweep file.
+
+    Languages and splits are told by the files' names (train.csv, test-de.jsonl), columns and kind
+    by the columns' names and values. What is odd goes to stderr.
+    """
+    from xstilts.data.guess import guess_task
+
+    guess = guess_task(files)
+    if as_json:
+        print_json({name: getattr(guess, name) for name in guess.__slots__})
+        return
+    for use, by_language in guess.sizes.items():
+        sizes = ", ".join(f"{language} {count:,}" for language, count in by_language.items())
+        err.print(f"{use}: {sizes} rows", markup=False, soft_wrap=True)
+    if guess.labels:
+        labels = ", ".join(f"{label} {count:,}" for label, count in guess.labels.items())
+        err.print(f"labels of train: {labels}", markup=False, soft_wrap=True)
+    for line in guess.odd:
+        err.print(f"odd: {line}", style="yellow", markup=False, soft_wrap=True)
+    out.print(as_yaml({"tasks": {guess.name: guess.entry}}), markup=False, soft_wrap=True, end="")
+
+
+def as_yaml(entry: Any) -> str:
+    """An entry of a sweep file as people write it."""
+    import yaml
+
+    return str(yaml.safe_dump(entry, sort_keys=False, allow_unicode=True, width=10**6))
+
+
 @command("xstilts data check --root mirror", data_app, "check")
-def data_check(root: Root, as_json: Json = False) -> None:
+def data_check(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            parser=sweep_file,
+            metavar="file",
+            help="A sweep file: what its own tasks read.",
+            show_default=False,
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="A mirror: what it has for the tasks of the catalogue.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the own tasks of a sweep file read, or what a mirror has for which tasks."""
+    if (file is None) == (root is None):
+        repair = "write `data check FILE` or `data check --root MIRROR`"
+        raise ConfigError([Problem("data check", "reads a sweep file or a mirror", repair=repair)])
+    if file is not None:
+        _check_own(file, as_json)
+    elif root is not None:
+        _check_mirror(root, as_json)
+
+
+def _check_own(file: Path, as_json: bool) -> None:
+    """Show what the files of a sweep's own tasks hold."""
+    from xstilts.config.load import load_sweep
+    from xstilts.data.own import told
+
+    rows = told(load_sweep(file))
+    if as_json:
+        print_json(rows)
+        return
+    header = ("task", "use", "language", "rows", "labels")
+    body = [
+        (
+            row["task"],
+            row["use"],
+            row["language"],
+            f"{row['rows']:,}",
+            "\n".join(f"{label} {count:,}" for label, count in row["labels"].items()),
+        )
+        for row in rows
+    ]
+    _print_table(header, body, names=(0, 1, 2, 3))
+
+
+def _check_mirror(root: Path, as_json: bool) -> None:
     """Show which tasks a mirror has rows for, by use, and what is missing."""
     from xstilts.data.check import check_mirror
 

@@ -34,6 +34,7 @@ from xstilts.errors import ConfigError, Problem, XstiltsError
 from xstilts.search.connection import check_address, quieten
 
 if TYPE_CHECKING:
+    from xstilts.config.schema import Sweep
     from xstilts.run.places import Places
 
 STOPPED = 75
@@ -65,16 +66,17 @@ def validate(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show every problem of the sweep files at once."""
+    """Show every problem of the sweep files at once, and of the files of their own tasks."""
     from xstilts.config.derive import normalised_rates
     from xstilts.config.load import load_sweep
 
     problems: dict[str, list[str]] = {}
     for file in files:
         try:
-            for line in normalised_rates(load_sweep(file)):
+            sweep = load_sweep(file)
+            for line in normalised_rates(sweep):
                 err.print(f"{file}: {line}", markup=False, soft_wrap=True)
-            problems[str(file)] = []
+            problems[str(file)] = [str(problem) for problem in _wrong_files(sweep)]
         except ConfigError as error:
             problems[str(file)] = [str(problem) for problem in error.problems]
     if as_json:
@@ -84,6 +86,15 @@ def validate(
             for line in lines or [f"{file_name}: valid"]:
                 out.print(line, markup=False, soft_wrap=True)
     raise typer.Exit(2 if any(problems.values()) else 0)
+
+
+def _wrong_files(sweep: Sweep) -> list[Problem]:
+    """What is wrong with the files of a sweep's own tasks; most sweeps have none."""
+    if not any(spec.files for spec in sweep.tasks.values()):
+        return []
+    from xstilts.data.own import check_own_tasks  # imports pyarrow, a second for all others
+
+    return check_own_tasks(sweep)
 
 
 @command("xstilts plan builtin:quickstart")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from xstilts.config.own_tasks import all_tasks
 from xstilts.config.schema import Sweep
 from xstilts.errors import Problem
-from xstilts.tasks import known_tasks, suggest
-from xstilts.tasks.benchmarks import BENCHMARKS, CUSTOM
-
-TAKEN = frozenset({"best", "cost", "dev", "examples", "gain", "group", "train"})
-"""What the names of other metrics begin with."""
+from xstilts.tasks import Task, suggest
+from xstilts.tasks.benchmarks import BENCHMARKS, CUSTOM, TAKEN
 
 
 def check_benchmark(sweep: Sweep) -> Iterator[Problem]:
@@ -29,13 +27,13 @@ def check_benchmark(sweep: Sweep) -> Iterator[Problem]:
     if said.name == CUSTOM:
         rule = "is the name of averages that are no benchmark's"
         yield Problem("benchmark.name", rule, f'"{said.name}"', "give it a name of its own")
-    if said.name in TAKEN or said.name in {task.name for task in known_tasks()}:
+    if said.name in TAKEN or said.name in {task.name for task in all_tasks(sweep)}:
         rule = "is the name of other metrics, and `NAME/avg` would be one of them"
         yield Problem("benchmark.name", rule, f'"{said.name}"', "give it another name")
     if said.targets is None:
         yield Problem("benchmark.targets", "is required", repair="add it")
         return
-    known_targets = {task.name: task for task in known_tasks() if task.is_target}
+    known_targets = {task.name: task for task in all_tasks(sweep) if task.is_target}
     for i, name in enumerate(said.targets):
         where = f"benchmark.targets[{i}]"
         if name not in known_targets:
@@ -49,14 +47,17 @@ def check_benchmark(sweep: Sweep) -> Iterator[Problem]:
         if isinstance(said.languages, tuple) and not set(has) & set(said.languages):
             rule, repair = f"{name} has none of them", f"it has {', '.join(has)}"
             yield Problem("benchmark.languages", rule, f"{list(said.languages)}", repair)
-    yield from check_languages("benchmark.languages", said.languages, said.targets)
+    yield from check_languages("benchmark.languages", said.languages, said.targets, known_targets)
 
 
 def check_languages(
-    where: str, given: str | Sequence[str] | Mapping[str, Sequence[str]], targets: Sequence[str]
+    where: str,
+    given: str | Sequence[str] | Mapping[str, Sequence[str]],
+    targets: Sequence[str],
+    known: Mapping[str, Task],
 ) -> Iterator[Problem]:
-    """What is wrong with the languages of targets: `all`, a list, or lists by target."""
-    known = {task.name: task for task in known_tasks() if task.is_target}
+    """What is wrong with the languages of targets: `all`, a list, or lists by target; `known` are
+    the tasks that may be one."""
     if isinstance(given, Mapping):
         for name, languages in given.items():
             if name not in targets:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from xstilts.config.benchmark_checks import check_benchmark, check_languages
 from xstilts.config.derive import NONE, candidates, encoder_space, languages_of, retrained
 from xstilts.config.intermediates import check_intermediates
+from xstilts.config.own_tasks import all_tasks, check_tasks
 from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
 from xstilts.config.recipe_checks import check_recipe
 from xstilts.config.schema import ParameterSpec, Sweep
 from xstilts.errors import Problem
-from xstilts.tasks import known_tasks, lookup, suggest
+from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM
 
 
@@ -24,6 +25,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
     problems = []
     for found in (
         _check_names(sweep),
+        check_tasks(sweep),
         check_benchmark(sweep),
         check_recipe(sweep),
         check_intermediates(sweep),
@@ -51,7 +53,7 @@ def _check_names(sweep: Sweep) -> Iterator[Problem]:
 
 
 def _check_targets(sweep: Sweep) -> Iterator[Problem]:
-    known = {task.name: task for task in known_tasks() if task.is_target}
+    known = {task.name: task for task in all_tasks(sweep) if task.is_target}
     if sweep.final.full_data and known.keys() >= set(sweep.targets) and not retrained(sweep):
         rule = "no target's dev set was cut from its training set"
         yield Problem("final.full_data", rule, f"{list(sweep.targets)}", "leave it out")
@@ -84,12 +86,12 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
             f"benchmark: {sweep.benchmark.name}",
             "write benchmark: custom",
         )
-    yield from check_languages("languages", sweep.languages, sweep.targets)
+    yield from check_languages("languages", sweep.languages, sweep.targets, known)
 
 
 def _check_objective(sweep: Sweep) -> Iterator[Problem]:
-    names = {task.name for task in known_tasks() if task.is_target}
-    selected = [name for name in sweep.targets if name in names and "dev" in lookup(name).splits]
+    targets = {task.name: task for task in all_tasks(sweep) if task.is_target}
+    selected = [name for name in sweep.targets if name in targets and "dev" in targets[name].splits]
     known = [f"dev/{name}" for name in selected]
     if selected:
         known.append("dev/avg")

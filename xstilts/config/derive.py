@@ -8,6 +8,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
+from xstilts.config.own_tasks import find_task
 from xstilts.config.recipe import Override, Recipe
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
@@ -20,7 +21,7 @@ from xstilts.config.space import (
     Space,
     in_dependency_order,
 )
-from xstilts.tasks import Task, lookup
+from xstilts.tasks import Task
 from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
 
 ROUNDING = 0.005
@@ -104,7 +105,7 @@ def target_space(sweep: Sweep) -> Space:
 
 def task_of(sweep: Sweep, name: str) -> Task:
     """A task with the splits that the sweep trains and selects on."""
-    task = lookup(name)
+    task = find_task(sweep, name)
     return task.held_apart() if sweep.selection.articles == "held_out" else task
 
 
@@ -149,12 +150,12 @@ def normalised_rates(sweep: Sweep) -> list[str]:
 def part_task(sweep: Sweep, spec: IntermediateSpec, name: str) -> Task:
     """A task of an intermediate, with the training rows that it reads there."""
     task = task_of(sweep, name)
-    return task if task.kind == "mlm" else task.variant(spec.translated, spec.where)
+    return task if task.kind_spec.is_self_supervised else task.variant(spec.translated, spec.where)
 
 
 def train_languages(spec: IntermediateSpec, task: Task) -> tuple[str, ...]:
     """The languages of a task's training rows in an intermediate."""
-    if task.kind == "mlm":
+    if task.kind_spec.is_self_supervised:
         chosen = spec.mlm.languages if spec.mlm else "all"
         return task.languages if chosen == "all" else tuple(chosen)
     return spec.languages or task.languages_of("train")
@@ -166,7 +167,7 @@ def overlaps(sweep: Sweep, intermediate: str, target: str) -> bool:
     spec = sweep.intermediates.get(intermediate)
     if spec is None:
         return False
-    own = lookup(lookup(target).head).origins_of("train")
+    own = find_task(sweep, find_task(sweep, target).head).origins_of("train")
     return any(part_task(sweep, spec, name).origins_of("train") & own for name in spec.tasks)
 
 
@@ -183,7 +184,7 @@ def shared_rows(sweep: Sweep, intermediate: str) -> list[list[str]]:
 def scored_as_selected(sweep: Sweep, target: str) -> str:
     """Which languages of a target are scored on rows that also select: `English` or `all`, where
     they are translations of each other; empty where none is."""
-    task, head = task_of(sweep, target), task_of(sweep, lookup(target).head)
+    task, head = task_of(sweep, target), task_of(sweep, find_task(sweep, target).head)
     split = sweep.evaluation.split
     if "dev" not in head.splits or not head.origins_of("dev") & task.origins_of(split):
         return ""
@@ -195,7 +196,7 @@ def selection_notes(sweep: Sweep) -> Iterator[str]:
     for name in sweep.targets:
         if shared := scored_as_selected(sweep, name):
             yield f"{name}: selected on the rows that are scored ({shared})"
-        elif any(task.name == lookup(name).head for task in retrained(sweep)):
+        elif any(task.name == find_task(sweep, name).head for task in retrained(sweep)):
             yield f"{name}: trained once more after selection, with the rows of its dev set"
         elif note := task_of(sweep, name).dev_note:
             yield f"{name}: its dev set has {note}"
@@ -231,7 +232,7 @@ def retrained(sweep: Sweep) -> list[Task]:
     """The tasks that are trained once more after selection, with the rows that selected."""
     if not sweep.final.full_data:
         return []
-    heads = dict.fromkeys(lookup(name).head for name in sweep.targets)
+    heads = dict.fromkeys(find_task(sweep, name).head for name in sweep.targets)
     tasks = (task_of(sweep, name) for name in heads)
     return [task for task in tasks if task.cuts_dev_from_train]
 
@@ -247,7 +248,8 @@ def chance_of(sweep: Sweep) -> float:
     next to nothing where positions or chunks must be right."""
     wanted = sweep.objective.metric.removeprefix("dev/")
     tasks = [task for task in selected_targets(sweep) if wanted in ("avg", task.name)]
-    chances = [100 / len(task.labels) if task.metrics == ("accuracy",) else 0.0 for task in tasks]
+    by_label = (len(task.labels) if task.metrics == ("accuracy",) else 0 for task in tasks)
+    chances = [100 / count if count else 0.0 for count in by_label]
     return fmean(chances) if chances else 0.0
 
 

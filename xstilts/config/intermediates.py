@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from xstilts.config.own_tasks import all_tasks
 from xstilts.config.schema import IntermediateSpec, MatchSpec, Sweep
 from xstilts.errors import Problem
-from xstilts.tasks import known_tasks, lookup, suggest
+from xstilts.tasks import Task, suggest
 
 
 def check_intermediates(sweep: Sweep) -> Iterator[Problem]:
     """What is wrong with the candidates of a sweep: tasks, rates, matches, rows."""
-    trainable = [task.name for task in known_tasks() if task.is_trained]
+    known = {task.name: task for task in all_tasks(sweep)}
+    trainable = [name for name, task in known.items() if task.is_trained]
     for name, spec in sweep.intermediates.items():
         where = f"intermediates.{name}"
         for i, task in enumerate(spec.tasks):
@@ -25,26 +27,23 @@ def check_intermediates(sweep: Sweep) -> Iterator[Problem]:
             yield from _check_rates(where, spec)
         else:
             yield from _check_match(sweep, where, spec, spec.match)
-        yield from _check_variant(where, spec)
-        has_mlm = any(task in trainable and lookup(task).kind == "mlm" for task in spec.tasks)
+        tasks = [known[task] for task in spec.tasks if task in trainable]
+        texts = [task for task in tasks if task.kind_spec.is_self_supervised]
+        yield from _check_variant(where, spec, tasks, known)
+        has_mlm = bool(texts)
         if spec.mlm is not None and not has_mlm:
             yield Problem(
                 f"{where}.mlm", "needs an MLM task in `tasks`", f"{list(spec.tasks)}", "add one"
             )
         if spec.mlm is not None and isinstance(spec.mlm.languages, tuple) and has_mlm:
-            known = {
-                language
-                for task in spec.tasks
-                if task in trainable and lookup(task).kind == "mlm"
-                for language in lookup(task).languages
-            }
+            languages = {language for task in texts for language in task.languages}
             for i, language in enumerate(spec.mlm.languages):
-                if language not in known:
+                if language not in languages:
                     yield Problem(
                         f"{where}.mlm.languages[{i}]",
                         "the MLM text has no such language",
                         f'"{language}"',
-                        suggest(language, known),
+                        suggest(language, languages),
                     )
 
 
@@ -66,19 +65,20 @@ def _check_match(
         if getattr(spec, key) != default:
             rule = f"{key} is that of the intermediate that is matched"
             yield Problem(where, rule, repair=f"leave {key} out")
-    known = {task.name: task for task in known_tasks()}
+    known = {task.name: task for task in all_tasks(sweep)}
     tasks = [known[name] for name in spec.tasks if name in known]
-    if match.with_ == "mlm" and [task.kind for task in tasks] != ["mlm"]:
+    if match.with_ == "mlm" and [task.kind_spec.is_self_supervised for task in tasks] != [True]:
         yield Problem(f"{where}.with", "mlm is one MLM task", f"tasks: {list(spec.tasks)}")
     if match.with_ == "target" and [task.name in sweep.targets for task in tasks] != [True]:
         rule = "target is one target of this sweep, whose training data is trained on"
         yield Problem(f"{where}.with", rule, f"tasks: {list(spec.tasks)}")
 
 
-def _check_variant(where: str, spec: IntermediateSpec) -> Iterator[Problem]:
+def _check_variant(
+    where: str, spec: IntermediateSpec, tasks: Sequence[Task], known: Mapping[str, Task]
+) -> Iterator[Problem]:
     """Other training rows must be rows that the tasks have."""
-    known = {task.name: task for task in known_tasks() if task.is_trained and task.kind != "mlm"}
-    for task in (known[name] for name in spec.tasks if name in known):
+    for task in (task for task in tasks if not task.kind_spec.is_self_supervised):
         if spec.translated and task.translations is None:
             names = [name for name, other in known.items() if other.translations]
             repair = f"tasks with translations: {', '.join(names)}"
@@ -88,7 +88,9 @@ def _check_variant(where: str, spec: IntermediateSpec) -> Iterator[Problem]:
             key = "translated" if spec.translated else "filter"
             rule = f"{task.name} is joined from several data sets"
             yield Problem(f"{where}.{key}", rule, repair="name one of them as the task")
-        languages = task.translated_languages if spec.translated else task.languages
+        absent = task.lacks.get("train", ())
+        trained = tuple(language for language in task.languages if language not in absent)
+        languages = task.translated_languages if spec.translated else trained
         for i, language in enumerate(spec.languages or ()):
             if language not in languages:
                 kind = "translation" if spec.translated else "training rows"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from xstilts.config.check import check
+from xstilts.config.own_tasks import located
 from xstilts.config.schema import Sweep
 from xstilts.config.yaml_limits import BeyondLimit, LimitedLoader, read_yaml
 from xstilts.errors import ConfigError, Problem, without_user
@@ -27,8 +28,11 @@ class _Loader(LimitedLoader):
     """Safe YAML that refuses a key twice and reads `3e-6` as a number (YAML 1.1 does not)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        is_task = any(key_node.value == "kind" for key_node, _ in node.value)
         seen = set()
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
+            if is_task and key_node.value == "labels":
+                _take_as_written(value_node)
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
@@ -42,6 +46,15 @@ class _Loader(LimitedLoader):
         return super().construct_mapping(node, deep)
 
 
+def _take_as_written(node: yaml.Node) -> None:
+    """Labels are what stands in a file: `1`, `yes` and `no` are text."""
+    parts = node.value if isinstance(node.value, list) else []
+    for part in parts:
+        for scalar in part if isinstance(part, tuple) else (part,):
+            if isinstance(scalar, yaml.ScalarNode):
+                scalar.tag = "tag:yaml.org,2002:str"
+
+
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
@@ -52,7 +65,8 @@ _Loader.add_implicit_resolver(
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     """Read and check one sweep file.
 
-    `overrides` are `a.b=value` texts, the value in YAML; they replace what the file says.
+    `overrides` are `a.b=value` texts, the value in YAML; they replace what the file says. The files
+    of its own tasks are named from the root then.
 
     Raises:
         ConfigError: with every problem that was found.
@@ -63,7 +77,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     problems += found
     if problems or sweep is None:
         raise ConfigError(problems)
-    return sweep
+    return located(sweep, path.parent.resolve())
 
 
 def parse_sweep(data: dict[str, Any], where: str) -> Sweep:
@@ -153,6 +167,11 @@ _STAND_INS: dict[Place, Any] = {
     ("models",): {"stand-in": {"path": "builtin:mini"}},
     ("models", "*"): {"path": "builtin:mini"},
     ("data",): {"root": "builtin:mini"},
+    ("tasks", "*"): {
+        "kind": "sentence",
+        "files": {"train": "stand-in", "test": "stand-in too"},
+        "labels": ["a", "b"],
+    },
     ("intermediates", "*"): {"tasks": ["mini_nli"]},
     ("search", "encoder", "space", "intermediate.rates"): {"simplex": True},
     ("search", "encoder", "space", "*"): {"int": [8, 8]},

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xstilts.config.derive import task_of
+from xstilts.config.own_tasks import all_tasks
 from xstilts.config.recipe import FIELDS, PHASES, check_value
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import Sweep
 from xstilts.errors import Problem
-from xstilts.tasks import Task, known_tasks, suggest
+from xstilts.tasks import Task, suggest
 
 OF_A_PART = frozenset({"batch_size", "max_length"})
 """What a task has of its own in a mixture; the rest is the phase's."""
@@ -78,8 +79,8 @@ def _check_tasks(sweep: Sweep) -> Iterator[Problem]:
 
 def _check_targets(sweep: Sweep) -> Iterator[Problem]:
     """A target whose own stage it is, and the values that the stage reads."""
-    catalogue = {task.name for task in known_tasks()}
-    tasks = {name: task_of(sweep, name) for name in sweep.targets if name in catalogue}
+    known = {task.name for task in all_tasks(sweep)}
+    tasks = {name: task_of(sweep, name) for name in sweep.targets if name in known}
     heads = {task.head for task in tasks.values()}
     for name, values in sweep.recipe.targets.items():
         where = f"recipe.targets.{name}"

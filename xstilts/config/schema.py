@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from xstilts.config.named import BenchmarkSpec, RecipeSpec
 from xstilts.config.space import Choice, Float, Int
 from xstilts.config.strict import Languages, Model, PlainName, PositiveFloat, PositiveInt
+from xstilts.config.task_spec import TaskSpec
 
 
 class ModelSpec(Model):
@@ -329,6 +330,7 @@ class Sweep(Model):
     recipe: RecipeSpec
     models: Annotated[dict[PlainName, ModelSpec], Field(min_length=1)]
     data: DataSpec = DataSpec()
+    tasks: dict[PlainName, TaskSpec] = {}
     intermediates: dict[PlainName, IntermediateSpec] = {}
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
     languages: Literal["all"] | Languages | dict[str, Languages] = "all"

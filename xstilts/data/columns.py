@@ -11,7 +11,6 @@ import pyarrow.parquet as parquet
 
 from xstilts.errors import DataError
 from xstilts.tasks import Source, Task
-from xstilts.tasks.task import COLUMNS
 
 _FORMATTER = string.Formatter()
 
@@ -93,7 +92,7 @@ def check_names(names: Collection[str], task: Task, source: Source) -> None:
     Raises:
         DataError: one is missing.
     """
-    declared = [source.columns.get(name, name) for name in COLUMNS[task.kind]]
+    declared = [source.columns.get(name, name) for name in task.kind_spec.columns]
     flat = [one for name in declared for one in (name if isinstance(name, tuple) else (name,))]
     for name in (field for one in flat for field in _fields(one) or [one]):
         if name not in names:

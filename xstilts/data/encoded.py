@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from xstilts.files import CARE, read_json_if_whole, sha256_of, sha256_of_file, write_json
-from xstilts.plan.stage import Rows
+from xstilts.plan.stage import Rows, declaration
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ class EncodedFiles:
         variant: list[Any] = [rows.translated, rows.where]
         if rows.normaliser:  # without one the files keep the names that they have
             variant.append(rows.normaliser)
+        if rows.declared:
+            variant.append(declaration(rows))
         return sha256_of(
             {
                 "rows": [rows.task, rows.use, rows.source, rows.task_version, list(rows.labels)],

@@ -48,7 +48,7 @@ def load_rows(
     """
     slices = task.slices_of(use)
     # Of one data set the sample is taken before its rows become Python values.
-    early = limit if len(slices) == 1 and task.kind != "mining" else None
+    early = limit if len(slices) == 1 and not task.kind_spec.is_pools else None
     parts = [
         _load_slice(
             folders,
@@ -145,7 +145,7 @@ def _infos(folder: Path, mtime_ns: int) -> Any:
 
 def _limited(columns: dict[str, list[Any]], task: Task, limit: int) -> dict[str, list[Any]]:
     """At most `limit` rows; of pools that are mined, as many gold pairs and ten times the rest."""
-    if task.kind != "mining":
+    if not task.kind_spec.is_pools:
         kept = sample(len(next(iter(columns.values()))), limit)
         return {name: [values[i] for i in kept] for name, values in columns.items()}
     chosen = sample(len(columns["gold.source_id"]), limit)
@@ -344,8 +344,7 @@ def _check_labels(columns: dict[str, list[Any]], task: Task, source: Source) -> 
     if not task.labels or task.open_labels:
         return  # a tag that the training rows do not have is never right
     known = set(task.labels)
-    column = "tags" if task.kind == "tagging" else "label"
-    for i, value in enumerate(columns.get(column, [])):
+    for i, value in enumerate(columns.get(task.kind_spec.label, [])):
         for label in value if isinstance(value, list) else [value]:
             # A blank label is what published test sets have; it is never trained on or scored.
             if label != "" and label not in known:

@@ -17,18 +17,6 @@ from xstilts.data.sources import sample
 from xstilts.kinds.kind import Encoded, Rows, word_forms
 from xstilts.tasks import Task
 
-# The columns whose text is in the language of the rows, by kind; Tatoeba's targets are English.
-_TEXTS = {
-    "pair": ("premise", "hypothesis"),
-    "choice": ("prompt",),
-    "tagging": ("tokens",),
-    "span": ("question", "context"),
-    "retrieval": ("source_sentence",),
-    "mining": ("sentence",),
-    "mlm": ("text",),
-}
-# Kinds whose sequences lose what is over the limit; the others are split into pieces or windows.
-_CUT = frozenset({"pair", "choice", "retrieval", "mining"})
 _SAMPLE = 1000
 
 MOST_PER_BYTE = 11
@@ -48,14 +36,14 @@ def statistics(
     their first tokens. `unanswerable` counts questions none of whose answers is the text of any
     tokens.
     """
-    names = _TEXTS[task.kind]
+    names = task.kind_spec.texts
     chosen = sample(len(columns[names[0]]), _SAMPLE)
     counts = [_counts([columns[name][i] for i in chosen], tokenizer) for name in names]
     num_tokens = [sum(row.tokens for row in rows) for rows in zip(*counts, strict=True)]
     all_counts = [row for rows in counts for row in rows]
     total = sum(num_tokens)
     room = max_length - tokenizer.num_special_tokens_to_add(pair=len(names) > 1)
-    num_cut = sum(count > room for count in num_tokens) if task.kind in _CUT else 0
+    num_cut = sum(count > room for count in num_tokens) if task.kind_spec.is_cut else 0
     cut_words = 0
     if task.kind == "tagging":
         sentences = word_forms(columns["tokens"], tokenizer)
@@ -77,7 +65,7 @@ def statistics(
 
 def texts_of(columns: Rows, task: Task) -> list[Any]:
     """The texts of rows in the language of the rows; of tagged rows lists of words."""
-    return [text for name in _TEXTS[task.kind] for text in columns[name]]
+    return [text for name in task.kind_spec.texts for text in columns[name]]
 
 
 def percent_unknown(texts: Sequence[Any], tokenizer: Any) -> float:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from xstilts.kinds.choice import Choice
+from xstilts.kinds.classification import Classification
 from xstilts.kinds.kind import Calibrated, Kind, Layered
 from xstilts.kinds.mining import Mining
 from xstilts.kinds.mlm import Mlm
-from xstilts.kinds.pair import Pair
 from xstilts.kinds.retrieval import Retrieval
 from xstilts.kinds.span import Span
 from xstilts.kinds.tagging import Tagging
 
 _KINDS: dict[str, Kind] = {
-    "pair": Pair(),
+    "sentence": Classification("text"),
+    "pair": Classification("premise", "hypothesis"),
     "choice": Choice(),
     "tagging": Tagging(),
     "span": Span(),

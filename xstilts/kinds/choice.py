@@ -22,19 +22,17 @@ from xstilts.kinds.kind import (
     counts_of,
     cut,
     first_positions,
-    is_one_label,
-    labels_in,
-    majority,
     num_special,
     pad_inputs,
     sequence_columns,
 )
+from xstilts.kinds.labelled import Labelled
 from xstilts.scores import metrics
-from xstilts.scores.chance import Counts, entropy
+from xstilts.scores.chance import Counts
 from xstilts.tasks import Task
 
 
-class Choice:
+class Choice(Labelled):
     """Reads `prompt`, `choices` (as many in every row), `label` (one of the task's labels, which
     name the choices in their order, or else a position, as text or number)."""
 
@@ -83,10 +81,6 @@ class Choice:
         labels = batch.targets["label"]
         return functional.cross_entropy(head(hidden).float().view(len(labels), -1), labels)
 
-    def num_units(self, batch: Batch) -> int:
-        """Rows with a label."""
-        return int((batch.targets["label"] != IGNORED).sum())
-
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely choice's position."""
         assert head is not None
@@ -104,14 +98,6 @@ class Choice:
         """Accuracy."""
         return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
 
-    def label_entropy(self, encoded: Sequence[Encoded]) -> float:
-        """Of the right choices' positions."""
-        return entropy(labels_in(encoded, "label"))
-
-    def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
-        """One position for nearly all."""
-        return is_one_label(predictions)
-
     def counts(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
     ) -> Counts:
@@ -119,10 +105,6 @@ class Choice:
         right = np.array(examples["label"].to_pylist()) == np.array(predictions)
         ones = np.ones(len(right))
         return counts_of({"accuracy": (right, ones, ones)}, task)
-
-    def constant(self, examples: pa.Table, task: Task) -> list[Any]:
-        """The most frequent position everywhere."""
-        return majority(examples["label"].to_pylist())
 
 
 def _position(label: str | int, task: Task) -> int:

@@ -326,11 +326,18 @@ def is_one_label(predictions: Sequence[Any]) -> bool:
     return num_equal >= CONSTANT_SHARE * len(predictions)
 
 
-def counts_of(
-    columns: Mapping[str, tuple[Sequence[float] | np.ndarray, ...]], task: Task
-) -> Counts:
-    """What agrees, what was predicted and what is gold of every metric of a task, stacked."""
-    tables = [np.stack([np.asarray(c, np.float64) for c in columns[m]], -1) for m in task.metrics]
+Column = tuple[Sequence[float] | np.ndarray, ...]
+"""What agrees, what was predicted and what is gold, of every row."""
+
+
+def counts_of(columns: Mapping[str, Column], task: Task) -> Counts:
+    """The columns of every metric of a task, stacked."""
+    return stacked([columns[metric] for metric in task.metrics])
+
+
+def stacked(columns: Sequence[Column]) -> Counts:
+    """Columns as the counts that a score is the mean of."""
+    tables = [np.stack([np.asarray(c, np.float64) for c in column], -1) for column in columns]
     return np.stack(tables, axis=1)
 
 

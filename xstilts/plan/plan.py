@@ -19,6 +19,7 @@ from xstilts.config.derive import (
     task_of,
     train_languages,
 )
+from xstilts.config.own_tasks import find_task
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
@@ -27,8 +28,8 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
-from xstilts.tasks import Task, lookup
-from xstilts.tasks.task import KINDS, NORMALISERS
+from xstilts.tasks import Task
+from xstilts.tasks.task import NORMALISERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +141,14 @@ class Planner:
 
         Sequences are cut where training cut them.
         """
-        task = lookup(target)
+        task = find_task(self.sweep, target)
         parent = cell.stage if cell else plan.encoder
         split = self.sweep.evaluation.split
         languages = languages_of(self.sweep, task)
         overrides = {**_overrides(plan.point, "target"), **(cell.point if cell else {})}
         max_length = self._recipe(plan.model, "target", task.head, overrides).max_length
         layer = None
-        if task.kind in ("retrieval", "mining"):
+        if task.kind_spec.pools_a_layer:
             layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
         rows = self._rows(task, split, languages, max_length, self.sweep.evaluation.examples)
         fitted = None
@@ -179,7 +180,7 @@ class Planner:
                     if "dev" in task.splits:
                         needed[self._rows(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
-        for target in map(lookup, self.sweep.targets):
+        for target in (find_task(self.sweep, name) for name in self.sweep.targets):
             head = task_of(self.sweep, target.head)
             for length in self._lengths(model, "target", target.head):
                 for use in ("train", "dev"):
@@ -235,8 +236,7 @@ class Planner:
         parts = []
         for task, examples in zip(shares, counts, strict=True):
             if examples:
-                # MLM smooths its languages; others give as many examples as they have rows.
-                alpha = (spec.mlm or MlmSpec()).alpha if tasks[task].kind == "mlm" else 1.0
+                alpha = _alpha(spec, tasks[task])
                 part = self._part(tasks[task], recipes[task], rows[task], examples, alpha)
                 parts.append(part)
         stage = Train(
@@ -265,8 +265,7 @@ class Planner:
         examples, batch_size = steps_of(other)
         recipe = replace(other.recipe, batch_size=batch_size, max_length=length)
         rows = self._part_rows(spec, task, length)
-        alpha = (spec.mlm or MlmSpec()).alpha if task.kind == "mlm" else 1.0
-        part = self._part(task, recipe, rows, examples, alpha)
+        part = self._part(task, recipe, rows, examples, _alpha(spec, task))
         if match.by == "tokens":
             part = with_tokens_of(other, part, self.inventory, parent.model)
         stage = replace(other, label=name, parts=(part,), recipe=recipe)
@@ -331,7 +330,7 @@ class Planner:
     def _part_rows(self, spec: IntermediateSpec, task: Task, max_length: int) -> Rows:
         """The training rows of a task in an intermediate."""
         languages = train_languages(spec, task)
-        if task.kind == "mlm":  # a variant is of the other tasks
+        if task.kind_spec.is_self_supervised:  # a variant is of the other tasks
             return self._rows(task, "train", languages, max_length)
         rows = self._rows(task, "train", languages, max_length, spec.examples)
         normaliser = (spec.normalise, NORMALISERS[spec.normalise]) if spec.normalise else None
@@ -353,11 +352,12 @@ class Planner:
             source=self._identity(task, use),
             rows=counts,
             task_version=task.version,
-            encoding_version=KINDS[task.kind],
+            encoding_version=task.kind_spec.version,
             labels=tuple(self.inventory.labels[task.name]) if task.open_labels else task.labels,
             max_length=max_length,
             limit=limit,
             apart=self.sweep.selection.articles == "held_out" and use in task.apart,
+            declared=find_task(self.sweep, task.name) if task.name in self.sweep.tasks else None,
         )
 
     def _identity(self, task: Task, use: str) -> str:
@@ -389,9 +389,14 @@ def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
     """The targets by the task whose training data they are fine-tuned on."""
     groups: dict[str, tuple[str, ...]] = {}
     for target in sweep.targets:
-        head = lookup(target).head
+        head = find_task(sweep, target).head
         groups[head] = (*groups.get(head, ()), target)
     return groups
+
+
+def _alpha(spec: IntermediateSpec, task: Task) -> float:
+    """MLM smooths its languages; others give as many examples as they have rows."""
+    return (spec.mlm or MlmSpec()).alpha if task.kind_spec.is_self_supervised else 1.0
 
 
 def _overrides(point: Point, phase: str) -> dict[str, Any]:

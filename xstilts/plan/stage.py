@@ -7,7 +7,8 @@ change how a stage is computed or shown, not what it yields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
 from xstilts.plan.mixture import allocate
 from xstilts.tasks import Task, lookup
+from xstilts.tasks.kinds import KINDS
 
 VERSIONS = {
     "Pretrained": {"cpu": 9, "gpu": 9},
@@ -25,7 +27,7 @@ VERSIONS = {
 
 Raise one when equal inputs give other results there, so that a change costs what it changes: a
 later evaluation keeps the trained stages, one on GPUs the stages of CPUs. What a kind encodes has
-its own version (`xstilts.tasks.task.KINDS`).
+its own version (`xstilts.tasks.kinds.KINDS`).
 """
 
 RETRIEVAL_LAYERS = {12: 8, 24: 14}
@@ -41,7 +43,8 @@ class Rows:
 
     `limit` is the cap of rows a language, None for all of them; `translated`, `where`, `apart`
     and `whole` say which variant of the task's rows they are; `normaliser` names what their text
-    is brought to natural text by, with its version.
+    is brought to natural text by, with its version. `declared` is the declaration of a task that
+    the package does not bring: whoever reads the rows needs no other.
     """
 
     task: str
@@ -58,11 +61,12 @@ class Rows:
     apart: bool = False
     whole: bool = False
     normaliser: tuple[str, int] | None = None
+    declared: Task | None = field(default=None, hash=False)  # it holds mappings
 
     @property
     def entry(self) -> Task:
         """The task, with the labels of these rows and the splits that they are cut from."""
-        task = lookup(self.task)
+        task = self.declared or lookup(self.task)
         if self.apart:
             task = task.held_apart()
         task = task.variant(self.translated, self.where)
@@ -171,7 +175,7 @@ class Evaluate:
 Stage = Pretrained | Train | Evaluate
 
 SINCE: dict[str, dict[str, Any]] = {
-    "Rows": {"apart": False, "whole": False, "normaliser": None},
+    "Rows": {"apart": False, "whole": False, "normaliser": None, "declared": None},
     "StageRecipe": {"pooler": "none", "span_dropout": True},
 }
 """Fields that a class gained later, with the value that says what stages did before.
@@ -180,7 +184,7 @@ A field of that value is left out of the fingerprint, so that finished stages st
 """
 
 
-READ_BY = {"pooler": {"pair", "choice"}, "span_dropout": {"span"}}
+READ_BY_SOME = frozenset[str]().union(*(spec.recipe_fields for spec in KINDS.values()))
 """Fields of a recipe that parts of some kinds read; without such a part they change nothing."""
 
 
@@ -217,8 +221,9 @@ def _inputs(stage: Stage) -> dict[str, Any]:
     if isinstance(stage, Train):
         for name in ("batch_size", "max_length", "epochs"):
             del inputs["recipe"][name]
-        for name in READ_BY.keys() & inputs["recipe"].keys():
-            if not any(part.train.entry.kind in READ_BY[name] for part in stage.parts):
+        for name in READ_BY_SOME & inputs["recipe"].keys():
+            kinds = (part.train.entry.kind_spec for part in stage.parts)
+            if not any(name in kind.recipe_fields for kind in kinds):
                 del inputs["recipe"][name]
     return inputs
 
@@ -231,17 +236,32 @@ def _value(value: Any) -> Any:
         return _fields(value)
     if isinstance(value, tuple):
         return [_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _value(item) for key, item in value.items()}
     return value
+
+
+def declaration(rows: Rows) -> dict[str, Any] | None:
+    """What of the declaration of rows shapes them and what is done with them, as JSON: nothing of
+    the task's other uses, so that a language more to score trains nothing again."""
+    if rows.declared is None:
+        return None
+    own = {rows.use: rows.declared.splits[rows.use]}
+    task = replace(rows.declared, splits=own, languages=("",), lacks={}, group=None, dev_note="")
+    return _fields(task)
 
 
 def _fields(item: Any) -> dict[str, Any]:
     """A dataclass as JSON, without the fields that say what was so before they came."""
     since = SINCE.get(type(item).__name__, {})
     values: dict[str, Any] = {}
-    for field in fields(item):
-        value = getattr(item, field.name)
-        if field.name in since and value == since[field.name]:
+    for one in fields(item):
+        value = getattr(item, one.name)
+        if one.name in since and value == since[one.name]:
+            continue
+        if isinstance(value, Task):
+            values[one.name] = declaration(item)
             continue
         # A file may say 0 where a fraction stands: as equal as 0.0, so equal in JSON too.
-        values[field.name] = _value(float(value) if field.type == "float" else value)
+        values[one.name] = _value(float(value) if one.type == "float" else value)
     return values

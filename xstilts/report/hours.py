@@ -13,10 +13,7 @@ from xstilts.files import read_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner, TrialPlan
 from xstilts.plan.stage import Evaluate, Part, Rows, Train
-
-SEQUENCES = {"choice": 4, "retrieval": 2}
-"""Sequences of an example, where it has several: most multiple-choice tasks give four."""
-
+from xstilts.tasks import kind_spec
 
 ASSUMED_TFLOPS = 100.0
 """What a GPU is assumed to sustain in bf16 where nothing was measured: about a third of an A100's
@@ -51,7 +48,7 @@ class Lengths:
             )
             figures = files.figures()
             is_counted &= figures is not None
-            sequences = SEQUENCES.get(rows.entry.kind, 1)
+            sequences = rows.entry.kind_spec.sequences
             total += _tokens(rows, figures) if figures else count * sequences * rows.max_length
         return total, is_counted
 
@@ -63,7 +60,8 @@ class Lengths:
 
 def _tokens(rows: Rows, figures: Mapping[str, float]) -> float:
     """The tokens that one draw of each row reads: of MLM's windows one, of others all."""
-    share = figures["rows"] / max(figures["sequences"], 1) if rows.entry.kind == "mlm" else 1.0
+    draws_windows = rows.entry.kind_spec.is_self_supervised
+    share = figures["rows"] / max(figures["sequences"], 1) if draws_windows else 1.0
     return figures["tokens"] * share
 
 
@@ -125,7 +123,7 @@ class Measured:
 
 def _rate(rates: Mapping[str, float], kind: str) -> float:
     """A kind that was not measured goes at the rate of pairs, a sequence for a pair."""
-    return rates.get(kind, rates["pair"] / SEQUENCES.get(kind, 1))
+    return rates.get(kind, rates["pair"] / kind_spec(kind).sequences)
 
 
 def _by_kind(rows: list[dict[str, Any]], precision: str) -> dict[str, float]:

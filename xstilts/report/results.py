@@ -10,13 +10,14 @@ from typing import Any
 
 from xstilts.config.derive import languages_of, selection_notes
 from xstilts.config.load import parse_sweep
+from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.records import judged
 from xstilts.run.places import SWEEP, Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
-from xstilts.tasks import lookup, suggest
+from xstilts.tasks import suggest
 
 VERDICTS = {
     "collapsed": "collapsed (they count)",
@@ -66,7 +67,7 @@ class Results:
 
     def selected_on(self, target: str) -> str:
         """The dev metric that chooses for a target: its own, or the mean where it has none."""
-        return f"dev/{target}" if "dev" in lookup(target).splits else "dev/avg"
+        return f"dev/{target}" if "dev" in find_task(self.sweep, target).splits else "dev/avg"
 
     @cached_property
     def best(self) -> list[Best]:
@@ -104,7 +105,7 @@ class Results:
         table: dict[str, dict[str, float]] = {}
         for best in self.best:
             members = [trial for trial in self.trials if trial.config == best.best.config]
-            for language in languages_of(self.sweep, lookup(best.target)):
+            for language in languages_of(self.sweep, find_task(self.sweep, best.target)):
                 values = [member.metrics[f"{best.target}/{language}"] for member in members]
                 table.setdefault(best.target, {})[language] = sum(values) / len(values)
         return table

@@ -14,13 +14,14 @@ from typing import Any
 import pyarrow as pa
 
 from xstilts.config.derive import languages_of
+from xstilts.config.own_tasks import find_task
 from xstilts.errors import StoreError
 from xstilts.kinds.kind import is_labelled
 from xstilts.plan.plan import Planner, TrialPlan, retried
 from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.run.stages import Workshop
 from xstilts.scores.official import file_name
-from xstilts.tasks import Task, lookup
+from xstilts.tasks import Task
 from xstilts.training.huggingface import check_form, to_transformers
 from xstilts.training.model import load_tokenizer
 
@@ -48,7 +49,7 @@ def export_submission(
             found[path.name] = path
     num_files = 0
     split = planner.sweep.evaluation.split
-    for task in map(lookup, planner.sweep.targets):
+    for task in (find_task(planner.sweep, name) for name in planner.sweep.targets):
         for language in languages_of(planner.sweep, task):
             name = file_name(task, language)
             if task.name not in found:
@@ -72,7 +73,8 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
     encoder, _ = workshop.encoder_of(facts)
     num_files, left_out = 0, []
     for group in plan.target_sets:
-        for task in map(lookup, group.targets):
+        for name in group.targets:
+            task = find_task(planner.sweep, name)
             rows: Rows = planner.evaluation(plan, task.name, None).rows
             for language, _ in rows.rows:
                 examples = encoder.encoded(rows, language).examples
@@ -106,8 +108,8 @@ def export_model(
         StoreError: the trial's configuration does not lead to the stage that its record names.
         StageError: its head has no form in transformers.
     """
-    task = lookup(target)
-    stage = _chosen(record, plan, planner, task)
+    stage = _chosen(record, plan, planner, find_task(planner.sweep, target))
+    task = stage.parts[0].train.entry  # with the labels that its rows have
     check_form(task, stage.recipe)
     if not workshop.store.has_weights(stage):
         tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")
@@ -136,7 +138,8 @@ def _chosen(record: dict[str, Any], plan: TrialPlan, planner: Planner, task: Tas
 
 
 def _gold(task: Task, examples: pa.Table) -> str:
-    if task.kind == "span":
+    form = task.kind_spec.prediction
+    if form == "answer":
         columns = zip(*(examples[name].to_pylist() for name in ("id", "answers")), strict=True)
         questions = [
             {"id": name, "question": "", "answers": [{"text": text} for text in texts]}
@@ -144,11 +147,11 @@ def _gold(task: Task, examples: pa.Table) -> str:
         ]
         paragraphs = [{"context": "", "qas": questions}]
         return json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
-    if task.kind == "tagging":
+    if form == "tags":
         tags = examples["tags"].to_pylist()
         return "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in tags)
-    if task.kind == "mining":
+    if form == "pair":
         pairs = [pair for pairs in examples["gold"].to_pylist() for pair in pairs]
         return "".join(f"{source}\t{target}\n" for source, target in pairs)
-    column = "gold" if task.kind == "retrieval" else "label"
+    column = task.kind_spec.label or "gold"
     return "".join(f"{value}\n" for value in examples[column].to_pylist())

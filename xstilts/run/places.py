@@ -4,6 +4,7 @@
 <storage>/store/             stages, shared by all sweeps
 <storage>/sweeps/<name>/     launches/, trials/, report/
 <storage>/mlflow.db          runs of all sweeps, where no server is named; mlartifacts/ beside it
+<storage>/own/               files of sweeps' own tasks, as data sets
 <storage>/hub/               what was fetched from the Hub, at resolved commits
 <storage>/caches, encoded    rows as `datasets` and the tokenizers left them
 
@@ -24,10 +25,12 @@ from typing import Any, TypeVar
 
 from xstilts import mini
 from xstilts.config.derive import reads
+from xstilts.config.own_tasks import find_task, is_own, tasks_of_files
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
+from xstilts.data.own import write_own
 from xstilts.data.sources import check_columns, count_rows, divided_otherwise, labels_of
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import names_in, publish_folder, read_json_if_whole, sha256_of, sync_tree
@@ -35,7 +38,7 @@ from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
 from xstilts.run.storage import CACHES, SWEEPS
 from xstilts.run.token_counts import mean_tokens
 from xstilts.run.vocabulary import tokenizer_problems
-from xstilts.tasks import Source, lookup
+from xstilts.tasks import Source
 
 BUILTIN = "builtin:mini"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -186,8 +189,20 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     problems += [*_without_lm_head(sweep, models), *_too_long(sweep, models)]
     folders: dict[str, Path] = {}
     data: dict[str, str] = {}
+    own: dict[str, Path] = {}
+    for name in tasks_of_files(sweep):
+        try:
+            own |= write_own(name, sweep.tasks[name], places.storage, hashes)
+        except ConfigError as error:
+            problems += error.problems
     for source, wanted in _wanted(sweep):
         try:
+            if source.hub_id in own:
+                folders[source.hub_id] = own[source.hub_id]
+                data[source.hub_id] = data_identity(own[source.hub_id], hashes)
+                continue
+            if is_own(source):
+                continue  # said above
             folder = None
             if sweep.data.root is not None:
                 folder = _root(sweep.data.root, places, base) / source.hub_id
@@ -231,9 +246,9 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
 def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
     """MLM goes on from the pretrained head; a fresh one would only hurt the encoder."""
     for name, spec in sweep.intermediates.items():
-        for task in map(lookup, spec.tasks):
+        for task in (find_task(sweep, own) for own in spec.tasks):
             for model, facts in models.items():
-                if task.kind == "mlm" and not facts.has_lm_head:
+                if task.kind_spec.is_self_supervised and not facts.has_lm_head:
                     yield Problem(
                         f"intermediates.{name}.tasks",
                         f'"{task.name}" needs a model with its pretrained LM head',

@@ -26,18 +26,16 @@ def write_predictions(
 ) -> None:
     """Write the predictions of one language below `folder`."""
     ids = examples["id"].to_pylist()
-    if task.kind == "span":
+    form = task.kind_spec.prediction
+    if form == "answer":
         text = json.dumps(dict(zip(ids, predictions, strict=True)), ensure_ascii=False, indent=0)
-        suffix = "json"
-    elif task.kind == "tagging":
+    elif form == "tags":
         text = "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in predictions)
-        suffix = "tsv"
-    elif task.kind == "mining":
+    elif form == "pair":
         text = "".join(f"{source}\t{target}\n" for source, target in predictions)
-        suffix = "tsv"
     else:
         text = "".join(f"{prediction}\n" for prediction in predictions)
-        suffix = "tsv"
-    path = folder / "predictions" / task.name / f"{split}-{language}.{suffix}"
+    name = f"{split}-{language}.{task.kind_spec.file_ending}"
+    path = folder / "predictions" / task.name / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

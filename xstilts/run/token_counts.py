@@ -49,7 +49,7 @@ def _mean(inventory: Inventory, model: str, rows: Rows, language: str, storage: 
     tokenizer = load_tokenizer(Path(inventory.models[model].path))
     encoded = kinds.get(task.kind).encode(columns, task, tokenizer, rows.max_length)
     counts = np.array([_num_tokens(ids) for ids in encoded.features["input_ids"].to_pylist()])
-    if task.kind == "mlm":  # a draw reads one of its example's windows, whichever
+    if task.kind_spec.is_self_supervised:  # a draw reads one of its example's windows, whichever
         owners = encoded.features["example"].to_numpy()
         counts = counts / np.bincount(owners)[owners]
     return float(counts.sum()) / int(encoded.examples.num_rows)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import benchmark_of, languages_of
+from xstilts.config.own_tasks import find_task
 from xstilts.errors import (
     Diverged,
     LeaseLost,
@@ -35,7 +36,6 @@ from xstilts.run.stages import Computed, Workshop
 from xstilts.run.trial_status import TrialStatus
 from xstilts.scores.aggregate import averages
 from xstilts.scores.table import Score, ScoreTable
-from xstilts.tasks import lookup
 
 WAIT_S = 0.5
 
@@ -147,7 +147,7 @@ class TrialRun:
 
     def _best_cell(self, group: TargetSet) -> Cell:
         """Train every cell of a target set; the one with the highest dev score, first wins ties."""
-        task = lookup(group.name)
+        task = find_task(self.sweep, group.name)
         trained = []
         for i, cell in enumerate(group.cells):
             stage, found = self._train(cell.stage, f"{group.name} {i + 1}/{len(group.cells)}")
@@ -233,7 +233,7 @@ class TrialRun:
     def record(self, state: str, error: str = "", diverged: bool = False) -> dict[str, Any]:
         """Write and return the trial's record as it stands."""
         sweep, plan = self.sweep, self.plan
-        tasks = [lookup(name) for name in sweep.targets]
+        tasks = [find_task(sweep, name) for name in sweep.targets]
         languages = {task.name: languages_of(sweep, task) for task in tasks}
         self._in_the_plans_order()
         result = averages(

@@ -11,7 +11,7 @@ import string
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from functools import cache, partial
 from statistics import fmean
 
@@ -90,6 +90,26 @@ def binary_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable], positive:
     given = {i for i, label in enumerate(predicted) if label == positive}
     return overlap_scores(wanted, given)["f1"]
 
+
+def f1_macro(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
+    """The plain mean of the F1 of every label that occurs, 0-100, by scikit-learn."""
+    from sklearn.metrics import f1_score  # late: few tasks ask, and it takes a second
+
+    return 100 * float(f1_score(gold, predicted, average="macro", zero_division=0.0))
+
+
+def mcc(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
+    """Matthews' correlation coefficient, of any number of labels, by scikit-learn; times 100, so
+    that it lies between -100 and 100, and 0 is a constant's."""
+    from sklearn.metrics import matthews_corrcoef
+
+    return 100 * float(matthews_corrcoef(gold, predicted))
+
+
+Metric = Callable[[Sequence[Hashable], Sequence[Hashable]], float]
+
+OF_LABELS: Mapping[str, Metric] = {"f1_macro": f1_macro, "mcc": mcc}
+"""Metrics of labels that a task names, where it wants them."""
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)

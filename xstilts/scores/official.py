@@ -78,7 +78,7 @@ def score_folder(predictions: Path, labels: Path) -> Official:
 
 def file_name(task: Task, language: str) -> str:
     """The name of a language's file in the submission layout."""
-    return f"test-{language}.{'json' if task.kind == 'span' else 'tsv'}"
+    return f"test-{language}.{task.kind_spec.file_ending}"
 
 
 def _score_task(task: Task, predictions: Path, labels: Path) -> TaskScores:
@@ -100,8 +100,8 @@ def _score_task(task: Task, predictions: Path, labels: Path) -> TaskScores:
 def _score_file(task: Task, language: str, predictions: Path, labels: Path) -> Scores:
     reader, scorer = _RULES[task.kind]
     gold, predicted = (_read(path, reader) for path in (labels, predictions))
-    if task.kind in ("pair", "tagging", "retrieval") and len(gold) != len(predicted):
-        unit = "sentences" if task.kind == "tagging" else "lines"
+    unit = {"label": "lines", "tags": "sentences"}.get(task.kind_spec.prediction)
+    if unit is not None and len(gold) != len(predicted):
         rule = f"must have as many {unit} as {labels}"
         got = f"{len(predicted)} {unit}, not {len(gold)}"
         raise ConfigError([Problem(str(predictions), rule, got)])

@@ -214,6 +214,7 @@ def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         languages = languages or "all"
     return {
         **new,
+        "tasks": {name: spec for name, spec in new["tasks"].items() if name in old["tasks"]},
         "recipe": _recipe_without_growth(new, old),
         "intermediates": kept,
         "targets": [name for name in new["targets"] if name in old["targets"]],
@@ -228,9 +229,10 @@ def _recipe_without_growth(new: dict[str, Any], old: dict[str, Any]) -> Any:
     recipe = new["recipe"]
     if isinstance(recipe, str):
         return recipe
+    shared = {lookup(name).head for name in old["targets"] if name not in old["tasks"]}
     read = {
         "tasks": {task for spec in old["intermediates"].values() for task in spec["tasks"]},
-        "targets": {head for name in old["targets"] for head in (name, lookup(name).head)},
+        "targets": {*old["targets"], *shared},
     }
     kept = {
         key: {task: values for task, values in recipe[key].items() if task in known}
@@ -249,9 +251,24 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     """
     free = ("storage", "tracking", "resources")
     identity = {key: value for key, value in resolved.items() if key not in free}
+    named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))
+    tasks = {name: spec for name, spec in identity["tasks"].items() if name in named}
+    identity["tasks"] = {name: _without_places(spec) for name, spec in tasks.items()}
     search = identity["search"]
     encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
     return {**identity, "search": {**search, "encoder": encoder}}
+
+
+def _without_places(spec: dict[str, Any]) -> dict[str, Any]:
+    """A task of the sweep's own without the paths of its files: what is in them the inventory says,
+    and a checkout may be moved."""
+    if spec["files"] is None:
+        return spec
+    files = {
+        use: sorted(given) if isinstance(given, dict) else given is not None
+        for use, given in spec["files"].items()
+    }
+    return {**spec, "files": files}
 
 
 def _compare(old: dict[str, Any], new: dict[str, Any], places: Places) -> None:

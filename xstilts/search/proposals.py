@@ -29,11 +29,11 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from xstilts.config.derive import NONE, chance_of, encoder_space, split_space, target_space
+from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.plan import target_sets
-from xstilts.tasks import lookup
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -360,7 +360,7 @@ def target_points(sweep: Sweep) -> dict[str, list[Point]]:
     return {
         name: _distinct_points(space, wanted, derive_seed(seed, "inner", name))
         for name in target_sets(sweep)
-        if lookup(name).is_trained
+        if find_task(sweep, name).is_trained
     }
 
 

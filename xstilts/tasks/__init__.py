@@ -1,6 +1,17 @@
 """Tasks: frozen declarations of data sets, their catalogue, the languages."""
 
 from xstilts.tasks.catalogue import known_tasks, lookup, suggest
+from xstilts.tasks.kinds import KindSpec, kind_spec
 from xstilts.tasks.task import HeldOut, Slice, Source, Task
 
-__all__ = ["HeldOut", "Slice", "Source", "Task", "known_tasks", "lookup", "suggest"]
+__all__ = [
+    "HeldOut",
+    "KindSpec",
+    "Slice",
+    "Source",
+    "Task",
+    "kind_spec",
+    "known_tasks",
+    "lookup",
+    "suggest",
+]

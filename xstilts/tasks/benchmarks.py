@@ -15,6 +15,9 @@ from xstilts.tasks.task import GROUPS, Task
 CUSTOM = "custom"
 """What averages of anything else are called."""
 
+TAKEN = frozenset({"best", "cost", "dev", "examples", "gain", "group", "train"})
+"""What the names of other metrics begin with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:

@@ -25,6 +25,12 @@ def lookup(name: str) -> Task:
     return _TASKS[name]
 
 
+def place_of(name: str) -> str:
+    """The module of the package that has a task's entry."""
+    module = targets if any(task.name == name for task in targets.ENTRIES) else intermediate
+    return module.__name__
+
+
 def suggest(name: str, known: Iterable[object]) -> str:
     """The repair for an unknown name: the nearest known one, and all that are known."""
     names = sorted(str(x) for x in known)  # what a file lists may be no text

@@ -9,36 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-KINDS = {
-    "pair": 1,
-    "choice": 1,
-    "tagging": 2,
-    "span": 2,
-    "retrieval": 2,
-    "mining": 1,
-    "mlm": 2,
-}
-"""Names of the kinds, as `xstilts.kinds.get` knows them, with the version of their encoding.
-
-The version is part of every fingerprint: raise it when a kind turns rows into other inputs.
-"""
+from xstilts.tasks.kinds import KINDS, KindSpec, kind_spec
 
 NORMALISERS = {"detokenise": 1}
 """What brings translated rows to natural text (`xstilts.data.natural`), with its version.
 
 The version is part of the fingerprint of the stages that read such rows.
 """
-
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "pair": ("premise", "hypothesis", "label"),
-    "choice": ("prompt", "choices", "label"),
-    "tagging": ("tokens", "tags"),
-    "span": ("id", "context", "question", "answers"),
-    "retrieval": ("source_sentence", "target_sentence"),
-    "mining": ("id", "sentence", "en.id", "en.sentence", "gold.source_id", "gold.target_id"),
-    "mlm": ("text",),
-}
-"""What each kind reads of a row."""
 
 GROUPS = ("classification", "tagging", "qa", "retrieval")
 """XTREME's task groups, for `group/<name>` averages."""
@@ -153,7 +130,8 @@ class Task:
     (what `evaluation.split` names) to split names of the source, to a slice, or to several that are
     joined; a use that is absent does not exist. `lacks` names languages that a use has no rows
     for. `metrics` are the names of the kind's metrics that make up the score, 0-100 each; their
-    mean is the task's score (EM and F1 for QA, one metric elsewhere). `is_parallel`: the rows of
+    mean is the task's score (EM and F1 for QA, one metric elsewhere); those `beside` are given too.
+    `is_parallel`: the rows of
     all languages are translations of each other, one by one.
 
     `trained_as` names the target whose training stage this one reads: both are fine-tuned on the
@@ -161,8 +139,7 @@ class Task:
     scored. `normalization` says how QA answers are compared: as SQuAD or as MLQA does; in a task
     that `can_abstain` a question may have no answer. `open_labels`: the labels are those that the
     training rows have. `translations` has the training rows in `translated_languages`, translated
-    by machine; English beside them went the same way but for the translation. They are pairs: an
-    answer's place in a text would not survive a change of the text.
+    by machine; English beside them went the same way but for the translation.
 
     `dev_note` says what the dev set shares with what is scored, `apart` are the splits of a sweep
     that wants nothing shared (`selection.articles: held_out`).
@@ -190,14 +167,21 @@ class Task:
     translated_languages: tuple[str, ...] = ()
     dev_note: str = ""
     apart: Mapping[str, Slice] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"
         assert self.group is None or self.group in GROUPS, f"task {self.name}: {self.group!r}"
-        needs_labels = self.kind in ("pair", "tagging") and not self.open_labels
+        needs_labels = self.kind_spec.declares_labels and not self.open_labels
         assert self.labels or not needs_labels, f"task {self.name}: no labels"
         assert self.languages, f"task {self.name}: no languages"
-        assert self.kind == "pair" or not self.translations, f"task {self.name}: {self.kind}"
+        has_translations = self.translations is not None
+        assert not has_translations or self.kind_spec.is_translatable, f"task {self.name}"
+
+    @property
+    def kind_spec(self) -> KindSpec:
+        """What its kind is."""
+        return kind_spec(self.kind)
 
     @property
     def is_target(self) -> bool:
@@ -211,7 +195,7 @@ class Task:
 
     def languages_of(self, use: str) -> tuple[str, ...]:
         """The languages whose rows a use reads: the training language for `train` and `dev`."""
-        if self.kind == "mlm" or use not in ("train", "dev"):
+        if self.kind_spec.is_self_supervised or use not in ("train", "dev"):
             absent = self.lacks.get(use, ())
             return tuple(language for language in self.languages if language not in absent)
         return (self.train_language,)

@@ -40,7 +40,8 @@ class Feed:
         self._order = example_order(part, stage.seed, stage.phase)
         self._batch_size = part.batch_size
         self._turns = None
-        if self.task.kind == "mlm":  # an article has more windows than a batch has room for
+        if self.task.kind_spec.is_self_supervised:
+            # An article has more windows than a batch has room for.
             self._turns = window_turns(part, self._order, stage.seed, stage.phase)
 
     def batch(self, number: int) -> Batch:

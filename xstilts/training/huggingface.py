@@ -27,6 +27,7 @@ from xstilts.training.model import (
 from xstilts.training.passes import one_pass
 
 _CLASSES: dict[str, Any] = {
+    "sentence": AutoModelForSequenceClassification,
     "pair": AutoModelForSequenceClassification,
     "tagging": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
@@ -41,7 +42,7 @@ def check_form(task: Task, recipe: StageRecipe) -> None:
     Raises:
         StageError: it has none.
     """
-    if task.kind == "pair" and recipe.pooler != "none":
+    if "pooler" in task.kind_spec.recipe_fields and recipe.pooler != "none":
         raise StageError(
             f"{task.name}: was trained with a pooler before its classifier, which no class of "
             "transformers has; export a trial of a recipe without one (`pooler: none`)"
@@ -58,7 +59,7 @@ def to_transformers(stage: Path, task: Task) -> Any:
     hidden_size, _, _ = settings(encoder)
     head = load_heads(stage, {task.head: task}, hidden_size)[task.head]
     labels: dict[str, Any] = {}
-    if task.kind != "span":
+    if task.kind_spec.declares_labels:
         labels["id2label"] = dict(enumerate(task.labels))
         labels["label2id"] = {label: i for i, label in enumerate(task.labels)}
     auto = _CLASSES[task.kind]

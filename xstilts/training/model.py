@@ -269,8 +269,8 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
         StageError: the folder's files cannot be loaded.
     """
     tasks = {part.train.task: part.train.entry for part in stage.parts}
-    mlm = [name for name, task in tasks.items() if task.kind == "mlm"]
-    others = {name: task for name, task in tasks.items() if task.kind != "mlm"}
+    mlm = [name for name, task in tasks.items() if task.kind_spec.is_self_supervised]
+    others = {name: task for name, task in tasks.items() if name not in mlm}
     lm_heads = {}
     if mlm:
         backbone, head = load_encoder_with_lm_head(folder)
@@ -316,7 +316,9 @@ def build_heads(
     """
     heads = {}
     for name, task in tasks.items():
-        rate = dropout if span_dropout is None or task.kind != "span" else span_dropout
+        rate = dropout
+        if span_dropout is not None and "span_dropout" in task.kind_spec.recipe_fields:
+            rate = span_dropout
         head = kinds.get(task.kind).build_head(hidden_size, task, rate)
         random = torch.Generator().manual_seed(derive_seed(seed, phase, "head", name))
         with torch.no_grad():

@@ -47,7 +47,7 @@ _SPLITS = {"train": "train", "dev": "validation", "test": "test", "cs224n_dev": 
 
 # When a question may be without answers: never, where it says `is_impossible`, or where a whole
 # file has XTREME's blank answer in every question.
-_Without = Literal["never", "impossible", "blanked"]
+Without = Literal["never", "impossible", "blanked"]
 
 _TYDIQA = "xtreme/tydiqa"
 
@@ -58,28 +58,28 @@ class _DataSet:
 
     hub_id: str
     config: str
-    without: _Without
+    without: Without
 
 
 def _read_squad(
     path: Path, match: re.Match[str], *, data_set: _DataSet, split: str | None = None
 ) -> Iterator[Imported]:
     """One split of one configuration."""
-    rows = _rows(path, data_set.without)
+    rows = read_questions(path, data_set.without)
     config = data_set.config.format(**match.groupdict())
     yield _imported(data_set.hub_id, config, split or _SPLITS[match["split"]], rows)
 
 
 def _read_tydiqa_of_xtreme(path: Path, match: re.Match[str]) -> Iterator[Imported]:
     """One language. XTREME cut the ids of the training set, so that they repeat."""
-    rows = _with_unique_ids(_rows(path, "blanked"))
+    rows = _with_unique_ids(read_questions(path, "blanked"))
     yield _imported(_TYDIQA, match["lang"], _SPLITS[match["split"]], rows)
 
 
 def _read_tydiqa(path: Path, match: re.Match[str]) -> Iterator[Imported]:
     """All languages of the original file, one split each."""
     languages: dict[str, list[Row]] = {}
-    for number, row in enumerate(_rows(path, "never"), 1):
+    for number, row in enumerate(read_questions(path, "never"), 1):
         name = row["id"].partition("-")[0]
         languages.setdefault(_language(path, number, name), []).append(row)
     for code, rows in languages.items():
@@ -131,8 +131,12 @@ class _Place:
         return value
 
 
-def _rows(path: Path, without: _Without) -> list[Row]:
-    """The questions of a SQuAD-style file, numbered from 1 in what is refused."""
+def read_questions(path: Path, without: Without) -> list[Row]:
+    """The questions of a SQuAD-style file, numbered from 1 in what is refused.
+
+    Raises:
+        DataError: the file is not in that form, or an answer does not stand where it says.
+    """
     rows: list[Row] = []
     for title, context, question in _questions(path):
         where = _Place(path, len(rows) + 1)

@@ -1,4 +1,4 @@
-"""Pair classification: two texts, one label (entailment, paraphrase)."""
+"""Classification: one or two texts, one label (sentiment; entailment, paraphrase)."""
 
 from __future__ import annotations
 
@@ -12,38 +12,35 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xstilts.kinds.kind import (
-    IGNORED,
     Batch,
+    Column,
     Encoded,
     Rows,
     SequenceHead,
     Vocabulary,
-    counts_of,
     first_positions,
-    is_one_label,
     label_ids,
-    labels_in,
-    majority,
     pad_inputs,
     sequence_columns,
+    stacked,
 )
+from xstilts.kinds.labelled import Labelled
 from xstilts.scores import metrics
-from xstilts.scores.chance import Counts, entropy
+from xstilts.scores.chance import Counts
 from xstilts.tasks import Task
 
 
-class Pair:
-    """Reads `premise`, `hypothesis`, `label`."""
+class Classification(Labelled):
+    """Reads the columns of its texts, and `label`."""
+
+    def __init__(self, *texts: str):
+        self._texts = texts
 
     def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
-        """One sequence a pair; over-long pairs lose tokens of the longer text first."""
-        encoding = tokenizer(
-            list(rows["premise"]),
-            list(rows["hypothesis"]),
-            truncation="longest_first",
-            max_length=max_length,
-        )
-        count = len(rows["premise"])
+        """One sequence a row; of over-long pairs the longer text loses tokens first."""
+        texts = [list(rows[name]) for name in self._texts]
+        encoding = tokenizer(*texts, truncation="longest_first", max_length=max_length)
+        count = len(texts[0])
         labels = label_ids(rows, task)
         features = {"example": range(count), **sequence_columns(encoding), "label": labels}
         examples = {"id": [str(i) for i in range(count)], "label": list(rows["label"])}
@@ -64,10 +61,6 @@ class Pair:
         """Cross-entropy over the labels."""
         return functional.cross_entropy(head(hidden).float(), batch.targets["label"])
 
-    def num_units(self, batch: Batch) -> int:
-        """Rows with a label."""
-        return int((batch.targets["label"] != IGNORED).sum())
-
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely label's position."""
         assert head is not None
@@ -81,33 +74,39 @@ class Pair:
     def score(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
     ) -> dict[str, float]:
-        """Accuracy; of two labels also the second's F1, as GLUE has it for QQP."""
+        """Accuracy; of two labels also the second's F1, as GLUE has it for QQP; and what the task
+        names beside."""
         gold = examples["label"].to_pylist()
         scores = {"accuracy": metrics.accuracy(gold, predictions)}
         if len(task.labels) == 2:
             scores["f1"] = metrics.binary_f1(gold, predictions, task.labels[1])
+        for name in (*task.metrics, *task.beside):
+            if name in metrics.OF_LABELS:
+                scores[name] = metrics.OF_LABELS[name](gold, predictions)
         return scores
-
-    def label_entropy(self, encoded: Sequence[Encoded]) -> float:
-        """Of the labels."""
-        return entropy(labels_in(encoded, "label"))
-
-    def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
-        """One label for nearly all."""
-        return is_one_label(predictions)
 
     def counts(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
     ) -> Counts:
-        """A pair is right or wrong; for F1 it is of the second label or not."""
+        """A row is right or wrong; for F1 it is of the second label or not, for macro F1 of each.
+
+        MCC comes from no such counts. Whether it is above a constant's, which is 0, macro F1 tells
+        in its place.
+        """
         gold, predicted = np.array(examples["label"].to_pylist()), np.array(predictions)
         ones = np.ones(len(gold))
-        wanted, given = gold == task.labels[-1], predicted == task.labels[-1]
-        return counts_of(
-            {"accuracy": (gold == predicted, ones, ones), "f1": (wanted & given, given, wanted)},
-            task,
-        )
+        occurring = [x for x in task.labels if (gold == x).any() or (predicted == x).any()]
 
-    def constant(self, examples: pa.Table, task: Task) -> list[Any]:
-        """The most frequent label everywhere."""
-        return majority(examples["label"].to_pylist())
+        def of_one(label: str) -> Column:
+            return (gold == label) & (predicted == label), predicted == label, gold == label
+
+        by_label = [of_one(label) for label in occurring]
+        # A score is the plain mean of its columns: one of a single column stands as often.
+        width = len(by_label) if {"f1_macro", "mcc"} & set(task.metrics) else 1
+        columns: dict[str, list[Column]] = {
+            "accuracy": [(gold == predicted, ones, ones)] * width,
+            "f1": [of_one(task.labels[-1])] * width,
+            "f1_macro": by_label,
+            "mcc": by_label,
+        }
+        return stacked([one for name in task.metrics for one in columns[name]])

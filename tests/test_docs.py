@@ -1,0 +1,117 @@
+"""The pages about tasks and kinds of one's own, followed to the letter."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from xstilts import kinds
+from xstilts.cli import app
+from xstilts.config.load import load_sweep
+from xstilts.config.own_tasks import all_tasks
+from xstilts.config.task_spec import TaskSpec
+from xstilts.data.formats import FORMATS
+from xstilts.tasks.kinds import KINDS, KindSpec
+
+DOCS = Path(__file__).parents[1] / "docs"
+OWN_TASK = (DOCS / "own_task.md").read_text(encoding="utf-8")
+OWN_KIND = (DOCS / "own_kind.md").read_text(encoding="utf-8")
+HEAD = """
+name: own
+benchmark: custom
+recipe: mini
+models: {mini: {path: "builtin:mini"}}
+"""
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+PRINTED, WHOLE, *FRAGMENTS = blocks(OWN_TASK, "yaml")
+
+
+def call(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the page speaks of, with its files."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = {
+        language: [(f"film number {i} in {language}", 5 if i % 2 else 1) for i in range(60)]
+        for language in ("en", "de", "sw")
+    }
+    with (data / "reviews-train.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("review", "stars"), *rows["en"]])
+    lines = [json.dumps({"review": text, "stars": stars}) for text, stars in rows["de"]]
+    (data / "reviews-test-de.jsonl").write_text("\n".join(lines))
+    table = "".join(f"{text}\t{stars}\n" for text, stars in rows["sw"])
+    (data / "reviews-test-sw.tsv").write_text("review\tstars\n" + table)
+    names = ("entailment", "neutral", "contradiction")
+    pairs = [{"premise": f"p {i}", "hypothesis": "h", "label": names[i % 3]} for i in range(60)]
+    (data / "nli.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    return tmp_path
+
+
+def test_data_add_prints_what_the_page_shows(here: Path) -> None:
+    (command,) = (line for line in blocks(OWN_TASK, "sh") if "data add" in line)
+    result = call(*command.split()[1:])
+    assert result.exit_code == 0 and result.stdout == PRINTED
+    (here / "sweep.yaml").write_text(f"{HEAD}targets: [reviews]\n{PRINTED}")
+    assert call("validate", "sweep.yaml").exit_code == 0
+
+
+def test_the_whole_file_is_valid_and_plans(here: Path) -> None:
+    (here / "sweep.yaml").write_text(WHOLE)
+    assert call("validate", "sweep.yaml").output == "sweep.yaml: valid\n"
+    tasks = json.loads(call("plan", "sweep.yaml", "--json").stdout)["tasks"]
+    assert {row["task"] for row in tasks} == {"reviews", "entails"}
+    shown = json.loads(call("data", "check", "sweep.yaml", "--json").stdout)
+    assert shown[0]["labels"] == {"neg": 30, "pos": 30}
+
+
+@pytest.mark.parametrize("text", FRAGMENTS, ids=lambda text: text.split()[1])
+def test_every_other_entry_is_declared_rightly(tmp_path: Path, text: str) -> None:
+    (tmp_path / "sweep.yaml").write_text(f"{HEAD}targets: [mini_xnli]\n{text}")
+    sweep = load_sweep(tmp_path / "sweep.yaml")
+    assert set(sweep.tasks) == set(yaml.safe_load(text)["tasks"])
+    targets = [
+        task.name for task in all_tasks(sweep) if task.is_target and task.name in sweep.tasks
+    ]
+    (tmp_path / "sweep.yaml").write_text(
+        f"{HEAD}targets: {json.dumps(['mini_xnli', *targets])}\n{text}"
+    )
+    assert load_sweep(tmp_path / "sweep.yaml").tasks == sweep.tasks
+
+
+def test_the_page_names_every_key_kind_metric_and_ending() -> None:
+    named = set(re.findall(r"`([^`\n]+)`", OWN_TASK))
+    assert set(TaskSpec.model_fields) - {"revision"} <= named
+    own = {name: spec for name, spec in KINDS.items() if not spec.is_pools}
+    rows = {row.split("`")[1]: row for row in OWN_TASK.splitlines() if row.startswith("| `")}
+    for name, spec in own.items():
+        assert all(f"`{column}`" in rows[name] for column in spec.columns)
+        assert name == "pair" or all(f"`{metric}`" in rows[name] for metric in spec.metrics)
+    assert {ending for form in FORMATS for ending in form.endings} - {".ndjson"} <= named
+
+
+def test_the_entry_of_the_kind_on_the_page_is_the_package_s() -> None:
+    entry, line = blocks(OWN_KIND, "python")
+    assert eval(entry, {"KindSpec": KindSpec}) == KINDS["sentence"]
+    source = Path(kinds.__file__).read_text(encoding="utf-8")
+    assert line.strip() in source
+    methods = re.findall(r"`(\w+)`", OWN_KIND.partition("**2.")[2].partition("Nothing is")[0])
+    wanted = [name for name in methods if name.islower() and hasattr(kinds.Kind, name)]
+    assert {"encode", "collate", "loss", "score"} <= set(wanted)
+    assert all(hasattr(kinds.get("sentence"), name) for name in wanted)

@@ -1,0 +1,279 @@
+"""A sweep's own tasks: what its file declares under `tasks`, as tasks like those of the catalogue.
+
+Their files become data sets in the layout of the Hub (`xstilts.data.own`), one of what is learnt
+from and one of what is scored, so that a language more to score is no other training set.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from xstilts.config.schema import Sweep
+from xstilts.config.task_spec import FilesSpec, TaskSpec
+from xstilts.errors import Problem
+from xstilts.tasks import HeldOut, Slice, Source, Task, kind_spec, known_tasks, lookup, suggest
+from xstilts.tasks.benchmarks import BENCHMARKS, CUSTOM, TAKEN
+from xstilts.tasks.catalogue import place_of
+
+DEV_PERCENT = 10
+"""Of the training rows, by the hash of their text, where a task has no dev set of its own."""
+
+LEARNT, SCORED = ("train", "dev"), ("test", "validation")
+"""The uses of a task that select or train, and those that `evaluation.split` names."""
+
+
+def find_task(sweep: Sweep, name: str) -> Task:
+    """The task of that name: the sweep's own, else the catalogue's.
+
+    Raises:
+        KeyError: no task has that name.
+    """
+    spec = sweep.tasks.get(name)
+    return lookup(name) if spec is None else own_task(name, spec)
+
+
+def all_tasks(sweep: Sweep) -> tuple[Task, ...]:
+    """The tasks that a sweep may name: its own, then the catalogue's."""
+    own = (own_task(name, spec) for name, spec in sweep.tasks.items())
+    return (*own, *(task for task in known_tasks() if task.name not in sweep.tasks))
+
+
+def hub_id_of(name: str, use: str) -> str:
+    """The name of the data set that files become; no data set of the Hub can have it."""
+    return f"own:{name}" if use in LEARNT else f"own:{name}/scored"
+
+
+def is_own(source: Source) -> bool:
+    """Whether a data set comes from files that a sweep file names."""
+    return source.hub_id.startswith("own:")
+
+
+def tasks_of_files(sweep: Sweep) -> list[str]:
+    """The tasks from files that a sweep's intermediates and targets name."""
+    named = {*sweep.targets}.union(*(spec.tasks for spec in sweep.intermediates.values()))
+    return [name for name, spec in sweep.tasks.items() if spec.files and name in named]
+
+
+def files_by_language(spec: TaskSpec, use: str) -> dict[str, tuple[str, ...]]:
+    """The files, or patterns, of one use by language; empty where there is none."""
+    given = getattr(spec.files, use) if spec.files else None
+    if given is None:
+        return {}
+    by_language = given if isinstance(given, dict) else {spec.train_language: given}
+    return {
+        language: (paths,) if isinstance(paths, str) else tuple(paths)
+        for language, paths in by_language.items()
+    }
+
+
+def languages_by_use(spec: TaskSpec) -> dict[str, tuple[str, ...]]:
+    """The uses that a task has rows for, and their languages."""
+    found = {}
+    for use in (*LEARNT, *SCORED):
+        if spec.files is not None and (languages := tuple(files_by_language(spec, use))):
+            found[use] = languages
+        elif getattr(spec.splits, use) is not None:
+            own = spec.languages or (spec.train_language,)
+            found[use] = own if use in SCORED else (spec.train_language,)
+    return found
+
+
+def own_task(name: str, spec: TaskSpec) -> Task:
+    """The task that a sweep file declares; what is wrong with it `check_tasks` says."""
+    kind, by_use = kind_spec(spec.kind), languages_by_use(spec)
+    splits: dict[str, str | Slice | tuple[Slice, ...]] = {
+        use: Slice(_split(spec, use), _source(name, spec, use)) for use in by_use
+    }
+    if "train" in splits and "dev" not in splits and kind.together:
+        column = spec.columns.get(kind.together, kind.together) if spec.hub else kind.together
+        held_out = HeldOut(str(column), DEV_PERCENT)
+        split, source = _split(spec, "train"), _source(name, spec, "train")
+        splits["train"] = Slice(split, source, without=held_out)
+        splits["dev"] = Slice(split, source, only=held_out)
+    scored = [x for use in SCORED for x in by_use.get(use, ())]
+    languages = tuple(dict.fromkeys(scored)) or by_use.get("train", (spec.train_language,))
+    lacks = {
+        use: tuple(x for x in languages if x not in by_use[use]) for use in SCORED if use in by_use
+    }
+    lacks["train"] = tuple(x for x in languages if x != spec.train_language)
+    is_scored_too = bool(scored) and spec.train_language in languages
+    if "validation" not in splits and "dev" in splits and is_scored_too:
+        splits["validation"] = splits["dev"]
+        lacks["validation"] = lacks["train"]
+    named = spec.metrics or kind.score
+    num_scored = 1 if spec.metrics and spec.score == "first" else len(named)
+    return Task(
+        name=name,
+        kind=spec.kind,
+        source=_source(name, spec, "train"),
+        languages=languages,
+        splits=splits,
+        metrics=named[:num_scored],
+        beside=named[num_scored:],
+        labels=label_names(spec),
+        train_language=spec.train_language,
+        group=kind.group or None if scored else None,
+        lacks={use: absent for use, absent in lacks.items() if absent},
+        open_labels=kind.declares_labels and not spec.labels,
+    )
+
+
+def label_names(spec: TaskSpec) -> tuple[str, ...]:
+    """The labels as they are renamed, in their order."""
+    labels = spec.labels
+    return tuple(dict.fromkeys(labels.values() if isinstance(labels, dict) else labels))
+
+
+def _split(spec: TaskSpec, use: str) -> str:
+    """The name of a use's split; files are written under the use's own."""
+    return str(getattr(spec.splits, use) or use)
+
+
+def _source(name: str, spec: TaskSpec, use: str) -> Source:
+    if spec.hub is None:
+        return Source(hub_id_of(name, use), config="{language}")
+    return Source(spec.hub, spec.config, spec.revision, columns=spec.columns)
+
+
+def located(sweep: Sweep, folder: Path) -> Sweep:
+    """The sweep with the files of its tasks named from the root; what is relative is to `folder`,
+    that of the sweep file."""
+    if not sweep.tasks:
+        return sweep
+
+    def absolute(path: str) -> str:
+        own = Path(path).expanduser()
+        if own.is_absolute():
+            return str(own)
+        return str(Path(glob.escape(str(folder)) if glob.has_magic(path) else folder) / own)
+
+    def mapped(given: Any) -> Any:
+        if isinstance(given, dict):
+            return {language: mapped(paths) for language, paths in given.items()}
+        if given is None or isinstance(given, str):
+            return given and absolute(given)
+        return tuple(map(absolute, given))
+
+    tasks = {}
+    for name, spec in sweep.tasks.items():
+        if spec.files is not None:
+            values = {use: mapped(getattr(spec.files, use)) for use in FilesSpec.model_fields}
+            spec = spec.model_copy(update={"files": spec.files.model_copy(update=values)})
+        tasks[name] = spec
+    return sweep.model_copy(update={"tasks": tasks})
+
+
+def check_tasks(sweep: Sweep) -> Iterator[Problem]:
+    """What is wrong with the tasks that a sweep file declares, before their files are read."""
+    catalogue = {task.name for task in known_tasks()}
+    for name, spec in sweep.tasks.items():
+        where = f"tasks.{name}"
+        if name in catalogue:
+            rule = f"the catalogue has a task of this name, in {place_of(name)}"
+            yield Problem(where, rule, f'"{name}"', "give yours another name")
+        if name in (*BENCHMARKS, *TAKEN, CUSTOM):
+            rule = "is the name of other metrics, and `NAME/avg` would be one of them"
+            yield Problem(where, rule, f'"{name}"', "give it another name")
+        yield from _check_labels(where, spec)
+        yield from _check_metrics(where, spec)
+        yield from _check_columns(where, spec)
+        yield from _check_hub(where, spec) if spec.hub else _check_files(where, spec)
+
+
+def _check_labels(where: str, spec: TaskSpec) -> Iterator[Problem]:
+    kind, names = kind_spec(spec.kind), label_names(spec)
+    if not spec.labels:
+        if kind.declares_labels and kind.prediction == "label":
+            repair = "write them, in their order; `xstilts data add FILES` finds them"
+            rule = f"a task of kind {spec.kind} names its labels"
+            yield Problem(f"{where}.labels", rule, repair=repair)
+        return
+    if not kind.label:
+        rule = f"a task of kind {spec.kind} has no labels"
+        yield Problem(f"{where}.labels", rule, repair="leave it out")
+    elif len(names) < 2:
+        yield Problem(f"{where}.labels", "there are two at least", f"{list(names)}")
+    elif twice := _twice(spec.labels):
+        yield Problem(f"{where}.labels", "a label stands once", f'"{twice}"')
+
+
+def _check_metrics(where: str, spec: TaskSpec) -> Iterator[Problem]:
+    known, num_labels = kind_spec(spec.kind).metrics, len(label_names(spec))
+    for i, name in enumerate(spec.metrics):
+        if name not in known:
+            repair = suggest(name, known) if known else "leave it out"
+            rule = f"a task of kind {spec.kind} has no such metric"
+            yield Problem(f"{where}.metrics[{i}]", rule, f'"{name}"', repair)
+        elif name == "f1" and kind_spec(spec.kind).prediction == "label" and num_labels != 2:
+            rule, repair = "f1 is that of the second of two labels", "take f1_macro"
+            yield Problem(f"{where}.metrics[{i}]", rule, f"{num_labels} labels", repair)
+    if twice := _twice(spec.metrics):
+        yield Problem(f"{where}.metrics", "a metric stands once", f'"{twice}"')
+
+
+def _check_columns(where: str, spec: TaskSpec) -> Iterator[Problem]:
+    known = kind_spec(spec.kind).columns
+    for name, column in spec.columns.items():
+        here = f"{where}.columns.{name}"
+        if name not in (*known, "id"):
+            rule = f"a task of kind {spec.kind} reads no such column"
+            yield Problem(here, rule, f'"{name}"', suggest(name, known))
+        elif not isinstance(column, str) and name != "choices":
+            yield Problem(here, "is one column of the files", f"{list(column)}")
+    columns = (x for x in spec.columns.values())
+    if twice := _twice([x for one in columns for x in ((one,) if isinstance(one, str) else one)]):
+        rule = "a column of the files is read as one thing"
+        yield Problem(f"{where}.columns", rule, f'"{twice}" twice')
+
+
+def _check_files(where: str, spec: TaskSpec) -> Iterator[Problem]:
+    where, kind = f"{where}.files", kind_spec(spec.kind)
+    files = {use: files_by_language(spec, use) for use in FilesSpec.model_fields}
+    if kind.is_trained and not files["train"]:
+        yield Problem(where, "names the files of train", repair="add train: FILE")
+    wanted = {*FilesSpec.model_fields}
+    if not kind.is_trained:
+        wanted = {"test", "validation"}
+        if not any(files[use] for use in wanted):
+            yield Problem(where, "names the files of test", repair="add test: {LANGUAGE: FILE}")
+    elif kind.is_self_supervised:
+        wanted = {"train"}
+    for use, by_language in files.items():
+        if by_language and use not in wanted:
+            rule = f"a task of kind {spec.kind} has no {use}"
+            yield Problem(f"{where}.{use}", rule, repair="leave it out")
+        if use == "train" and len(by_language) > 1 and not kind.is_self_supervised:
+            rule = "training rows are in one language, `train_language`"
+            yield Problem(f"{where}.{use}", rule, f"{', '.join(by_language)}", "write train: FILE")
+        for language, paths in by_language.items():
+            if not paths:
+                yield Problem(f"{where}.{use}.{language}", "names a file at least")
+    everywhere = [path for one in files.values() for paths in one.values() for path in paths]
+    if twice := _twice(everywhere):
+        yield Problem(where, "a file is of one split and one language", f'"{twice}" twice')
+
+
+def _check_hub(where: str, spec: TaskSpec) -> Iterator[Problem]:
+    kind = kind_spec(spec.kind)
+    if kind.is_trained and not spec.splits.train:
+        repair = "add splits: {train: train}"
+        yield Problem(f"{where}.splits", "names the split of train", repair=repair)
+    if not kind.is_trained and not (spec.splits.test or spec.splits.validation):
+        repair = "add splits: {test: test}"
+        yield Problem(f"{where}.splits", "names the split of test", repair=repair)
+    if isinstance(spec.labels, dict):
+        rule = "labels of a data set of the Hub keep their names"
+        yield Problem(f"{where}.labels", rule, repair="write them as a list")
+    if len(spec.languages or ()) > 1 and "{language}" not in spec.config:
+        rule = "has the place of the language, where there are several"
+        repair = 'write config: "{language}", or as the data set calls it'
+        yield Problem(f"{where}.config", rule, f'"{spec.config}"', repair)
+
+
+def _twice(values: Iterable[str]) -> str:
+    """The first that stands twice; empty if none does."""
+    return next((value for value, count in Counter(list(values)).items() if count > 1), "")

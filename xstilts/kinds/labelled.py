@@ -1,0 +1,32 @@
+"""What kinds share whose rows have one label each: how it is counted, what knows nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from xstilts.kinds.kind import IGNORED, Batch, Encoded, is_one_label, labels_in, majority
+from xstilts.scores.chance import entropy
+from xstilts.tasks import Task
+
+
+class Labelled:
+    """The part of `Supervised` that reads the column `label` of features and examples alone."""
+
+    def num_units(self, batch: Batch) -> int:
+        """Rows with a label."""
+        return int((batch.targets["label"] != IGNORED).sum())
+
+    def label_entropy(self, encoded: Sequence[Encoded]) -> float:
+        """Of the labels, or of the right choices' positions."""
+        return entropy(labels_in(encoded, "label"))
+
+    def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
+        """One label, or position, for nearly all."""
+        return is_one_label(predictions)
+
+    def constant(self, examples: pa.Table, task: Task) -> list[Any]:
+        """The most frequent label everywhere."""
+        return majority(examples["label"].to_pylist())

@@ -1,0 +1,174 @@
+"""What a kind of task is, told without its behaviour: columns, labels, metrics, files.
+
+`xstilts.kinds` has the behaviour, which needs torch; this is for all that only asks. A new kind is
+an entry here and a class there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class KindSpec:
+    """One kind, as planners, readers and reports need to know it.
+
+    Attributes:
+        version: of the encoding, and part of every fingerprint: raise it when the kind turns rows
+            into other inputs.
+        columns: what the kind reads of a row.
+        texts: those of them whose text is in the language of the rows (Tatoeba's targets are
+            English). A sequence holds all of them.
+        together: the column whose equal values stay together where a dev set is cut from the
+            training rows; empty where none is.
+        label: the column of the labels, empty where there is none.
+        metrics: the metrics that a task may name; `score` are those of a task that names none.
+        prediction: what a prediction is: a label (or position) for every row, tags for every
+            sentence, the text of an answer, a pair of ids.
+        is_trained: whether it has a head that is trained; a target of another kind is evaluated on
+            the encoder itself.
+        is_self_supervised: whether its rows are running text of many languages that labels itself.
+            It is never a target, has no variants, and a draw reads one of a row's windows.
+        is_pools: whether its rows are two pools and the pairs between them, not one by one.
+        is_cut: whether sequences lose what is over the limit; the others are split into pieces.
+        is_translatable: whether labels hold for rows that were translated by machine. An answer's
+            place in a text does not survive.
+        declares_labels: whether a task names its labels, unless its training rows do.
+        pools_a_layer: whether it has vectors of sentences from a hidden state that the depth of
+            the model decides.
+        sequences: sequences of a row; of multiple choice most tasks give four.
+        recipe_fields: fields of a recipe that not all kinds read: without a part that does they
+            change nothing.
+        group: XTREME's group that its targets count in, empty where it has none.
+    """
+
+    version: int
+    columns: tuple[str, ...]
+    texts: tuple[str, ...]
+    together: str = ""
+    label: str = ""
+    metrics: tuple[str, ...] = ()
+    score: tuple[str, ...] = ()
+    prediction: Literal["label", "tags", "answer", "pair"] = "label"
+    is_trained: bool = True
+    is_self_supervised: bool = False
+    is_pools: bool = False
+    is_cut: bool = False
+    is_translatable: bool = False
+    declares_labels: bool = False
+    pools_a_layer: bool = False
+    sequences: int = 1
+    recipe_fields: frozenset[str] = frozenset()
+    group: str = ""
+
+    @property
+    def file_ending(self) -> str:
+        """The ending of files of predictions, in XTREME's submission layout."""
+        return "json" if self.prediction == "answer" else "tsv"
+
+
+KINDS: Mapping[str, KindSpec] = {
+    "sentence": KindSpec(
+        version=1,
+        columns=("text", "label"),
+        texts=("text",),
+        together="text",
+        label="label",
+        metrics=("accuracy", "f1", "f1_macro", "mcc"),
+        score=("accuracy",),
+        is_cut=True,
+        is_translatable=True,
+        declares_labels=True,
+        recipe_fields=frozenset({"pooler"}),
+        group="classification",
+    ),
+    "pair": KindSpec(
+        version=1,
+        columns=("premise", "hypothesis", "label"),
+        texts=("premise", "hypothesis"),
+        together="premise",
+        label="label",
+        metrics=("accuracy", "f1", "f1_macro", "mcc"),
+        score=("accuracy",),
+        is_cut=True,
+        is_translatable=True,
+        declares_labels=True,
+        recipe_fields=frozenset({"pooler"}),
+        group="classification",
+    ),
+    "choice": KindSpec(
+        version=1,
+        columns=("prompt", "choices", "label"),
+        texts=("prompt",),
+        together="prompt",
+        label="label",
+        metrics=("accuracy",),
+        score=("accuracy",),
+        is_cut=True,
+        sequences=4,
+        recipe_fields=frozenset({"pooler"}),
+        group="classification",
+    ),
+    "tagging": KindSpec(
+        version=2,
+        columns=("tokens", "tags"),
+        texts=("tokens",),
+        together="tokens",
+        label="tags",
+        metrics=("f1", "accuracy"),
+        score=("f1",),
+        prediction="tags",
+        declares_labels=True,
+        group="tagging",
+    ),
+    "span": KindSpec(
+        version=2,
+        columns=("id", "context", "question", "answers"),
+        texts=("question", "context"),
+        together="context",
+        metrics=("exact_match", "f1"),
+        score=("exact_match", "f1"),
+        prediction="answer",
+        recipe_fields=frozenset({"span_dropout"}),
+        group="qa",
+    ),
+    "retrieval": KindSpec(
+        version=2,
+        columns=("source_sentence", "target_sentence"),
+        texts=("source_sentence",),
+        metrics=("accuracy",),
+        score=("accuracy",),
+        is_trained=False,
+        is_cut=True,
+        pools_a_layer=True,
+        sequences=2,
+        group="retrieval",
+    ),
+    "mining": KindSpec(
+        version=1,
+        columns=("id", "sentence", "en.id", "en.sentence", "gold.source_id", "gold.target_id"),
+        texts=("sentence",),
+        metrics=("f1",),
+        score=("f1",),
+        prediction="pair",
+        is_trained=False,
+        is_pools=True,
+        is_cut=True,
+        pools_a_layer=True,
+        group="retrieval",
+    ),
+    "mlm": KindSpec(
+        version=2,
+        columns=("text",),
+        texts=("text",),
+        is_self_supervised=True,
+    ),
+}
+"""Every kind by its name, as `xstilts.kinds.get` knows it."""
+
+
+def kind_spec(name: str) -> KindSpec:
+    """The description of the kind of that name."""
+    return KINDS[name]
