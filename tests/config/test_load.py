@@ -86,6 +86,15 @@ def test_a_recipe_is_kept_as_short_as_it_can_be_said(tmp_path: Path) -> None:
     assert parse_sweep(sweep.model_dump(mode="json", by_alias=True), "stored") == sweep
 
 
+def test_set_reaches_into_a_recipe_that_is_named(tmp_path: Path) -> None:
+    overrides = ("recipe.batch_size=8", "recipe.targets.mini_xnli.epochs=2")
+    sweep = load(tmp_path, HEAD, *overrides)
+    said = {"batch_size": 8, "targets": {"mini_xnli": {"epochs": 2}}}
+    assert (sweep.recipe.name, sweep.recipe.overrides) == ("mini", said)
+    assert "recipe.epoch: unknown field" in message_of(tmp_path, HEAD, "recipe.epoch=2")
+    assert "names no place in the file" in message_of(tmp_path, HEAD, "name.x=2")
+
+
 def test_resolved_sweep_reads_back_as_itself() -> None:
     """The launch stores the resolved sweep as JSON; its workers parse it."""
     sweep = load_sweep(SWEEPS[0])

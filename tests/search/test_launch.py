@@ -87,6 +87,13 @@ def test_a_recipe_may_gain_what_only_additions_read(storage: Path) -> None:
     with launched(make_sweep(intermediates={"nli": nli}), places, INVENTORY):
         pass
     both = {"nli": nli, "qa": qa}
+    for key, task in (("tasks", "mini_nli"), ("targets", "mini_xnli")):
+        there = {"name": "mini", key: {task: {"epochs": 2}}}
+        with (
+            pytest.raises(ConfigError, match=f"{task}:"),
+            launched(make_sweep(intermediates=both, recipe=there), places, INVENTORY),
+        ):
+            pass
     with launched(make_sweep(intermediates=both, recipe=said), places, INVENTORY) as launch:
         assert str(launch.growth) == "intermediate qa"
     assert defined(places)["recipe"] == said

@@ -137,6 +137,8 @@ def _override(data: dict[str, Any], text: str) -> list[Problem]:
         last, rest = ".".join(rest[:n]), rest[n:]
         if not rest:
             break
+        if last in ("benchmark", "recipe") and isinstance(here.get(last), str):
+            here[last] = {"name": here[last]}  # what the name alone stands for
         here = here.setdefault(last, {})
     if not isinstance(here, dict):
         return [Problem("--set", "names no place in the file", f'"{key}"')]
