@@ -16,10 +16,12 @@ from xstilts.config.load import load_sweep
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.data import own
+from xstilts.data.encoded import EncodedFiles
 from xstilts.data.inventory import Hashes
 from xstilts.data.own import read_own, write_own
 from xstilts.data.sources import count_rows, load_rows
 from xstilts.errors import ConfigError
+from xstilts.plan.stage import Rows
 
 ROWS = [(f"film {i}", "1" if i % 3 else "5") for i in range(60)]
 SWEEP: dict[str, Any] = {
@@ -268,3 +270,16 @@ def test_other_kinds(tmp_path: Path, name: str) -> None:
     }
     assert sum(len(next(iter(columns.values()))) for columns in read.values()) == len(rows)
     assert set(own_task.kind_spec.columns) <= set(read["train"])
+
+
+def test_other_declarations_have_other_encoded_rows(tmp_path: Path) -> None:
+    """Two sweeps of a storage may read a data set of the Hub by other columns, under one name."""
+
+    def key(**changes: Any) -> str:
+        splits = {"train": "train", "test": "test"}
+        task = {"kind": "sentence", "hub": "me/x", "splits": splits, "labels": ["a", "b"]}
+        declared = find_task(sweep_in(tmp_path, {**task, **changes}), "reviews")
+        rows = Rows("reviews", "test", "sha", (("en", 2),), 1, 1, ("a", "b"), 16, declared=declared)
+        return EncodedFiles(tmp_path, rows, "en", "sha").key
+
+    assert key() == key() != key(columns={"text": "title"})

@@ -10,7 +10,7 @@ import pytest
 from xstilts.run.places import Places, take_inventory
 from xstilts.run.storage import open_storage
 
-from ..conftest import make_sweep
+from ..conftest import make_places, make_sweep
 
 
 def test_a_tilde_is_the_home(
@@ -40,3 +40,29 @@ def test_other_tildes_are_letters(tmp_path: Path) -> None:
     for storage in ("runs~", "a/~/b", "~nobody-of-that-name/runs"):
         places = Places.of(make_sweep(storage=storage), tmp_path)
         assert places.storage == tmp_path / storage
+
+
+def test_a_task_of_ones_own_may_be_a_data_set_of_a_mirror(
+    tiny_model: Path, shared_mini: Path, tmp_path: Path
+) -> None:
+    nli = {
+        "kind": "pair",
+        "hub": "xstilts/mini_xnli",
+        "config": "{language}",
+        "splits": {"train": "train", "test": "test"},
+        "languages": ["en", "qaa"],
+        "labels": ["entailment", "neutral", "contradiction"],
+    }
+    places = make_places(tmp_path / "runs")
+    sweep = make_sweep(
+        models={"m": {"path": str(tiny_model)}},
+        data={"root": str(shared_mini)},
+        tasks={"nli": nli},
+        targets=["nli"],
+        storage=str(places.storage),
+    )
+    inventory = take_inventory(sweep, places)
+    assert inventory.folders == {"xstilts/mini_xnli": str(shared_mini / "xstilts/mini_xnli")}
+    assert inventory.rows["xstilts/mini_xnli|qaa|test"] == 240
+    cut = {name.rpartition("|")[2]: rows for name, rows in inventory.rows.items() if "%" in name}
+    assert cut["10% of premises"] + cut["without 10% of premises"] == 6000

@@ -180,6 +180,10 @@ def test_a_moved_checkout_is_the_same_sweep_and_other_rows_are_another(
     assert [s["fingerprint"] for s in again["stages"]] == [
         s["fingerprint"] for s in run.record["stages"]
     ]
+    more = "tasks.more={kind: mlm, files: {train: data/train.csv}, columns: {text: clause}}"
+    grown = load_sweep(tmp_path / "sweep.yaml", [more, "intermediates.more={tasks: [more]}"])
+    growth = settle(grown, places, take_inventory(grown, places)).growth
+    assert growth.intermediates == ("more",) and not growth.targets
     with (tmp_path / "data/train.csv").open("a") as stream:
         stream.write("The baker washed a red scarf.,5\n")
     with pytest.raises(ConfigError, match="the inputs of a sweep stay as they were") as caught:
