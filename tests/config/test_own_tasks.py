@@ -108,6 +108,16 @@ def test_only_what_is_scored_is_a_target() -> None:
     assert not find_task(sweep_with({**REVIEWS, "files": files}, **changes), "reviews").is_target
 
 
+def test_text_may_be_in_several_languages() -> None:
+    files = {"train": {"en": "en.jsonl", "sw": "sw.jsonl"}}
+    changes = {"targets": ["mini_xnli"], "intermediates": {"own": {"tasks": ["reviews"]}}}
+    sweep = sweep_with({"kind": "mlm", "files": files}, **changes)
+    task = find_task(sweep, "reviews")
+    assert task.languages_of("train") == ("en", "sw") and set(task.splits) == {"train"}
+    read = [(use, x) for one, use, x in reads(sweep) if one.name == "reviews"]
+    assert read == [("train", "en"), ("train", "sw")]
+
+
 def test_a_data_set_of_the_hub_is_read_by_its_own_names() -> None:
     task = find_task(
         sweep_with(

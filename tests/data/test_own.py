@@ -154,6 +154,11 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, list[Any]], list[str]]] = {
         {"de.csv": [("a", "1"), ("b", "5"), ("a", "5")]},
         ['de.csv:4: an id stands once; got "a", as line 2'],
     ),
+    "a file of two splits": (
+        {"files": {"train": "*.csv", "test": {"de": "de.csv"}}},
+        {},
+        ["tasks.reviews.files.test: a file is of one split and one language; got "],
+    ),
     "no row": ({}, {"de.csv": []}, ["de.csv:1: the file has no row"]),
     "too few rows for a dev set": (
         {},

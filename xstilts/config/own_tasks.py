@@ -99,7 +99,8 @@ def own_task(name: str, spec: TaskSpec) -> Task:
     lacks = {
         use: tuple(x for x in languages if x not in by_use[use]) for use in SCORED if use in by_use
     }
-    lacks["train"] = tuple(x for x in languages if x != spec.train_language)
+    if not kind.is_self_supervised:
+        lacks["train"] = tuple(x for x in languages if x != spec.train_language)
     is_scored_too = bool(scored) and spec.train_language in languages
     if "validation" not in splits and "dev" in splits and is_scored_too:
         splits["validation"] = splits["dev"]

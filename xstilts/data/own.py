@@ -114,12 +114,19 @@ def read_own(name: str, spec: TaskSpec) -> tuple[list[OwnFile], list[Problem]]:
     problems: list[Problem] = []
     complaints = _Complaints()
     found: list[OwnFile] = []
+    places: dict[Path, str] = {}
     for use in FilesSpec.model_fields:
         for language, patterns in files_by_language(spec, use).items():
             where = f"tasks.{name}.files.{use}"
             for pattern in patterns:
                 try:
                     for path in _paths(where, pattern):
+                        if path in places:  # of patterns; `check_tasks` has seen what is written
+                            rule = "a file is of one split and one language"
+                            got = f'"{path}", which {places[path]} has too'
+                            problems.append(Problem(where, rule, got))
+                            continue
+                        places[path] = where
                         found.append(_read(spec, use, language, path, complaints))
                 except ConfigError as error:
                     problems += error.problems
