@@ -110,7 +110,7 @@ def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, A
         ]
     languages = {task.name: languages_of(sweep, task) for task in tasks}
     result = averages(
-        ScoreTable(scores), tasks, languages, benchmark_of(sweep), sweep.evaluation.split
+        ScoreTable(scores).chosen, tasks, languages, benchmark_of(sweep), sweep.evaluation.split
     )
     now = time.time()
     chosen = {

@@ -143,6 +143,22 @@ def test_a_cache_of_another_version_or_file_is_made_again(
     assert len(read) == 2 * TRIALS
 
 
+def test_records_of_earlier_versions_are_read(places: Places) -> None:
+    before = frames(places)
+    for path in places.trials.glob("*/record.json"):
+        record = read_json(path)
+        for key in ("attempt", "diverged", "retries", "undecided", "processes", "precision"):
+            del record[key]
+        for stage in record["stages"]:
+            for key in ("steps", "threads", "max_tokens", "checkpoint_s", "loader_s"):
+                del stage[key]
+        write_json(path, record)
+    after = frames(places)
+    assert after["stages"]["steps"].isna().all()
+    for name in ("scores", "best", "trials"):
+        pd.testing.assert_frame_equal(after[name], before[name], obj=name)
+
+
 def test_a_torn_record_counts_as_absent_and_is_read_again(places: Places) -> None:
     torn = next(places.trials.glob("*/record.json"))
     whole = torn.read_bytes()

@@ -50,18 +50,18 @@ def test_evaluation_holds_the_chosen_cell_alone_and_no_dev() -> None:
             replace(SCORE, language="qac", target="mini_xnli"),
         ]
     )
-    assert table.evaluation("mini_xquad", "f1") == {"en": 60.0, "qaa": 40.0}
+    assert table.chosen.evaluation("mini_xquad", "f1") == {"en": 60.0, "qaa": 40.0}
 
 
 def test_dev_score_is_the_mean_of_the_metrics_of_the_chosen_cell() -> None:
     metrics = ("exact_match", "f1")
     scores = [SCORE, DEV, replace(DEV, value=99.0, cell="c2", is_chosen=False)]
-    assert ScoreTable(scores).dev_score("mini_xquad", ("f1",)) == 70
-    assert ScoreTable(scores).dev_score("mini_xquad", metrics) is None
+    assert ScoreTable(scores).chosen.dev_score("mini_xquad", ("f1",)) == 70
+    assert ScoreTable(scores).chosen.dev_score("mini_xquad", metrics) is None
     scores.append(replace(DEV, metric="exact_match", value=50.0))
-    assert ScoreTable(scores).dev_score("mini_xquad", metrics) == 60
-    assert ScoreTable(scores).dev_score("mini_xnli", metrics) is None
-    assert ScoreTable(scores).dev_score("mini_xquad", ()) is None
+    assert ScoreTable(scores).chosen.dev_score("mini_xquad", metrics) == 60
+    assert ScoreTable(scores).chosen.dev_score("mini_xnli", metrics) is None
+    assert ScoreTable(scores).chosen.dev_score("mini_xquad", ()) is None
 
 
 def test_a_tasks_score_is_the_mean_of_its_metrics_and_never_over_a_hole() -> None:
@@ -71,4 +71,4 @@ def test_a_tasks_score_is_the_mean_of_its_metrics_and_never_over_a_hole() -> Non
         task_score(metrics, {"f1": 60.0})
     table = ScoreTable([SCORE, replace(SCORE, metric="exact_match", value=50.0), DEV])
     table = ScoreTable([*table.scores, replace(SCORE, language="qaa")])
-    assert table.score_by_language("mini_xquad", metrics) == {"en": 55.0}
+    assert table.chosen.score_by_language("mini_xquad", metrics) == {"en": 55.0}

@@ -30,7 +30,7 @@ def folder(tmp_path: Path, undisturbed: Any) -> Path:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[-1][:30])
 def test_what_the_page_shows_runs_in_three_lines(folder: Path, block: str) -> None:
-    assert len(block.splitlines()) <= 3
+    assert len([line for line in block.splitlines() if line]) <= 3
     done = subprocess.run(
         [sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -75,9 +75,9 @@ def test_ctrl_c_raises_and_the_same_call_goes_on(bench: Any, undisturbed: Any) -
         text=True,
         start_new_session=True,
     )
-    bench.wait_for(lambda: len(bench.stages()) >= 1)
+    bench.wait_for(lambda: len(bench.stages()) >= 1, timeout_s=300)
     process.send_signal(signal.SIGINT)
-    told, log = process.communicate(timeout=200)
+    told, log = process.communicate(timeout=400)
     assert process.returncode == 0, log
     assert re.fullmatch(r"small: stopped; the same call goes on where it was \d\n", told)
     assert "running trials write a checkpoint first" in log

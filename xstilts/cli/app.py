@@ -62,7 +62,7 @@ File = Annotated[
     typer.Argument(parser=sweep_file, metavar="file", help="A sweep file.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Name = Annotated[str, typer.Argument(help="The sweep's name.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="The sweep's name or folder.", show_default=False)]
 Storage = Annotated[
     Path | None,
     typer.Option(

@@ -34,9 +34,10 @@ def gc(
 
     if not (storage / "sweeps").is_dir():
         raise ConfigError([Problem("--storage", "holds no sweeps", f'"{storage}"')])
-    if name is not None:
-        find_sweep(name, storage, note)
     root = storage.resolve()
+    if name is not None:
+        places = find_sweep(name, storage, note)
+        root, name = places.storage, places.name
     open_storage(root, note)
     with cleaning(root) if delete else nullcontext():
         garbage = find_garbage(root, name)

@@ -233,7 +233,7 @@ def report(
 
 @command("xstilts ui quickstart --port 5000")
 def ui(
-    name: Annotated[str | None, typer.Argument(help="The sweep's name.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The sweep's name or folder.")] = None,
     storage: Storage = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
@@ -243,12 +243,13 @@ def ui(
     from xstilts.run.remembered import storage_of
     from xstilts.tracking.moved import bring_along
 
-    root = storage_of(storage, name, note)
-    uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
     if name is not None:
-        uri = results_of(name, root).tracking_uri
-    elif not (root / "mlflow.db").exists():
-        raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{root}"')])
+        uri = results_of(name, storage).tracking_uri
+    else:
+        root = storage_of(storage, None, note)
+        if not (root / "mlflow.db").exists():
+            raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{root}"')])
+        uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
     if not uri.startswith("sqlite:"):
         out.print(f"The sweep's runs are on the server {uri}")
         return

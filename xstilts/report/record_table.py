@@ -53,6 +53,9 @@ STAGE = pa.struct(
         ("is_reused", pa.bool_()),
     ]
 )
+UNTOLD = dict.fromkeys(field.name for field in STAGE)
+"""A stage of which nothing is told: records of earlier versions say less."""
+
 SCHEMA = pa.schema(
     [
         ("trial", pa.string()),
@@ -170,7 +173,7 @@ class _Columns:
         """Take in a record."""
         is_finished = record["state"] == "finished"
         facts = {
-            **{name: record[name] for name in FACTS},
+            **{name: record.get(name) for name in FACTS},
             **judged(record),
             "scores": asdict(scores_of(self._sweep, record)) if is_finished else None,
         }
@@ -178,7 +181,7 @@ class _Columns:
         for column, value in zip(self._about.values(), values, strict=True):
             column.append(value)
         self._scores.add(record["scores"])
-        self._stages.add(record["stages"])
+        self._stages.add([{**UNTOLD, **stage} for stage in record["stages"]])
 
     def table(self) -> pa.Table:
         """All that was taken in."""

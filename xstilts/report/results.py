@@ -19,7 +19,7 @@ from xstilts.run.places import SWEEP, Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
 from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
-from xstilts.scores.table import ScoreTable
+from xstilts.scores.table import ChosenScores
 from xstilts.tasks import suggest
 
 VERDICTS = {
@@ -135,7 +135,7 @@ def scores_of(sweep: Sweep, record: Mapping[str, Any]) -> TrialScores:
     read = {(task.name, metric) for task in tasks for metric in task.metrics}
     # A retrieval target has a row for every layer of the encoder besides, in every language.
     rows = (row for row in record["scores"] if (row["target"], row["metric"]) in read)
-    table = ScoreTable.from_rows(rows)
+    table = ChosenScores(rows)
     return TrialScores(
         trial=record["trial"],
         config=record["config"],
@@ -188,10 +188,7 @@ def language_means(
     by_trial: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_trial.setdefault(row["trial"], []).append(row)
-    found = [
-        ScoreTable.from_rows(own).score_by_language(target, task.metrics)
-        for own in by_trial.values()
-    ]
+    found = [ChosenScores(own).score_by_language(target, task.metrics) for own in by_trial.values()]
     return {x: fmean(scores[x] for scores in found) for x in languages_of(sweep, task)}
 
 

@@ -19,7 +19,7 @@ from xstilts.report.pictures import heat_map
 from xstilts.run.places import SWEEP_FILE, Places
 from xstilts.run.records import RECORD
 from xstilts.run.store import Store
-from xstilts.scores.table import COLUMNS, ScoreTable
+from xstilts.scores.table import COLUMNS, ChosenScores
 
 
 def write_trial_files(sweep: Sweep, places: Places, record: Mapping[str, Any]) -> None:
@@ -32,7 +32,7 @@ def write_trial_files(sweep: Sweep, places: Places, record: Mapping[str, Any]) -
         return
     write_scores(record["scores"], folder / "scores.parquet")
     write_json(folder / "scores.json", record["scores"], indent=None)
-    table = ScoreTable.from_rows(record["scores"])
+    table = ChosenScores(record["scores"])
     grid = {
         target: table.score_by_language(target, find_task(sweep, target).metrics)
         for target in sweep.targets

@@ -45,11 +45,12 @@ def write_predictions(
 def read_predictions(path: Path, task: Task) -> list[tuple[int | str, Any]]:
     """The predictions of one language, each with what it is of: a question's id, of mined pairs the
     source's, else the number of the row."""
-    if task.kind == "span":
+    form = task.kind_spec.prediction
+    if form == "answer":
         return list(json.loads(path.read_text(encoding="utf-8")).items())
-    if task.kind == "tagging":
+    if form == "tags":
         return list(enumerate(read_sentences(path)))
     lines = read_lines(path)
-    if task.kind == "mining":
-        return [(source, target) for source, _, target in (x.partition("\t") for x in lines)]
+    if form == "pair":
+        return [(source, target) for source, _, target in (line.partition("\t") for line in lines)]
     return list(enumerate(lines))

@@ -236,7 +236,11 @@ class TrialRun:
         languages = {task.name: languages_of(sweep, task) for task in tasks}
         self._in_the_plans_order()
         result = averages(
-            ScoreTable(self.scores), tasks, languages, benchmark_of(sweep), sweep.evaluation.split
+            ScoreTable(self.scores).chosen,
+            tasks,
+            languages,
+            benchmark_of(sweep),
+            sweep.evaluation.split,
         )
         record = {
             "trial": plan.trial_id,

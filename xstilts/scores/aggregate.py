@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from xstilts.scores.table import ScoreTable
+from xstilts.scores.table import ChosenScores
 from xstilts.tasks import Task
 from xstilts.tasks.benchmarks import CUSTOM, Benchmark, groups_of
 
@@ -30,7 +30,7 @@ class Averages:
 
 
 def averages(
-    table: ScoreTable,
+    table: ChosenScores,
     targets: Sequence[Task],
     languages: Mapping[str, Sequence[str]],
     benchmark: Benchmark | None,
@@ -39,7 +39,7 @@ def averages(
     """All averages of one trial's table.
 
     Args:
-        table: the trial's rows.
+        table: the trial's scores.
         targets: the sweep's targets.
         languages: the languages that each target is to be evaluated in.
         benchmark: what the sweep file names; its average is written only if it is whole. None
@@ -72,7 +72,7 @@ def average_of(score: Mapping[str, float], languages: Sequence[str]) -> float | 
     return fmean(score[language] for language in languages)
 
 
-def _target_metrics(table: ScoreTable, task: Task, languages: Sequence[str]) -> dict[str, float]:
+def _target_metrics(table: ChosenScores, task: Task, languages: Sequence[str]) -> dict[str, float]:
     """Per-language scores, their average and the zero-shot average of one target."""
     found = table.score_by_language(task.name, task.metrics)
     score = {language: found[language] for language in languages if language in found}
@@ -99,7 +99,7 @@ def _target_metrics(table: ScoreTable, task: Task, languages: Sequence[str]) -> 
 
 def _add_dev(
     metrics: dict[str, float],
-    table: ScoreTable,
+    table: ChosenScores,
     targets: Sequence[Task],
     missing: list[str],
 ) -> None:
@@ -110,7 +110,7 @@ def _add_dev(
         missing += [f"dev/{name}" for name in selected if name not in dev]
 
 
-def dev_scores(table: ScoreTable, targets: Sequence[Task]) -> dict[str, float]:
+def dev_scores(table: ChosenScores, targets: Sequence[Task]) -> dict[str, float]:
     """The dev scores of the targets that have a dev set, and their mean as `avg`, only if none is
     missing."""
     selected = [task for task in targets if "dev" in task.splits]
@@ -124,7 +124,7 @@ def dev_scores(table: ScoreTable, targets: Sequence[Task]) -> dict[str, float]:
 
 
 def trial_scores(
-    table: ScoreTable, targets: Sequence[Task], languages: Mapping[str, Sequence[str]]
+    table: ChosenScores, targets: Sequence[Task], languages: Mapping[str, Sequence[str]]
 ) -> dict[str, float]:
     """The scores of one trial's targets, means over their languages; of those that lack none."""
     found = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -46,6 +45,48 @@ def task_score(metrics: Sequence[str], values: Mapping[str, float]) -> float:
     return sum(values[metric] for metric in metrics) / len(metrics)
 
 
+class ChosenScores:
+    """The values of the chosen cells of one trial, by target, metric and language: what averages
+    and comparisons are made of.
+
+    Args:
+        rows: of the score table; those of other cells are left out.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]):
+        self._values: dict[tuple[str, bool], dict[str, dict[str, float]]] = {}
+        for row in rows:
+            if row["is_chosen"]:
+                values = self._values.setdefault((row["target"], row["split"] == "dev"), {})
+                values.setdefault(row["metric"], {})[row["language"]] = row["value"]
+
+    def dev_score(self, target: str, metrics: Sequence[str]) -> float | None:
+        """The chosen cell's score on the full dev set, that of the training language; None where a
+        metric is missing, or there are none."""
+        dev = self._values.get((target, True), {})
+        if not metrics or not dev.keys() >= set(metrics):
+            return None
+        return task_score(metrics, {name: fmean(dev[name].values()) for name in metrics})
+
+    def metrics_of(self, target: str) -> list[str]:
+        """The metrics of a target's evaluation, in the order in which they were added."""
+        return list(self._values.get((target, False), ()))
+
+    def evaluation(self, target: str, metric: str) -> dict[str, float]:
+        """The chosen cell's value in every evaluated language."""
+        return self._values.get((target, False), {}).get(metric, {})
+
+    def score_by_language(self, target: str, metrics: Sequence[str]) -> dict[str, float]:
+        """The chosen cell's score in every evaluated language that has all of its metrics."""
+        values = {metric: self.evaluation(target, metric) for metric in metrics}
+        languages = values[metrics[0]] if metrics else ()
+        return {
+            name: task_score(metrics, {metric: values[metric][name] for metric in metrics})
+            for name in languages
+            if all(name in found for found in values.values())
+        }
+
+
 class ScoreTable:
     """Scores of one or many trials."""
 
@@ -65,38 +106,7 @@ class ScoreTable:
         """The rows of one trial."""
         return ScoreTable(score for score in self.scores if score.trial == trial)
 
-    @cached_property
-    def _chosen(self) -> dict[tuple[str, bool], dict[str, dict[str, float]]]:
-        """(Target, whether dev) -> metric -> language -> the chosen cell's value."""
-        found: dict[tuple[str, bool], dict[str, dict[str, float]]] = {}
-        for score in self.scores:
-            if score.is_chosen:
-                values = found.setdefault((score.target, score.split == "dev"), {})
-                values.setdefault(score.metric, {})[score.language] = score.value
-        return found
-
-    def dev_score(self, target: str, metrics: Sequence[str]) -> float | None:
-        """The chosen cell's score on the full dev set, that of the training language; None where a
-        metric is missing, or there are none."""
-        dev = self._chosen.get((target, True), {})
-        if not metrics or not dev.keys() >= set(metrics):
-            return None
-        return task_score(metrics, {name: fmean(dev[name].values()) for name in metrics})
-
-    def metrics_of(self, target: str) -> list[str]:
-        """The metrics of a target's evaluation, in the order in which they were added."""
-        return list(self._chosen.get((target, False), ()))
-
-    def evaluation(self, target: str, metric: str) -> dict[str, float]:
-        """The chosen cell's value in every evaluated language."""
-        return self._chosen.get((target, False), {}).get(metric, {})
-
-    def score_by_language(self, target: str, metrics: Sequence[str]) -> dict[str, float]:
-        """The chosen cell's score in every evaluated language that has all of its metrics."""
-        values = {metric: self.evaluation(target, metric) for metric in metrics}
-        languages = values[metrics[0]] if metrics else ()
-        return {
-            name: task_score(metrics, {metric: values[metric][name] for metric in metrics})
-            for name in languages
-            if all(name in found for found in values.values())
-        }
+    @property
+    def chosen(self) -> ChosenScores:
+        """What the chosen cells give."""
+        return ChosenScores(asdict(score) for score in self.scores)
