@@ -216,6 +216,7 @@ def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         **new,
         "tasks": {name: spec for name, spec in new["tasks"].items() if name in old["tasks"]},
         "recipe": _recipe_without_growth(new, old),
+        "plugins": [module for module in new["plugins"] if module in old["plugins"]],
         "intermediates": kept,
         "targets": [name for name in new["targets"] if name in old["targets"]],
         "seeds": [seed for seed in new["seeds"] if seed in old["seeds"]],
