@@ -75,6 +75,15 @@ class Preempted(XstiltsError):
     exit_status = 143  # as the shell says of a command that SIGTERM ended
 
 
+class SweepStopped(XstiltsError):
+    """A sweep was stopped by a signal, and goes on where it was when it is launched again.
+
+    Its exit status is what `sysexits.h` calls a temporary failure, which schedulers start again.
+    """
+
+    exit_status = 75
+
+
 class StoreError(XstiltsError):
     """The storage cannot be used as a store of stages."""
 

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from xstilts import kinds
 from xstilts.kinds.kind import Batch, Encoded, Kind, Layered, Supervised, Vocabulary
 from xstilts.scores.chance import rate
+from xstilts.scores.table import task_score
 from xstilts.tasks import Source, Task
 from xstilts.tasks.kinds import KINDS
 from xstilts.training import attention
@@ -442,7 +443,7 @@ def test_scores_come_from_the_counts_of_the_examples(case: Case) -> None:
         counts = case.kind.counts(predictions, examples, task, "en")
         assert counts.shape == (examples.num_rows, len(task.metrics), 3)
         scores = case.kind.score(predictions, examples, task, "en")
-        assert rate(counts.sum(0)) == pytest.approx(prediction.main_score(scores, task))
+        assert rate(counts.sum(0)) == pytest.approx(task_score(task.metrics, scores))
 
 
 def len_differs(one: Sequence[Any], other: Sequence[Any]) -> bool:

@@ -22,7 +22,7 @@ def size_of(path: Path) -> tuple[int, int]:
 def test_languages_are_read_on_a_screen(tmp_path: Path, languages: int, targets: int) -> None:
     names = [f"l{i:02d}" for i in range(languages)]
     grid = {f"target_{t}": dict.fromkeys(names, 50.0 + t) for t in range(targets)}
-    heat_map(grid, names, "title", tmp_path / "languages.png")
+    heat_map(grid, names, "title").save(tmp_path / "languages.png")
     width, height = size_of(tmp_path / "languages.png")
     assert width <= SCREEN * 1.3
     # Numbers have eight points: four of them stand in a cell's width, one in its height.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from xstilts.scores.table import COLUMNS, Score, ScoreTable
+import pytest
+
+from xstilts.scores.table import COLUMNS, Score, ScoreTable, task_score
 
 SCORE = Score(
     trial="nli-1-s0",
@@ -34,7 +36,7 @@ def test_rows_survive_json() -> None:
 
 def test_trial_has_its_own_rows() -> None:
     table = ScoreTable([SCORE, replace(SCORE, trial="other")])
-    assert table.of_trial("other").scores == [replace(SCORE, trial="other")]
+    assert table.of_trial("other").scores == (replace(SCORE, trial="other"),)
 
 
 def test_evaluation_holds_the_chosen_cell_alone_and_no_dev() -> None:
@@ -60,3 +62,13 @@ def test_dev_score_is_the_mean_of_the_metrics_of_the_chosen_cell() -> None:
     assert ScoreTable(scores).dev_score("mini_xquad", metrics) == 60
     assert ScoreTable(scores).dev_score("mini_xnli", metrics) is None
     assert ScoreTable(scores).dev_score("mini_xquad", ()) is None
+
+
+def test_a_tasks_score_is_the_mean_of_its_metrics_and_never_over_a_hole() -> None:
+    metrics = ("exact_match", "f1")
+    assert task_score(metrics, {"f1": 60.0, "exact_match": 40.0, "precision": 1.0}) == 50
+    with pytest.raises(KeyError):
+        task_score(metrics, {"f1": 60.0})
+    table = ScoreTable([SCORE, replace(SCORE, metric="exact_match", value=50.0), DEV])
+    table = ScoreTable([*table.scores, replace(SCORE, language="qaa")])
+    assert table.score_by_language("mini_xquad", metrics) == {"en": 55.0}

@@ -145,7 +145,7 @@ def test_the_best_check_is_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
         return original(model, *arguments, **options)
 
     monkeypatch.setattr(checks, "predict", record)
-    monkeypatch.setattr(checks, "main_score", lambda scores, task: next(script, 0.0))
+    monkeypatch.setattr(checks, "task_score", lambda metrics, values: next(script, 0.0))
     model, outcome = toy.train(stage)
     assert outcome.best_step == 10
     assert len(states) == 6, "four checks, and the full dev set by the last and the kept weights"

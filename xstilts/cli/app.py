@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 from rich.console import Console
 
-from xstilts import __version__
-from xstilts.errors import ConfigError, Problem, XstiltsError
+from xstilts import __version__, api
+from xstilts.api import sweep_file
+from xstilts.errors import XstiltsError
 from xstilts.files import is_disk_full
 
 if TYPE_CHECKING:
     from xstilts.config.schema import Sweep
     from xstilts.plan.inventory import Inventory
+    from xstilts.report.sweep_results import SweepResults
     from xstilts.run.places import Places
 
 app = typer.Typer(
@@ -41,19 +43,6 @@ app.add_typer(data_app, name="data")
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-
-QUICKSTART = "builtin:quickstart"
-"""Names the sweep file that the package brings."""
-
-
-def sweep_file(text: str) -> Path:
-    """The path of a sweep file that a user named."""
-    if text != QUICKSTART:
-        return Path(text)
-    # In a wheel it lies beside the benchmark, in a checkout at its place among the sweep files.
-    package = Path(__file__).parents[1]
-    packed = package / "mini" / "quickstart.yaml"
-    return packed if packed.exists() else package.parent / "sweeps" / "quickstart.yaml"
 
 
 def program() -> str:
@@ -119,45 +108,33 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def places_of(storage: Path, name: str) -> Any:
-    """The folders of a sweep that a user named.
+def results_of(name: str, storage: Path | None) -> SweepResults:
+    """The results of a sweep that a user named, in the storage that was given or found.
 
     Raises:
-        ConfigError: the name is none that a sweep can have.
+        ConfigError: there is no sweep of that name.
     """
-    from xstilts.files import PLAIN_NAME
-    from xstilts.run.places import Places
-    from xstilts.run.storage import SWEEPS, open_storage
+    return api.open_results(name, storage, tell=note)
 
-    if not PLAIN_NAME.fullmatch(name):
-        rule = "is a plain name: letters, digits, `.`, `_`, `-`, no path"
-        raise ConfigError([Problem("NAME", rule, f'"{name}"')])
-    root = storage.expanduser().resolve()
-    if (root / SWEEPS).is_dir():  # else there is nothing to open, which whoever reads says
-        open_storage(root, err.print)
-    return Places(root, name)
+
+def note(line: str) -> None:
+    """Tell on standard error what is worth knowing, in a line that can be copied."""
+    err.print(line, markup=False, soft_wrap=True)
 
 
 def inputs_of(
     file: Path, overrides: list[str] | None = None, base: Path | None = None
 ) -> tuple[Sweep, Places, Inventory]:
-    """A sweep file, its folders and what it names, all checked. Torch is not imported for it, so
-    that what is wrong is told at once.
+    """A sweep file, its folders and what it names, all checked.
 
     Raises:
         ConfigError: the file is wrong, the storage cannot serve, or an input is missing.
     """
-    from xstilts.config.derive import normalised_rates
-    from xstilts.config.load import load_sweep
-    from xstilts.run.places import Places, take_inventory
-    from xstilts.search.preflight import check_storage
+    from xstilts.driver import inputs_of as inputs
 
-    sweep = load_sweep(file, overrides or [])
-    for line in normalised_rates(sweep):
-        err.print(line, markup=False, soft_wrap=True)
-    places = Places.of(sweep, base)
-    check_storage(places, err.print)
-    return sweep, places, take_inventory(sweep, places, base)
+    sweep = api.load_sweep(file, overrides or [])
+    places, inventory = inputs(sweep, note, base)
+    return sweep, places, inventory
 
 
 def _version(is_wanted: bool) -> None:

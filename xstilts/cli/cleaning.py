@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.app import Json, command, err, out, places_of, print_json
+from xstilts.cli.app import Json, command, note, out, print_json
 from xstilts.errors import ConfigError, Problem
 
 
@@ -29,14 +29,15 @@ def gc(
     from rich.table import Table
 
     from xstilts.run.garbage import cleaning, find_garbage
+    from xstilts.run.remembered import find_sweep
     from xstilts.run.storage import open_storage
 
     if not (storage / "sweeps").is_dir():
         raise ConfigError([Problem("--storage", "holds no sweeps", f'"{storage}"')])
     if name is not None:
-        places_of(storage, name)
+        find_sweep(name, storage, note)
     root = storage.resolve()
-    open_storage(root, err.print)
+    open_storage(root, note)
     with cleaning(root) if delete else nullcontext():
         garbage = find_garbage(root, name)
         for one in garbage if delete else ():

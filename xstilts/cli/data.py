@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from xstilts.cli.app import Json, command, data_app, err, out, print_json, sweep_file
+from xstilts.api import sweep_file
+from xstilts.cli.app import Json, command, data_app, err, out, print_json
 from xstilts.errors import ConfigError, Problem
 
 SHOWN = 12

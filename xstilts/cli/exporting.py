@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.app import Name, Storage, command, err, out, places_of
-from xstilts.cli.remembered import storage_of
+from xstilts.cli.app import Name, Storage, command, err, out, results_of
 from xstilts.errors import ConfigError, Problem
 
 
@@ -29,39 +28,22 @@ def export(
     storage: Storage = None,
 ) -> None:
     """Write what a finished trial predicted, or the model that it chose for a target."""
-    from xstilts.report.results import load_results
-    from xstilts.run.reopen import planner_of, workshop_of
-    from xstilts.tasks import suggest
-
     if submission is None and labels is None and model is None:
         rule = "something is to be exported"
         repair = "give --submission D, --labels D or --model TARGET D"
         raise ConfigError([Problem("export", rule, "nothing", repair)])
-    results = load_results(places_of(storage_of(storage, name), name))
-    finished = {record["trial"]: record for record in results.finished}
-    if trial not in finished:
-        rule = f"no finished trial of {name}"
-        raise ConfigError([Problem("TRIAL", rule, f'"{trial}"', suggest(trial, finished))])
-    record = finished[trial]
-    planner = planner_of(results.places, results.folder)
-    plan = planner.plan(record["point"], record["seed"])
-    trained = [t for group in plan.target_sets if group.cells for t in group.targets]
-    if model is not None and model[0] not in trained:
-        rule = "no target that the trial trained a model for"
-        raise ConfigError([Problem("--model", rule, f'"{model[0]}"', suggest(model[0], trained))])
-    # Torch takes seconds to import; what is wrong with the arguments is told before.
-    from xstilts.run.export import export_labels, export_model, export_submission
-
-    workshop = workshop_of(planner, results.places)
+    results = results_of(name, storage)
+    if model is not None:
+        results.check_model(trial, model[0])
     if submission is not None:
-        split = planner.sweep.evaluation.split
-        done = export_submission(record, planner, workshop, submission)
+        done = results.export_submission(trial, submission)
+        split = results.sweep.evaluation.split
         out.print(f"{submission}: {done.num_files} files, predictions on the {split} split")
     if labels is not None:
-        gold = export_labels(plan, planner, workshop, labels)
+        gold = results.export_labels(trial, labels)
         out.print(f"{labels}: {gold.num_files} files")
         for line in gold.left_out:
             out.print(line, style="yellow", markup=False)
     if model is not None:
-        export_model(record, plan, planner, workshop, *model, err.print)
+        results.export_model(trial, *model, err.print)
         out.print(f"{model[1]}: the model of {model[0]}, with its tokenizer")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.progress import Progress
 from rich.table import Table
 
 from xstilts.cli.app import File, Json, Overrides, command, err, inputs_of, out, print_json
 
 if TYPE_CHECKING:
-    from xstilts.plan.inventory import Inventory
     from xstilts.run.preparation import Job, Prepared
 
 
@@ -30,6 +25,7 @@ def prepare(
 ) -> None:
     """Fetch and tokenise all that a sweep reads, once, in parallel; a second call does nothing."""
     sweep, places, inventory = inputs_of(file, overrides)
+    from xstilts.driver import Terminal
     from xstilts.files import write_json
     from xstilts.plan.plan import Planner
     from xstilts.report.columns import WholeNames
@@ -45,7 +41,7 @@ def prepare(
         else:
             out.print(f"{len(missing)} of {len(jobs)} parts are missing, {rows:,} rows")
         raise typer.Exit(1 if missing else 0)
-    done, seconds = prepare_all(jobs, places.storage, inventory)
+    done, seconds = Terminal(out, err).prepare(jobs, places.storage, inventory)
     places.sweep.mkdir(exist_ok=True)
     write_json(places.sweep / PREPARED, inventory.to_json())
     if as_json:
@@ -60,25 +56,6 @@ def prepare(
     out.print(
         f"{len(missing)} of {len(jobs)} parts were missing: {rows:,} rows in {seconds:.1f} s{rate}"
     )
-
-
-def prepare_all(
-    jobs: list[Job], storage: Path, inventory: Inventory
-) -> tuple[list[Prepared], float]:
-    """Prepare the jobs on all CPUs of this machine; also the seconds that it took."""
-    from xstilts.run.preparation import prepare as encode
-
-    started = time.monotonic()
-    with Progress(console=err, transient=True) as progress:
-        bar = progress.add_task("tokenising", total=sum(job.num_rows for job in jobs))
-        done = encode(
-            jobs,
-            storage,
-            inventory,
-            len(os.sched_getaffinity(0)),
-            lambda prepared: progress.advance(bar, prepared.job.num_rows),
-        )
-    return done, time.monotonic() - started
 
 
 def statistics_table(done: list[Prepared]) -> Table:

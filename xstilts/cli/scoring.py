@@ -9,6 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from xstilts import api
 from xstilts.cli.app import Json, command, out, print_json
 
 
@@ -24,9 +25,8 @@ def score(
 ) -> None:
     """Score predictions exactly as XTREME's official scorer does."""
     from xstilts.report.columns import WholeNames
-    from xstilts.scores.official import score_folder
 
-    scores = score_folder(predictions, labels)
+    scores = api.score_submission(predictions, labels)
     if as_json:
         print_json(scores.to_json())
         return

@@ -6,15 +6,16 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+import yaml
 
+from xstilts import api
+from xstilts.api import QUICKSTART, sweep_file
 from xstilts.cli.app import (
-    QUICKSTART,
     File,
     Json,
     Name,
@@ -23,23 +24,18 @@ from xstilts.cli.app import (
     command,
     err,
     inputs_of,
+    note,
     out,
-    places_of,
     print_json,
     program,
-    sweep_file,
+    results_of,
 )
-from xstilts.cli.remembered import remember, storage_of
-from xstilts.errors import ConfigError, Problem, XstiltsError
-from xstilts.search.connection import check_address, quieten
+from xstilts.errors import ConfigError, Problem, SweepStopped, XstiltsError
 
 if TYPE_CHECKING:
     from xstilts.config.schema import Sweep
+    from xstilts.report.results import Results
     from xstilts.run.places import Places
-
-STOPPED = 75
-"""The exit status of a sweep that was stopped by a signal and goes on with the same command: what
-`sysexits.h` calls a temporary failure, which schedulers start again."""
 
 
 @command("xstilts quickstart --dir trial")
@@ -68,14 +64,13 @@ def validate(
 ) -> None:
     """Show every problem of the sweep files at once, and of the files of their own tasks."""
     from xstilts.config.derive import normalised_rates
-    from xstilts.config.load import load_sweep
 
     problems: dict[str, list[str]] = {}
     for file in files:
         try:
-            sweep = load_sweep(file)
+            sweep = api.load_sweep(file)
             for line in normalised_rates(sweep):
-                err.print(f"{file}: {line}", markup=False, soft_wrap=True)
+                note(f"{file}: {line}")
             problems[str(file)] = [str(problem) for problem in _wrong_files(sweep)]
         except ConfigError as error:
             problems[str(file)] = [str(problem) for problem in error.problems]
@@ -110,23 +105,13 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a sweep will do: trials, stages, what exists, examples, steps, disk, hours."""
-    sweep, places, inventory = inputs_of(file, overrides)
-    from xstilts.report.forecast import forecast, forecast_tables
-    from xstilts.run.store import Store
-    from xstilts.search.proposals import target_points
-
-    summary = forecast(
-        sweep,
-        inventory,
-        target_points(sweep),
-        Store(places.storage),
-        places,
-        bench,
-        cluster,
-    )
+    sweep = api.load_sweep(file, overrides or [])
+    summary = api.plan(sweep, bench=bench, cluster=cluster, tell=note).summary
     if as_json:
         print_json(summary)
     else:
+        from xstilts.report.forecast import forecast_tables
+
         out.print(forecast_tables(summary))
 
 
@@ -174,22 +159,20 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run one trial in this process, without Ray."""
-    sweep, places, inventory = inputs_of(file, overrides)
-    from xstilts.plan.plan import Planner
-    from xstilts.run.single import run_single
-    from xstilts.search.proposals import target_points
-
-    planner = Planner(sweep, inventory, target_points(sweep))
-    record = run_single(planner, places, trial, point, seed, err.print)
+    given = yaml.safe_load(point)
+    if not isinstance(given, dict):
+        rule = "is a mapping of parameters"
+        raise ConfigError([Problem("--point", rule, f'"{point}"', "{intermediate: none}")])
+    sweep = api.load_sweep(file, overrides or [])
+    done = api.run_trial(sweep, given, seed=seed, trial=trial, tell=note)
     if as_json:
-        print_json(record)
+        print_json(done.record)
     else:
-        metrics = record["metrics"].items()
-        for key, value in metrics:
+        for key, value in done.metrics.items():
             if key.endswith(("/avg", "/zero_shot")) or key.startswith(("dev/", "group/")):
                 out.print(f"{key:<32} {value:6.2f}")
-        out.print(f"{record['trial']}: {record['state']}")
-    if record["state"] != "finished":
+        out.print(f"{done.trial}: {done.state}")
+    if done.state != "finished":
         raise typer.Exit(1)
 
 
@@ -200,11 +183,10 @@ def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
 
     from xstilts.report.columns import WholeNames
     from xstilts.report.live import render, trial_views
-    from xstilts.report.results import load_results
     from xstilts.report.usage import usage
     from xstilts.run.states import TrialStates
 
-    results, now = load_results(places_of(storage_of(storage, name), name)), time.time()
+    results, now = results_of(name, storage).details, time.time()
     states = TrialStates(results.places).look()
     views, hours = trial_views(states, now), usage(results, now)
     if as_json:
@@ -226,9 +208,9 @@ def report(
     sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
 ) -> None:
     """Show the tables of a sweep and write its report and pictures."""
+    from xstilts.driver import tracker_of
     from xstilts.report import tables
     from xstilts.report.publish import try_publish, write_report
-    from xstilts.report.results import load_results
 
     form = "json" if as_json else form
     writers: dict[str, Callable[[], str]] = {
@@ -239,13 +221,13 @@ def report(
     if form not in ("text", *writers):
         known = "text, markdown, csv, json"
         raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
-    results = load_results(places_of(storage_of(storage, name), name))
+    results = results_of(name, storage).details
     pictures = write_report(results)
     if form == "text":
         _print_results(results, pictures)
     else:
         sys.stdout.write(writers[form]())
-    if sync and (trouble := try_publish(_tracker(results), results)):
+    if sync and (trouble := try_publish(tracker_of(results), results)):
         raise XstiltsError(f"MLflow was not brought up to date: {trouble}")
 
 
@@ -257,15 +239,14 @@ def ui(
 ) -> None:
     """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
     from xstilts.cli.serving import serve, why_not
-    from xstilts.report.results import load_results
     from xstilts.run.places import ARTIFACTS
+    from xstilts.run.remembered import storage_of
     from xstilts.tracking.moved import bring_along
 
-    root = storage_of(storage, name)
+    root = storage_of(storage, name, note)
     uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
     if name is not None:
-        results = load_results(places_of(root, name))
-        uri = results.places.tracking_uri(results.sweep)
+        uri = results_of(name, root).tracking_uri
     elif not (root / "mlflow.db").exists():
         raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{root}"')])
     if not uri.startswith("sqlite:"):
@@ -293,59 +274,29 @@ def _sweep(
     overrides: list[str],
     with_retraining: bool = False,
 ) -> None:
+    from xstilts.driver import Terminal, drive
+    from xstilts.search.connection import check_address, quieten
+
     quieten(address)
     if address is not None:
         check_address(address)
-    sweep, places, inventory = inputs_of(file, overrides, base)
-    from xstilts.cli.preparing import prepare_all
-    from xstilts.report.live import watching
-    from xstilts.report.mirror import Mirror
-    from xstilts.report.publish import try_publish, write_report
-    from xstilts.report.results import load_results
-    from xstilts.run.kept import Keeper
-    from xstilts.run.preparation import PARALLEL_ROWS, jobs_of, missing_jobs
-    from xstilts.run.states import TrialStates
-    from xstilts.search import launch
-
-    trouble, was_stopped = "", False
-    with launch.prepared(sweep, places, inventory, with_retraining) as ready:
-        results = load_results(places)
-        tracker = _tracker(results)
-        remember(places.storage)
-        for line in ready.told():
-            out.print(line, markup=False)
-        if launch.is_complete(ready):
-            places.begin(ready.lease.number)
-            out.print(f"{sweep.name}: everything is done already")
-        else:
-            tracker.check()
-            keeper = Keeper(sweep, places, ready.lease.number, ready.check)
-            mirror = Mirror(tracker, results)
-            jobs = jobs_of(ready.planner)
-            missing = missing_jobs(jobs, places.storage, inventory)
-            if sum(job.num_rows for job in missing) > PARALLEL_ROWS:
-                prepare_all(missing, places.storage, inventory)
-            was_stopped = True
-            view = watching(out, sweep, TrialStates(places), keeper.step, mirror.step)
-            with suppress(KeyboardInterrupt), view:
-                was_stopped = launch.run_trials(ready, address, err.print, with_rehearsal)
-        is_complete = launch.is_complete(ready)
-        results = load_results(places)
-        pictures = write_report(results)
-        trouble = try_publish(tracker, results)
-    _print_results(results, pictures)
-    if trouble:
+    inputs = inputs_of(file, overrides, base)
+    view = Terminal(out, err)
+    driven = drive(*inputs, view, address, with_rehearsal, with_retraining)
+    _print_results(driven.results, driven.pictures)
+    places = driven.places
+    if driven.trouble:
         err.print(
-            f"MLflow is not up to date ({trouble}); `{_command('report', places)} --sync` "
+            f"MLflow is not up to date ({driven.trouble}); `{_command('report', places)} --sync` "
             "brings it up to date when it can be reached.",
             style="yellow",
             markup=False,
         )
     out.print(f"MLflow UI: {_command('ui', places)}", markup=False, soft_wrap=True)
-    if not is_complete:
-        if not results.failed:
+    if not driven.is_complete:
+        if not driven.results.failed:
             err.print("The sweep is not finished; the same command goes on where it stopped.")
-        raise typer.Exit(STOPPED if was_stopped else 1)
+        raise typer.Exit(SweepStopped.exit_status if driven.was_stopped else 1)
 
 
 def _command(name: str, places: Places) -> str:
@@ -356,16 +307,7 @@ def _command(name: str, places: Places) -> str:
     return f"{program()} {shlex.join([name, places.name, '--storage', str(where)])}"
 
 
-def _tracker(results: Any) -> Any:
-    from xstilts.run.places import ARTIFACTS
-    from xstilts.tracking.mlflow import MlflowTracker
-
-    places = results.places
-    uri = places.tracking_uri(results.sweep)
-    return MlflowTracker(uri, results.sweep.name, places.storage / ARTIFACTS)
-
-
-def _print_results(results: Any, pictures: list[Path]) -> None:
+def _print_results(results: Results, pictures: list[Path]) -> None:
     from xstilts.report.tables import best_table, collapsed_table, grid_table, matched_table
 
     if results.finished:

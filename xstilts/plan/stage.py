@@ -217,6 +217,11 @@ def stage_name(stage: Stage) -> str:
     return f"{'-'.join(words)[:47]}-{fingerprint(stage)[:12]}"
 
 
+def class_of(name: str) -> str:
+    """The first word of a stage's name: the phase of training, `evaluate` or `pretrained`."""
+    return name.partition("-")[0]
+
+
 def _inputs(stage: Stage) -> dict[str, Any]:
     inputs = {name: value for name, value in _fields(stage).items() if name not in RUNTIME_ONLY}
     if not isinstance(stage, Pretrained):

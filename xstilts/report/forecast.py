@@ -144,7 +144,7 @@ def fitting_nodes(sweep: Sweep, cluster: Path) -> list[dict[str, Any]]:
     return nodes
 
 
-def forecast_tables(summary: dict[str, Any]) -> Group:
+def forecast_tables(summary: Mapping[str, Any]) -> Group:
     """The forecast for a terminal."""
     stages = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     title = (
@@ -184,21 +184,21 @@ def forecast_tables(summary: dict[str, Any]) -> Group:
     )
 
 
-def _rates_lines(summary: dict[str, Any]) -> Iterator[str]:
+def _rates_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     """What the rates of mixtures are shares of."""
     for unit in dict.fromkeys(summary["rates"].values()):
         names = ", ".join(name for name, own in summary["rates"].items() if own == unit)
         yield f"rates are shares of {unit}: {names}"
 
 
-def _cluster_lines(summary: dict[str, Any]) -> Iterator[str]:
+def _cluster_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     for node in summary.get("cluster", []):
         count = node["trials_a_node"]
         fits = f"{count} trials at once on each" if count else "no trial fits"
         yield f"node type {node['type']}: {fits}, at most {node['most_nodes']} nodes"
 
 
-def _hours_line(summary: dict[str, Any]) -> Iterator[str]:
+def _hours_line(summary: Mapping[str, Any]) -> Iterator[str]:
     if "hours" in summary:
         bounds = summary["hours"]
         low, high = f"{bounds['least']:.3g}", f"{bounds['most']:.3g}"

@@ -1,13 +1,22 @@
-"""Heat maps as PNG: targets by intermediates, targets by languages."""
+"""Heat maps: targets by intermediates, targets by languages.
+
+They are drawn without pyplot, so that nothing of a notebook's own pictures changes.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xstilts.config.derive import NONE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Grid = Mapping[str, Mapping[str, float]]
 
@@ -16,16 +25,32 @@ MOST_COLUMNS = 16
 letters at the width of a page."""
 
 
-def heat_map(grid: Grid, columns: Sequence[str], title: str, path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture, which a notebook shows; `figure` is matplotlib's."""
+
+    figure: Figure
+
+    def save(self, path: Path) -> None:
+        """Write it as PNG; equal pictures give equal bytes."""
+        path.write_bytes(self._repr_png_())
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.figure.savefig(stream, format="png", metadata={"Software": None})
+        return stream.getvalue()
+
+
+def heat_map(grid: Grid, columns: Sequence[str], title: str) -> Picture:
     """Draw rows x columns of scores, each cell with its number; a missing cell stays grey."""
     values = _matrix(grid, columns)
     rows: Sequence[str] = list(grid)
     if len(columns) > max(MOST_COLUMNS, len(rows)):
         values, rows, columns = values.T, columns, rows
-    _draw(values, [[_text(v) for v in row] for row in values], rows, columns, title, path)
+    return _draw(values, [[_text(v) for v in row] for row in values], rows, columns, title)
 
 
-def gain_map(grid: Grid, columns: Sequence[str], title: str, path: Path) -> None:
+def gain_map(grid: Grid, columns: Sequence[str], title: str) -> Picture:
     """Draw scores coloured by their gain over the baseline column, red below and blue above."""
     values = _matrix(grid, columns)
     base = _matrix(grid, [NONE])
@@ -33,7 +58,7 @@ def gain_map(grid: Grid, columns: Sequence[str], title: str, path: Path) -> None
         [_text(v) if np.isnan(v - b[0]) or v == b[0] else f"{v:.1f}\n{v - b[0]:+.1f}" for v in row]
         for row, b in zip(values, base, strict=True)
     ]
-    _draw(values - base, texts, list(grid), columns, title, path, is_gain=True)
+    return _draw(values - base, texts, list(grid), columns, title, is_gain=True)
 
 
 def _matrix(grid: Grid, columns: Sequence[str]) -> np.ndarray:
@@ -50,18 +75,16 @@ def _draw(
     rows: Sequence[str],
     columns: Sequence[str],
     title: str,
-    path: Path,
     is_gain: bool = False,
-) -> None:
+) -> Picture:
     import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     # Gains take two lines a cell; of scores alone more rows go on a page.
     height = 0.55 if is_gain or len(rows) <= MOST_COLUMNS else 0.3
     size = (2.2 + 0.85 * len(columns), 1.6 + height * len(rows))
-    figure, axes = pyplot.subplots(figsize=size, dpi=150, layout="constrained")
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    axes = figure.subplots()
     if is_gain:
         bound = max(1.0, float(np.nanmax(np.abs(values)))) if values.size else 1.0
         colours, low, high = "RdBu", -bound, bound
@@ -83,5 +106,4 @@ def _draw(
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
     label = "points over none" if is_gain else "score"
     figure.colorbar(image, ax=axes, label=label, shrink=0.9)
-    figure.savefig(path, metadata={"Software": None})
-    pyplot.close(figure)
+    return Picture(figure)

@@ -70,16 +70,13 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
         return
     ended = max(record["ended"] for record in results.records)
     baselines = {best.target: best.baseline for best in results.best if best.baseline}
+    scores = {trial.trial: trial.scores for trial in results.trials}
     for record in results.records:
+        own = scores.get(record["trial"], {})
         gains = [
-            Point(
-                f"gain/{target}",
-                record["metrics"][f"{target}/avg"] - entry.score,
-                0,
-                round(ended * 1000),
-            )
+            Point(f"gain/{target}", own[target] - entry.score, 0, round(ended * 1000))
             for target, entry in sorted(baselines.items())
-            if f"{target}/avg" in record["metrics"] and record["state"] == "finished"
+            if target in own
         ]
         artifacts = trial_artifacts(results.sweep, results.places, record)
         tracker.write(trial_run(results.sweep, record, artifacts, gains))
@@ -134,7 +131,7 @@ def _write_pictures(results: Results, folder: Path) -> list[Path]:
         return []
     by_intermediate, by_language = folder / "intermediates.png", folder / "languages.png"
     name = results.sweep.name
-    gain_map(results.grid, column_names(results), f"{name}: best by dev", by_intermediate)
+    gain_map(results.grid, column_names(results), f"{name}: best by dev").save(by_intermediate)
     grid = results.languages
-    heat_map(grid, columns_of(grid), f"{name}: best intermediate by language", by_language)
+    heat_map(grid, columns_of(grid), f"{name}: best intermediate by language").save(by_language)
     return [by_intermediate, by_language]

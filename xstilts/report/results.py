@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from xstilts.config.derive import languages_of, selection_notes
@@ -16,7 +17,9 @@ from xstilts.errors import ConfigError, Problem
 from xstilts.records import judged
 from xstilts.run.places import SWEEP, Places, sweep_names
 from xstilts.run.records import read_record
+from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
 from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
+from xstilts.scores.table import ScoreTable
 from xstilts.tasks import suggest
 
 VERDICTS = {
@@ -52,63 +55,37 @@ class Results:
     @cached_property
     def trials(self) -> list[TrialScores]:
         """The finished trials as the comparison reads them."""
-        return [
-            TrialScores(
-                trial=record["trial"],
-                config=record["config"],
-                intermediate=record["intermediate"],
-                model=record["model"],
-                seed=record["seed"],
-                metrics=record["metrics"],
-                collapsed=judged(record)["collapsed"],
-            )
-            for record in self.finished
-        ]
-
-    def selected_on(self, target: str) -> str:
-        """The dev metric that chooses for a target: its own, or the mean where it has none."""
-        return f"dev/{target}" if "dev" in find_task(self.sweep, target).splits else "dev/avg"
+        return [scores_of(self.sweep, record) for record in self.finished]
 
     @cached_property
     def best(self) -> list[Best]:
         """The best intermediate of every target that has one, in the file's order."""
-        found = [
-            best_for(self.trials, target, self.selected_on(target), len(self.sweep.seeds))
-            for target in self.sweep.targets
-        ]
-        return [best for best in found if best is not None]
+        return best_of(self.sweep, self.trials)
 
     @cached_property
     def entries(self) -> dict[str, dict[str, Entry]]:
         """Target -> intermediate -> its best configuration by dev."""
-        found: dict[str, dict[str, Entry]] = {}
-        for target in self.sweep.targets:
-            entries = entries_for(
-                self.trials, target, self.selected_on(target), len(self.sweep.seeds)
-            )
-            row = found.setdefault(target, {})
-            for entry in entries:
-                row.setdefault(entry.intermediate, entry)
-        return found
+        return entries_of(self.sweep, self.trials)
 
     @cached_property
     def grid(self) -> dict[str, dict[str, float]]:
         """Target -> intermediate -> score of its best configuration by dev."""
-        return {
-            target: {name: entry.score for name, entry in row.items()}
-            for target, row in self.entries.items()
-        }
+        return grid_of(self.entries)
 
     @cached_property
     def languages(self) -> dict[str, dict[str, float]]:
         """Target -> language -> score of the best configuration by dev, mean over its seeds."""
-        table: dict[str, dict[str, float]] = {}
-        for best in self.best:
-            members = [trial for trial in self.trials if trial.config == best.best.config]
-            for language in languages_of(self.sweep, find_task(self.sweep, best.target)):
-                values = [member.metrics[f"{best.target}/{language}"] for member in members]
-                table.setdefault(best.target, {})[language] = sum(values) / len(values)
-        return table
+        rows = {
+            best.target: [
+                row
+                for record in self.finished
+                if record["config"] == best.best.config
+                for row in record["scores"]
+                if row["target"] == best.target
+            ]
+            for best in self.best
+        }
+        return {name: language_means(self.sweep, name, own) for name, own in rows.items()}
 
     def warnings(self) -> list[str]:
         """What a reader of the tables must know, a line each."""
@@ -152,6 +129,72 @@ class Results:
         return lines
 
 
+def scores_of(sweep: Sweep, record: Mapping[str, Any]) -> TrialScores:
+    """What the comparison reads of a finished trial's record: its rows of the score table."""
+    tasks = [find_task(sweep, name) for name in sweep.targets]
+    read = {(task.name, metric) for task in tasks for metric in task.metrics}
+    # A retrieval target has a row for every layer of the encoder besides, in every language.
+    rows = (row for row in record["scores"] if (row["target"], row["metric"]) in read)
+    table = ScoreTable.from_rows(rows)
+    return TrialScores(
+        trial=record["trial"],
+        config=record["config"],
+        intermediate=record["intermediate"],
+        model=record["model"],
+        seed=record["seed"],
+        dev=dev_scores(table, tasks),
+        scores=trial_scores(table, tasks, {task.name: languages_of(sweep, task) for task in tasks}),
+        collapsed=judged(record)["collapsed"],
+    )
+
+
+def selected_on(sweep: Sweep, target: str) -> str:
+    """The target whose dev score chooses for a target: its own, or the mean where it has none."""
+    return target if "dev" in find_task(sweep, target).splits else AVERAGE
+
+
+def best_of(sweep: Sweep, trials: Sequence[TrialScores]) -> list[Best]:
+    """The best intermediate of every target that has one, in the file's order."""
+    found = [
+        best_for(trials, target, selected_on(sweep, target), len(sweep.seeds))
+        for target in sweep.targets
+    ]
+    return [best for best in found if best is not None]
+
+
+def entries_of(sweep: Sweep, trials: Sequence[TrialScores]) -> dict[str, dict[str, Entry]]:
+    """Target -> intermediate -> its best configuration by dev."""
+    found: dict[str, dict[str, Entry]] = {}
+    for target in sweep.targets:
+        row = found.setdefault(target, {})
+        for entry in entries_for(trials, target, selected_on(sweep, target), len(sweep.seeds)):
+            row.setdefault(entry.intermediate, entry)
+    return found
+
+
+def grid_of(entries: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, float]]:
+    """Target -> intermediate -> score of its best configuration by dev."""
+    return {
+        target: {name: entry.score for name, entry in row.items()}
+        for target, row in entries.items()
+    }
+
+
+def language_means(
+    sweep: Sweep, target: str, rows: Iterable[Mapping[str, Any]]
+) -> dict[str, float]:
+    """A target's score in every language, the mean over the trials whose rows these are."""
+    task = find_task(sweep, target)
+    by_trial: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_trial.setdefault(row["trial"], []).append(row)
+    found = [
+        ScoreTable.from_rows(own).score_by_language(target, task.metrics)
+        for own in by_trial.values()
+    ]
+    return {x: fmean(scores[x] for scores in found) for x in languages_of(sweep, task)}
+
+
 def _in_words(numbers: set[int]) -> str:
     *first, last = map(str, sorted(numbers))
     return f"{', '.join(first)} and {last}"
@@ -159,6 +202,18 @@ def _in_words(numbers: set[int]) -> str:
 
 def load_results(places: Places) -> Results:
     """Read a sweep's folder.
+
+    Raises:
+        ConfigError: there is no sweep of that name.
+    """
+    sweep, folder = launched(places)
+    folders: list[Path] = sorted(path for path in places.trials.glob("*") if path.is_dir())
+    records = [record for record in map(read_record, folders) if record is not None]
+    return Results(sweep, places, folder, records)
+
+
+def launched(places: Places) -> tuple[Sweep, Path]:
+    """A sweep as it was launched last, and the folder of that launch.
 
     Raises:
         ConfigError: there is no sweep of that name.
@@ -177,7 +232,4 @@ def load_results(places: Places) -> Results:
                 )
             ]
         )
-    sweep = parse_sweep(definition.sweep, str(definition.folder / SWEEP))
-    folders: list[Path] = sorted(path for path in places.trials.glob("*") if path.is_dir())
-    records = [record for record in map(read_record, folders) if record is not None]
-    return Results(sweep, places, definition.folder, records)
+    return parse_sweep(definition.sweep, str(definition.folder / SWEEP)), definition.folder

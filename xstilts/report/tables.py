@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.text import Text
 
 from xstilts.config.derive import overlaps
+from xstilts.plan.stage import class_of
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
 from xstilts.scores.best import Entry
@@ -59,7 +60,7 @@ def best_table(results: Results) -> Table:
                 _run_score(entry),
                 "-" if baseline is None else _run_score(baseline),
                 "-" if best.gain is None else f"{best.gain:+.1f}",
-                f"{entry.dev:.1f}" + ("" if best.selected_on == f"dev/{best.target}" else "*"),
+                f"{entry.dev:.1f}" + ("" if best.selected_on == best.target else "*"),
                 f"{best.candidates}/{best.baseline_candidates}",
             ]
         )
@@ -180,7 +181,7 @@ def matched_table(results: Results) -> Table | None:
 def _cost(results: Results, intermediate: str) -> tuple[str, str]:
     """Steps and tokens of an intermediate's stage, the mean over its finished trials."""
     stages = [
-        [stage for stage in record["stages"] if stage["name"].startswith("intermediate-")][-1]
+        [stage for stage in record["stages"] if class_of(stage["name"]) == "intermediate"][-1]
         for record in results.finished
         if record["intermediate"] == intermediate
     ]
@@ -205,15 +206,8 @@ def languages_table(results: Results) -> Table:
 
 def trials_table(results: Results) -> Table:
     """Every trial: what it was, its objective, its average, its time."""
-    name = next(
-        (
-            key
-            for r in results.finished
-            for key in r["metrics"]
-            if key.endswith("/avg") and key.split("/")[0] in (results.sweep.benchmark.name, CUSTOM)
-        ),
-        "",
-    )
+    names = (f"{results.sweep.benchmark.name}/avg", f"{CUSTOM}/avg")
+    name = next((key for r in results.finished for key in names if key in r["metrics"]), "")
     rows = [
         [
             record["trial"],

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
 from xstilts.report.pictures import heat_map
 from xstilts.run.places import SWEEP_FILE, Places
 from xstilts.run.records import RECORD
 from xstilts.run.store import Store
-from xstilts.scores.table import COLUMNS
+from xstilts.scores.table import COLUMNS, ScoreTable
 
 
 def write_trial_files(sweep: Sweep, places: Places, record: Mapping[str, Any]) -> None:
@@ -31,15 +32,12 @@ def write_trial_files(sweep: Sweep, places: Places, record: Mapping[str, Any]) -
         return
     write_scores(record["scores"], folder / "scores.parquet")
     write_json(folder / "scores.json", record["scores"], indent=None)
+    table = ScoreTable.from_rows(record["scores"])
     grid = {
-        target: {
-            key.partition("/")[2]: value
-            for key, value in record["metrics"].items()
-            if key.startswith(f"{target}/") and _is_language(key)
-        }
+        target: table.score_by_language(target, find_task(sweep, target).metrics)
         for target in sweep.targets
     }
-    heat_map(grid, columns_of(grid), f"{record['trial']}: score by language", picture)
+    heat_map(grid, columns_of(grid), f"{record['trial']}: score by language").save(picture)
 
 
 def trial_artifacts(sweep: Sweep, places: Places, record: Mapping[str, Any]) -> dict[str, Path]:
@@ -74,9 +72,3 @@ def write_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def columns_of(grid: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The languages of a grid of targets by languages."""
     return sorted({language for row in grid.values() for language in row})
-
-
-def _is_language(key: str) -> bool:
-    """Whether a metric's key is `<target>/<language>` and no average."""
-    rest = key.partition("/")[2]
-    return "/" not in rest and rest not in ("avg", "zero_shot")

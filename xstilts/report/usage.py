@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.files import read_json_if_whole
+from xstilts.plan.stage import class_of
+from xstilts.report.pictures import Picture
 from xstilts.report.results import Results
 from xstilts.run import attempts
 from xstilts.run.places import USAGE
@@ -95,15 +97,13 @@ def bars(results: Results, now: float) -> list[Bar]:
 
 def draw_timeline(bars: Sequence[Bar], title: str, path: Path) -> None:
     """Draw the bars: what each lane did when, in minutes since the sweep began."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     lanes = 1 + max(bar.lane for bar in bars)
     begun = min(bar.started for bar in bars)
-    figure, axes = pyplot.subplots(figsize=(9, 1.6 + 0.35 * lanes), dpi=150, layout="constrained")
+    figure = Figure(figsize=(9, 1.6 + 0.35 * lanes), dpi=150, layout="constrained")
+    axes = figure.subplots()
     # One collection a lane and colour: a thousand trials are ten thousand bars.
     spans: dict[tuple[int, str], list[tuple[float, float]]] = {}
     for bar in bars:
@@ -122,8 +122,7 @@ def draw_timeline(bars: Sequence[Bar], title: str, path: Path) -> None:
     seen = {bar.what for bar in bars}
     handles = [Patch(color=colour, label=what) for what, colour in COLOURS.items() if what in seen]
     figure.legend(handles=handles, ncols=len(handles), fontsize="small", loc="outside lower right")
-    figure.savefig(path, metadata={"Software": ""})
-    pyplot.close(figure)
+    Picture(figure).save(path)
 
 
 def _holdings(results: Results, now: float) -> list[tuple[tuple[str, str], float, float]]:
@@ -146,6 +145,7 @@ def _work(record: Mapping[str, Any]) -> list[tuple[str, float, float]]:
         if stage["wait_s"] >= 1:
             found.append(("waiting", stage["asked"], stage["asked"] + stage["wait_s"]))
         if not stage["is_reused"]:
-            phase = stage["name"].partition("-")[0]
-            found.append((phase, stage["started"], stage["started"] + stage["seconds"]))
+            found.append(
+                (class_of(stage["name"]), stage["started"], stage["started"] + stage["seconds"])
+            )
     return found

@@ -78,7 +78,8 @@ class Keeper:
         for record in records:
             if record["state"] == "finished":
                 # Of a thousand records no more is held than the choice needs.
-                dev = {key: x for key, x in record["metrics"].items() if key.startswith("dev/")}
+                names = [f"dev/{target}" for target in self._sweep.targets]
+                dev = {key: x for key in names if (x := record["metrics"].get(key)) is not None}
                 slim = {"metrics": dev, "chosen": record["chosen"]}
                 self._records[record["trial"]] = slim
                 self._there |= {chosen["stage"] for chosen in record["chosen"].values()}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from xstilts.scores.official import read_lines, read_sentences
 from xstilts.tasks import Task
 
 
@@ -39,3 +40,16 @@ def write_predictions(
     path = folder / "predictions" / task.name / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def read_predictions(path: Path, task: Task) -> list[tuple[int | str, Any]]:
+    """The predictions of one language, each with what it is of: a question's id, of mined pairs the
+    source's, else the number of the row."""
+    if task.kind == "span":
+        return list(json.loads(path.read_text(encoding="utf-8")).items())
+    if task.kind == "tagging":
+        return list(enumerate(read_sentences(path)))
+    lines = read_lines(path)
+    if task.kind == "mining":
+        return [(source, target) for source, _, target in (x.partition("\t") for x in lines)]
+    return list(enumerate(lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,35 @@ STATUS = "status.json"
 STAGES = "stages.json"
 """Names of the stages that a trial reads or computes, from its beginning on: nobody else may
 delete them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A trial that has ended. `state` is `finished`, or `failed` with the reason in `error`.
+
+    `point` are the parameters of its configuration, `metrics` have the names of the tracker (scores
+    0-100), `objective` is the one that the search maximises, None where it failed.
+    """
+
+    trial: str
+    config_id: str
+    state: str
+    error: str
+    intermediate: str
+    model: str
+    seed: int
+    point: Mapping[str, Any]
+    objective: float | None
+    metrics: Mapping[str, float]
+    record: Mapping[str, Any] = field(repr=False)
+    """All that the trial left, JSON-able, as it stands in its folder."""
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> TrialRecord:
+        """The trial that a record tells of."""
+        names = (one.name for one in fields(cls))
+        own = {name: record[name] for name in names if name not in ("config_id", "record")}
+        return cls(config_id=record["config"], record=record, **own)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

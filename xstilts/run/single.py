@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import yaml
-
 from xstilts.config.derive import encoder_space
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Float, Int, Point, Simplex
@@ -49,11 +47,17 @@ def run_single(
     planner: Planner,
     places: Places,
     trial: str | None,
-    point_text: str,
+    given: Mapping[str, Any],
     seed: int | None,
     tell: Callable[[str], Any],
 ) -> dict[str, Any]:
     """Run one trial and return its record.
+
+    Args:
+        trial: rebuilt from its record; if None, the other two say which trial.
+        given: parameters; absent ones take their first value.
+        seed: the file's first, if None.
+        tell: called with the traceback of a failure.
 
     Raises:
         ConfigError: the trial, the point or the seed is unknown.
@@ -63,10 +67,6 @@ def run_single(
         record = _record_of(places, trial)
         point, seed = record["point"], record["seed"]
     else:
-        given = yaml.safe_load(point_text)
-        if not isinstance(given, dict):
-            rule = "is a mapping of parameters"
-            raise ConfigError([Problem("--point", rule, f'"{point_text}"', "{intermediate: none}")])
         point = point_of(sweep, given)
         seed = sweep.seeds[0] if seed is None else seed
     plan = planner.plan(point, seed) if seed in sweep.seeds else None

@@ -35,7 +35,7 @@ from xstilts.run.records import RECORD, STAGES, read_stages, read_status
 from xstilts.run.stages import Computed, Workshop
 from xstilts.run.trial_status import TrialStatus
 from xstilts.scores.aggregate import averages
-from xstilts.scores.table import Score, ScoreTable
+from xstilts.scores.table import Score, ScoreTable, task_score
 
 WAIT_S = 0.5
 
@@ -154,8 +154,7 @@ class TrialRun:
             trained.append((replace(cell, stage=stage), found))
 
         def dev(found: Computed) -> float:
-            scores = found.manifest.trained.dev[task.name]
-            return sum(scores[metric] for metric in task.metrics) / len(task.metrics)
+            return task_score(task.metrics, found.manifest.trained.dev[task.name])
 
         best, best_found = max(trained, key=lambda pair: dev(pair[1]))
         for cell, found in trained:

@@ -15,6 +15,9 @@ from xstilts.scores.table import ScoreTable
 from xstilts.tasks import Task
 from xstilts.tasks.benchmarks import CUSTOM, Benchmark, groups_of
 
+AVERAGE = "avg"
+"""Stands for the mean of the targets that have a dev set, among their names."""
+
 METRIC_KEYS = {"exact_match": "em", "f1": "f1", "accuracy": "accuracy"}
 
 
@@ -62,15 +65,22 @@ def averages(
     return Averages(metrics, missing)
 
 
+def average_of(score: Mapping[str, float], languages: Sequence[str]) -> float | None:
+    """The mean of a target's scores over its languages; None where one of them is missing."""
+    if any(language not in score for language in languages):
+        return None
+    return fmean(score[language] for language in languages)
+
+
 def _target_metrics(table: ScoreTable, task: Task, languages: Sequence[str]) -> dict[str, float]:
     """Per-language scores, their average and the zero-shot average of one target."""
-    by_metric = {metric: table.evaluation(task.name, metric) for metric in task.metrics}
-    scored = [x for x in languages if all(x in values for values in by_metric.values())]
-    score = {x: fmean(values[x] for values in by_metric.values()) for x in scored}
+    found = table.score_by_language(task.name, task.metrics)
+    score = {language: found[language] for language in languages if language in found}
     metrics = {f"{task.name}/{language}": value for language, value in score.items()}
-    if set(scored) != set(languages):
+    average = average_of(score, languages)
+    if average is None:
         return metrics
-    metrics[f"{task.name}/avg"] = fmean(score.values())
+    metrics[f"{task.name}/avg"] = average
     zero_shot = [value for language, value in score.items() if language != task.train_language]
     if zero_shot:
         metrics[f"{task.name}/zero_shot"] = fmean(zero_shot)
@@ -93,16 +103,37 @@ def _add_dev(
     targets: Sequence[Task],
     missing: list[str],
 ) -> None:
+    dev = dev_scores(table, targets)
+    metrics |= {f"dev/{name}": value for name, value in dev.items()}
+    if AVERAGE not in dev:
+        selected = [task.name for task in targets if "dev" in task.splits]
+        missing += [f"dev/{name}" for name in selected if name not in dev]
+
+
+def dev_scores(table: ScoreTable, targets: Sequence[Task]) -> dict[str, float]:
+    """The dev scores of the targets that have a dev set, and their mean as `avg`, only if none is
+    missing."""
     selected = [task for task in targets if "dev" in task.splits]
     scores = {task.name: table.dev_score(task.name, task.metrics) for task in selected}
-    metrics |= {f"dev/{name}": value for name, value in scores.items() if value is not None}
-    # Targets that share a training stage share its dev score, and count once.
-    distinct = {task.head: scores[task.name] for task in selected}
-    if selected and None not in distinct.values():
-        metrics["dev/avg"] = fmean(value for value in distinct.values() if value is not None)
-    else:
-        absent = [name for name, value in scores.items() if value is None]
-        missing += [f"dev/{name}" for name in absent]
+    dev = {name: score for name, score in scores.items() if score is not None}
+    if selected and len(dev) == len(selected):
+        # Targets that share a training stage share its dev score, and count once.
+        distinct = {task.head: dev[task.name] for task in selected}
+        dev[AVERAGE] = fmean(distinct.values())
+    return dev
+
+
+def trial_scores(
+    table: ScoreTable, targets: Sequence[Task], languages: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    """The scores of one trial's targets, means over their languages; of those that lack none."""
+    found = {
+        task.name: average_of(
+            table.score_by_language(task.name, task.metrics), languages[task.name]
+        )
+        for task in targets
+    }
+    return {name: score for name, score in found.items() if score is not None}
 
 
 def _add_overall(metrics: dict[str, float], name: str, targets: Sequence[Task]) -> None:

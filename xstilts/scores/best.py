@@ -16,14 +16,19 @@ from xstilts.config.derive import NONE
 
 @dataclass(frozen=True, slots=True)
 class TrialScores:
-    """What the comparison needs of one finished trial; `metrics` by MLflow name."""
+    """What the comparison needs of one finished trial.
+
+    `dev` are the dev scores by target, with their mean as `avg`; `scores` those of the evaluation,
+    means over languages. What is incomplete is absent.
+    """
 
     trial: str
     config: str
     intermediate: str
     model: str
     seed: int
-    metrics: Mapping[str, float]
+    dev: Mapping[str, float]
+    scores: Mapping[str, float]
     collapsed: Sequence[str] = ()
 
 
@@ -47,7 +52,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """One line of the table. `candidates` counts the configurations the best was chosen from."""
+    """One line of the table. `candidates` counts the configurations the best was chosen from, by
+    the dev score of `selected_on`: the target, or `avg`."""
 
     target: str
     best: Entry
@@ -70,7 +76,7 @@ class Best:
             "gain": self.gain,
             "configurations": self.candidates,
             "baseline_configurations": self.baseline_candidates,
-            "selected_on": self.selected_on,
+            "selected_on": f"dev/{self.selected_on}",
             "status": "search",
         }
 
@@ -85,14 +91,13 @@ def entries_for(
     """
     by_config: dict[str, list[TrialScores]] = {}
     for trial in trials:
-        has_scores = selected_on in trial.metrics and f"{target}/avg" in trial.metrics
-        if has_scores:
+        if selected_on in trial.dev and target in trial.scores:
             by_config.setdefault(trial.config, []).append(trial)
     entries = []
     for config, members in by_config.items():
         if len({member.seed for member in members}) < num_seeds:
             continue
-        scores = [member.metrics[f"{target}/avg"] for member in members]
+        scores = [member.scores[target] for member in members]
         learnt = [
             score
             for score, member in zip(scores, members, strict=True)
@@ -102,7 +107,7 @@ def entries_for(
             Entry(
                 config=config,
                 intermediate=members[0].intermediate,
-                dev=fmean(member.metrics[selected_on] for member in members),
+                dev=fmean(member.dev[selected_on] for member in members),
                 score=fmean(scores),
                 spread=stdev(scores) if len(scores) > 1 else None,
                 seeds=len(members),

@@ -16,6 +16,7 @@ from typing import Any
 
 from xstilts.errors import ConfigError, Problem
 from xstilts.scores import metrics
+from xstilts.scores.table import task_score
 from xstilts.tasks import Task, lookup
 from xstilts.tasks.benchmarks import BENCHMARKS, groups_of
 
@@ -94,7 +95,7 @@ def _score_task(task: Task, predictions: Path, labels: Path) -> TaskScores:
         raise ConfigError(problems)
     first = next(iter(per_language.values()))
     average = {name: fmean(scores[name] for scores in per_language.values()) for name in first}
-    return TaskScores(per_language, average, fmean(average[metric] for metric in task.metrics))
+    return TaskScores(per_language, average, task_score(task.metrics, average))
 
 
 def _score_file(task: Task, language: str, predictions: Path, labels: Path) -> Scores:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 
@@ -34,11 +36,21 @@ class Score:
 COLUMNS = tuple(field.name for field in fields(Score))
 
 
+def task_score(metrics: Sequence[str], values: Mapping[str, float]) -> float:
+    """A task's score: the plain mean of its metrics, as XTREME takes it (of QA: exact match and
+    F1). Whatever needs a task's score, on whatever rows, has it from here.
+
+    Raises:
+        KeyError: a metric is missing.
+    """
+    return sum(values[metric] for metric in metrics) / len(metrics)
+
+
 class ScoreTable:
     """Scores of one or many trials."""
 
     def __init__(self, scores: Iterable[Score] = ()):
-        self.scores = list(scores)
+        self.scores = tuple(scores)
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> ScoreTable:
@@ -53,34 +65,38 @@ class ScoreTable:
         """The rows of one trial."""
         return ScoreTable(score for score in self.scores if score.trial == trial)
 
-    def dev_score(self, target: str, metrics: tuple[str, ...]) -> float | None:
-        """The chosen cell's score on the full dev set: the mean of the task's metrics."""
-        values = {
-            score.metric: score.value
-            for score in self.scores
-            if score.target == target and score.split == "dev" and score.is_chosen
-        }
-        if not metrics or any(metric not in values for metric in metrics):
+    @cached_property
+    def _chosen(self) -> dict[tuple[str, bool], dict[str, dict[str, float]]]:
+        """(Target, whether dev) -> metric -> language -> the chosen cell's value."""
+        found: dict[tuple[str, bool], dict[str, dict[str, float]]] = {}
+        for score in self.scores:
+            if score.is_chosen:
+                values = found.setdefault((score.target, score.split == "dev"), {})
+                values.setdefault(score.metric, {})[score.language] = score.value
+        return found
+
+    def dev_score(self, target: str, metrics: Sequence[str]) -> float | None:
+        """The chosen cell's score on the full dev set, that of the training language; None where a
+        metric is missing, or there are none."""
+        dev = self._chosen.get((target, True), {})
+        if not metrics or not dev.keys() >= set(metrics):
             return None
-        return sum(values[metric] for metric in metrics) / len(metrics)
+        return task_score(metrics, {name: fmean(dev[name].values()) for name in metrics})
 
     def metrics_of(self, target: str) -> list[str]:
         """The metrics of a target's evaluation, in the order in which they were added."""
-        return list(
-            dict.fromkeys(
-                score.metric
-                for score in self.scores
-                if score.target == target and score.split != "dev" and score.is_chosen
-            )
-        )
+        return list(self._chosen.get((target, False), ()))
 
     def evaluation(self, target: str, metric: str) -> dict[str, float]:
         """The chosen cell's value in every evaluated language."""
+        return self._chosen.get((target, False), {}).get(metric, {})
+
+    def score_by_language(self, target: str, metrics: Sequence[str]) -> dict[str, float]:
+        """The chosen cell's score in every evaluated language that has all of its metrics."""
+        values = {metric: self.evaluation(target, metric) for metric in metrics}
+        languages = values[metrics[0]] if metrics else ()
         return {
-            score.language: score.value
-            for score in self.scores
-            if score.target == target
-            and score.metric == metric
-            and score.split != "dev"
-            and score.is_chosen
+            name: task_score(metrics, {metric: values[metric][name] for metric in metrics})
+            for name in languages
+            if all(name in found for found in values.values())
         }

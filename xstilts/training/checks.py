@@ -16,9 +16,10 @@ from xstilts.kinds.kind import Encoded, Supervised, Vocabulary
 from xstilts.plan.mixture import allocate
 from xstilts.plan.stage import Part, Rows, Train
 from xstilts.scores.chance import is_above
+from xstilts.scores.table import task_score
 from xstilts.training.feed import PartData
 from xstilts.training.model import Model
-from xstilts.training.predict import main_score, predict
+from xstilts.training.predict import predict
 from xstilts.training.ranks import Ranks
 
 LEARNT_LOSS = 0.98
@@ -63,7 +64,7 @@ class Checks:
         values = {}
         for rows, encoded, sample in self._parts:
             scores, _ = self._score(model, rows, encoded, sample)
-            values[rows.entry.name] = main_score(scores, rows.entry)
+            values[rows.entry.name] = task_score(rows.entry.metrics, scores)
         return fmean(values.values()) if values else None, values
 
     def whole(self, model: Model, losses: Mapping[str, float]) -> Final:
@@ -81,7 +82,7 @@ class Checks:
             final.dev[task.name] = kind.score(predictions, examples, task, language)
             final.dev_rows[task.name] = examples.num_rows
             floor = kind.score(constant, examples, task, language)
-            final.floor[task.name] = main_score(floor, task)
+            final.floor[task.name] = task_score(task.metrics, floor)
             least = LEARNT_LOSS * self._entropy[task.name]
             # Of one label alone nothing can be learnt, nor of a task that no batch was drawn from.
             never_fell = 0 < least <= losses.get(task.name, 0.0)

@@ -192,8 +192,3 @@ def select(encoded: Encoded, rows: Sequence[int]) -> Encoded:
     index = features.schema.get_field_index("example")
     features = features.set_column(index, "example", [new])
     return Encoded(features, encoded.examples.take(list(rows)))
-
-
-def main_score(scores: dict[str, float], task: Task) -> float:
-    """The task's score: the mean of its metrics."""
-    return sum(scores[metric] for metric in task.metrics) / len(task.metrics)

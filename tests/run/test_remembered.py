@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from xstilts.cli.remembered import remember, storage_of
+from xstilts.errors import ConfigError
 from xstilts.files import write_json
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
+from xstilts.run.remembered import find_sweep, remember, storage_of
 
 from ..conftest import make_places
 
@@ -30,33 +31,45 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_last_storage_is_taken_and_named_where_the_folder_has_no_such_sweep(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def found(given: Path | None, name: str | None) -> tuple[Path, list[str]]:
+    """The storage that is read, and what was told."""
+    told: list[str] = []
+    return storage_of(given, name, told.append), told
+
+
+def test_the_last_storage_is_taken_and_named_where_the_folder_has_no_such_sweep(home: Path) -> None:
     remember(launched(home / "first", "one"))
     last = launched(home / "a long folder's name" / ("x" * 90), "two")
     remember(last)
-    assert storage_of(None, "two") == last
-    assert capsys.readouterr().err == f"--storage {last}: that of the last sweep\n"
-    assert storage_of(None, None) == last
-    capsys.readouterr()
-    assert storage_of(Path("given"), "two") == Path("given")
+    line = f"--storage {last}: that of the last sweep"
+    assert found(None, "two") == found(None, None) == (last, [line])
+    assert found(Path("given"), "two") == (Path("given"), [])
     launched(home / "runs", "one")
-    assert storage_of(None, "one") == storage_of(None, None) == Path("runs")
-    assert storage_of(None, "neither") == Path("runs")
-    assert capsys.readouterr().err == ""
+    assert found(None, "one") == found(None, None) == (Path("runs"), [])
+    assert found(None, "neither") == (Path("runs"), [])
     # `prepare` makes a sweep's folder, and no sweep.
     Places(home / "runs", "two").sweep.mkdir()
-    assert storage_of(None, "two") == last
+    assert found(None, "two") == (last, [line])
 
 
-def test_a_storage_that_is_gone_is_not_named(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_storage_that_is_gone_is_not_named(home: Path) -> None:
     remember(launched(home / "last", "two"))
     (home / "last").rename(home / "away")
-    assert storage_of(None, "two") == Path("runs")
-    assert capsys.readouterr().err == ""
+    assert found(None, "two") == (Path("runs"), [])
+
+
+def test_a_sweep_is_found_by_its_name_or_its_folder(home: Path) -> None:
+    last = launched(home / "last", "two")
+    remember(last)
+    told: list[str] = []
+    assert find_sweep("two", None, told.append) == Places(last, "two")
+    assert told == [f"--storage {last}: that of the last sweep"]
+    for folder in (last / "sweeps" / "two", "last/sweeps/two"):
+        assert find_sweep(folder, None, told.append) == Places(last, "two")
+    for wrong in ("../two", "", last, last / "sweeps" / "gone", "sweeps/two"):
+        with pytest.raises(ConfigError, match="is a plain name"):
+            find_sweep(wrong, last, told.append)
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("place", ["state", "home/.local/state"])
@@ -70,14 +83,13 @@ def test_it_stands_in_the_state_folder(
 
 
 def test_where_nothing_can_be_written_nothing_is_said(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "file"))
     remember(launched(home / "last", "two"))
-    assert storage_of(None, "two") == Path("runs")
+    assert found(None, "two") == (Path("runs"), [])
     (home / "state/xstilts").mkdir(parents=True)
     (home / "state/xstilts/last-storage").write_bytes(b"\xff\x00")
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
-    assert storage_of(None, "two") == Path("runs")
-    assert capsys.readouterr() == ("", "")
+    assert found(None, "two") == (Path("runs"), [])

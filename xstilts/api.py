@@ -1,0 +1,271 @@
+"""The public functions of the package; `import xstilts` gives them, and imports nothing heavy.
+
+The command line is a thin layer over them. What stands in `xstilts.__all__` stays: later versions
+add arguments with defaults, columns and fields, and rename none.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xstilts.errors import SweepStopped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xstilts.config.schema import Sweep
+    from xstilts.report.sweep_results import SweepResults
+    from xstilts.run.records import TrialRecord
+    from xstilts.scores.official import Official
+
+logger = logging.getLogger(__name__)
+
+QUICKSTART = "builtin:quickstart"
+"""Names the sweep file that the package brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """From the least to the most; equal where no sampler decides."""
+
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a sweep will do, before it does it.
+
+    `stages` are numbers of distinct stages by class (`intermediate`, `target`, `evaluation`),
+    `num_done` of them are there already; `disk_gb` is the most that weights take, and
+    `disk_gb_a_running_trial` what each trial that runs needs besides. `hours` are at the rates of
+    `bench`, else of GPUs at an assumed rate, in `hours_unit`; None on CPUs without a `bench`.
+    """
+
+    sweep: str
+    num_configurations: int
+    num_seeds: int
+    num_trials: int
+    stages: Mapping[str, Range]
+    num_done: int
+    disk_gb: float
+    disk_gb_a_running_trial: float
+    free_gb: float
+    hours: Range | None
+    hours_unit: str
+    warnings: tuple[str, ...]
+    summary: Mapping[str, Any] = field(repr=False)
+    """All of it as `xstilts plan --json` prints it."""
+
+    @property
+    def tasks(self) -> pd.DataFrame:
+        """A row for each task of each training stage: `stage`, `task`, `rows`, `examples`, `batch`,
+        `steps`, `epochs`, `tokens`, `is_counted` (whether the tokens are counted, not bounded)."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.summary["tasks"]))
+
+
+def load_sweep(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Sweep:
+    """Read and check a sweep file.
+
+    Args:
+        path: the file, or `builtin:quickstart`.
+        overrides: values that replace the file's, by the path of their key
+            (`{"search.encoder.trials": 4}`), or `a.b=value` texts with the value in YAML.
+
+    Raises:
+        ConfigError: its `problems` are all that is wrong with the file.
+    """
+    from xstilts.config.load import load_sweep as load
+
+    if isinstance(overrides, Mapping):
+        overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    return load(sweep_file(str(path)), overrides)
+
+
+def plan(
+    sweep: Sweep,
+    *,
+    bench: str | Path | None = None,
+    cluster: str | Path | None = None,
+    tell: Callable[[str], Any] = logger.info,
+) -> Forecast:
+    """What a sweep will do: trials, stages, what exists, examples, steps, disk, hours.
+
+    Args:
+        bench: a file of `xstilts bench --out`, for the hours.
+        cluster: a file of `ray up`; `summary["cluster"]` says how many trials its nodes run.
+        tell: called with notes on the inputs, a line each.
+
+    Raises:
+        ConfigError: an input is missing, the storage cannot serve, or a file is none of its sort.
+    """
+    from xstilts.driver import inputs_of
+    from xstilts.report.forecast import forecast
+    from xstilts.run.store import Store
+    from xstilts.search.proposals import target_points
+
+    places, inventory = inputs_of(sweep, tell)
+    files = [None if file is None else Path(file) for file in (bench, cluster)]
+    store = Store(places.storage)
+    summary = forecast(sweep, inventory, target_points(sweep), store, places, *files)
+    hours = summary.get("hours")
+    classes = ("intermediate", "target", "evaluation")
+    return Forecast(
+        sweep=summary["sweep"],
+        num_configurations=summary["configurations"],
+        num_seeds=summary["seeds"],
+        num_trials=summary["trials"],
+        stages={name: Range(**summary["stages"][name]) for name in classes},
+        num_done=summary["stages"]["done"],
+        disk_gb=summary["disk_gb"],
+        disk_gb_a_running_trial=summary["disk_gb_a_running_trial"],
+        free_gb=summary["free_gb"],
+        hours=Range(hours["least"], hours["most"]) if hours else None,
+        hours_unit=hours["unit"] if hours else "",
+        warnings=tuple(summary["warnings"]),
+        summary=summary,
+    )
+
+
+def run_sweep(
+    sweep: Sweep,
+    *,
+    address: str | None = None,
+    rehearse: bool | None = None,
+    retrain: bool = False,
+    progress: bool = False,
+) -> SweepResults:
+    """Launch a sweep, or resume it after an interruption: the same call. Needs the main thread.
+
+    Ctrl-C (or SIGTERM) once: running trials write a checkpoint, the report is written, and
+    `SweepStopped` is raised; twice: the same at once. Trials that failed for their own reason raise
+    nothing: `results.trials` has their `state` and `error`, and the next call tries them again.
+
+    Args:
+        address: of a running Ray cluster (`auto`: this machine's); None starts one of this
+            machine's resources, which ends with the call.
+        rehearse: whether to try every sort of stage for at most 20 steps first; None: on a cluster.
+        retrain: whether to train finished stages again where a trial has other processes.
+        progress: whether to show the trials on standard error while they run; nothing is printed
+            otherwise.
+
+    Raises:
+        ConfigError: an input is wrong, and nothing was started.
+        SweepStopped: it was told to stop, and goes on with the same call.
+        StageError: what no trial can mend: a full disk, no node left.
+        StoreError: another process has taken the sweep over, or the storage is gone.
+    """
+    from rich.console import Console
+
+    from xstilts.driver import Log, Terminal, drive, inputs_of
+    from xstilts.report.sweep_results import SweepResults
+    from xstilts.search.connection import check_address, quieten
+
+    quieten(address)
+    if address is not None:
+        check_address(address)
+    console = Console(stderr=True, highlight=False)
+    view = Terminal(console, console) if progress else Log()
+    places, inventory = inputs_of(sweep, view.tell)
+    with_rehearsal = address is not None if rehearse is None else rehearse
+    driven = drive(sweep, places, inventory, view, address, with_rehearsal, retrain)
+    if driven.trouble:
+        view.warn(f"MLflow is not up to date: {driven.trouble}")
+    if driven.was_stopped and not driven.is_complete:
+        raise SweepStopped(f"{sweep.name}: stopped; the same call goes on where it was")
+    return SweepResults(driven.places)
+
+
+def run_trial(
+    sweep: Sweep,
+    point: Mapping[str, Any] | None = None,
+    *,
+    seed: int | None = None,
+    trial: str | None = None,
+    tell: Callable[[str], Any] = logger.info,
+) -> TrialRecord:
+    """Run one trial in this process, without Ray; stages that exist are read.
+
+    Args:
+        point: its parameters, such as `{"intermediate": "nli"}`; absent ones take their first
+            value, and the baseline is run if there are none.
+        seed: one of the sweep's; its first if not given.
+        trial: instead of both, a trial of the sweep that is rebuilt from its record.
+        tell: called with notes on the inputs and the traceback of a failure.
+
+    Returns:
+        The trial's record. One that failed for its own reason raises nothing: its `state` is
+        `failed`.
+
+    Raises:
+        ConfigError: an input is wrong, or there is no such trial, parameter or seed.
+        Preempted: SIGTERM or Ctrl-C; the same call goes on from the checkpoint.
+        StoreError: the storage is full or gone, or another process has taken the trial over.
+    """
+    from xstilts.driver import inputs_of
+    from xstilts.plan.plan import Planner
+    from xstilts.run.records import TrialRecord
+    from xstilts.run.single import run_single
+    from xstilts.search.proposals import target_points
+
+    places, inventory = inputs_of(sweep, tell)
+    planner = Planner(sweep, inventory, target_points(sweep))
+    given = {"intermediate": "none"} if point is None else point
+    return TrialRecord.of(run_single(planner, places, trial, given, seed, tell))
+
+
+def open_results(
+    name_or_folder: str | Path,
+    storage: str | Path | None = None,
+    *,
+    tell: Callable[[str], Any] = logger.info,
+) -> SweepResults:
+    """The results of a sweep, finished or running, as far as its trials have ended.
+
+    Args:
+        name_or_folder: the sweep's name, or its folder `<storage>/sweeps/<name>`.
+        storage: the folder that the sweep file names under `storage`; unless given, a name is
+            looked for in `./runs`, then in the storage of the last sweep.
+        tell: called with a line where the last storage is taken, or one of an older format.
+
+    Raises:
+        ConfigError: there is no sweep of that name.
+    """
+    from xstilts.report.sweep_results import SweepResults
+    from xstilts.run.remembered import find_sweep
+
+    root = None if storage is None else Path(storage)
+    return SweepResults(find_sweep(name_or_folder, root, tell))
+
+
+def score_submission(predictions: str | Path, labels: str | Path) -> Official:
+    """Score a folder in XTREME's submission layout exactly as its official scorer does.
+
+    Args:
+        predictions: `<task>/test-<language>.tsv` (QA: `.json`) for each task.
+        labels: the gold, in the same layout.
+
+    Raises:
+        ConfigError: the folders share no task, a language's file is missing or unreadable, or the
+            numbers of examples differ.
+    """
+    from xstilts.scores.official import score_folder
+
+    return score_folder(Path(predictions), Path(labels))
+
+
+def sweep_file(text: str) -> Path:
+    """The path of a sweep file that a user named."""
+    if text != QUICKSTART:
+        return Path(text)
+    # In a wheel it lies beside the benchmark, in a checkout at its place among the sweep files.
+    package = Path(__file__).parent
+    packed = package / "mini" / "quickstart.yaml"
+    return packed if packed.exists() else package.parent / "sweeps" / "quickstart.yaml"

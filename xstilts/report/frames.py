@@ -1,0 +1,234 @@
+"""The tables of a sweep as pandas frames: names and dtypes of their columns, in one place.
+
+What repeats is a `category`, counts are `Int64`, values `float64`, times `datetime64` in UTC; what
+does not apply is missing. Columns are added at the end, and never renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from xstilts.config.derive import NONE
+from xstilts.config.own_tasks import find_task
+from xstilts.config.schema import Sweep
+from xstilts.plan.plan import target_sets
+from xstilts.plan.stage import class_of
+from xstilts.report.record_table import RecordTable
+from xstilts.scores.best import Best
+from xstilts.scores.table import COLUMNS
+
+TRIAL = ("trial", "config_id", "intermediate", "model", "seed", "phase")
+"""What the first columns of most tables say: which trial a row is of."""
+
+
+def scores_frame(table: RecordTable) -> pd.DataFrame:
+    """A row a number of the score table; see `SweepResults.scores`."""
+    parents, rows = _flat(table.rows["scores"])
+    about = _about(table)
+    names = ("target", "language", "metric", "value", "n", "split")
+    columns = {name: about[name].take(parents) for name in TRIAL}
+    columns |= {name: _series(rows[name]) for name in names}
+    columns |= {f"param/{name}": values.take(parents) for name, values in _points(table).items()}
+    columns |= {name: _series(rows[name]) for name in ("cell", "is_chosen")}
+    return _frame(columns)
+
+
+def score_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows of `scores_frame` as rows of the score table."""
+    own = frame.rename(columns={"config_id": "config"})[list(COLUMNS)]
+    for row in own.itertuples(index=False, name=None):
+        yield dict(zip(COLUMNS, row, strict=True))
+
+
+def trials_frame(table: RecordTable, sweep: Sweep) -> pd.DataFrame:
+    """A row a trial; see `SweepResults.trials`."""
+    facts = table.facts
+    columns = _about(table)
+    columns |= {name: _column(fact[name] for fact in facts) for name in ("state", "objective")}
+    for name in ("started", "ended"):
+        times = [fact[name] for fact in facts]
+        columns[name] = pd.Series(pd.to_datetime(times, unit="s", utc=True)).dt.as_unit("us")
+    stages = _stage_rows(table)
+    own = stages[~stages["reused"]]
+    sums = {
+        "seconds": own.groupby("row")["seconds"],
+        "reused_seconds": stages[stages["reused"]].groupby("row")["seconds"],
+        "wait_s": stages.groupby("row")["wait_s"],
+        "tokens": own.groupby("row")["tokens"],
+    }
+    columns |= {
+        name: groups.sum().reindex(range(len(facts)), fill_value=0) for name, groups in sums.items()
+    }
+    for name in ("collapsed", "undecided"):
+        columns[name] = pd.Series([", ".join(fact[name]) for fact in facts], dtype="str")
+    columns["error"] = pd.Series([fact["error"] for fact in facts], dtype="str")
+    columns |= {f"param/{name}": values for name, values in _points(table).items()}
+    tasks = dict.fromkeys(task for spec in sweep.intermediates.values() for task in spec.tasks)
+    columns |= {
+        f"rate/{task}": pd.Series([float(fact["rates"].get(task, 0)) for fact in facts])
+        for task in tasks
+    }
+    rates = [fact["learning_rate"] for fact in facts]
+    columns["lr/intermediate"] = pd.Series(rates, dtype="float64")
+    for target, head in _heads(sweep).items():
+        if "train" not in find_task(sweep, head).splits:
+            continue  # it is scored as the encoder stands
+        chosen = [fact["chosen"].get(head, {}).get("learning_rate") for fact in facts]
+        columns[f"lr/target/{target}"] = pd.Series(chosen, dtype="float64")
+    return _frame(columns)
+
+
+def stages_frame(table: RecordTable) -> pd.DataFrame:
+    """A row for each stage that a trial computed or read; see `SweepResults.stages`."""
+    rows = _stage_rows(table)
+    about = _about(table)
+    parents = rows.pop("row").to_numpy()
+    columns = {name: about[name].take(parents) for name in ("trial", "config_id", "phase")}
+    return _frame(columns | {str(name): rows[name] for name in rows})
+
+
+def best_frame(best: Sequence[Best], table: RecordTable, sweep: Sweep) -> pd.DataFrame:
+    """A row a target; see `SweepResults.best`."""
+    members: dict[str, list[dict[str, Any]]] = {}
+    for fact in table.facts:
+        members.setdefault(fact["config"], []).append(fact)
+    heads = _heads(sweep)
+    lines = []
+    for one in best:
+        own = members[one.best.config]
+        head = heads.get(one.target, "")
+        chosen = [fact["chosen"].get(head, {}).get("learning_rate") for fact in own]
+        lines.append(
+            {
+                "target": one.target,
+                "verdict": "search",
+                "intermediate": one.best.intermediate,
+                "ties": (),
+                "score": one.best.score,
+                "none": one.baseline.score if one.baseline else None,
+                "gain": one.gain,
+                "low": None,
+                "high": None,
+                "config_id": one.best.config,
+                "lr/intermediate": own[0]["learning_rate"],
+                # Each seed chooses by its own dev score.
+                "lr/target": chosen[0] if len(set(chosen)) == 1 else None,
+                "dev": one.best.dev,
+                "selected_on": f"dev/{one.selected_on}",
+                "spread": one.best.spread,
+                "seeds": one.best.seeds,
+                "configs": one.candidates,
+            }
+        )
+    numbers = ("score", "none", "gain", "low", "high", "lr/intermediate", "lr/target", "dev")
+    dtypes = dict.fromkeys((*numbers, "spread"), "float64")
+    dtypes |= dict.fromkeys(("target", "verdict", "intermediate", "config_id"), "str")
+    dtypes |= {"selected_on": "str", "ties": "object", "seeds": "Int64", "configs": "Int64"}
+    frame = pd.DataFrame(lines, columns=list(BEST))
+    return frame.astype({name: dtypes[name] for name in BEST})
+
+
+BEST = (
+    *("target", "verdict", "intermediate", "ties", "score", "none", "gain", "low", "high"),
+    *("config_id", "lr/intermediate", "lr/target"),
+    *("dev", "selected_on", "spread", "seeds", "configs"),
+)
+
+
+def _heads(sweep: Sweep) -> dict[str, str]:
+    """The set of targets with one training stage that a target belongs to, by its name."""
+    return {target: name for name, own in target_sets(sweep).items() for target in own}
+
+
+def _about(table: RecordTable) -> dict[str, pd.Series]:
+    facts = table.facts
+    columns = {
+        "trial": [fact["trial"] for fact in facts],
+        "config_id": [fact["config"] for fact in facts],
+        "intermediate": [fact["intermediate"] for fact in facts],
+        "model": [fact["model"] for fact in facts],
+    }
+    phases = ["baseline" if fact["intermediate"] == NONE else "search" for fact in facts]
+    categories = pd.Categorical(phases, categories=["search", "baseline", "confirm"])
+    series: dict[str, pd.Series] = {
+        name: pd.Series(values, dtype="str").astype("category") for name, values in columns.items()
+    }
+    series["seed"] = pd.Series([fact["seed"] for fact in facts], dtype="Int64")
+    series["phase"] = pd.Series(categories)
+    return series
+
+
+def _points(table: RecordTable) -> dict[str, pd.Series]:
+    """The trials' parameters; what is a mapping, as the rates of a mixture, a column a key."""
+    points = [dict(_parameters(fact["point"])) for fact in table.facts]
+    names = dict.fromkeys(name for point in points for name in point)
+    return {name: _column(point.get(name) for point in points) for name in sorted(names)}
+
+
+def _parameters(point: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in point.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}/{key}", part) for key, part in value.items())
+        elif name not in ("intermediate", "model"):  # columns of their own
+            yield name, value
+
+
+def _column(values: Iterable[Any]) -> pd.Series:
+    """Values of one parameter: whole numbers, numbers, truth values or else names."""
+    found = list(values)
+    sorts = {type(value) for value in found if value is not None}
+    if sorts == {int}:
+        return pd.Series(found, dtype="Int64")
+    if sorts <= {int, float}:
+        return pd.Series(found, dtype="float64")
+    if sorts == {bool}:
+        return pd.Series(found, dtype="boolean")
+    names = [None if value is None else str(value) for value in found]
+    return pd.Series(names, dtype="str").astype("category")
+
+
+def _stage_rows(table: RecordTable) -> pd.DataFrame:
+    """Stages with the number of their trial's row."""
+    parents, rows = _flat(table.rows["stages"])
+    names = rows["name"].to_pylist()
+    started = pd.to_datetime(_series(rows["started"]), unit="s", utc=True).dt.as_unit("us")
+    columns = {
+        "row": pd.Series(parents),
+        "stage": pd.Series(names, dtype="str"),
+        "fingerprint": _series(rows["fingerprint"]),
+        "class": pd.Series([class_of(name) for name in names], dtype="str").astype("category"),
+        "seconds": _series(rows["seconds"]),
+        "tokens": _series(rows["tokens"]),
+        "reused": _series(rows["is_reused"]),
+        "steps": _series(rows["steps"]),
+        "wait_s": _series(rows["wait_s"]),
+        "started": started,
+    }
+    return pd.DataFrame(columns)
+
+
+def _flat(lists: pa.ChunkedArray) -> tuple[Any, dict[str, pa.Array]]:
+    """The elements of all lists as columns, and the row that each is of."""
+    array = lists.chunk(0) if lists.num_chunks == 1 else lists.combine_chunks()
+    flat = array.flatten()
+    columns = dict(zip((field.name for field in flat.type), flat.flatten(), strict=True))
+    return pc.list_parent_indices(array).to_numpy(), columns
+
+
+def _series(array: pa.Array) -> pd.Series:
+    if pa.types.is_dictionary(array.type):
+        return pd.Series(array.to_pandas())
+    if pa.types.is_integer(array.type):
+        return pd.Series(array.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get))
+    if pa.types.is_string(array.type):
+        return pd.Series(array.to_pandas(), dtype="str")
+    return pd.Series(array.to_numpy(zero_copy_only=False))
+
+
+def _frame(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    return pd.DataFrame({name: series.array for name, series in columns.items()})
