@@ -103,6 +103,12 @@ def test_a_plugin_may_come_and_not_go(
         launched(make_sweep(), places, INVENTORY),
     ):
         pass
+    said = {"name": "mini", "targets": {"task_of_a_launch": {"epochs": 2}}}
+    mine = {"plugins": ["plugin_of_a_launch"], "targets": ["task_of_a_launch"], "recipe": said}
+    with launched(make_sweep(**mine), Places(storage, "mine"), INVENTORY):
+        pass
+    with launched(make_sweep(**mine, seeds=[0, 1]), Places(storage, "mine"), INVENTORY) as launch:
+        assert launch.growth.seeds == (1,)
 
 
 def test_a_recipe_may_gain_what_only_additions_read(storage: Path) -> None:
