@@ -45,6 +45,15 @@ DATA = {"xstilts/a": "sha", lookup("mini_xnli").source.hub_id: "sha"}
 INVENTORY = Inventory({"m": ModelFacts("/m", "w", "t", 2, 1)}, {}, DATA, ROWS)
 
 
+PLUGIN = """
+from dataclasses import replace
+from xstilts.tasks import lookup
+
+def tasks():
+    return [replace(lookup("mini_xnli"), name="task_of_a_launch")]
+"""
+
+
 @contextmanager
 def launched(
     sweep: Sweep, places: Places, inventory: Inventory, **options: Any
@@ -77,6 +86,29 @@ def test_what_changes_no_result_may_change(storage: Path) -> None:
     with launched(later, places, INVENTORY) as launch:
         assert not is_complete(launch)
     assert defined(places)["search"]["encoder"]["trials"] == 5
+
+
+def test_a_plugin_may_come_and_not_go(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plugin_of_a_launch.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    places = Places(storage, "s")
+    with launched(make_sweep(), places, INVENTORY):
+        pass
+    with launched(make_sweep(plugins=["plugin_of_a_launch"]), places, INVENTORY) as launch:
+        assert not launch.growth
+    with (
+        pytest.raises(ConfigError, match="-- plugin_of_a_launch"),
+        launched(make_sweep(), places, INVENTORY),
+    ):
+        pass
+    said = {"name": "mini", "targets": {"task_of_a_launch": {"epochs": 2}}}
+    mine = {"plugins": ["plugin_of_a_launch"], "targets": ["task_of_a_launch"], "recipe": said}
+    with launched(make_sweep(**mine), Places(storage, "mine"), INVENTORY):
+        pass
+    with launched(make_sweep(**mine, seeds=[0, 1]), Places(storage, "mine"), INVENTORY) as launch:
+        assert launch.growth.seeds == (1,)
 
 
 def test_a_recipe_may_gain_what_only_additions_read(storage: Path) -> None:

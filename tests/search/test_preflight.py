@@ -133,7 +133,7 @@ def test_nodes_are_asked_and_those_that_differ_refused(
     assert told == [] and list(tmp_path.iterdir()) == [], "nothing is left behind"
 
     other = {**versions(), "transformers": "5.0.0", "code": "0123456789ab"}
-    monkeypatch.setattr(preflight, "versions", lambda: other)
+    monkeypatch.setattr(preflight, "versions", lambda *_: other)
     monkeypatch.setattr(preflight, "auth_mode", lambda: "disabled")
     gone = replace(INVENTORY, folders={"xstilts/a": "/no/such/folder"})
     with pytest.raises(ConfigError) as caught:

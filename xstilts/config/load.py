@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from xstilts.config.check import check
 from xstilts.config.own_tasks import located
+from xstilts.config.plugin_checks import plugin_problems
 from xstilts.config.schema import Sweep
 from xstilts.config.yaml_limits import BeyondLimit, LimitedLoader, read_yaml
 from xstilts.errors import ConfigError, Problem, without_user
@@ -188,7 +189,9 @@ def _build(data: dict[str, Any], where: str) -> tuple[Sweep | None, list[Problem
     of a repaired place, of its parts and of what holds it, is left out.
     """
     rest = copy.deepcopy(data)
-    problems: list[Problem] = []
+    # Without them no name can be told from an unknown one.
+    if problems := list(plugin_problems(data.get("plugins", ()), where)):
+        return None, problems
     repaired: list[Place] = []
     while True:
         try:

@@ -18,6 +18,7 @@ from xstilts.errors import Problem
 from xstilts.tasks import HeldOut, Slice, Source, Task, kind_spec, known_tasks, lookup, suggest
 from xstilts.tasks.benchmarks import BENCHMARKS, CUSTOM, TAKEN
 from xstilts.tasks.catalogue import place_of
+from xstilts.tasks.plugins import bringers_of, installed_plugins, load_plugin
 
 DEV_PERCENT = 10
 """Of the training rows, by the hash of their text, where a task has no dev set of its own."""
@@ -27,19 +28,52 @@ LEARNT, SCORED = ("train", "dev"), ("test", "validation")
 
 
 def find_task(sweep: Sweep, name: str) -> Task:
-    """The task of that name: the sweep's own, else the catalogue's.
+    """The task of that name: the sweep's own, else a plugin's or the catalogue's.
 
     Raises:
         KeyError: no task has that name.
     """
     spec = sweep.tasks.get(name)
-    return lookup(name) if spec is None else own_task(name, spec)
+    if spec is not None:
+        return own_task(name, spec)
+    return brought_tasks(sweep).get(name) or lookup(name)
 
 
 def all_tasks(sweep: Sweep) -> tuple[Task, ...]:
-    """The tasks that a sweep may name: its own, then the catalogue's."""
-    own = (own_task(name, spec) for name, spec in sweep.tasks.items())
-    return (*own, *(task for task in known_tasks() if task.name not in sweep.tasks))
+    """The tasks that a sweep may name: its own, those of plugins, then the catalogue's."""
+    own = {name: own_task(name, spec) for name, spec in sweep.tasks.items()}
+    others = {task.name: task for task in known_tasks()}
+    return tuple({**own, **others, **brought_tasks(sweep), **own}.values())
+
+
+def plugins_of(sweep: Sweep) -> tuple[str, ...]:
+    """The modules of plugins that a sweep may read: those of its file, then installed ones."""
+    return tuple(dict.fromkeys((*sweep.plugins, *installed_plugins())))
+
+
+def brought_tasks(sweep: Sweep) -> dict[str, Task]:
+    """The tasks of plugins by name.
+
+    Raises:
+        PluginError: see `load_plugin`; `parse_sweep` tells of it before.
+    """
+    return {
+        name: task
+        for module in plugins_of(sweep)
+        for name, task in load_plugin(module).tasks.items()
+    }
+
+
+def is_declared(sweep: Sweep, name: str) -> bool:
+    """Whether a task is one that the package does not bring."""
+    return name in sweep.tasks or name in brought_tasks(sweep)
+
+
+def plugins_used(sweep: Sweep) -> dict[str, str]:
+    """The plugins that a sweep's tasks and kinds are of, each with the digest of its source."""
+    named = {*sweep.targets}.union(*(spec.tasks for spec in sweep.intermediates.values()))
+    used = (bringers_of(find_task(sweep, name), plugins_of(sweep)) for name in sorted(named))
+    return dict(pair for pairs in used for pair in pairs)
 
 
 def hub_id_of(name: str, use: str) -> str:
@@ -170,12 +204,17 @@ def located(sweep: Sweep, folder: Path) -> Sweep:
 
 def check_tasks(sweep: Sweep) -> Iterator[Problem]:
     """What is wrong with the tasks that a sweep file declares, before their files are read."""
-    catalogue = {task.name for task in known_tasks()}
+    places = {
+        task.name: f"the catalogue has a task of this name, in {place_of(task.name)}"
+        for task in known_tasks()
+    }
+    for plugin in map(load_plugin, plugins_of(sweep)):
+        rule = f"a plugin has a task of this name, in {plugin.place}"
+        places |= dict.fromkeys(plugin.tasks, rule)
     for name, spec in sweep.tasks.items():
         where = f"tasks.{name}"
-        if name in catalogue:
-            rule = f"the catalogue has a task of this name, in {place_of(name)}"
-            yield Problem(where, rule, f'"{name}"', "give yours another name")
+        if name in places:
+            yield Problem(where, places[name], f'"{name}"', "give yours another name")
         if name in (*BENCHMARKS, *TAKEN, CUSTOM):
             rule = "is the name of other metrics, and `NAME/avg` would be one of them"
             yield Problem(where, rule, f'"{name}"', "give it another name")

@@ -15,6 +15,9 @@ from xstilts.config.space import Choice, Float, Int
 from xstilts.config.strict import Languages, Model, PlainName, PositiveFloat, PositiveInt
 from xstilts.config.task_spec import TaskSpec
 
+MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
+"""The name of a Python module."""
+
 
 class ModelSpec(Model):
     """A pretrained encoder: a folder that `from_pretrained` reads, an id of the Hub, or
@@ -330,6 +333,7 @@ class Sweep(Model):
     recipe: RecipeSpec
     models: Annotated[dict[PlainName, ModelSpec], Field(min_length=1)]
     data: DataSpec = DataSpec()
+    plugins: tuple[Annotated[str, Field(pattern=MODULE)], ...] = ()
     tasks: dict[PlainName, TaskSpec] = {}
     intermediates: dict[PlainName, IntermediateSpec] = {}
     targets: Annotated[tuple[str, ...], Field(min_length=1)]

@@ -47,6 +47,8 @@ class EncodedFiles:
             variant.append(rows.normaliser)
         if rows.declared:
             variant.append(declaration(rows))
+        if rows.plugins:
+            variant.append(rows.plugins)
         return sha256_of(
             {
                 "rows": [rows.task, rows.use, rows.source, rows.task_version, list(rows.labels)],

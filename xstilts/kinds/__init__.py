@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 from xstilts.kinds.choice import Choice
 from xstilts.kinds.classification import Classification
 from xstilts.kinds.kind import Calibrated, Kind, Layered
@@ -10,6 +12,7 @@ from xstilts.kinds.mlm import Mlm
 from xstilts.kinds.retrieval import Retrieval
 from xstilts.kinds.span import Span
 from xstilts.kinds.tagging import Tagging
+from xstilts.tasks.plugins import behaviour_of
 
 _KINDS: dict[str, Kind] = {
     "sentence": Classification("text"),
@@ -24,7 +27,9 @@ _KINDS: dict[str, Kind] = {
 
 
 def get(name: str) -> Kind:
-    """The kind of that name."""
+    """The kind of that name; of a plugin's the class is imported now."""
+    if name not in _KINDS:
+        _KINDS[name] = pkgutil.resolve_name(behaviour_of(name))()
     return _KINDS[name]
 
 

@@ -19,7 +19,7 @@ from xstilts.config.derive import (
     task_of,
     train_languages,
 )
-from xstilts.config.own_tasks import find_task
+from xstilts.config.own_tasks import find_task, is_declared, plugins_of
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
@@ -29,6 +29,7 @@ from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
 from xstilts.tasks import Task
+from xstilts.tasks.plugins import bringers_of
 from xstilts.tasks.task import NORMALISERS
 
 
@@ -344,6 +345,7 @@ class Planner:
         max_length: int,
         limit: int | None = None,
     ) -> Rows:
+        declared = find_task(self.sweep, task.name)
         sizes = ((x, self.inventory.rows_of(task, use, x)) for x in languages)
         counts = tuple((x, size if limit is None else min(size, limit)) for x, size in sizes)
         return Rows(
@@ -357,7 +359,8 @@ class Planner:
             max_length=max_length,
             limit=limit,
             apart=self.sweep.selection.articles == "held_out" and use in task.apart,
-            declared=find_task(self.sweep, task.name) if task.name in self.sweep.tasks else None,
+            declared=declared if is_declared(self.sweep, task.name) else None,
+            plugins=bringers_of(declared, plugins_of(self.sweep)),
         )
 
     def _identity(self, task: Task, use: str) -> str:

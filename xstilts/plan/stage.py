@@ -17,6 +17,7 @@ from xstilts.files import sha256_of
 from xstilts.plan.mixture import allocate
 from xstilts.tasks import Task, lookup
 from xstilts.tasks.kinds import KINDS
+from xstilts.tasks.plugins import load_plugin
 
 VERSIONS = {
     "Pretrained": {"cpu": 9, "gpu": 9},
@@ -44,7 +45,8 @@ class Rows:
     `limit` is the cap of rows a language, None for all of them; `translated`, `where`, `apart`
     and `whole` say which variant of the task's rows they are; `normaliser` names what their text
     is brought to natural text by, with its version. `declared` is the declaration of a task that
-    the package does not bring: whoever reads the rows needs no other.
+    the package does not bring: whoever reads the rows needs no other. `plugins` are the modules
+    that bring it or its kind, with the digests of their source.
     """
 
     task: str
@@ -62,10 +64,13 @@ class Rows:
     whole: bool = False
     normaliser: tuple[str, int] | None = None
     declared: Task | None = field(default=None, hash=False)  # it holds mappings
+    plugins: tuple[tuple[str, str], ...] = ()
 
     @property
     def entry(self) -> Task:
         """The task, with the labels of these rows and the splits that they are cut from."""
+        for module, _ in self.plugins:  # in a process that has not read the sweep file
+            load_plugin(module)
         task = self.declared or lookup(self.task)
         if self.apart:
             task = task.held_apart()
@@ -175,7 +180,7 @@ class Evaluate:
 Stage = Pretrained | Train | Evaluate
 
 SINCE: dict[str, dict[str, Any]] = {
-    "Rows": {"apart": False, "whole": False, "normaliser": None, "declared": None},
+    "Rows": {"apart": False, "whole": False, "normaliser": None, "declared": None, "plugins": ()},
     "StageRecipe": {"pooler": "none", "span_dropout": True},
 }
 """Fields that a class gained later, with the value that says what stages did before.

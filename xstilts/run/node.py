@@ -17,9 +17,13 @@ from typing import Any
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.lease import Lease
+from xstilts.tasks.plugins import PluginError, load_plugin
 
 PACKAGES = ("torch", "transformers", "datasets", "tokenizers", "safetensors", "numpy", "ray")
 """Packages whose versions may change a result, or what one node can read of another."""
+
+PLUGIN = "plugin "
+"""What the names of plugins begin with among versions."""
 
 ENVIRONMENT = "environment.json"
 """In the folder of a launch: the versions with which it was launched."""
@@ -32,12 +36,18 @@ RACES, READY_S = 50, 30.0
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Versions of Python, of the packages, and of this package's own code by its content.
+def versions(plugins: tuple[str, ...] = ()) -> dict[str, str]:
+    """Versions of Python, of the packages, and of this package's own code and that of plugins by
+    their content.
 
     The code is compared by content because a checkout that was copied has no commit.
     """
     found = {"python": platform.python_version(), "code": _code()}
+    for module in plugins:
+        try:
+            found[f"{PLUGIN}{module}"] = load_plugin(module).digest
+        except PluginError as error:
+            found[f"{PLUGIN}{module}"] = str(error)
     for package in PACKAGES:
         try:
             found[package] = version(package)
@@ -65,7 +75,11 @@ def differences(own: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
 
 
 def node_facts(
-    folder: str, needed: Sequence[str], with_gpus: bool, num_nodes: int
+    folder: str,
+    needed: Sequence[str],
+    with_gpus: bool,
+    num_nodes: int,
+    plugins: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Facts of the node that calls it.
 
@@ -74,8 +88,9 @@ def node_facts(
         needed: files and folders that trials read.
         with_gpus: whether trials need GPUs.
         num_nodes: how many nodes are asked, all at once.
+        plugins: modules that bring what the sweep names.
     """
-    facts: dict[str, Any] = {"host": socket.gethostname(), "versions": versions()}
+    facts: dict[str, Any] = {"host": socket.gethostname(), "versions": versions(plugins)}
     facts["time"] = time.time()
     facts["won"] = []
     try:

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from xstilts import mini
 from xstilts.config.derive import reads
-from xstilts.config.own_tasks import find_task, is_own, tasks_of_files
+from xstilts.config.own_tasks import find_task, is_own, plugins_used, tasks_of_files
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
@@ -236,6 +236,8 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     names = {hub_id: str(folder) for hub_id, folder in folders.items()}
+    # Other code than before makes other inputs, as other data does.
+    data |= {f"plugin {module}": digest for module, digest in plugins_used(sweep).items()}
     inventory = Inventory(models, names, data, rows, labels, tuple(dict.fromkeys(notes)))
     check_rows(sweep, inventory)
     if problems := list(tokenizer_problems(sweep, inventory, places.storage)):

@@ -24,7 +24,7 @@ from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import names_in, read_json_if_whole, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.plan import Planner
+from xstilts.plan.plan import Planner, target_sets
 from xstilts.plan.stage import stage_name
 from xstilts.run.places import (
     INVENTORY,
@@ -42,7 +42,6 @@ from xstilts.run.places import (
 from xstilts.run.store import Store
 from xstilts.search.journal import JOURNAL
 from xstilts.search.proposals import target_points
-from xstilts.tasks import lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,8 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
     # Read again, so that a key that has come since has its default.
     was = parse_sweep(known.sweep, str(known.folder / SWEEP))
     before, after = (one.model_dump(mode="json", by_alias=True) for one in (was, sweep))
-    _compare(_identity(before), _without_growth(_identity(after), before), places)
+    heads = frozenset(target_sets(was))
+    _compare(_identity(before), _without_growth(_identity(after), before, heads), places)
     growth = Growth(
         tuple(name for name in sweep.intermediates if name not in before["intermediates"]),
         tuple(name for name in sweep.targets if name not in before["targets"]),
@@ -196,9 +196,12 @@ def forget_unbegun(folder: Path) -> None:
                 (folder / name).unlink(missing_ok=True)
 
 
-def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+def _without_growth(
+    new: dict[str, Any], old: dict[str, Any], heads: frozenset[str]
+) -> dict[str, Any]:
     """A configuration without the intermediates, targets and seeds that an older one does not
-    have: a sweep may gain some, whose trials compare with those before."""
+    have: a sweep may gain some, whose trials compare with those before. `heads` are the tasks whose
+    stages the older one's targets read."""
     known = old["intermediates"]
     kept = {name: spec for name, spec in new["intermediates"].items() if name in known}
     encoder = new["search"]["encoder"]
@@ -215,7 +218,8 @@ def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     return {
         **new,
         "tasks": {name: spec for name, spec in new["tasks"].items() if name in old["tasks"]},
-        "recipe": _recipe_without_growth(new, old),
+        "recipe": _recipe_without_growth(new, old, heads),
+        "plugins": [module for module in new["plugins"] if module in old["plugins"]],
         "intermediates": kept,
         "targets": [name for name in new["targets"] if name in old["targets"]],
         "seeds": [seed for seed in new["seeds"] if seed in old["seeds"]],
@@ -224,16 +228,13 @@ def _without_growth(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _recipe_without_growth(new: dict[str, Any], old: dict[str, Any]) -> Any:
+def _recipe_without_growth(new: dict[str, Any], old: dict[str, Any], heads: frozenset[str]) -> Any:
     """What is said instead of a recipe's values, but for tasks that only an addition reads."""
     recipe = new["recipe"]
     if isinstance(recipe, str):
         return recipe
-    shared = {lookup(name).head for name in old["targets"] if name not in old["tasks"]}
-    read = {
-        "tasks": {task for spec in old["intermediates"].values() for task in spec["tasks"]},
-        "targets": {*old["targets"], *shared},
-    }
+    of_intermediates = (spec["tasks"] for spec in old["intermediates"].values())
+    read = {"tasks": frozenset[str]().union(*of_intermediates), "targets": heads}
     kept = {
         key: {task: values for task, values in recipe[key].items() if task in known}
         for key, known in read.items()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import num_configurations
+from xstilts.config.own_tasks import plugins_used
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem, StageError, XstiltsError
 from xstilts.files import write_json
@@ -216,7 +217,8 @@ def run_trials(
         check_resources(launch.sweep, [*nodes, *node_types()])
         if address is not None:
             check_nodes(launch.sweep, launch.folder, launch.planner.inventory, tell)
-        write_json(launch.folder / ENVIRONMENT, versions())
+        own = versions(tuple(plugins_used(launch.sweep)))
+        write_json(launch.folder / ENVIRONMENT, own)
         if with_rehearsal:
             run_rehearsal(launch.planner, launch.places, launch.lease.number, tell)
         # A Ray of our own has the places that it begins with.

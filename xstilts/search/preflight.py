@@ -13,6 +13,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from xstilts.config.own_tasks import plugins_used
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory, ModelFacts
@@ -114,6 +115,7 @@ def ask_nodes(sweep: Sweep, launch: Path, inventory: Inventory) -> list[dict[str
         [*needed, *inventory.folders.values()],
         sweep.resources.gpus_per_trial > 0,
         len(nodes),
+        tuple(plugins_used(sweep)),
     )
     task = ray.remote(num_cpus=0, max_retries=0)(node_facts)
     asked = [
@@ -162,7 +164,7 @@ def node_problems(sweep: Sweep, inventory: Inventory, facts: Mapping[str, Any]) 
     """What is wrong with a node, of what it said of itself."""
     if "error" in facts:
         return [facts["error"]]
-    problems = differences(facts["versions"], versions())
+    problems = differences(facts["versions"], versions(tuple(plugins_used(sweep))))
     if facts["storage"]:
         problems.append(f"storage: {facts['storage']}")
     problems += [f"no such file here: {path}" for path in facts["missing"]]

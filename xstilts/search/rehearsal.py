@@ -9,6 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from xstilts.config.own_tasks import plugins_used
 from xstilts.errors import StageError
 from xstilts.files import sha256_of, write_json
 from xstilts.plan.plan import Planner
@@ -35,7 +36,8 @@ def run_rehearsal(
     import ray
 
     todo = scenes(planner)
-    identity = sha256_of([versions(), sorted(map(repr, todo))])
+    own = versions(tuple(plugins_used(planner.sweep)))
+    identity = sha256_of([own, sorted(map(repr, todo))])
     if places.latest(DONE, "") == identity:
         return
     resources = planner.sweep.resources

@@ -118,9 +118,11 @@ def _draw(planner: Planner, places: Places, record: dict[str, Any]) -> None:
 def _unfit(places: Places, launch: int) -> str:
     """Why this node may not run trials; empty if it may. Nodes that come later than the launch
     have not been asked before."""
-    from xstilts.run.node import ENVIRONMENT, differences, versions
+    from xstilts.run.node import ENVIRONMENT, PLUGIN, differences, versions
 
-    found = differences(versions(), read_json(places.launch(launch) / ENVIRONMENT))
+    wanted = read_json(places.launch(launch) / ENVIRONMENT)
+    plugins = (name.removeprefix(PLUGIN) for name in wanted if name.startswith(PLUGIN))
+    found = differences(versions(tuple(plugins)), wanted)
     return (
         f"node {socket.gethostname()} differs from the driver: {'; '.join(found)}" if found else ""
     )

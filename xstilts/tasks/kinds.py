@@ -169,6 +169,10 @@ KINDS: Mapping[str, KindSpec] = {
 """Every kind by its name, as `xstilts.kinds.get` knows it."""
 
 
+BROUGHT: dict[str, KindSpec] = {}
+"""Kinds of plugins that were loaded (`xstilts.tasks.plugins`)."""
+
+
 def kind_spec(name: str) -> KindSpec:
     """The description of the kind of that name."""
-    return KINDS[name]
+    return KINDS[name] if name in KINDS else BROUGHT[name]

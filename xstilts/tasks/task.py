@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from xstilts.tasks.kinds import KINDS, KindSpec, kind_spec
+from xstilts.tasks.kinds import BROUGHT, KINDS, KindSpec, kind_spec
 
 NORMALISERS = {"detokenise": 1}
 """What brings translated rows to natural text (`xstilts.data.natural`), with its version.
@@ -170,7 +170,8 @@ class Task:
     beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        assert self.kind in KINDS, f"task {self.name}: unknown kind {self.kind!r}"
+        known = self.kind in KINDS or self.kind in BROUGHT
+        assert known, f"task {self.name}: unknown kind {self.kind!r}"
         assert self.group is None or self.group in GROUPS, f"task {self.name}: {self.group!r}"
         needs_labels = self.kind_spec.declares_labels and not self.open_labels
         assert self.labels or not needs_labels, f"task {self.name}: no labels"

@@ -1,0 +1,252 @@
+"""Plugins: what modules bring is found, known by its source, in every process that reads rows."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts import kinds
+from xstilts.config.load import load_sweep, parse_sweep
+from xstilts.config.own_tasks import plugins_used
+from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError
+from xstilts.plan.inventory import Inventory, row_key
+from xstilts.plan.plan import Planner
+from xstilts.plan.stage import Train, fingerprint
+from xstilts.run.node import differences, versions
+from xstilts.run.places import take_inventory
+from xstilts.run.single import run_single
+from xstilts.tasks import kinds as kind_specs
+from xstilts.tasks import lookup, plugins
+from xstilts.tasks.plugins import PluginError, load_plugin
+
+from ..conftest import make_places
+from ..plan.test_plan import INVENTORY, NUM_ROWS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+LIGHT, BEHAVIOUR = BLOCKS
+PLUGIN = f"{LIGHT}\n{BEHAVIOUR}".replace("my_behaviour:", "NAME:")
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Writes a plugin's module, forgets what was loaded, and forgets it again at the end."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def forget() -> None:
+        load_plugin.cache_clear()
+        plugins.installed_plugins.cache_clear()
+        versions.cache_clear()
+        for known in (kind_specs.BROUGHT, plugins._behaviours, plugins._places):
+            known.clear()
+        kinds._KINDS.pop("my_pair", None)
+        for path in folder.rglob("*.py"):
+            sys.modules.pop(
+                path.relative_to(folder).with_suffix("").as_posix().replace("/", "."), None
+            )
+        importlib.invalidate_caches()
+
+    def written(text: str = PLUGIN, name: str = "my_module") -> str:
+        forget()
+        path = folder / f"{name}.py"
+        path.write_text(text.replace("NAME:", f"{name}:"))
+        for cached in folder.rglob("*.pyc"):
+            cached.unlink()
+        return name
+
+    yield written
+    forget()
+
+
+def sweep_with(**sections: Any) -> Sweep:
+    head = {
+        "name": "small",
+        "benchmark": "custom",
+        "recipe": {"name": "mini", "epochs": 0.02, "checks": 1},
+        "models": {"mini": {"path": "builtin:mini"}},
+        "plugins": ["my_module"],
+        "targets": ["my_xnli", "mini_udpos"],
+    }
+    return parse_sweep({**head, **sections}, "here")
+
+
+def stages_of(sweep: Sweep) -> tuple[Train, ...]:
+    rows = {row_key(lookup("mini_xnli"), use, x): n for use, n in NUM_ROWS.items() for x in ("en",)}
+    inventory = Inventory(INVENTORY.models, {}, INVENTORY.data, {**INVENTORY.rows, **rows})
+    planner = Planner(sweep, inventory, {"my_xnli": ({},), "mini_udpos": ({},)})
+    return planner.plan({"model": "mini", "intermediate": "none"}, 0).training_stages
+
+
+def message_of(**sections: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        sweep_with(**sections)
+    return str(caught.value)
+
+
+def test_a_module_that_the_file_names_brings_a_task_and_a_kind(write: Write) -> None:
+    write()
+    mine, other = stages_of(sweep_with())
+    rows = mine.parts[0].train
+    assert rows.entry.kind == "my_pair" and rows.plugins[0][0] == "my_module"
+    assert type(kinds.get("my_pair")).__name__ == "MyPair"
+    assert not other.parts[0].train.plugins, "what the package brings stays what it is"
+    shipped = sweep_with(plugins=[], targets=["mini_udpos"])
+    assert fingerprint(stages_of(shipped)[0]) == fingerprint(other)
+
+
+def test_source_and_declaration_are_part_of_the_fingerprint(write: Write) -> None:
+    write()
+    before = [fingerprint(stage) for stage in stages_of(sweep_with())]
+    write()
+    assert [fingerprint(stage) for stage in stages_of(sweep_with())] == before
+    for changed in (
+        f"{PLUGIN}\n# another line\n",
+        PLUGIN.replace('kind="my_pair"', 'kind="my_pair", version=2'),
+    ):
+        write(changed)
+        mine, other = (fingerprint(stage) for stage in stages_of(sweep_with()))
+        assert mine != before[0] and other == before[1]
+
+
+def test_a_plugin_in_a_package_is_known_by_all_of_it(write: Write, tmp_path: Path) -> None:
+    package = tmp_path / "modules" / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "helper.py").write_text("A = 1\n")
+    write(PLUGIN, "mine/tasks")
+    (package / "tasks.py").write_text(LIGHT)
+    first = load_plugin("mine.tasks").digest
+    write(LIGHT, "mine/tasks")
+    assert load_plugin("mine.tasks").digest == first
+    (package / "helper.py").write_text("A = 2\n")
+    write(LIGHT, "mine/tasks")
+    assert load_plugin("mine.tasks").digest != first
+
+
+def test_installed_packages_bring_theirs_by_entry_points(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write()
+    point = EntryPoint("mine", "my_module", "xstilts.tasks")
+    monkeypatch.setattr(
+        plugins, "entry_points", lambda group: [point] if group == "xstilts.tasks" else []
+    )
+    sweep = sweep_with(plugins=[])
+    assert set(plugins_used(sweep)) == {"my_module"}
+    assert not plugins_used(sweep_with(plugins=[], targets=["mini_udpos"])), "what is not named"
+
+
+def test_another_process_needs_the_rows_alone(write: Write, tmp_path: Path) -> None:
+    """As the processes that train a stage together have them."""
+    write()
+    (tmp_path / "rows").write_bytes(pickle.dumps(stages_of(sweep_with())[0].parts[0].train))
+    script = (
+        "import pickle, sys; from xstilts import kinds; "
+        "task = pickle.loads(open(sys.argv[1], 'rb').read()).entry; "
+        "print(task.kind, task.kind_spec.columns, type(kinds.get(task.kind)).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "rows")],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split()[0] == "my_pair" and "MyPair" in done.stdout, done.stderr
+
+
+def test_nodes_with_other_source_differ(write: Write) -> None:
+    write()
+    used = tuple(plugins_used(sweep_with()))
+    here = dict(versions(used))
+    assert here["plugin my_module"] == load_plugin("my_module").digest
+    write(f"{PLUGIN}\n# another line\n")
+    (line,) = differences(versions(used), here)
+    assert line.startswith("plugin my_module ")
+    write("", "other")
+    (absent,) = differences(versions(("my_module_that_is_not_there",)), {"plugin x": "1"})
+    assert absent == "plugin x absent, not 1"
+    with pytest.raises(PluginError, match="cannot be imported"):
+        load_plugin("my_module_that_is_not_there")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nothing_like_it\n", "here: plugins[0]: cannot be imported (ModuleNotFoundError"),
+        ("A = 1\n", "here: plugins[0]: brings nothing"),
+        ("def tasks():\n    return 1 / 0\n", "plugins[0]: its tasks() fails (ZeroDivisionError"),
+        (
+            PLUGIN.replace('name="my_xnli"', 'name="xnli"'),
+            "my_module.py, which xstilts.tasks.targets has",
+        ),
+        (
+            PLUGIN.replace('"my_pair": ', '"pair": '),
+            'brings the kind "pair" in ',
+        ),
+    ],
+)
+def test_what_cannot_be_a_plugin_is_refused_with_the_place(
+    write: Write, text: str, message: str
+) -> None:
+    write(text)
+    found = message_of()
+    assert message in found and 'got "my_module"' in found
+
+
+def test_two_plugins_of_one_name_are_refused_with_both_places(write: Write) -> None:
+    write()
+    write(PLUGIN.replace("my_pair", "pair").replace("KINDS", "OTHERS"), "second")
+    found = message_of(plugins=["my_module", "second"])
+    assert 'plugins[1]: brings the task "my_xnli"' in found
+    assert "second.py" in found and "my_module.py has" in found
+
+
+def test_a_task_of_the_file_may_not_have_a_plugins_name(write: Write) -> None:
+    write()
+    own = {"kind": "sentence", "hub": "me/mine", "labels": ["a", "b"]}
+    found = message_of(tasks={"my_xnli": {**own, "splits": {"train": "train", "test": "test"}}})
+    assert "tasks.my_xnli: a plugin has a task of this name" in found
+    assert "my_module.py" in found
+
+
+def test_the_page_names_what_a_sweep_file_has(write: Write, tmp_path: Path) -> None:
+    write(LIGHT)
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    path = tmp_path / "s.yaml"
+    rest = 'name: s\nbenchmark: custom\nrecipe: mini\nmodels: {m: {path: "builtin:mini"}}\n'
+    path.write_text(f"{rest}targets: [my_xnli]\n{block}")
+    assert load_sweep(path).plugins == ("my_module",)
+    path.write_text(f"{rest}targets: [my_xnli]\nplugins: [a/b]\n")
+    with pytest.raises(ConfigError, match=r"plugins\[0\]: is a plain name|plugins\[0\]: "):
+        load_sweep(path)
+
+
+def test_a_trial_runs_on_a_task_and_a_kind_of_a_plugin(
+    write: Write, tmp_path: Path, shared_mini: Path
+) -> None:
+    write()
+    sweep = sweep_with(
+        targets=["my_xnli"], languages=["en", "qaa"], data={"root": str(shared_mini)}
+    )
+    places = make_places(tmp_path / "runs")
+    inventory = take_inventory(sweep, places, tmp_path)
+    assert inventory.data["plugin my_module"] == load_plugin("my_module").digest
+    planner = Planner(sweep, inventory, {"my_xnli": ({},)})
+    record = run_single(planner, places, None, {"intermediate": "none"}, None, print)
+    assert record["state"] == "finished", record["error"]
+    assert set(record["metrics"]) >= {"my_xnli/en", "my_xnli/qaa", "my_xnli/avg", "dev/my_xnli"}
