@@ -266,7 +266,7 @@ EXPORTED = {
     "distilbert": ["tagging", "span"],
     "eurobert": ["tagging"],
     "mbart": [],
-    "mpnet": ["pair", "tagging", "span"],
+    "mpnet": ["sentence", "pair", "tagging", "span"],
     "t5": ["tagging"],
     "xlm": ["tagging", "span"],
 }
