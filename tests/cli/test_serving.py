@@ -20,7 +20,7 @@ from ..sockets import listeners
 from ..stories.conftest import descendants
 from ..stories.hosts_of_one import free_port
 
-START_S, END_S = 120, 15
+START_S, END_S = 120, 30
 SECRET = "planted-password-of-mlflow"
 
 

@@ -110,6 +110,10 @@ def test_every_example_of_help_works_as_it_is_printed(newcomer: Newcomer) -> Non
     originals = newcomer.folder / "download" / "xnli"
     originals.mkdir(parents=True)
     (originals / "dev-de.tsv").write_text("Eins.\tZwei.\tneutral\r\n", newline="")
+    reviews = newcomer.folder / "reviews"
+    reviews.mkdir()
+    (reviews / "train.csv").write_text("review,stars\nI liked it.,5\nI did not.,1\n")
+    (reviews / "test-de.jsonl").write_text('{"review": "Sehr gut.", "stars": 5}\n')
     ran = []
     for name in (*COMMANDS, *GROUPED):
         text = newcomer.type(f"{PROGRAM} {name} --help").stdout

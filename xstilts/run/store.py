@@ -8,6 +8,7 @@ are made again after they were dropped go beside it under the next number.
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import time
@@ -204,10 +205,12 @@ class Store:
         # Numbers begin anew where `gc` has deleted the folder: the token makes the name ours alone.
         work = f"work-{lease.number:04d}-{lease.owner.token[:8]}"
         claim = Claim(lease.folder / work, lease)
+        is_marked = False
         try:
             _sweep_up(lease)
             claim.folder.mkdir()
             (claim.folder / UNFINISHED).touch()
+            is_marked = True
             manifest = {
                 "fingerprint": fingerprint(stage),
                 "name": stage_name(stage),
@@ -218,12 +221,14 @@ class Store:
             # Gone where another process has cleared the folder away and ours made a new one; a file
             # server knows that even where a client's cache hides who has taken the lease.
             (claim.folder / UNFINISHED).unlink()
+            is_marked = False
             lease.renew()
             return self._publish(stage, claim, with_weights)
         except LeaseLost:
             raise
         except Exception as error:
-            if lease.is_lost:  # whoever took over has cleared our files away
+            # Whoever took over has cleared our files away, as `UNFINISHED` shows too.
+            if lease.is_lost or (is_marked and _is_cleared(claim)):
                 raise LeaseLost(f"{lease.folder}: lost: {error}") from error
             if isinstance(error, OSError) or is_disk_full(error):
                 raise _told(error, lease.folder) from error
@@ -256,6 +261,16 @@ def _sweep_up(lease: Lease) -> None:
         match = WORK.fullmatch(path.name)
         if path.name.startswith(TRASH) or (match and int(match[1]) < lease.number):
             stage_results.throw_away(path)
+
+
+def _is_cleared(claim: Claim) -> bool:
+    """Whether another process has cleared the claim's folder away; asked by deleting the mark in
+    it, for a client's cache may show what is not there any more."""
+    try:
+        (claim.folder / UNFINISHED).unlink()
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ESTALE)
+    return False
 
 
 def _weighty(found: Sequence[StageResult]) -> StageResult | None:
