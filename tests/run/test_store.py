@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from xstilts.errors import Preempted, StorageGone, StoreError
+from xstilts.errors import Preempted, StageError, StorageGone, StoreError
+from xstilts.lease import Lease
 from xstilts.plan.stage import Pretrained, stage_name
 from xstilts.run import stage_results
 from xstilts.run.storage import open_storage
@@ -247,6 +249,34 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Inode and content of every file."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(p.relative_to(folder)): (p.stat().st_ino, p.read_bytes()) for p in files}
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, StageError])
+def test_who_finds_its_folder_cleared_away_has_lost_it_whatever_the_lease_seems(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """A client's cache may hide who took the stage over, but not that the files are gone."""
+    monkeypatch.setattr(Lease, "_is_taken", lambda lease: False)
+    store = Store(storage, heartbeat_s=0.2)
+    tries: list[Path] = []
+
+    def cleared_once(claim: Claim) -> dict[str, Any]:
+        tries.append(claim.folder)
+        if len(tries) == 1:
+            shutil.rmtree(claim.folder)
+            raise error("a file is gone")
+        return write_result(claim)
+
+    assert store.get(STAGE, cleared_once).manifest["made"] == "here"
+    assert len(tries) == 2
+
+
+def test_a_file_that_is_missing_in_a_folder_that_stands_is_told(storage: Path) -> None:
+    def without_an_input(claim: Claim) -> dict[str, Any]:
+        raise FileNotFoundError("an input")
+
+    with pytest.raises(StoreError, match="an input"):
+        Store(storage).get(STAGE, without_an_input)
 
 
 def test_dropped_weights_come_back_beside_the_result(storage: Path) -> None:
