@@ -112,7 +112,8 @@ def test_every_example_of_help_works_as_it_is_printed(newcomer: Newcomer) -> Non
     (originals / "dev-de.tsv").write_text("Eins.\tZwei.\tneutral\r\n", newline="")
     reviews = newcomer.folder / "reviews"
     reviews.mkdir()
-    (reviews / "train.csv").write_text("review,stars\nI liked it.,5\nI did not.,1\n")
+    lines = (f"Day {i} was {'good' if i % 2 else 'bad'}.,{5 if i % 2 else 1}\n" for i in range(40))
+    (reviews / "train.csv").write_text("".join(["review,stars\n", *lines]))
     (reviews / "test-de.jsonl").write_text('{"review": "Sehr gut.", "stars": 5}\n')
     ran = []
     for name in (*COMMANDS, *GROUPED):
