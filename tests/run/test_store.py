@@ -300,9 +300,12 @@ def test_dropped_weights_come_back_beside_the_result(storage: Path) -> None:
     assert tree(first.folder) == kept
     assert store.weights(STAGE) == second.folder
     store.drop_weights(stage_name(STAGE))
-    assert not second.folder.exists() and not store.has_weights(STAGE) and store.has(STAGE)
+    assert not (second.folder / WEIGHTS).exists() and (second.folder / "DONE").exists()
+    assert not store.has_weights(STAGE) and store.has(STAGE)
+    kept = tree(second.folder)
     third = store.get(STAGE, again, with_weights=True)
-    assert (third.folder / WEIGHTS).exists()
+    assert third.folder.name == "result-3" and (third.folder / WEIGHTS).exists()
+    assert tree(second.folder) == kept, "no result ever takes the place of another"
 
 
 def truncate(path: Path) -> None:

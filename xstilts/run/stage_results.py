@@ -97,10 +97,10 @@ def mark_verified(result: Path) -> None:
 
 def drop_weights(stage: Path) -> None:
     """Delete the weights in a stage's folder; what the stage found out stays."""
-    for i, result in enumerate(results_of(stage)):
-        if i:  # nothing is read of one that was made again but its weights
-            throw_away(result.folder)
-        elif any(_is_weights(name) for name in result.manifest["files"]):
+    # One that was made again stays too, without its weights: were it deleted, the next would take
+    # its number, and a reader might see a half of each.
+    for result in results_of(stage):
+        if any(_is_weights(name) for name in result.manifest["files"]):
             # Said before it is true: a reader must not take a half-deleted result for a torn one.
             if not _is_dropped(result.folder):
                 write_atomically(result.folder / DROPPED, "")
