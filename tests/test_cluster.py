@@ -379,8 +379,8 @@ def test_hosts_of_ones_own_get_the_code_where_the_commands_look_for_it() -> None
     assert config["rsync_exclude"] == Files.read(FILE).config["rsync_exclude"]
 
 
-def test_the_readme_runs_commands_that_exist() -> None:
-    page = (ROOT / "README.md").read_text().split("## On a cluster\n")[1].split("\n## ")[0]
+def test_the_page_runs_commands_that_exist() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text()
     block = page.split("```sh\n")[1].split("```")[0]
     used = re.findall(r"&& xstilts (\w+) (.*?)'", block)
     known = typer.main.get_command(app)

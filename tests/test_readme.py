@@ -1,19 +1,23 @@
-"""The README keeps its word: its sweep file plans, its task works, its tree is the tree."""
+"""README and pages keep their word: sweep files plan, commands exist, the tree is the tree."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+import typer
 import yaml
 from transformers import AutoTokenizer
 
 from tests.sweep_plans import PublishedSizes, Sizes, plan_baseline_and_all
 from xstilts import kinds, mini
+from xstilts.cli import app
 from xstilts.config.load import load_sweep
 from xstilts.config.schema import IntermediateSpec
 from xstilts.data.sources import load_rows
@@ -89,9 +93,9 @@ def test_the_sweep_file_of_the_readme_is_short() -> None:
 
 
 def test_the_page_on_adding_a_task_is_short_and_its_entry_works(tmp_path: Path) -> None:
-    section = README.split("## Add a task")[1].split("\n## ")[0]
-    assert len(section.strip().splitlines()) <= 40
-    entry = block(section, "python", "Task(")
+    page = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    assert len(page.splitlines()) <= 40
+    entry = block(page, "python", "Task(")
     task = eval(entry, {"Task": Task, "Source": Source})
     assert task.is_target
     folder = tmp_path / "me" / "paraphrase"
@@ -115,7 +119,7 @@ def test_the_page_on_adding_a_task_is_short_and_its_entry_works(tmp_path: Path) 
 
 
 def test_the_tree_names_every_module() -> None:
-    tree = README.split("## The house")[1].split("```")[1]
+    tree = (ROOT / "docs" / "house.md").read_text(encoding="utf-8").split("```")[1]
     listed: set[str] = set()
     folders: list[str] = []
     for line in tree.splitlines():
@@ -130,6 +134,34 @@ def test_the_tree_names_every_module() -> None:
         path.relative_to(ROOT).as_posix() for root in roots for path in ROOT.glob(f"{root}/**/*.py")
     }
     assert listed == {module for module in modules if not module.endswith("__init__.py")}
+
+
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "sweeps" / "README.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    there = [link for link in links if "://" not in link]
+    assert [link for link in there if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_a_page_are_understood(page: Path) -> None:
+    """Every line of a shell block that begins with `xstilts`, without its comment."""
+    known: Any = typer.main.get_command(app)
+    for text in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for line in re.findall(r"^xstilts (.*)$", text, re.MULTILINE):
+            name, *words = shlex.split(line.partition(" >> ")[0], comments=True)
+            command = known.commands[name]
+            if hasattr(command, "commands"):
+                command, *words = command.commands[words[0]], *words[1:]
+            command.make_context(name, words)
+
+
+def test_the_readme_is_read_in_minutes() -> None:
+    assert len(README.splitlines()) <= 200
 
 
 def test_no_file_is_much_longer_than_400_lines() -> None:

@@ -1,4 +1,4 @@
-"""`ray up` to `ray down` on two hosts, with the README's own commands, for those with the token."""
+"""`ray up` to `ray down` on two hosts, with the commands of its page, for those with the token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .hosts import Host, Network, end, missing, wait_for
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
-SECTION = (ROOT / "README.md").read_text().split("## On a cluster\n")[1].split("\n## ")[0]
+PAGE = (ROOT / "docs" / "cluster.md").read_text()
 SWEEP = """
 name: story
 benchmark: mini
@@ -175,8 +175,8 @@ def filled_in(text: str, values: dict[str, str]) -> str:
 
 
 def readme_commands() -> list[str]:
-    """The commands of the README's page on clusters, without their comments."""
-    block = SECTION.split("```sh\n")[1].split("```")[0]
+    """The commands of the page on clusters, without their comments."""
+    block = PAGE.split("```sh\n")[1].split("```")[0]
     return [line.split("  #")[0].strip() for line in block.splitlines()]
 
 
