@@ -7,8 +7,9 @@ from pathlib import Path
 
 from xstilts.config.load import load_sweep
 from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.forecast import example_plans
 from xstilts.search.proposals import target_points
 from xstilts.tasks import known_tasks

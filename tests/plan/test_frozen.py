@@ -13,8 +13,9 @@ import pytest
 
 from tests.sweep_plans import Sizes, plan_baseline_and_all
 from xstilts.files import sha256_of
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import fingerprint
+from xstilts.plan.trial_plan import TrialPlan
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FROZEN = {

@@ -15,8 +15,9 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError
 from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Pretrained, Train, fingerprint, retrieval_layer
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.tasks import known_tasks, lookup
 from xstilts.tasks.task import NORMALISERS
 

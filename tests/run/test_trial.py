@@ -20,8 +20,9 @@ from xstilts.config.schema import ResourcesSpec
 from xstilts.errors import Diverged, LeaseLost, Preempted, StorageGone
 from xstilts.files import read_json, sha256_of_file
 from xstilts.lease import Lease, claim_path
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import stage_name
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.run import attempts, evaluation
 from xstilts.run.places import Places, take_inventory
 from xstilts.run.records import read_record

@@ -12,7 +12,8 @@ from ray.tune.search import Searcher
 from xstilts.config.load import parse_sweep
 from xstilts.lease import Lease
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.run.store import Store
 from xstilts.search import searcher as searcher_module
 from xstilts.search.journal import Journal

@@ -7,7 +7,7 @@ worker and `xstilts plan` agree on every fingerprint without talking to each oth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from xstilts.config.derive import (
@@ -23,57 +23,15 @@ from xstilts.config.own_tasks import find_task, is_declared, plugins_of
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
-from xstilts.files import derive_seed, sha256_of
+from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
+from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, target_sets
 from xstilts.tasks import Task
 from xstilts.tasks.plugins import bringers_of
 from xstilts.tasks.task import NORMALISERS
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One encoder x one target set x one set of target parameters: a training stage."""
-
-    point: Point
-    stage: Train
-
-
-@dataclass(frozen=True, slots=True)
-class TargetSet:
-    """Targets that share a training stage, with the cells of the inner search.
-
-    Retrieval targets have no cells: they are evaluated on the encoder itself.
-    """
-
-    name: str
-    targets: tuple[str, ...]
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TrialPlan:
-    """Everything that one trial does. `rates` holds the share of every intermediate task, in the
-    unit of the intermediate."""
-
-    trial_id: str
-    config_id: str
-    point: Point
-    seed: int
-    model: str
-    intermediate: str
-    rates: Mapping[str, float]
-    pretrained: Pretrained
-    encoder: Pretrained | Train
-    target_sets: tuple[TargetSet, ...]
-
-    @property
-    def training_stages(self) -> tuple[Train, ...]:
-        """All training stages: the intermediate, if there is one, then every cell's."""
-        cells = [cell.stage for group in self.target_sets for cell in group.cells]
-        return (self.encoder, *cells) if isinstance(self.encoder, Train) else tuple(cells)
 
 
 class Planner:
@@ -378,23 +336,6 @@ class Planner:
         recipe = self.recipe.for_task(phase, task, overrides)
         limit = self.inventory.models[model].max_length
         return replace(recipe, max_length=min(recipe.max_length, limit))
-
-
-def retried(stage: Train, attempt: int) -> Train:
-    """The stage with the seed of a further attempt; attempt 0 is the stage itself.
-
-    A degenerate run says more about its draw than about its configuration.
-    """
-    return replace(stage, seed=derive_seed(stage.seed, "retry", str(attempt))) if attempt else stage
-
-
-def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
-    """The targets by the task whose training data they are fine-tuned on."""
-    groups: dict[str, tuple[str, ...]] = {}
-    for target in sweep.targets:
-        head = find_task(sweep, target).head
-        groups[head] = (*groups.get(head, ()), target)
-    return groups
 
 
 def _alpha(spec: IntermediateSpec, task: Task) -> float:

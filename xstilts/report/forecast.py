@@ -27,8 +27,9 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train, fingerprint
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.columns import WholeNames
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
 from xstilts.report.stage_recipes import recipe_table, stage_recipes, trained_stages

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from xstilts.config.derive import NONE
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
-from xstilts.plan.plan import target_sets
 from xstilts.plan.stage import class_of
+from xstilts.plan.trial_plan import target_sets
 from xstilts.report.record_table import RecordTable
 from xstilts.scores.best import Best
 from xstilts.scores.table import COLUMNS

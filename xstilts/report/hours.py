@@ -11,8 +11,9 @@ from xstilts.data.encoded import EncodedFiles
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Evaluate, Part, Rows, Train
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.tasks import kind_spec
 
 ASSUMED_TFLOPS = 100.0

@@ -18,8 +18,9 @@ from xstilts.config.recipe import FIELDS
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.recipes import ALL_ROWS
 from xstilts.config.schema import Sweep
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.columns import Blocks
 
 SEARCHED = "searched"

@@ -36,7 +36,8 @@ from xstilts.tasks import suggest
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xstilts.plan.plan import Planner, TrialPlan
+    from xstilts.plan.plan import Planner
+    from xstilts.plan.trial_plan import TrialPlan
     from xstilts.run.export import Exported
     from xstilts.scores.best import Best
 

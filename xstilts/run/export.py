@@ -17,8 +17,9 @@ from xstilts.config.derive import languages_of
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import StoreError
 from xstilts.kinds.kind import is_labelled
-from xstilts.plan.plan import Planner, TrialPlan, retried
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows, Train, stage_name
+from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.run.stages import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task

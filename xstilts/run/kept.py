@@ -11,7 +11,7 @@ from typing import Any
 
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
-from xstilts.plan.plan import target_sets
+from xstilts.plan.trial_plan import target_sets
 from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.run.states import TrialState

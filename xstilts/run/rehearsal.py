@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from xstilts.config.derive import candidates
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Evaluate, Part, Rows, Train
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.run.places import REHEARSAL, Places
 from xstilts.run.reopen import planner_of, workshop_of
 from xstilts.run.single import point_of

@@ -27,10 +27,12 @@ from xstilts.errors import (
 )
 from xstilts.files import CARE, is_disk_full, sha256_of, write_json
 from xstilts.lease import Lease
-from xstilts.plan.plan import Cell, Planner, TargetSet, TrialPlan, retried
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
+from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, retried
 from xstilts.records import Attempt, Outcome
 from xstilts.run import attempts
+from xstilts.run.costs import costs_of, told_of
 from xstilts.run.records import RECORD, STAGES, read_stages, read_status
 from xstilts.run.stages import Computed, Workshop
 from xstilts.run.trial_status import TrialStatus
@@ -124,7 +126,7 @@ class TrialRun:
                 "seconds": found.manifest.seconds,
                 "wait_s": found.wait_s,
                 "threads": found.manifest.environment.get("threads"),
-                **_told(found.manifest.outcome),
+                **told_of(found.manifest.outcome),
             }
         )
         return found
@@ -308,21 +310,11 @@ class TrialRun:
         self.chosen = {name: self.chosen[name] for name in groups if name in self.chosen}
 
     def _costs(self) -> dict[str, float]:
-        """What the trial's stages cost: computed for it, read from others, waited for."""
-        gpus = self.sweep.resources.gpus_per_trial
-        own = sum(stage["seconds"] for stage in self.stages if not stage["is_reused"]) / 3600
-        reused = sum(stage["seconds"] for stage in self.stages if stage["is_reused"]) / 3600
+        """What the trial cost."""
         return {
-            "cost/hours": own,
-            "cost/reused_hours": reused,
-            "cost/gpu_hours": own * gpus,
-            "cost/reused_gpu_hours": reused * gpus,
-            "cost/tokens": sum(s["tokens"] for s in self.stages if not s["is_reused"]),
+            **costs_of(self.stages, self.sweep.resources.gpus_per_trial),
             "cost/interruptions": attempts.num_lost(attempts.read(self.folder)),
-            "cost/wait_s": sum(stage["wait_s"] for stage in self.stages),
-            "cost/loader_s": sum(s["loader_s"] for s in self.stages if not s["is_reused"]),
             "cost/care_s": CARE.seconds - self._care_s,
-            "cost/checkpoint_s": sum(s["checkpoint_s"] for s in self.stages if not s["is_reused"]),
             **self._evaluation_s,
         }
 
@@ -330,18 +322,6 @@ class TrialRun:
 def verdicts(outcome: Outcome) -> dict[str, list[str]]:
     """The tasks of a training stage of which something must be said, by what it is."""
     return {"collapsed": outcome.collapsed, "undecided": outcome.undecided}
-
-
-def _told(outcome: Outcome | None) -> dict[str, Any]:
-    """What a trial's record keeps of a training stage's outcome; zeros for an evaluation."""
-    return {
-        "tokens": outcome.tokens if outcome else 0,
-        "steps": outcome.steps if outcome else 0,
-        "loader_s": outcome.wait_s if outcome else 0.0,
-        "checkpoint_s": outcome.checkpoint_s if outcome else 0.0,
-        # 0: all that a pass may hold fits into memory.
-        "max_tokens": outcome.max_tokens if outcome and outcome.is_limited else 0,
-    }
 
 
 def run_trial(

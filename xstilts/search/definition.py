@@ -24,8 +24,9 @@ from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import names_in, read_json_if_whole, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.plan import Planner, target_sets
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import stage_name
+from xstilts.plan.trial_plan import target_sets
 from xstilts.run.places import (
     INVENTORY,
     PREPARED,

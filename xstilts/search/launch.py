@@ -22,7 +22,8 @@ from xstilts.errors import ConfigError, Problem, StageError, XstiltsError
 from xstilts.files import write_json
 from xstilts.lease import Lease, describe, living
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.run import attempts
 from xstilts.run.node import ENVIRONMENT, check_resources, num_places, versions
 from xstilts.run.places import (

@@ -33,7 +33,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
-from xstilts.plan.plan import target_sets
+from xstilts.plan.trial_plan import target_sets
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -15,8 +15,9 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from xstilts.config.space import Point
-from xstilts.plan.plan import Planner, TrialPlan
+from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Stage, Train, fingerprint
+from xstilts.plan.trial_plan import TrialPlan
 from xstilts.run.store import Store
 from xstilts.search.outcomes import ENDED, HALT
 from xstilts.search.proposals import Proposal, Proposals

@@ -7,7 +7,7 @@ an entry here and a class there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -69,34 +69,28 @@ class KindSpec:
         return "json" if self.prediction == "answer" else "tsv"
 
 
+_CLASSIFICATION = KindSpec(
+    version=1,
+    columns=("text", "label"),
+    texts=("text",),
+    together="text",
+    label="label",
+    metrics=("accuracy", "f1", "f1_macro", "mcc"),
+    score=("accuracy",),
+    is_cut=True,
+    is_translatable=True,
+    declares_labels=True,
+    recipe_fields=frozenset({"pooler"}),
+    group="classification",
+)
+
 KINDS: Mapping[str, KindSpec] = {
-    "sentence": KindSpec(
-        version=1,
-        columns=("text", "label"),
-        texts=("text",),
-        together="text",
-        label="label",
-        metrics=("accuracy", "f1", "f1_macro", "mcc"),
-        score=("accuracy",),
-        is_cut=True,
-        is_translatable=True,
-        declares_labels=True,
-        recipe_fields=frozenset({"pooler"}),
-        group="classification",
-    ),
-    "pair": KindSpec(
-        version=1,
+    "sentence": _CLASSIFICATION,
+    "pair": replace(
+        _CLASSIFICATION,
         columns=("premise", "hypothesis", "label"),
         texts=("premise", "hypothesis"),
         together="premise",
-        label="label",
-        metrics=("accuracy", "f1", "f1_macro", "mcc"),
-        score=("accuracy",),
-        is_cut=True,
-        is_translatable=True,
-        declares_labels=True,
-        recipe_fields=frozenset({"pooler"}),
-        group="classification",
     ),
     "choice": KindSpec(
         version=1,

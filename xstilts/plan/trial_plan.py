@@ -1,0 +1,76 @@
+"""What a trial does, stage by stage, as `xstilts.plan.plan` lays it out.
+
+Targets that are fine-tuned on the same rows are a set with one training stage for each point of the
+inner search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from xstilts.config.own_tasks import find_task
+from xstilts.config.schema import Sweep
+from xstilts.config.space import Point
+from xstilts.files import derive_seed
+from xstilts.plan.stage import Pretrained, Train
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One encoder x one target set x one set of target parameters: a training stage."""
+
+    point: Point
+    stage: Train
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSet:
+    """Targets that share a training stage, with the cells of the inner search.
+
+    Retrieval targets have no cells: they are evaluated on the encoder itself.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPlan:
+    """Everything that one trial does. `rates` holds the share of every intermediate task, in the
+    unit of the intermediate."""
+
+    trial_id: str
+    config_id: str
+    point: Point
+    seed: int
+    model: str
+    intermediate: str
+    rates: Mapping[str, float]
+    pretrained: Pretrained
+    encoder: Pretrained | Train
+    target_sets: tuple[TargetSet, ...]
+
+    @property
+    def training_stages(self) -> tuple[Train, ...]:
+        """All training stages: the intermediate, if there is one, then every cell's."""
+        cells = [cell.stage for group in self.target_sets for cell in group.cells]
+        return (self.encoder, *cells) if isinstance(self.encoder, Train) else tuple(cells)
+
+
+def retried(stage: Train, attempt: int) -> Train:
+    """The stage with the seed of a further attempt; attempt 0 is the stage itself.
+
+    A degenerate run says more about its draw than about its configuration.
+    """
+    return replace(stage, seed=derive_seed(stage.seed, "retry", str(attempt))) if attempt else stage
+
+
+def target_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
+    """The targets by the task whose training data they are fine-tuned on."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for target in sweep.targets:
+        head = find_task(sweep, target).head
+        groups[head] = (*groups.get(head, ()), target)
+    return groups
