@@ -19,10 +19,10 @@ from tools.mini import hub
 from xstilts.cli import app
 from xstilts.cli.app import program as program_name
 from xstilts.config.load import load_sweep
-from xstilts.data.mirror import Split, write_dataset
+from xstilts.data.hub_layout import Split, write_dataset
 from xstilts.files import sha256_of, write_json
 from xstilts.run import preparation
-from xstilts.run.places import take_inventory
+from xstilts.run.inputs import take_inventory
 from xstilts.search.definition import Settled, define
 from xstilts.search.proposals import target_points
 

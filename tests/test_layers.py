@@ -227,7 +227,7 @@ import sys
 for name in {blocked!r}:
     sys.modules[name] = None
 import xstilts.data.batches, xstilts.kinds
-import xstilts.training.parallel, xstilts.bench.measure, xstilts.bench.__main__
+import xstilts.training.processes, xstilts.bench.measure, xstilts.bench.__main__
 """
     )
     assert "torch" in loaded

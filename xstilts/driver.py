@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xstilts.report.results import Results
     from xstilts.run.places import Places
     from xstilts.run.preparation import Job, Prepared
-    from xstilts.run.states import TrialState, TrialStates
+    from xstilts.run.trial_states import TrialState, TrialStates
     from xstilts.tracking.mlflow import MlflowTracker
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,8 @@ def inputs_of(
         ConfigError: the storage cannot serve, or an input is missing.
     """
     from xstilts.config.derive import normalised_rates
-    from xstilts.run.places import Places, take_inventory
+    from xstilts.run.inputs import take_inventory
+    from xstilts.run.places import Places
     from xstilts.search.preflight import check_storage
 
     for line in normalised_rates(sweep):
@@ -174,10 +175,10 @@ def drive(
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
     from xstilts.report.results import load_results
-    from xstilts.run.kept import Keeper
+    from xstilts.run.kept_weights import Keeper
     from xstilts.run.preparation import PARALLEL_ROWS, jobs_of, missing_jobs
     from xstilts.run.remembered import remember
-    from xstilts.run.states import TrialStates
+    from xstilts.run.trial_states import TrialStates
     from xstilts.search import launch
 
     was_stopped = False

@@ -201,9 +201,9 @@ def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
     from xstilts.report.results import load_results
-    from xstilts.run.kept import Keeper
-    from xstilts.run.states import TrialState, TrialStates
+    from xstilts.run.kept_weights import Keeper
     from xstilts.run.storage import open_storage
+    from xstilts.run.trial_states import TrialState, TrialStates
     from xstilts.search import launch
     from xstilts.tracking.mlflow import MlflowTracker
 

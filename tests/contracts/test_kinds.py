@@ -20,8 +20,8 @@ from xstilts.scores.chance import rate
 from xstilts.scores.table import task_score
 from xstilts.tasks import Source, Task
 from xstilts.tasks.kinds import KINDS
-from xstilts.training import attention
 from xstilts.training import predict as prediction
+from xstilts.training.micro_batches import Divider, one_pass
 from xstilts.training.model import (
     Model,
     build_heads,
@@ -30,7 +30,7 @@ from xstilts.training.model import (
     load_tokenizer,
     settings,
 )
-from xstilts.training.passes import Divider, one_pass
+from xstilts.training.packed import self_attention
 
 Texts = Mapping[str, Sequence[str]]
 
@@ -287,14 +287,14 @@ def test_a_pass_looks_at_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -
     if case.name in UNTRAINED:
         return
     # The attention that GPUs take.
-    monkeypatch.setattr(attention, "by_hand", lambda *_: False)
-    fused, calls = attention.attend_fused, []
+    monkeypatch.setattr(self_attention, "by_hand", lambda *_: False)
+    fused, calls = self_attention.attend_fused, []
 
     def attend(*arguments: Any) -> torch.Tensor:
         calls.append(arguments)
         return fused(*arguments)
 
-    monkeypatch.setattr(attention, "attend_fused", attend)
+    monkeypatch.setattr(self_attention, "attend_fused", attend)
     batch = case.collate(range(4), np.random.default_rng(0))
     units = case.kind.num_units(batch)
     work = Divider.of(case.model.encoder, torch.device("cpu")).whole(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xstilts.data.mirror import declared_files
+from xstilts.data.hub_layout import declared_files
 from xstilts.data.sources import Folders
 from xstilts.tasks import Task, known_tasks
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from xstilts.data.mirror import declared_files
+from xstilts.data.hub_layout import declared_files
 from xstilts.data.sources import Folders, load_rows
 from xstilts.tasks import Task, known_tasks
 from xstilts.tasks.intermediate import MINI_LANGUAGES

@@ -16,10 +16,10 @@ from xstilts.config.load import load_sweep
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.data import own
-from xstilts.data.encoded import EncodedFiles
 from xstilts.data.inventory import Hashes
 from xstilts.data.own import read_own, write_own
 from xstilts.data.sources import count_rows, load_rows
+from xstilts.data.token_cache import CacheEntry
 from xstilts.errors import ConfigError
 from xstilts.plan.stage import Rows
 
@@ -285,6 +285,6 @@ def test_other_declarations_have_other_encoded_rows(tmp_path: Path) -> None:
         task = {"kind": "sentence", "hub": "me/x", "splits": splits, "labels": ["a", "b"]}
         declared = find_task(sweep_in(tmp_path, {**task, **changes}), "reviews")
         rows = Rows("reviews", "test", "sha", (("en", 2),), 1, 1, ("a", "b"), 16, declared=declared)
-        return EncodedFiles(tmp_path, rows, "en", "sha").key
+        return CacheEntry(tmp_path, rows, "en", "sha").key
 
     assert key() == key() != key(columns={"text": "title"})

@@ -21,7 +21,7 @@ import torch
 
 from xstilts import mini
 from xstilts.config.load import parse_sweep
-from xstilts.data.encoded import EncodedFiles
+from xstilts.data.token_cache import CacheEntry
 from xstilts.errors import Preempted
 from xstilts.files import read_json, write_json
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
@@ -29,7 +29,8 @@ from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Pretrained, stage_name
 from xstilts.run import attempts
 from xstilts.run.garbage import cleaning, find_garbage
-from xstilts.run.places import Places, take_inventory
+from xstilts.run.inputs import take_inventory
+from xstilts.run.places import Places
 from xstilts.run.preparation import jobs_of
 from xstilts.run.records import RECORD, STAGES, is_finished, read_record
 from xstilts.run.reopen import workshop_of
@@ -265,7 +266,7 @@ def encode(folder: Path) -> Any:
         facts = planner.inventory.models[job.model]
         encoder, _ = workshop.encoder_of(facts)
         encoded = encoder.encoded(job.rows, job.language)
-        files = EncodedFiles(folder, job.rows, job.language, facts.tokenizer)
+        files = CacheEntry(folder, job.rows, job.language, facts.tokenizer)
         told = read_json(files.path("json"))
         found[files.key] = [encoded.features.num_rows, told["figures"], told["files"]]
     return json.loads(json.dumps(found))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xstilts.data.encoded import PARTS, EncodedFiles
+from xstilts.data.token_cache import PARTS, CacheEntry
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.stage import Part, Rows
 from xstilts.report.hours import Lengths
@@ -22,7 +22,7 @@ def test_a_draw_of_mlm_reads_one_window_and_others_all(
     part = Part(rows, None, 20, 4, (1.0,))
     lengths = Lengths(tmp_path, INVENTORY)
     assert lengths.drawn(part, "m") == (20 * 32, False)
-    files = EncodedFiles(tmp_path, rows, "en", "tokenizer")
+    files = CacheEntry(tmp_path, rows, "en", "tokenizer")
     (tmp_path / "encoded").mkdir()
     for name in PARTS:
         files.path(name).write_bytes(b"rows")

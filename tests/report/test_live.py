@@ -14,7 +14,7 @@ from rich.console import Console
 from xstilts.report import live
 from xstilts.report.live import watching
 from xstilts.run.places import Places
-from xstilts.run.states import TrialState, TrialStates
+from xstilts.run.trial_states import TrialState, TrialStates
 
 from ..conftest import make_sweep
 

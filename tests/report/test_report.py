@@ -32,7 +32,7 @@ from xstilts.report.tables import (
 )
 from xstilts.report.trial_files import trial_artifacts
 from xstilts.run.places import INVENTORY, SWEEP, SWEEP_FILE, TARGET_POINTS, Places
-from xstilts.run.states import TrialStates
+from xstilts.run.trial_states import TrialStates
 from xstilts.tracking.tracker import TrackedRun
 
 from ..conftest import make_places, make_stage

@@ -11,7 +11,7 @@ from xstilts.files import write_json
 from xstilts.report.results import Results
 from xstilts.report.usage import Bar, bars, draw_timeline, usage
 from xstilts.run.places import USAGE
-from xstilts.run.states import TrialStates
+from xstilts.run.trial_states import TrialStates
 
 from ..conftest import make_places, make_sweep
 

@@ -29,7 +29,7 @@ from xstilts.lease import Lease, living
 from xstilts.plan.stage import Pretrained, stage_name
 from xstilts.run import garbage, stage_results, storage, store
 from xstilts.run.garbage import cleaning, find_garbage
-from xstilts.run.kept import KEPT
+from xstilts.run.kept_weights import KEPT
 from xstilts.run.places import Places
 from xstilts.run.storage import open_storage
 from xstilts.run.store import Claim, Store

@@ -11,7 +11,8 @@ import pytest
 from xstilts.config.load import parse_sweep
 from xstilts.errors import StageError
 from xstilts.plan.stage import Train
-from xstilts.run.places import Places, take_inventory
+from xstilts.run.inputs import take_inventory
+from xstilts.run.places import Places
 from xstilts.run.rehearsal import MAX_ROWS, MAX_STEPS, REHEARSAL, Scene, rehearse, scenes
 from xstilts.run.storage import open_storage
 from xstilts.search import launch, rehearsal

@@ -15,7 +15,7 @@ from xstilts.files import read_json
 from xstilts.plan.stage import Pretrained, stage_name
 from xstilts.run import attempts, storage
 from xstilts.run.garbage import cleaning
-from xstilts.run.kept import kept_by_all
+from xstilts.run.kept_weights import kept_by_all
 from xstilts.run.places import Places
 from xstilts.run.storage import (
     check_identity,

@@ -24,15 +24,16 @@ from xstilts.plan.plan import Planner
 from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.run import attempts, evaluation
-from xstilts.run.places import Places, take_inventory
+from xstilts.run.inputs import take_inventory
+from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.reopen import workshop_of
-from xstilts.run.stages import Workshop
 from xstilts.run.storage import identity_of
 from xstilts.run.store import Store
 from xstilts.run.trial import run_trial
+from xstilts.run.workshop import Workshop
 from xstilts.search.proposals import target_points
-from xstilts.training import parallel
+from xstilts.training import processes
 
 from ..conftest import make_places
 
@@ -95,7 +96,7 @@ def test_a_stage_that_diverges_fails_the_trial_after_its_retries(
         seeds.append(stage.seed)
         raise Diverged("nli: the loss is nan by step 1")
 
-    monkeypatch.setattr(parallel, "train", diverge)
+    monkeypatch.setattr(processes, "train", diverge)
     record = run_command(tmp_path, shared_mini, rate=1e-3, retries=2, status=1)
     assert record["state"] == "failed" and "the loss is nan" in record["error"]
     assert len(set(seeds)) == 3 and seeds[0] == 0

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from xstilts.errors import ConfigError, StageError
 from xstilts.run import vocabulary
-from xstilts.run.places import Places, take_inventory
+from xstilts.run.inputs import take_inventory
+from xstilts.run.places import Places
 from xstilts.run.storage import open_storage
 from xstilts.training import model
 

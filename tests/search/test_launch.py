@@ -23,7 +23,7 @@ from xstilts.files import write_json
 from xstilts.lease import HEARTBEAT_S, Lease, Owner, claim_path
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.stage import stage_name
-from xstilts.run.kept import KEPT, kept_by_all
+from xstilts.run.kept_weights import KEPT, kept_by_all
 from xstilts.run.places import Places
 from xstilts.run.reopen import planner_of
 from xstilts.run.storage import STORAGE, open_storage

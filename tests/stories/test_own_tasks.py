@@ -21,7 +21,8 @@ from xstilts import mini
 from xstilts.cli import app
 from xstilts.config.load import load_sweep
 from xstilts.errors import ConfigError
-from xstilts.run.places import Places, take_inventory
+from xstilts.run.inputs import take_inventory
+from xstilts.run.places import Places
 from xstilts.search.definition import Settled, define, settle
 from xstilts.search.proposals import target_points
 

@@ -22,8 +22,8 @@ from xstilts.errors import ConfigError
 from xstilts.plan.inventory import Inventory, row_key
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train, fingerprint
+from xstilts.run.inputs import take_inventory
 from xstilts.run.node import differences, versions
-from xstilts.run.places import take_inventory
 from xstilts.run.single import run_single
 from xstilts.tasks import kinds as kind_specs
 from xstilts.tasks import lookup, plugins

@@ -15,12 +15,12 @@ from torch._dynamo.utils import counters
 from xstilts.bench import workloads
 from xstilts.bench.measure import measure
 from xstilts.errors import Preempted, StageError
-from xstilts.training import attention, compiling
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
 from xstilts.training.model import Model
 from xstilts.training.outcome import Options
+from xstilts.training.packed import compiling, self_attention
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def cold(monkeypatch: pytest.MonkeyPatch) -> None:
     """The attention that GPUs take; nothing is compiled, and nothing counted."""
-    monkeypatch.setattr(attention, "by_hand", lambda *_: False)
+    monkeypatch.setattr(self_attention, "by_hand", lambda *_: False)
     compiling.forget()
     counters.clear()
 

@@ -14,8 +14,8 @@ from xstilts import kinds
 from xstilts.data.batches import columns_of
 from xstilts.kinds.kind import Vocabulary
 from xstilts.tasks import Source, Task
+from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import Model, build_heads, load_encoder, settings
-from xstilts.training.passes import one_pass
 
 ROWS: dict[str, dict[str, list[Any]]] = {
     "pair": {"premise": ["", "tea"], "hypothesis": ["", ""], "label": ["X", "Y"]},
@@ -61,7 +61,7 @@ def test_nothing_is_not_a_number(name: str, rows: slice, encoder: Any, bare: Any
     if name in ("pair", "choice", "tagging"):
         heads = build_heads({"toy": task}, *settings(encoder), 0, "target")
     model = Model(encoder, heads)
-    hidden = model.hidden(one_pass(encoder, batch.inputs))
+    hidden = model.hidden(one_micro_batch(encoder, batch.inputs))
     assert hidden.isfinite().all()
     if heads and kind.num_units(batch):
         loss = kind.loss(model.heads["toy"], hidden, batch)

@@ -21,6 +21,7 @@ from xstilts.data.inventory import Hashes, model_facts
 from xstilts.errors import StageError
 from xstilts.tasks import Source, Task
 from xstilts.training.huggingface import KINDS, to_transformers
+from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import (
     Model,
     build_heads,
@@ -28,7 +29,6 @@ from xstilts.training.model import (
     load_encoder_with_lm_head,
     save,
 )
-from xstilts.training.passes import one_pass
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -167,7 +167,7 @@ def padded(lengths: tuple[int, ...]) -> dict[str, torch.Tensor]:
 
 def states_of(encoder: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
     with torch.inference_mode():
-        return Model(encoder, {}).eval().states(one_pass(encoder, inputs))
+        return Model(encoder, {}).eval().states(one_micro_batch(encoder, inputs))
 
 
 def keeps_contract(name: str, folder: Path, toy: Toy) -> None:

@@ -15,8 +15,8 @@ from transformers import (
 
 from xstilts.tasks import Source, Task
 from xstilts.training.huggingface import KINDS, to_transformers
+from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import Model, build_heads, load_encoder, save, settings
-from xstilts.training.passes import one_pass
 
 CLASSES: dict[str, Any] = {
     "sentence": AutoModelForSequenceClassification,
@@ -42,7 +42,7 @@ def test_the_exported_model_computes_the_same(
     assert not info["missing_keys"]
     batch = {"input_ids": torch.randint(5, 90, (3, 9)), "attention_mask": torch.ones(3, 9).long()}
     with torch.inference_mode():
-        expected = model.heads["toy"](model.hidden(one_pass(encoder, batch)))
+        expected = model.heads["toy"](model.hidden(one_micro_batch(encoder, batch)))
         got = loaded.eval()(**batch)
     scores = torch.stack([got.start_logits, got.end_logits], -1) if kind == "span" else got.logits
     assert torch.allclose(expected, scores, atol=1e-5)

@@ -20,7 +20,7 @@ import pytest
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
 from xstilts.training.outcome import Options
-from xstilts.training.parallel import Job
+from xstilts.training.processes import Job
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -30,7 +30,7 @@ SCRIPT = """
     import pickle, sys
     from pathlib import Path
     from xstilts.training.checkpoint import Checkpoints
-    from xstilts.training.parallel import run_together
+    from xstilts.training.processes import run_together
 
     if __name__ == "__main__":
         job = pickle.loads(Path(sys.argv[1]).read_bytes())

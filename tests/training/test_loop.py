@@ -17,16 +17,16 @@ from xstilts.data.batches import example_order
 from xstilts.errors import StageError
 from xstilts.kinds.kind import Batch, Encoded
 from xstilts.tasks import lookup
-from xstilts.training import checks, loop
-from xstilts.training.checks import Checks, dev_sample
+from xstilts.training import dev_checks, loop
+from xstilts.training.dev_checks import DevChecks, dev_sample
 from xstilts.training.dropout import Dropout
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
+from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
-from xstilts.training.passes import one_pass
 from xstilts.training.predict import predict
-from xstilts.training.table import tokens_of
+from xstilts.training.token_embeddings import tokens_of
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -138,14 +138,14 @@ def test_the_best_check_is_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
     stage = toy.stage("toy_a", examples=320)
     script = iter([10.0, 50.0, 50.0, 20.0])
     states = []
-    original = checks.predict
+    original = dev_checks.predict
 
     def record(model: Any, *arguments: Any, **options: Any) -> Any:
         states.append(weights(model))
         return original(model, *arguments, **options)
 
-    monkeypatch.setattr(checks, "predict", record)
-    monkeypatch.setattr(checks, "task_score", lambda metrics, values: next(script, 0.0))
+    monkeypatch.setattr(dev_checks, "predict", record)
+    monkeypatch.setattr(dev_checks, "task_score", lambda metrics, values: next(script, 0.0))
     model, outcome = toy.train(stage)
     assert outcome.best_step == 10
     assert len(states) == 6, "four checks, and the full dev set by the last and the kept weights"
@@ -216,10 +216,10 @@ def test_what_a_stage_learnt_is_seen_at_its_end_not_at_its_best(
 ) -> None:
     """A stage whose last weights say one thing has collapsed, though an earlier check is kept."""
     toy.task("toy_a")
-    sample = Checks.sample
+    sample = DevChecks.sample
     values = iter([20.0, 30.0, 90.0, 10.0])
 
-    def fall(self: Checks, model: Model) -> Any:
+    def fall(self: DevChecks, model: Model) -> Any:
         value = next(values)
         if value == 10:
             with torch.no_grad():
@@ -227,7 +227,7 @@ def test_what_a_stage_learnt_is_seen_at_its_end_not_at_its_best(
         sample(self, model)
         return value, {"toy_a": value}
 
-    monkeypatch.setattr(Checks, "sample", fall)
+    monkeypatch.setattr(DevChecks, "sample", fall)
     _, outcome = toy.train(toy.stage("toy_a", examples=800))
     assert outcome.best_step < outcome.steps
     assert outcome.collapsed == ["toy_a"]
@@ -326,7 +326,7 @@ def test_patience_ends_a_stage_that_no_longer_gains(
 ) -> None:
     toy.task("toy_a")
     values = iter([50.0, 60.0, 60.0, 55.0, 99.0])
-    monkeypatch.setattr(Checks, "sample", lambda *_: (next(values), {}))
+    monkeypatch.setattr(DevChecks, "sample", lambda *_: (next(values), {}))
     _, outcome = toy.train(toy.stage("toy_a", examples=160, check_every=2, patience=2))
     assert (outcome.best_step, outcome.steps) == (4, 8)
     assert outcome.examples == {"toy_a": {"en": 8 * 16}}, "what was drawn, not what was planned"
@@ -336,7 +336,7 @@ def test_the_last_check_can_be_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -
     toy.task("toy_a")
     for keep, best in (("best", 4), ("last", 10)):
         values = iter([50.0, 60.0, 60.0, 55.0, 40.0])
-        monkeypatch.setattr(Checks, "sample", lambda *_, values=values: (next(values), {}))
+        monkeypatch.setattr(DevChecks, "sample", lambda *_, values=values: (next(values), {}))
         _, outcome = toy.train(toy.stage("toy_a", examples=160, check_every=2, keep=keep))
         assert outcome.best_step == best
 
@@ -370,13 +370,13 @@ def test_checks_score_a_fixed_sample_and_the_end_all(
 ) -> None:
     toy.task("toy_a")
     sampled: list[Any] = []
-    original = checks.predict
+    original = dev_checks.predict
 
     def record(*arguments: Any, **options: Any) -> Any:
         sampled.append(options.get("rows"))
         return original(*arguments, **options)
 
-    monkeypatch.setattr(checks, "predict", record)
+    monkeypatch.setattr(dev_checks, "predict", record)
     for rate in (1e-3, 1e-4):
         toy.train(toy.stage("toy_a", examples=64, dev_examples=20, learning_rate=rate))
     sample = sampled[0]
@@ -475,7 +475,7 @@ def test_steps_are_those_of_a_plain_loop(toy: Toy, seen: list[tuple[str, Batch]]
     )
     for step, (_, batch) in enumerate(seen):
         optimizer.param_groups[0]["lr"] = 3e-3 * rates_of(4)[step]
-        hidden = plain.hidden(one_pass(plain.encoder, batch.inputs))
+        hidden = plain.hidden(one_micro_batch(plain.encoder, batch.inputs))
         loss = kinds.get("pair").loss(plain.heads["toy_a"], hidden, batch)
         optimizer.zero_grad()
         loss.backward()

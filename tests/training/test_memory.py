@@ -18,12 +18,12 @@ import torch
 
 from xstilts.errors import StageError
 from xstilts.kinds.kind import Encoded
-from xstilts.training import passes
 from xstilts.training.feed import PartData
 from xstilts.training.loop import train
 from xstilts.training.memory import is_out_of_memory
+from xstilts.training.micro_batches import MicroBatch
 from xstilts.training.outcome import Options
-from xstilts.training.parallel import Job
+from xstilts.training.processes import Job
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -144,7 +144,7 @@ def test_where_not_even_a_row_fits_it_is_said(toy: Toy, monkeypatch: pytest.Monk
     model = toy.model(stage)
     tried: list[int] = []
 
-    def refuse(work: passes.Pass, precision: str) -> torch.Tensor:
+    def refuse(work: MicroBatch, precision: str) -> torch.Tensor:
         tried.append(len(work.sequences))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -184,7 +184,7 @@ def test_a_row_of_choices_that_does_not_fit_ends_the_stage(
     part = replace(stage.parts[0], train=replace(stage.parts[0].train, rows=(("en", 4),)))
     model = toy.model(stage)
 
-    def refuse(work: passes.Pass, precision: str) -> torch.Tensor:
+    def refuse(work: MicroBatch, precision: str) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(model, "hidden", refuse)

@@ -18,10 +18,11 @@ from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.errors import StageError
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train
-from xstilts.run.stages import Workshop
 from xstilts.run.storage import open_storage
 from xstilts.run.store import Store
+from xstilts.run.workshop import Workshop
 from xstilts.tasks import Source, Task
+from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import (
     HEADS_FILE,
     Model,
@@ -34,7 +35,6 @@ from xstilts.training.model import (
     save,
     settings,
 )
-from xstilts.training.passes import one_pass
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -73,7 +73,9 @@ def test_lm_logits_are_those_of_the_checkpoint(folder: Path) -> None:
     mask = torch.ones_like(ids)
     mask[1, 7:] = 0
     with torch.inference_mode():
-        got = head(model.hidden(one_pass(encoder, {"input_ids": ids, "attention_mask": mask})))
+        got = head(
+            model.hidden(one_micro_batch(encoder, {"input_ids": ids, "attention_mask": mask}))
+        )
         expected = full(input_ids=ids, attention_mask=mask).logits
     real = mask.bool()
     assert torch.allclose(got[real], expected[real], atol=1e-5)
@@ -180,7 +182,7 @@ def test_hidden_states_by_layer(tiny_model: Path) -> None:
     with torch.inference_mode():
         states = encoder(**inputs, output_hidden_states=True).hidden_states
         assert len(states) == 3
-        work = one_pass(encoder, inputs)
+        work = one_micro_batch(encoder, inputs)
         for layer in range(3):
             assert torch.allclose(model.hidden(work, layer), states[layer], atol=1e-6)
         assert model.hidden(work).equal(model.hidden(work, 2))

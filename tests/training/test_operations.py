@@ -17,9 +17,9 @@ from transformers import AutoModel, XLMRobertaConfig
 from xstilts.bench.measure import _model
 from xstilts.bench.peer import Peer
 from xstilts.bench.workloads import WORKLOADS, rows_of, stage_of, vocabulary_of
-from xstilts.training import attention, loop
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.optimizer import build_optimizer
+from xstilts.training.packed import loop, self_attention
 
 SIZES = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 200}
 STEPS, BATCH = 3, 8
@@ -61,7 +61,7 @@ def ours(num_layers: int, monkeypatch: pytest.MonkeyPatch) -> int:
         counts.append(count.count)
 
     with monkeypatch.context() as patch:
-        patch.setattr(attention, "by_hand", lambda *_: False)
+        patch.setattr(self_attention, "by_hand", lambda *_: False)
         patch.setattr(loop._Training, "_step", counted)
         model = _model(encoder, stage, "cpu")
         loop.train(model, stage, [PartData([rows], None)], vocabulary_of(encoder.config))

@@ -9,7 +9,15 @@ from tools.mini.grammar import answer_span, write
 from tools.mini.inference import LABELS
 from tools.mini.languages import Language
 from tools.mini.reading import Line, Passage
-from xstilts.data.mirror import ANSWERS, INT32, STRING, STRINGS, Features, class_label, class_labels
+from xstilts.data.hub_layout import (
+    ANSWERS,
+    INT32,
+    STRING,
+    STRINGS,
+    Features,
+    class_label,
+    class_labels,
+)
 
 if TYPE_CHECKING:
     from tools.mini.world import Choice, Pair

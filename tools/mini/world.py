@@ -17,7 +17,7 @@ from tools.mini.facts import Domain, Facts, split_facts
 from tools.mini.grammar import Clause
 from tools.mini.languages import ENGLISH, PROFILES, Language, Profile, build_languages
 from tools.mini.reading import Line, Passage
-from xstilts.data.mirror import Features, Split, write_dataset
+from xstilts.data.hub_layout import Features, Split, write_dataset
 
 # Number of examples by split of the facts; the pretraining text has documents.
 NUM_PAIRS = {"test": 240, "validation": 240, "train": 6000}

@@ -28,11 +28,11 @@ from xstilts.plan.stage import Train
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
 from xstilts.training.matmul import choose_matmul
+from xstilts.training.micro_batches import MicroBatcher
 from xstilts.training.model import Model, build_heads, settings
 from xstilts.training.outcome import Options
-from xstilts.training.passes import Divider
+from xstilts.training.packed.last_layer import weights_of_read
 from xstilts.training.predict import outputs, replicas
-from xstilts.training.reading import weights_of_read
 
 Tell = Callable[[str], None]
 
@@ -152,11 +152,11 @@ def count_work(encoder: PreTrainedModel, stage: Train, rows: Encoded) -> Work:
     """Count what the timed steps of an epoch over the rows take."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     feed = Feed(stage.parts[0], PartData([rows], None), stage, vocabulary_of(encoder.config))
-    divider = Divider.of(encoder, device)
+    micro_batcher = MicroBatcher.of(encoder, device)
     real = computed = unread = 0
     timed = range(BEFORE, stage.num_steps - AFTER)
     for number in timed:
-        for work in divider.divide(feed.batch(number)):
+        for work in micro_batcher.divide(feed.batch(number)):
             tokens = int(work.batch.inputs["attention_mask"].sum())
             real += tokens
             computed += work.inputs["input_ids"].numel()

@@ -184,7 +184,7 @@ def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     from xstilts.report.columns import WholeNames
     from xstilts.report.live import render, trial_views
     from xstilts.report.usage import usage
-    from xstilts.run.states import TrialStates
+    from xstilts.run.trial_states import TrialStates
 
     results, now = results_of(name, storage).details, time.time()
     states = TrialStates(results.places).look()

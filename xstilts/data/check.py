@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xstilts.data.mirror import declared_files
+from xstilts.data.hub_layout import declared_files
 from xstilts.data.sources import Folders, check_columns, count_rows, count_slice
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.tasks import Slice, Task, known_tasks

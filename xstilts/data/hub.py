@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xstilts.data.mirror import declared_files
+from xstilts.data.hub_layout import declared_files
 from xstilts.errors import DataError
 from xstilts.files import read_json_if_whole, write_json
 

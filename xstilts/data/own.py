@@ -26,8 +26,8 @@ from xstilts.config.own_tasks import (
 from xstilts.config.schema import Sweep
 from xstilts.config.task_spec import FilesSpec, TaskSpec
 from xstilts.data.formats import format_of, read_file
+from xstilts.data.hub_layout import Row, Split, write_dataset
 from xstilts.data.inventory import Hashes
-from xstilts.data.mirror import Row, Split, write_dataset
 from xstilts.data.own_rows import WrongRow, column_of, features_of, row_of
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import publish_folder, sha256_of, sync_tree

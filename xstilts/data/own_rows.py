@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xstilts.config.task_spec import TaskSpec
+from xstilts.data.hub_layout import STRING, STRINGS, Features, Row
 from xstilts.data.importers.span import FEATURES
-from xstilts.data.mirror import STRING, STRINGS, Features, Row
 
 LONG_LABEL = 40
 """From so many characters on a label is rather a text."""

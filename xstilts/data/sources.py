@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from xstilts.data.columns import check_names, names_in, no_column, rename
-from xstilts.data.mirror import declared_files, declares_features
+from xstilts.data.hub_layout import declared_files, declares_features
 from xstilts.errors import DataError
 from xstilts.tasks import Slice, Source, Task
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xstilts.config.derive import NONE
-from xstilts.data.encoded import EncodedFiles
+from xstilts.data.token_cache import CacheEntry
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json
 from xstilts.plan.inventory import Inventory
@@ -44,7 +44,7 @@ class Lengths:
         """Tokens that a pass over the rows reads, and whether they were counted: `prepare` does."""
         total, is_counted = 0.0, True
         for language, count in rows.rows:
-            files = EncodedFiles(
+            files = CacheEntry(
                 self._storage, rows, language, self._inventory.models[model].tokenizer
             )
             figures = files.figures()

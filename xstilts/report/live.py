@@ -23,7 +23,7 @@ from rich.text import Text
 from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
 from xstilts.report.columns import WholeNames
-from xstilts.run.states import TrialState, TrialStates
+from xstilts.run.trial_states import TrialState, TrialStates
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from xstilts.errors import TrackingError
 from xstilts.report.publish import publish_trial
 from xstilts.report.results import Results
 from xstilts.run.records import read_record
-from xstilts.run.states import TrialState
+from xstilts.run.trial_states import TrialState
 from xstilts.tracking.runs import running_run
 from xstilts.tracking.tracker import Tracker
 

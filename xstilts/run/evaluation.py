@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from xstilts import kinds
-from xstilts.data.prepare import Encoder
+from xstilts.data.encoding import TokenCache
 from xstilts.kinds.kind import Encoded, Vocabulary, is_labelled
 from xstilts.plan.stage import Evaluate, Rows
 from xstilts.tasks import Task
@@ -53,7 +53,7 @@ class Evaluator:
     stage: Evaluate
     task: Task
     nets: Sequence[Model]
-    encoder: Encoder
+    token_cache: TokenCache
     vocabulary: Vocabulary
     before_pass: Callable[[], None]
     seconds: dict[str, float] = field(default_factory=lambda: {"forward": 0.0, "decode": 0.0})
@@ -86,7 +86,7 @@ class Evaluator:
     def _predict(self, rows: Rows, languages: Sequence[str]) -> Iterator[Predicted]:
         """Predictions of each language; small ones share a pass of the encoder."""
         kind = kinds.get(self.task.kind)
-        for some in _together(self.encoder.encoded(rows, language) for language in languages):
+        for some in _together(self.token_cache.encoded(rows, language) for language in languages):
             self.before_pass()
             features = pa.concat_tables([encoded.features for encoded in some])
             with self._timed("forward"):

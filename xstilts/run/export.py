@@ -20,7 +20,7 @@ from xstilts.kinds.kind import is_labelled
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
-from xstilts.run.stages import Workshop
+from xstilts.run.workshop import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task
 from xstilts.training.huggingface import check_form, to_transformers
@@ -71,7 +71,7 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
         DataError: rows cannot be read.
     """
     facts = planner.inventory.models[plan.model]
-    encoder, _ = workshop.encoder_of(facts)
+    encoder, _ = workshop.token_cache_of(facts)
     num_files, left_out = 0, []
     for group in plan.target_sets:
         for name in group.targets:

@@ -15,7 +15,7 @@ from pathlib import Path
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import TEMPORARY
 from xstilts.lease import Lease, describe, living
-from xstilts.run.kept import kept_by_all
+from xstilts.run.kept_weights import kept_by_all
 from xstilts.run.places import REHEARSAL, TUNE, Places, sweep_names
 from xstilts.run.records import STAGES, is_finished, read_record, read_stages
 from xstilts.run.stage_results import TORN, TRASH, WEIGHTS, drop_weights, is_done, throw_away

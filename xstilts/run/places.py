@@ -1,4 +1,4 @@
-"""Where a sweep's files are, and the inputs that the package itself brings.
+"""Where a sweep's files are.
 
 <storage>/storage.json       its format and identity
 <storage>/store/             stages, shared by all sweeps
@@ -16,33 +16,15 @@ taken the sweep over, changes nothing that anybody reads.
 from __future__ import annotations
 
 import re
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xstilts import mini
-from xstilts.config.derive import reads
-from xstilts.config.own_tasks import find_task, is_own, plugins_used, tasks_of_files
-from xstilts.config.recipe_checks import override_sections
-from xstilts.config.schema import ModelSpec, Sweep
-from xstilts.data.hub import Hub
-from xstilts.data.inventory import Hashes, data_identity, model_facts
-from xstilts.data.own import write_own
-from xstilts.data.sources import check_columns, count_rows, divided_otherwise, labels_of
-from xstilts.errors import ConfigError, DataError, Problem
-from xstilts.files import names_in, publish_folder, read_json_if_whole, sha256_of, sync_tree
-from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
-from xstilts.run.storage import CACHES, SWEEPS
-from xstilts.run.token_counts import mean_tokens
-from xstilts.run.vocabulary import tokenizer_problems
-from xstilts.tasks import Source
+from xstilts.config.schema import Sweep
+from xstilts.files import names_in, read_json_if_whole
+from xstilts.run.storage import SWEEPS
 
-BUILTIN = "builtin:mini"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_HUB_NAME = re.compile(r"[\w.-]+")
 SWEEP, INVENTORY, TARGET_POINTS = "sweep.json", "inventory.json", "target_points.json"
 """What defines a launched sweep, in the folder of each launch; the first is written last."""
 
@@ -90,7 +72,7 @@ class Places:
     @classmethod
     def of(cls, sweep: Sweep, base: Path | None = None) -> Places:
         """The folders of a sweep; a relative storage is relative to `base`, else to the cwd."""
-        return cls(_named(sweep.storage, base or Path.cwd()), sweep.name)
+        return cls(path_named(sweep.storage, base or Path.cwd()), sweep.name)
 
     @property
     def sweep(self) -> Path:
@@ -165,172 +147,9 @@ def sweep_names(storage: Path) -> list[str]:
     return sorted(path.name for path in (storage / SWEEPS).glob("*") if path.is_dir())
 
 
-def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> Inventory:
-    """Identity and size of every input; builds the miniature benchmark where a sweep names it,
-    and fetches from the Hub what is not there yet.
-
-    Raises:
-        ConfigError: an input that the sweep names is missing or incomplete, or has no rows; or a
-            tokenizer belongs to other weights or other languages.
-    """
-    base = base or Path.cwd()
-    hashes = Hashes(places.storage / CACHES / "hashes.json")
-    hub = Hub(places.storage / "hub")
-    models = {}
-    problems: list[Problem] = []
-    for name, spec in sweep.models.items():
-        where = f"models.{name}.path"
-        try:
-            models[name] = model_facts(_model_folder(spec, where, base, hub), where, hashes)
-        except ConfigError as error:
-            problems += error.problems
-        except DataError as error:
-            problems.append(Problem(where, f"no such folder here; {error}"))
-    problems += [*_without_lm_head(sweep, models), *_too_long(sweep, models)]
-    folders: dict[str, Path] = {}
-    data: dict[str, str] = {}
-    own: dict[str, Path] = {}
-    for name in tasks_of_files(sweep):
-        try:
-            own |= write_own(name, sweep.tasks[name], places.storage, hashes)
-        except ConfigError as error:
-            problems += error.problems
-    for source, wanted in _wanted(sweep):
-        try:
-            if source.hub_id in own:
-                folders[source.hub_id] = own[source.hub_id]
-                data[source.hub_id] = data_identity(own[source.hub_id], hashes)
-                continue
-            if is_own(source):
-                continue  # said above
-            folder = None
-            if sweep.data.root is not None:
-                folder = _root(sweep.data.root, places, base) / source.hub_id
-            if folder is None or (sweep.data.hub and not folder.exists()):
-                if source.instead:
-                    raise DataError(f"{source.hub_id}: not read from the Hub")
-                fetched = hub.dataset(source.hub_id, source.revision, wanted)
-                folders[source.hub_id] = fetched.folder
-                data[source.hub_id] = sha256_of([source.hub_id, fetched.commit])
-            else:
-                data[source.hub_id] = data_identity(folder, hashes)
-                folders[source.hub_id] = folder
-        except DataError as error:
-            problems.append(Problem("data.root", str(error), repair=source.instead))
-    rows: dict[str, int] = {}
-    labels: dict[str, list[str]] = {}
-    notes: list[str] = []
-    for task, use, language in reads(sweep):
-        if any(source.hub_id not in folders for source in task.sources_of(use)):
-            continue  # said above
-        try:
-            check_columns(folders, task, use, language)
-            rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
-            if note := divided_otherwise(folders, task, use):
-                notes.append(note)
-            if task.open_labels and task.name not in labels:
-                labels[task.name] = labels_of(folders, task)
-        except DataError as error:
-            problems.append(Problem("data.root", str(error)))
-    hashes.save()
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
-    names = {hub_id: str(folder) for hub_id, folder in folders.items()}
-    # Other code than before makes other inputs, as other data does.
-    data |= {f"plugin {module}": digest for module, digest in plugins_used(sweep).items()}
-    inventory = Inventory(models, names, data, rows, labels, tuple(dict.fromkeys(notes)))
-    check_rows(sweep, inventory)
-    if problems := list(tokenizer_problems(sweep, inventory, places.storage)):
-        raise ConfigError(problems)
-    return replace(inventory, tokens=mean_tokens(sweep, inventory, places.storage))
-
-
-def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
-    """MLM goes on from the pretrained head; a fresh one would only hurt the encoder."""
-    for name, spec in sweep.intermediates.items():
-        for task in (find_task(sweep, own) for own in spec.tasks):
-            for model, facts in models.items():
-                if task.kind_spec.is_self_supervised and not facts.has_lm_head:
-                    yield Problem(
-                        f"intermediates.{name}.tasks",
-                        f'"{task.name}" needs a model with its pretrained LM head',
-                        f'models.{model}, whose weights have none ("{facts.path}")',
-                        "take the checkpoint of the masked language model, or drop the task",
-                    )
-
-
-def _too_long(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
-    """Lengths that a file searches or says must be lengths that every model reads; those of the
-    recipe itself are cut."""
-    said = ((where, values.get("max_length", 0)) for where, values in override_sections(sweep))
-    for where, length in said:
-        for name, facts in models.items():
-            if length > facts.max_length:
-                rule = f"models.{name} reads {facts.max_length} tokens at most"
-                yield Problem(f"{where}.max_length", rule, f"{length}", "write a shorter length")
-    search = sweep.search
-    for where, space in (("encoder", search.encoder.space), ("target", search.target.space)):
-        for key, spec in space.items():
-            for name, facts in models.items() if key.endswith("max_length") else ():
-                if max(spec.values()) > facts.max_length:
-                    yield Problem(
-                        f"search.{where}.space.{key}",
-                        f"models.{name} reads {facts.max_length} tokens at most",
-                        f"{max(spec.values())}",
-                        "search shorter lengths",
-                    )
-
-
-def _model_folder(spec: ModelSpec, where: str, base: Path, hub: Hub) -> Path:
-    """The folder of a model: the package's own, one that is there, or one fetched from the Hub."""
-    if spec.path == BUILTIN:
-        return mini.encoder_path()
-    folder = _named(spec.path, base)
-    if not folder.exists() and _HUB_NAME.fullmatch(spec.path):
-        rule = "no such folder here, and an id of the Hub has its owner too"
-        repair = f"write OWNER/{spec.path}, as the Hub shows it, or the folder's path"
-        raise ConfigError([Problem(where, rule, f'"{spec.path}"', repair)])
-    if not folder.is_dir() and _HUB_ID.fullmatch(spec.path):
-        return hub.model(spec.path, spec.revision).folder
-    return folder
-
-
-def _root(root: str, places: Places, base: Path) -> Path:
-    return build_mini(places.storage) if root == BUILTIN else _named(root, base)
-
-
-def _named(path: str, base: Path) -> Path:
+def path_named(path: str, base: Path) -> Path:
     """The folder that a sweep file names: `~` is the user's home, what is relative is to `base`."""
     try:
         return (base / Path(path).expanduser()).resolve()
     except RuntimeError:  # `~somebody`, whom the machine does not know: a folder of that name
         return (base / path).resolve()
-
-
-def _wanted(sweep: Sweep) -> list[tuple[Source, list[tuple[str, str]]]]:
-    """The configurations and splits that a sweep reads, by the data set that has them."""
-    wanted: dict[str, tuple[Source, dict[tuple[str, str], None]]] = {}
-
-    def need(source: Source, config: str, split: str) -> None:
-        wanted.setdefault(source.hub_id, (source, {}))[1][config, split] = None
-
-    for task, use, language in reads(sweep):
-        for rows in task.slices_of(use):
-            source = rows.origin
-            for config in source.configs_of(language):
-                need(source, config, rows.split)
-            if rows.unlike:
-                need(rows.unlike[0], rows.unlike[0].config, rows.unlike[1])
-    return [(source, list(pairs)) for source, pairs in wanted.values()]
-
-
-def build_mini(storage: Path) -> Path:
-    """The miniature benchmark's data under the storage, which every node sees; copied once."""
-    root = storage / f"mini-v{mini.VERSION}"
-    if not root.exists():
-        temporary = storage / f".mini-{uuid.uuid4().hex[:8]}"
-        shutil.copytree(mini.data_path(), temporary)
-        sync_tree(temporary)
-        if not publish_folder(temporary, root):  # another process was first with the same
-            shutil.rmtree(temporary)
-    return root

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xstilts.data.encoded import EncodedFiles
+from xstilts.data.token_cache import CacheEntry
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows
@@ -68,8 +68,8 @@ def known_figures(jobs: list[Job], storage: Path, inventory: Inventory) -> list[
     return [Prepared(job, found) for job, found in figures if found is not None]
 
 
-def _files(job: Job, storage: Path, inventory: Inventory) -> EncodedFiles:
-    return EncodedFiles(storage, job.rows, job.language, inventory.models[job.model].tokenizer)
+def _files(job: Job, storage: Path, inventory: Inventory) -> CacheEntry:
+    return CacheEntry(storage, job.rows, job.language, inventory.models[job.model].tokenizer)
 
 
 def prepare(
@@ -115,11 +115,11 @@ def _encode(
     storage: Path, folders: dict[str, Path], facts: ModelFacts, job: Job
 ) -> dict[str, float]:
     # In the pool's processes only: who asks what is prepared need not wait for torch.
-    from xstilts.data.prepare import Encoder
+    from xstilts.data.encoding import TokenCache
 
-    encoder = Encoder(storage, folders, _tokenizer(facts.path), facts.tokenizer)
-    encoder.encoded(job.rows, job.language)
-    figures = EncodedFiles(storage, job.rows, job.language, facts.tokenizer).figures()
+    token_cache = TokenCache(storage, folders, _tokenizer(facts.path), facts.tokenizer)
+    token_cache.encoded(job.rows, job.language)
+    figures = CacheEntry(storage, job.rows, job.language, facts.tokenizer).figures()
     assert figures is not None
     return figures
 

@@ -13,7 +13,7 @@ from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from xstilts.run.stages import Workshop
+    from xstilts.run.workshop import Workshop
 
 
 def planner_of(places: Places, launch: Path) -> Planner:
@@ -30,8 +30,8 @@ def workshop_of(planner: Planner, places: Places, identity: str = "") -> Worksho
         identity: of the storage, where another process has opened it.
     """
     # Torch takes seconds to import, and who only plans needs none.
-    from xstilts.run.stages import Workshop
     from xstilts.run.store import Store
+    from xstilts.run.workshop import Workshop
 
     store = Store(places.storage, identity=identity)
     return Workshop(places.storage, store, planner.inventory, planner.sweep.resources)

@@ -34,8 +34,8 @@ from xstilts.records import Attempt, Outcome
 from xstilts.run import attempts
 from xstilts.run.costs import costs_of, told_of
 from xstilts.run.records import RECORD, STAGES, read_stages, read_status
-from xstilts.run.stages import Computed, Workshop
 from xstilts.run.trial_status import TrialStatus
+from xstilts.run.workshop import Computed, Workshop
 from xstilts.scores.aggregate import averages
 from xstilts.scores.table import Score, ScoreTable, task_score
 

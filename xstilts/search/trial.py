@@ -29,7 +29,7 @@ from xstilts.search.outcomes import HALT, STOPPED
 if TYPE_CHECKING:
     from xstilts.plan.plan import Planner
     from xstilts.run.places import Places
-    from xstilts.run.stages import Workshop
+    from xstilts.run.workshop import Workshop
 
 
 logger = logging.getLogger(__name__)

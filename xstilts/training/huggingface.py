@@ -15,6 +15,7 @@ from transformers import (
 from xstilts.config.recipe import StageRecipe
 from xstilts.errors import StageError
 from xstilts.tasks import Task
+from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import (
     LOADING_ERRORS,
     SAFELY,
@@ -24,7 +25,6 @@ from xstilts.training.model import (
     load_heads,
     settings,
 )
-from xstilts.training.passes import one_pass
 
 _CLASSES: dict[str, Any] = {
     "sentence": AutoModelForSequenceClassification,
@@ -73,7 +73,7 @@ def to_transformers(stage: Path, task: Task) -> Any:
     probe["attention_mask"] = torch.ones_like(probe["input_ids"])
     own = Model(encoder, {task.head: head}).eval()
     with torch.inference_mode():
-        expected = head(own.hidden(one_pass(encoder, probe)))
+        expected = head(own.hidden(one_micro_batch(encoder, probe)))
     try:
         _copy_head(head, full, task)
         with torch.inference_mode():

@@ -25,21 +25,21 @@ from xstilts.files import derive_seed
 from xstilts.kinds.kind import Batch, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.records import Outcome
-from xstilts.training.attention import kernels_for_any_shape
+from xstilts.training.bf16_weights import BF16Weights
 from xstilts.training.checkpoint import Checkpoints
-from xstilts.training.checks import Checks, lowest_losses, mean_losses
+from xstilts.training.checkpoint_tensors import fits, restore, tensors_of
+from xstilts.training.collectives import ALONE, Collective
 from xstilts.training.compiling import reason
+from xstilts.training.dev_checks import DevChecks, lowest_losses, mean_losses
 from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.memory import give_back, is_out_of_memory
+from xstilts.training.micro_batches import MicroBatch, MicroBatcher
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
 from xstilts.training.outcome import DEFAULTS, Options, State
-from xstilts.training.passes import Divider, Pass
-from xstilts.training.ranks import ALONE, Ranks
-from xstilts.training.saved import fits, restore, tensors_of
-from xstilts.training.table import TokenRows, TokenTable, decay_after
-from xstilts.training.working import WorkingWeights
+from xstilts.training.packed.self_attention import kernels_for_any_shape
+from xstilts.training.token_embeddings import EmbeddingGradient, EmbeddingRows, decay_after
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ class Prepared:
     batch: Batch
     units: int
     tokens: int
-    passes: Sequence[Pass]
-    divider: Divider
+    micro_batches: Sequence[MicroBatch]
+    micro_batcher: MicroBatcher
 
 
 def train(
@@ -70,7 +70,7 @@ def train(
     *,
     options: Options = DEFAULTS,
     checkpoints: Checkpoints | None = None,
-    ranks: Ranks = ALONE,
+    collective: Collective = ALONE,
 ) -> Outcome:
     """Train a model in place; at the end it holds the weights of its best check.
 
@@ -80,7 +80,9 @@ def train(
         StageError: not even one row fits into memory.
     """
     with kernels_for_any_shape():
-        return _Training(model, stage, data, vocabulary, options, checkpoints, ranks).run(progress)
+        return _Training(model, stage, data, vocabulary, options, checkpoints, collective).run(
+            progress
+        )
 
 
 class _Training:
@@ -94,7 +96,7 @@ class _Training:
         vocabulary: Vocabulary,
         options: Options,
         checkpoints: Checkpoints | None,
-        ranks: Ranks,
+        collective: Collective,
     ):
         self._started = time.perf_counter()
         self.model = model
@@ -106,26 +108,28 @@ class _Training:
         ]
         self.steps = schedule(stage)
         self.numbers = numbers_within(self.steps)
-        self.checks = Checks(stage, data, vocabulary, ranks)
+        self.dev_checks = DevChecks(stage, data, vocabulary, collective)
         self.check_after = check_steps(len(self.steps), stage.recipe)
-        self.rows = TokenRows.of(model, data, vocabulary)
+        self.rows = EmbeddingRows.of(model, data, vocabulary)
         self.optimizer = build_optimizer(model, stage.recipe)
         # What a CPU computes faster by itself, a compiler would have to leave out.
         by_hand = self.device.type == "cpu" and not options.compiled
-        self.table = TokenTable(model.encoder, by_hand, is_shared=ranks.world > 1)
-        self.working = WorkingWeights(model.encoder, stage.precision == "bf16")
+        self.embedding_gradient = EmbeddingGradient(
+            model.encoder, by_hand, is_shared=collective.world > 1
+        )
+        self.working = BF16Weights(model.encoder, stage.precision == "bf16")
         self.checkpoints = checkpoints
-        self.ranks = ranks
-        self.divider = Divider.of(model.encoder, self.device, stage.precision)
-        self.usual_tokens = self.divider.max_tokens
+        self.collective = collective
+        self.micro_batcher = MicroBatcher.of(model.encoder, self.device, stage.precision)
+        self.usual_tokens = self.micro_batcher.max_tokens
         if options.max_tokens is not None:
-            self.divider = replace(self.divider, max_tokens=options.max_tokens)
-        self.uses_masks = by_hand and self.divider.config is not None
+            self.micro_batcher = replace(self.micro_batcher, max_tokens=options.max_tokens)
+        self.uses_masks = by_hand and self.micro_batcher.config is not None
         if options.gradient_checkpointing:
             model.encoder.activation_checkpointing_enable()
         if options.compiled:
             model.compile_training()
-        self.state = State(max_tokens=self.divider.max_tokens)
+        self.state = State(max_tokens=self.micro_batcher.max_tokens)
         self.best: Mapping[str, Tensor] | None = None
         self.losses: list[Tensor] = []
         # Which parameters each task trains; agreed on by all processes in its first step.
@@ -156,10 +160,10 @@ class _Training:
         self.working.remove()
         losses = lowest_losses(state.curve, [feed.task.name for feed in self.feeds])
         # Whether it learnt is seen at its end: of many checks the best is above chance by chance.
-        last = final = self.checks.whole(self.model, losses)
+        last = final = self.dev_checks.whole(self.model, losses)
         if self.best is not None and state.best_step != state.step:
             self.model.load_state_dict(self.best)
-            final = self.checks.whole(self.model, losses)
+            final = self.dev_checks.whole(self.model, losses)
         if self.rows is not None:
             steps = state.step if self.best is None else state.best_step
             self.rows.put_back(decay_after(recipe, steps, len(self.steps)))
@@ -182,9 +186,9 @@ class _Training:
             wait_s=state.wait_s,
             checkpoint_s=state.checkpoint_s,
             total_s=self._total_s(),
-            max_tokens=min(self.ranks.gather(state.max_tokens)),
-            halvings=max(self.ranks.gather(state.halvings)),
-            is_limited=any(self.ranks.gather(state.max_tokens < self.usual_tokens)),
+            max_tokens=min(self.collective.all_gather(state.max_tokens)),
+            halvings=max(self.collective.all_gather(state.halvings)),
+            is_limited=any(self.collective.all_gather(state.max_tokens < self.usual_tokens)),
             collapsed=last.collapsed,
             undecided=last.undecided,
         )
@@ -197,8 +201,10 @@ class _Training:
             batch = feed.batch(self.numbers[step])
             tokens = int(batch.inputs["attention_mask"].sum())
             units = feed.kind.num_units(batch)
-            divider = self.divider
-            return Prepared(batch, units, tokens, self._divided(feed, batch, divider), divider)
+            micro_batcher = self.micro_batcher
+            return Prepared(
+                batch, units, tokens, self._divided(feed, batch, micro_batcher), micro_batcher
+            )
 
         first = self.state.step
         coming = pool.submit(prepare, first) if first < len(self.steps) else None
@@ -210,15 +216,15 @@ class _Training:
             coming = pool.submit(prepare, step + 1) if step + 1 < len(self.steps) else None
             yield prepared
 
-    def _divided(self, feed: Feed, batch: Batch, divider: Divider) -> list[Pass]:
-        """This process's passes, their units counted before they go to the device."""
+    def _divided(self, feed: Feed, batch: Batch, micro_batcher: MicroBatcher) -> list[MicroBatch]:
+        """This process's micro-batches, their units counted before they go to the device."""
         return [
             replace(work, batch=replace(work.batch, units=feed.kind.num_units(work.batch)))
-            for work in divider.divide(batch, self.ranks.share)
+            for work in micro_batcher.divide(batch, self.collective.share)
         ]
 
     def _step(self, prepared: Prepared) -> None:
-        """One update; where memory ends, the same update in smaller passes."""
+        """One update; where memory ends, the same update in smaller micro-batches."""
         step = self.state.step
         seed = derive_seed(self.stage.seed, self.stage.phase, "dropout")
         loss = None
@@ -236,14 +242,14 @@ class _Training:
         rate = learning_rate(self.stage.recipe, step, len(self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.table.fill()
+        self.embedding_gradient.fill()
         parameters = [p for p in self.model.parameters() if p.grad is not None]
-        self.ranks.add_up(p.grad for p in parameters if p.grad is not None)
+        self.collective.all_reduce(p.grad for p in parameters if p.grad is not None)
         nn.utils.clip_grad_norm_(parameters, self.stage.recipe.clip_norm, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.working.round()
-        self.table.clear()
+        self.embedding_gradient.clear()
         self.losses.append(loss)
 
     def _accumulate(self, prepared: Prepared, step: int, seed: int) -> Tensor:
@@ -253,11 +259,11 @@ class _Training:
         if self.uses_masks:
             own = streams(seed, step, len(prepared.batch.inputs["input_ids"]))
         else:
-            torch.manual_seed(derive_seed(seed, str(step), str(self.ranks.rank)))
-        passes = prepared.passes
-        if prepared.divider is not self.divider:  # memory ended since it was made
-            passes = self._divided(feed, prepared.batch, self.divider)
-        for work in passes:
+            torch.manual_seed(derive_seed(seed, str(step), str(self.collective.rank)))
+        micro_batches = prepared.micro_batches
+        if prepared.micro_batcher is not self.micro_batcher:  # memory ended since it was made
+            micro_batches = self._divided(feed, prepared.batch, self.micro_batcher)
+        for work in micro_batches:
             units = work.batch.units
             if not units:  # the mean of nothing is not a number
                 continue
@@ -271,7 +277,7 @@ class _Training:
             self.working.give_gradients()
             total += share.detach()
             self.model.masks = None  # they would stay through the dev checks
-        if prepared.units and self.ranks.world > 1:
+        if prepared.units and self.collective.world > 1:
             self._fill_gradients(feed.task.name)
         return total
 
@@ -280,31 +286,31 @@ class _Training:
         parameters = list(self.model.parameters())
         if task not in self.trained:
             own = [parameter.grad is not None for parameter in parameters]
-            gathered = zip(*self.ranks.gather(own), strict=True)
+            gathered = zip(*self.collective.all_gather(own), strict=True)
             self.trained[task] = [any(column) for column in gathered]
         for parameter, is_trained in zip(parameters, self.trained[task], strict=True):
             if is_trained and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
 
     def _halve(self, prepared: Prepared) -> None:
-        """Smaller passes from here on; the optimiser has not seen anything of the step yet."""
+        """Smaller micro-batches from now on; the optimiser has seen nothing of the step yet."""
         self.optimizer.zero_grad(set_to_none=True)
         self.working.drop_gradients()
         self.model.masks = None
         longest = int(prepared.batch.inputs["attention_mask"].sum(1).max())
-        passes = self.divider.divide(prepared.batch, self.ranks.share)
-        if all(work.num_rows == 1 for work in passes):
+        micro_batches = self.micro_batcher.divide(prepared.batch, self.collective.share)
+        if all(work.num_rows == 1 for work in micro_batches):
             raise StageError(
                 f"{self.stage.label}: out of memory with one row of {longest} tokens: shorten "
                 "max_length, use a smaller model, or set resources.gradient_checkpointing"
             )
         give_back(self.device)
-        largest = max(int(work.batch.inputs["attention_mask"].sum()) for work in passes)
-        self.state.max_tokens = max(1, min(self.divider.max_tokens, largest) // 2)
+        largest = max(int(work.batch.inputs["attention_mask"].sum()) for work in micro_batches)
+        self.state.max_tokens = max(1, min(self.micro_batcher.max_tokens, largest) // 2)
         self.state.halvings += 1
-        self.divider = replace(self.divider, max_tokens=self.state.max_tokens)
+        self.micro_batcher = replace(self.micro_batcher, max_tokens=self.state.max_tokens)
         logger.warning(
-            "%s: out of memory; passes of at most %d tokens from here on",
+            "%s: out of memory; micro-batches of at most %d tokens from here on",
             self.stage.label,
             self.state.max_tokens,
         )
@@ -316,11 +322,11 @@ class _Training:
         drawn = self.steps[state.step - len(losses) : state.step]
         mean = losses.mean()
         own = mean_losses(losses, drawn, [feed.task.name for feed in self.feeds])
-        self.ranks.add_up([mean, *own.values()])
+        self.collective.all_reduce([mean, *own.values()])
         loss = float(mean)
         if not math.isfinite(loss):
             raise Diverged(f"{self.stage.label}: the loss is {loss} by step {state.step}")
-        value, values = self.checks.sample(self.model)
+        value, values = self.dev_checks.sample(self.model)
         point = {"step": float(state.step), "loss": loss}
         point |= {f"loss/{task}": float(value) for task, value in own.items()}
         state.curve.append(point | {f"dev/{task}": score for task, score in values.items()})
@@ -347,15 +353,17 @@ class _Training:
         if self.checkpoints is None or self.state.step == len(self.steps):
             return
         # All processes of a stage write, and stop, after the same step.
-        if self.ranks.world > 1 and self.state.step % STOP_EVERY:
+        if self.collective.world > 1 and self.state.step % STOP_EVERY:
             return
-        asked = self.ranks.gather((self.checkpoints.must_stop(), self.checkpoints.is_due()))
+        asked = self.collective.all_gather(
+            (self.checkpoints.must_stop(), self.checkpoints.is_due())
+        )
         must_stop, is_due = any(stop for stop, _ in asked), asked[0][1]
         if not must_stop and not is_due:
             return
         begun = time.perf_counter()
-        tensors = tensors_of(self.model, self.optimizer, self.best, self.losses, self.ranks)
-        if self.ranks.rank == 0:
+        tensors = tensors_of(self.model, self.optimizer, self.best, self.losses, self.collective)
+        if self.collective.rank == 0:
             self.checkpoints.write(tensors, self._plain_state())
             if must_stop:
                 self.checkpoints.wait()
@@ -383,12 +391,12 @@ class _Training:
                 self.checkpoints.path if self.checkpoints else "",
             )
             found = None
-        steps = self.ranks.gather(found[1]["step"] if found else None)
+        steps = self.collective.all_gather(found[1]["step"] if found else None)
         if found is None or len(set(steps)) > 1:
             return
         tensors, values = found
         self.state = State(**values)
-        self.divider = replace(self.divider, max_tokens=self.state.max_tokens)
-        self.best, self.losses = restore(tensors, self.model, self.optimizer, self.ranks)
+        self.micro_batcher = replace(self.micro_batcher, max_tokens=self.state.max_tokens)
+        self.best, self.losses = restore(tensors, self.model, self.optimizer, self.collective)
         self.working.round()
         logger.info("%s: goes on after step %d", self.stage.label, self.state.step)

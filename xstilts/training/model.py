@@ -35,13 +35,13 @@ from xstilts.files import derive_seed
 from xstilts.kinds.kind import Pooler, SequenceHead, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.tasks import Task
-from xstilts.training.attention import install_attention
 from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
-from xstilts.training.packing import can_pack, unpack
-from xstilts.training.passes import Pass
+from xstilts.training.micro_batches import MicroBatch
+from xstilts.training.packed.last_layer import first_layers, install_last_layer
+from xstilts.training.packed.layout import can_pack, unpack
+from xstilts.training.packed.self_attention import install_attention
 from xstilts.training.pooling import add_pooler, carried_weights
-from xstilts.training.reading import first_layers, install_reading
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -82,10 +82,10 @@ class Model(nn.Module):
         self._compiled: Callable[..., Any] | None = None
         if can_pack(encoder):
             install_attention(encoder)
-            install_reading(encoder)
+            install_last_layer(encoder)
         install(self, lambda: self.masks)
 
-    def hidden(self, work: Pass, layer: int | None = None, precision: str = "fp32") -> Tensor:
+    def hidden(self, work: MicroBatch, layer: int | None = None, precision: str = "fp32") -> Tensor:
         """Hidden states: (sequences, length, hidden size), float32.
 
         `layer` counts from 0, the embeddings; None is the last, whose states are computed where
@@ -102,7 +102,7 @@ class Model(nn.Module):
             encode = first_layers(self.encoder, layer)
         return self._padded(self._encode(encode, work, precision).last_hidden_state, work)
 
-    def states(self, work: Pass, precision: str = "fp32") -> tuple[Tensor, ...]:
+    def states(self, work: MicroBatch, precision: str = "fp32") -> tuple[Tensor, ...]:
         """All hidden states, the embeddings first: (sequences, length, hidden size) each,
         float32."""
         assert work.layout is None or work.layout.read is None, ALL_STATES
@@ -115,12 +115,12 @@ class Model(nn.Module):
         self._compiled = compiled(self.encoder.forward)
 
     def _encode(
-        self, encode: Callable[..., Any], work: Pass, precision: str, **options: bool
+        self, encode: Callable[..., Any], work: MicroBatch, precision: str, **options: bool
     ) -> Any:
         packed: dict[str, Any] = {}
         if work.layout is not None:
             layout = work.layout
-            packed = {"blocks": layout.blocks, "masks": self.masks, "read": layout.read}
+            packed = {"blocks": layout.buckets, "masks": self.masks, "read": layout.read}
         with autocast(work.inputs["input_ids"].device, precision):
             return encode(**self._with_known_types(work.inputs), **options, **packed)
 
@@ -134,7 +134,7 @@ class Model(nn.Module):
             return {**inputs, "token_type_ids": types * (types < self._num_types)}
         return {name: tensor for name, tensor in inputs.items() if name != "token_type_ids"}
 
-    def _padded(self, hidden: Tensor, work: Pass) -> Tensor:
+    def _padded(self, hidden: Tensor, work: MicroBatch) -> Tensor:
         hidden = hidden.float()
         return hidden if work.layout is None else unpack(hidden, work.layout)
 

@@ -22,10 +22,10 @@ from xstilts import kinds
 from xstilts.data.batches import by_length, columns_of
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.tasks import Task
-from xstilts.training.attention import kernels_for_any_shape
+from xstilts.training.collectives import ALONE, Collective
+from xstilts.training.micro_batches import MicroBatch, MicroBatcher
 from xstilts.training.model import Model
-from xstilts.training.passes import Divider, Pass
-from xstilts.training.ranks import ALONE, Ranks
+from xstilts.training.packed.self_attention import kernels_for_any_shape
 
 MAX_TOKENS = {"cpu": 2048, "cuda": 16384}
 """Padded tokens of an evaluation batch; changes the speed, not the numbers. A CPU computes small
@@ -54,17 +54,23 @@ def predict(
     precision: str = "fp32",
     layer: int | None = None,
     rows: Sequence[int] | None = None,
-    ranks: Ranks = ALONE,
+    collective: Collective = ALONE,
 ) -> tuple[list[Any], Encoded]:
     """Predictions for every example, and the rows that they belong to.
 
-    `rows` takes only some of the examples; `ranks` divide the work, and all get all predictions.
-    The model is left in evaluation mode.
+    `rows` takes only some of the examples; the processes of `collective` divide the work,
+    and all get all predictions. The model is left in evaluation mode.
     """
     if rows is not None:
         encoded = select(encoded, rows)
     found = outputs(
-        replicas(model), encoded.features, task, vocabulary, precision, layer=layer, ranks=ranks
+        replicas(model),
+        encoded.features,
+        task,
+        vocabulary,
+        precision,
+        layer=layer,
+        collective=collective,
     )
     return kinds.get(task.kind).decode(found, encoded, task), encoded
 
@@ -77,16 +83,16 @@ def outputs(
     precision: str,
     *,
     layer: int | None = None,
-    ranks: Ranks = ALONE,
+    collective: Collective = ALONE,
 ) -> list[Any]:
     """What the kind decodes, for every feature in its order; `models` are `replicas` of one."""
     kind = kinds.get(task.kind)
 
-    def compute(model: Model, work: Pass) -> list[Any]:
+    def compute(model: Model, work: MicroBatch) -> list[Any]:
         head = dict(model.heads.items()).get(task.head)
         return kind.outputs(head, model.hidden(work, layer, precision), work.batch)
 
-    return _outputs(compute, models, features, task, vocabulary, precision, ranks)
+    return _outputs(compute, models, features, task, vocabulary, precision, collective)
 
 
 def predict_layers(
@@ -100,28 +106,28 @@ def predict_layers(
     kind = kinds.get(task.kind)
     assert isinstance(kind, kinds.Layered)
 
-    def compute(model: Model, work: Pass) -> list[Any]:
+    def compute(model: Model, work: MicroBatch) -> list[Any]:
         return kind.layer_outputs(model.states(work, precision), work.batch)
 
     return _outputs(compute, models, features, task, vocabulary, precision, ALONE)
 
 
 def _outputs(
-    compute: Callable[[Model, Pass], list[Any]],
+    compute: Callable[[Model, MicroBatch], list[Any]],
     models: Sequence[Model],
     features: pa.Table,
     task: Task,
     vocabulary: Vocabulary,
     precision: str,
-    ranks: Ranks,
+    collective: Collective,
 ) -> list[Any]:
     """What `compute` gives for every feature, in their order; batches are sorted by length."""
     kind = kinds.get(task.kind)
     features = features.combine_chunks()
     first = next(models[0].parameters()).device
-    divider = Divider.of(models[0].encoder, first, precision)
+    micro_batcher = MicroBatcher.of(models[0].encoder, first, precision)
     every = by_length(feature_lengths(features), MAX_TOKENS[first.type])
-    own = list(islice(every, ranks.rank, None, ranks.world))
+    own = list(islice(every, collective.rank, None, collective.world))
     free: SimpleQueue[Model] = SimpleQueue()
     for model in models:
         model.eval()
@@ -130,7 +136,7 @@ def _outputs(
     def predicted(positions: list[int]) -> list[Any]:
         columns = columns_of(features.take(positions))
         batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
-        work = divider.whole(batch)
+        work = micro_batcher.whole(batch)
         model = free.get()
         device = next(model.parameters()).device
         current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
@@ -143,7 +149,7 @@ def _outputs(
     outputs: list[Any] = [None] * features.num_rows
     with kernels_for_any_shape():
         found = _in_threads(predicted, own, len(models))
-    for computed in ranks.gather(found):
+    for computed in collective.all_gather(found):
         for positions, values in computed:
             for position, output in zip(positions, values, strict=True):
                 outputs[position] = output

@@ -11,9 +11,9 @@ import datasets
 import pandas as pd
 import pytest
 
+from xstilts.data.hub_layout import write_dataset
 from xstilts.data.importers.choice import IMPORTERS
 from xstilts.data.importers.original import Imported
-from xstilts.data.mirror import write_dataset
 from xstilts.errors import DataError
 
 DATA = Path(__file__).parents[4] / "shared" / "data"

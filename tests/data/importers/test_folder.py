@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from xstilts.data.hub_layout import declared_files
 from xstilts.data.importers import import_folder
-from xstilts.data.mirror import declared_files
 from xstilts.errors import DataError
 
 RECORDS = Path(__file__).parents[4] / "shared" / "data"

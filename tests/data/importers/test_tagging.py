@@ -11,11 +11,11 @@ import datasets
 import pyarrow.parquet as parquet
 import pytest
 
+from xstilts.data.hub_layout import write_dataset
 from xstilts.data.importers import import_folder
 from xstilts.data.importers.conllu import blocks, surface_words
 from xstilts.data.importers.original import Imported
 from xstilts.data.importers.tagging import IMPORTERS, NER_TAGS
-from xstilts.data.mirror import write_dataset
 from xstilts.errors import DataError
 from xstilts.tasks.targets import UPOS
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from xstilts.data.hub_layout import INT32, STRING, STRINGS, Features, class_label
 from xstilts.data.importers.original import (
     Imported,
     Importer,
@@ -20,7 +21,6 @@ from xstilts.data.importers.original import (
     refuse,
 )
 from xstilts.data.importers.pair import SPLITS, Format, Labelled, Records, read_named_table
-from xstilts.data.mirror import INT32, STRING, STRINGS, Features, class_label
 
 _LETTERS = ["A", "B", "C", "D", "E"]
 

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from xstilts.data.mirror import Split
+from xstilts.data.hub_layout import Split
 from xstilts.errors import DataError, Problem
 
 MAX_LINE_BYTES = 4 * 2**20

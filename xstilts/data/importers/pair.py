@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from xstilts.data.hub_layout import INT32, STRING, STRINGS, Features, Row, Split, class_label
 from xstilts.data.importers.json_stream import read_object
 from xstilts.data.importers.original import (
     Imported,
@@ -24,7 +25,6 @@ from xstilts.data.importers.original import (
     read_table,
     refuse,
 )
-from xstilts.data.mirror import INT32, STRING, STRINGS, Features, Row, Split, class_label
 from xstilts.errors import DataError
 
 Record = dict[str, Any]

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
+from xstilts.data.hub_layout import STRING, Row, Split
 from xstilts.data.importers.original import Imported, Importer, read_lines, refuse
-from xstilts.data.mirror import STRING, Row, Split
 from xstilts.errors import DataError, Problem
 
 _PAIRS = ("source_sentence", "target_sentence", "source_lang", "target_lang")

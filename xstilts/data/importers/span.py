@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from xstilts.data.hub_layout import ANSWERS, STRING, Features, Row, Split
 from xstilts.data.importers.json_stream import read_object
 from xstilts.data.importers.original import (
     Imported,
@@ -23,7 +24,6 @@ from xstilts.data.importers.original import (
     read_jsonl,
     refuse,
 )
-from xstilts.data.mirror import ANSWERS, STRING, Features, Row, Split
 
 FEATURES: Features = {
     **dict.fromkeys(("id", "title", "context", "question"), STRING),

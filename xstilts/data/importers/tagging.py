@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from xstilts.data.hub_layout import STRINGS, Features, Row, Split, class_labels
 from xstilts.data.importers.conllu import Block, Word, blocks, surface_words
 from xstilts.data.importers.original import Imported, Importer, read_lines, refuse
-from xstilts.data.mirror import STRINGS, Features, Row, Split, class_labels
 from xstilts.tasks.targets import UPOS
 
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}

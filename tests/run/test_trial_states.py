@@ -10,7 +10,7 @@ import pytest
 from xstilts.files import write_json
 from xstilts.run import attempts, states
 from xstilts.run.places import Places
-from xstilts.run.states import SILENT_AFTER_S, TrialStates
+from xstilts.run.trial_states import SILENT_AFTER_S, TrialStates
 
 from ..conftest import make_places
 

@@ -14,8 +14,8 @@ from xstilts.files import write_json
 from xstilts.plan.trial_plan import target_sets
 from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
-from xstilts.run.states import TrialState
 from xstilts.run.store import Store
+from xstilts.run.trial_states import TrialState
 
 KEPT = "kept.json"
 """In the folder of a launch: the stages whose weights the sweep keeps."""

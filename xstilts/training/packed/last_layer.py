@@ -15,11 +15,11 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from xstilts.training.picking import pick
+from xstilts.training.packed.gather import gather_rows
 
 
-def install_reading(encoder: PreTrainedModel) -> None:
-    """Make the last layer of a packed encoder take `read`, the places of the tokens that count."""
+def install_last_layer(encoder: PreTrainedModel) -> None:
+    """Make the last layer of a packed encoder take `read`, the slots of the tokens that count."""
     attention = encoder.encoder.layer[-1].attention
     # A method of the instance: copies of the encoder get their own.
     attention.forward = MethodType(_attend_and_read, attention)
@@ -69,5 +69,5 @@ def _attend_and_read(
     states = hidden if norm is None else norm(hidden)
     attended, weights = attention.self(states, attention_mask=attention_mask, **options)
     if read is not None:
-        attended, hidden = (pick(s.flatten(0, 1), read)[None] for s in (attended, hidden))
+        attended, hidden = (gather_rows(s.flatten(0, 1), read)[None] for s in (attended, hidden))
     return attention.output(attended, hidden), weights

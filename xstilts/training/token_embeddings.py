@@ -24,7 +24,7 @@ from xstilts.training.model import LmHead, Model
 from xstilts.training.optimizer import learning_rate
 
 
-class TokenRows:
+class EmbeddingRows:
     """Puts the rows that a stage reads in the place of an encoder's table, for the time of it.
 
     The optimiser, gradients, checkpoints and what processes send each other are as much smaller.
@@ -47,7 +47,9 @@ class TokenRows:
         self._whole.to("cpu")
 
     @classmethod
-    def of(cls, model: Model, data: Sequence[PartData], vocabulary: Vocabulary) -> TokenRows | None:
+    def of(
+        cls, model: Model, data: Sequence[PartData], vocabulary: Vocabulary
+    ) -> EmbeddingRows | None:
         """The rows that a stage may read, None where those may be any: masking draws from all
         tokens, and a language-modelling head reads the whole table."""
         table = model.encoder.get_input_embeddings()
@@ -109,7 +111,7 @@ def decay_after(recipe: StageRecipe, steps: int, num_steps: int) -> float:
     return math.prod(1 - rate * recipe.weight_decay for rate in rates)
 
 
-class TokenTable:
+class EmbeddingGradient:
     """Turns the table's sparse gradient of a step into a dense one, always in the same memory.
 
     Torch's dense gradient is new memory in every pass, which a CPU's system hands out page by page;

@@ -15,7 +15,7 @@ BUCKET_BYTES = 2**26
 
 
 @dataclass(frozen=True, slots=True)
-class Ranks:
+class Collective:
     """This process's number and how many there are; alone, nothing is sent. `objects` is the group
     over which Python objects go."""
 
@@ -28,7 +28,7 @@ class Ranks:
         """The share of a batch that this process computes."""
         return self.rank, self.world
 
-    def add_up(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over all processes; all call it with tensors alike."""
         if self.world == 1:
             return
@@ -38,12 +38,12 @@ class Ranks:
             bucket.append(tensor)
             size += tensor.numel() * tensor.element_size()
             if size >= BUCKET_BYTES:
-                _add_up(bucket)
+                _all_reduce(bucket)
                 bucket, size = [], 0
         if bucket:
-            _add_up(bucket)
+            _all_reduce(bucket)
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         """The value of every process, in their order."""
         if self.world == 1:
             return [value]
@@ -52,10 +52,10 @@ class Ranks:
         return values
 
 
-ALONE = Ranks()
+ALONE = Collective()
 
 
-def _add_up(tensors: Sequence[Tensor]) -> None:
+def _all_reduce(tensors: Sequence[Tensor]) -> None:
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
     start = 0

@@ -10,11 +10,11 @@ import torch
 import transformers
 
 from xstilts.kinds.kind import Batch
-from xstilts.training import attention as attention_module
-from xstilts.training import packing
+from xstilts.training.micro_batches import MicroBatcher, one_micro_batch
 from xstilts.training.model import Model
-from xstilts.training.packing import can_pack, pack
-from xstilts.training.passes import Divider, one_pass
+from xstilts.training.packed import layout as layout_module
+from xstilts.training.packed import self_attention as attention_module
+from xstilts.training.packed.layout import can_pack, pack
 
 SIZES = {
     "vocab_size": 120,
@@ -58,8 +58,8 @@ LENGTHS = [5, 70, 9, 31, 9, 66, 2, 30]
 def test_states_and_gradients_are_transformers_own(
     family: str, attention: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the attention that is written out for CPUs and with torch's, in several blocks."""
-    monkeypatch.setitem(packing.BLOCK_COSTS, "cpu", 60.0)
+    """With the attention that is written out for CPUs and with torch's, in several buckets."""
+    monkeypatch.setitem(layout_module.BUCKET_COSTS, "cpu", 60.0)
     if attention == "fused":
         monkeypatch.setattr(attention_module, "by_hand", lambda *_: False)
     encoder = build(family)
@@ -76,8 +76,8 @@ def test_states_and_gradients_are_transformers_own(
     expected_gradients = gradients(expected)
     model = Model(encoder, {}).eval()
     assert can_pack(encoder) == (family in PACKED)
-    work = one_pass(encoder, inputs)
-    assert work.layout is None or len(work.layout.blocks) > 1
+    work = one_micro_batch(encoder, inputs)
+    assert work.layout is None or len(work.layout.buckets) > 1
     assert work.inputs["input_ids"].numel() == (sum(LENGTHS) if family in PACKED else 8 * 70)
     hidden = model.hidden(work)
     assert torch.allclose(hidden[real], expected[real], rtol=1e-5, atol=1e-5)
@@ -112,7 +112,7 @@ def test_the_last_layer_computes_what_is_read(family: str) -> None:
     expected = gradients(encoder, states)
     norm = torch.cat([gradient.flatten() for gradient in expected]).norm()
     model = Model(encoder, {}).eval()
-    work = Divider.of(encoder, torch.device("cpu")).whole(Batch(inputs, {}, read=read))
+    work = MicroBatcher.of(encoder, torch.device("cpu")).whole(Batch(inputs, {}, read=read))
     assert work.layout is not None and int(work.layout.num_read.sum()) == int(read.sum())
     for own in (model, copy.deepcopy(model)):
         seen: list[torch.Tensor] = []
@@ -128,7 +128,7 @@ def test_the_last_layer_computes_what_is_read(family: str) -> None:
 def test_a_middle_layer_is_reached_without_those_above() -> None:
     encoder = build("XLMRoberta")
     model = Model(encoder, {}).eval()
-    work = one_pass(encoder, inputs_of(LENGTHS, has_types=False))
+    work = one_micro_batch(encoder, inputs_of(LENGTHS, has_types=False))
     calls: list[int] = []
     for number, layer in enumerate(encoder.encoder.layer):
         layer.register_forward_hook(lambda *_, number=number: calls.append(number))
@@ -156,7 +156,7 @@ def test_rows_of_one_length_and_single_rows(lengths: list[int]) -> None:
     real = inputs["attention_mask"].bool()
     with torch.inference_mode():
         expected = encoder(**inputs).last_hidden_state
-        hidden = Model(encoder, {}).eval().hidden(one_pass(encoder, inputs))
+        hidden = Model(encoder, {}).eval().hidden(one_micro_batch(encoder, inputs))
     assert torch.allclose(hidden[real], expected[real], atol=1e-5)
 
 
@@ -166,31 +166,31 @@ def test_blocks_hold_every_token_once() -> None:
     packed, layout = pack(inputs, encoder.config)
     assert layout.lengths.tolist() == sorted(LENGTHS * 9, reverse=True)
     assert packed["input_ids"].shape == packed["position_ids"].shape == (1, sum(LENGTHS) * 9)
-    assert len(layout.blocks) > 1
-    assert sum(block.count for block in layout.blocks) == len(LENGTHS) * 9
-    places = [block.tokens for block in layout.blocks]
-    heads = [block.heads for block in layout.blocks]
-    for own in (*places, *heads):
+    assert len(layout.buckets) > 1
+    assert sum(bucket.count for bucket in layout.buckets) == len(LENGTHS) * 9
+    slots = [bucket.tokens for bucket in layout.buckets]
+    heads = [bucket.heads for bucket in layout.buckets]
+    for own in (*slots, *heads):
         assert own is not None
         assert own.to_padded[own.to_packed].tolist() == list(range(len(own.to_packed)))
-    assert sum(len(own.to_packed) for own in places) == sum(LENGTHS) * 9
-    assert [len(own.to_packed) for own in heads if own] == [len(p.to_packed) * 4 for p in places]
-    assert sum(len(own.to_padded) for own in places) <= 1.2 * sum(LENGTHS) * 9
+    assert sum(len(own.to_packed) for own in slots) == sum(LENGTHS) * 9
+    assert [len(own.to_packed) for own in heads if own] == [len(p.to_packed) * 4 for p in slots]
+    assert sum(len(own.to_padded) for own in slots) <= 1.2 * sum(LENGTHS) * 9
     # Rows of a bias begin where fused kernels take them from.
-    for block in layout.blocks:
-        bias = block.bias_for(torch.bfloat16)
-        assert bias is not None and bias.shape == (block.count, 1, 1, block.longest)
+    for bucket in layout.buckets:
+        bias = bucket.bias_for(torch.bfloat16)
+        assert bias is not None and bias.shape == (bucket.count, 1, 1, bucket.longest)
         assert all(stride % 8 == 0 for stride in bias.stride()[:-1])
     # A GPU needs no more than where the tokens are.
     _, layout = pack(inputs, encoder.config, "cuda")
-    assert not any(block.heads for block in layout.blocks)
+    assert not any(bucket.heads for bucket in layout.buckets)
 
 
 def test_bf16_is_near_fp32() -> None:
     encoder = build("XLMRoberta")
     inputs = inputs_of(LENGTHS, has_types=False)
     model = Model(encoder, {}).eval()
-    work = one_pass(encoder, inputs)
+    work = one_micro_batch(encoder, inputs)
     exact = model.hidden(work)
     rough = model.hidden(work, precision="bf16")
     rough.pow(2).mean().backward()

@@ -15,9 +15,9 @@ import torch
 
 from xstilts import kinds
 from xstilts.cli.preparing import unanswerable_lines
-from xstilts.data import encoded
-from xstilts.data.encoded import PARTS
-from xstilts.data.prepare import Encoder
+from xstilts.data import token_cache as token_cache_module
+from xstilts.data.encoding import TokenCache
+from xstilts.data.token_cache import PARTS
 from xstilts.errors import DataError
 from xstilts.files import read_json, write_json
 from xstilts.kinds.kind import IGNORED, Vocabulary
@@ -39,8 +39,8 @@ ROWS = Rows(
 )
 
 
-def encoder_at(storage: Path, root: Path, tokenizer: Any, sha: str) -> Encoder:
-    return Encoder(storage, {"toy/pairs": root / "toy/pairs"}, tokenizer, sha)
+def token_cache_at(storage: Path, root: Path, tokenizer: Any, sha: str) -> TokenCache:
+    return TokenCache(storage, {"toy/pairs": root / "toy/pairs"}, tokenizer, sha)
 
 
 @pytest.fixture
@@ -63,14 +63,14 @@ def root(tmp_path: Path, write_dataset: WriteDataset, declare: Callable[[Task], 
 
 
 def test_the_second_read_needs_no_source(root: Path, storage: Path, tiny_tokenizer: Any) -> None:
-    first = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
+    first = token_cache_at(storage, root, tiny_tokenizer, "t" * 64)
     english, thai = first.encoded(ROWS, "en"), first.encoded(ROWS, "th")
     assert english.examples["label"].to_pylist() == ["no", "yes"]
     assert english.features["label"].to_pylist() == [1, 0]
     assert english.features.num_rows == 2 and thai.features.num_rows == 1
     shutil.rmtree(root)
     shutil.rmtree(storage / "caches")
-    again = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
+    again = token_cache_at(storage, root, tiny_tokenizer, "t" * 64)
     for language, expected in (("en", english), ("th", thai)):
         read = again.encoded(ROWS, language)
         assert read.features.equals(expected.features)
@@ -99,10 +99,10 @@ def test_the_second_read_needs_no_source(root: Path, storage: Path, tiny_tokeniz
 def test_the_key_holds_what_shapes_the_rows(
     root: Path, storage: Path, tiny_tokenizer: Any, changes: dict[str, Any]
 ) -> None:
-    encoder = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
-    encoder.encoded(ROWS, "en")
+    token_cache = token_cache_at(storage, root, tiny_tokenizer, "t" * 64)
+    token_cache.encoded(ROWS, "en")
     before = set((storage / "encoded").iterdir())
-    encoder.encoded(replace(ROWS, **changes), "en")
+    token_cache.encoded(replace(ROWS, **changes), "en")
     assert len(set((storage / "encoded").iterdir()) - before) == 3
 
 
@@ -113,24 +113,24 @@ def test_a_normaliser_changes_what_is_encoded(
     natural = {"premise": ["the cat, drinks."], "hypothesis": ["tea?"], "label": ["no"]}
     configs = {"en": {"train": rows}, "th": {"train": natural}}
     write_dataset(root, "toy/pairs", configs)
-    encoder = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
-    wanted = encoder.encoded(ROWS, "th").features["input_ids"]
+    token_cache = token_cache_at(storage, root, tiny_tokenizer, "t" * 64)
+    wanted = token_cache.encoded(ROWS, "th").features["input_ids"]
     normalised = replace(ROWS, normaliser=("detokenise", 1))
-    assert encoder.encoded(normalised, "en").features["input_ids"].equals(wanted)
-    assert not encoder.encoded(ROWS, "en").features["input_ids"].equals(wanted)
+    assert token_cache.encoded(normalised, "en").features["input_ids"].equals(wanted)
+    assert not token_cache.encoded(ROWS, "en").features["input_ids"].equals(wanted)
 
 
 def test_rows_without_a_normaliser_keep_their_files() -> None:
     """The name that such rows had before there were normalisers."""
-    files = encoded.EncodedFiles(Path(), ROWS, "en", "t" * 64)
+    files = token_cache_module.CacheEntry(Path(), ROWS, "en", "t" * 64)
     assert files.key == "d28af6f8eef3cdd4db799efc"
 
 
 def test_another_tokenizer_encodes_anew(
     root: Path, storage: Path, tiny_tokenizer: Any, tiny_bert_tokenizer: Any
 ) -> None:
-    one = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
-    other = Encoder(
+    one = token_cache_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    other = TokenCache(
         storage, {"toy/pairs": root / "toy/pairs"}, tiny_bert_tokenizer, "b" * 64
     ).encoded(ROWS, "en")
     assert not one.features["input_ids"].equals(other.features["input_ids"])
@@ -140,10 +140,10 @@ def test_other_row_counts_read_the_same_files(
     root: Path, storage: Path, tiny_tokenizer: Any
 ) -> None:
     """Languages that a sweep adds leave the encoded rows of the others alone."""
-    encoder = encoder_at(storage, root, tiny_tokenizer, "t" * 64)
-    encoder.encoded(ROWS, "en")
+    token_cache = token_cache_at(storage, root, tiny_tokenizer, "t" * 64)
+    token_cache.encoded(ROWS, "en")
     before = set((storage / "encoded").iterdir())
-    encoder.encoded(replace(ROWS, rows=(("en", 2),)), "en")
+    token_cache.encoded(replace(ROWS, rows=(("en", 2),)), "en")
     assert set((storage / "encoded").iterdir()) == before
 
 
@@ -172,12 +172,12 @@ def test_half_written_rows_are_encoded_again(
     part: str,
     damage: Callable[[Path], None],
 ) -> None:
-    expected = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    expected = token_cache_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
     (path,) = (storage / "encoded").glob(f"*.{part}")
     whole = path.read_bytes()
     damage(path)
-    monkeypatch.setattr(encoded, "_verified", set())  # as in another process
-    again = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    monkeypatch.setattr(token_cache_module, "_verified", set())  # as in another process
+    again = token_cache_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
     assert again.features.equals(expected.features)
     assert again.examples.equals(expected.examples)
     assert path.read_bytes() == whole
@@ -186,13 +186,13 @@ def test_half_written_rows_are_encoded_again(
 def test_rows_of_an_older_version_get_their_digests_and_are_read(
     root: Path, storage: Path, tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    expected = token_cache_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
     (path,) = (storage / "encoded").glob("*.json")
     whole = read_json(path)
     write_json(path, whole["figures"])
-    monkeypatch.setattr(encoded, "_verified", set())
+    monkeypatch.setattr(token_cache_module, "_verified", set())
     shutil.rmtree(root)
-    again = encoder_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
+    again = token_cache_at(storage, root, tiny_tokenizer, "t" * 64).encoded(ROWS, "en")
     assert again.features.equals(expected.features)
     assert read_json(path) == whole
 
@@ -226,12 +226,12 @@ def test_questions_without_a_way_to_answer_are_counted_and_those_of_training_nam
     root = tmp_path / "mirror"
     write_dataset(root, "toy/questions", {"default": {"train": split}})
     folders = {"toy/questions": root / "toy/questions"}
-    encoder = Encoder(storage, folders, tiny_bert_tokenizer, "t" * 64)
+    token_cache = TokenCache(storage, folders, tiny_bert_tokenizer, "t" * 64)
     for use in ("train", "test"):
         caplog.clear()
         rows = replace(ROWS, use=use, rows=(("en", 3),), labels=())
-        found = encoder.encoded(rows, "en")
-        figures = encoded.EncodedFiles(storage, rows, "en", "t" * 64).figures()
+        found = token_cache.encoded(rows, "en")
+        figures = token_cache_module.CacheEntry(storage, rows, "en", "t" * 64).figures()
         assert figures is not None and (figures["rows"], figures["unanswerable"]) == (3, 1)
         lines = [record.getMessage() for record in caplog.records]
         told = [line for line in lines if "left out of training: second" in line]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from xstilts.run.places import Places, take_inventory
+from xstilts.run.inputs import take_inventory
+from xstilts.run.places import Places
 from xstilts.run.storage import open_storage
 
 from ..conftest import make_places, make_sweep

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xstilts import kinds
-from xstilts.data.encoded import PARTS, EncodedFiles
 from xstilts.data.natural import read
 from xstilts.data.sources import Folders
 from xstilts.data.statistics import statistics
+from xstilts.data.token_cache import PARTS, CacheEntry
 from xstilts.files import sync
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Rows
@@ -29,7 +29,7 @@ NAMED = 20
 """Questions that are named one by one."""
 
 
-class Encoder:
+class TokenCache:
     """Rows of data sets as one tokenizer encodes them, kept under `<storage>/encoded`."""
 
     def __init__(self, storage: Path, folders: Folders, tokenizer: Any, tokenizer_sha: str):
@@ -45,13 +45,13 @@ class Encoder:
         Raises:
             DataError: they cannot be read.
         """
-        files = EncodedFiles(self._storage, rows, language, self._tokenizer_sha)
+        files = CacheEntry(self._storage, rows, language, self._tokenizer_sha)
         if files.key not in self._open:
             tables = files.read()
             self._open[files.key] = Encoded(*tables) if tables else self._write(files)
         return self._open[files.key]
 
-    def _write(self, files: EncodedFiles) -> Encoded:
+    def _write(self, files: CacheEntry) -> Encoded:
         """Encode rows; beside them lie their figures (see `xstilts.data.statistics`)."""
         rows = files.rows
         task, cache = rows.entry, self._storage / "caches"
@@ -78,7 +78,7 @@ class Encoder:
         return encoded
 
 
-def _left_out(files: EncodedFiles, examples: pa.Table) -> str:
+def _left_out(files: CacheEntry, examples: pa.Table) -> str:
     """Which questions train nothing, for their answers are not the text of any tokens."""
     names = examples.filter(pc.field("unanswerable"))["id"].to_pylist()
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

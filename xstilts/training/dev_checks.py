@@ -17,10 +17,10 @@ from xstilts.plan.mixture import allocate
 from xstilts.plan.stage import Part, Rows, Train
 from xstilts.scores.chance import is_above
 from xstilts.scores.table import task_score
+from xstilts.training.collectives import Collective
 from xstilts.training.feed import PartData
 from xstilts.training.model import Model
 from xstilts.training.predict import predict
-from xstilts.training.ranks import Ranks
 
 LEARNT_LOSS = 0.98
 """The share of the labels' entropy that a training loss falls below once anything is learnt."""
@@ -42,15 +42,15 @@ class Final:
     undecided: list[str]
 
 
-class Checks:
+class DevChecks:
     """Scores a model on the dev sets of a stage's parts."""
 
     def __init__(
-        self, stage: Train, data: Sequence[PartData], vocabulary: Vocabulary, ranks: Ranks
+        self, stage: Train, data: Sequence[PartData], vocabulary: Vocabulary, collective: Collective
     ):
         self._stage = stage
         self._vocabulary = vocabulary
-        self._ranks = ranks
+        self._collective = collective
         self._parts: list[tuple[Rows, Encoded, list[int]]] = []
         self._entropy: dict[str, float] = {}
         for part, rows in zip(stage.parts, data, strict=True):
@@ -114,7 +114,7 @@ class Checks:
             self._vocabulary,
             precision=self._stage.precision,
             rows=sample,
-            ranks=self._ranks,
+            collective=self._collective,
         )
         return predictions, chosen.examples
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from xstilts.errors import Preempted
-from xstilts.training import attention, loop
+from xstilts.training.bf16_weights import BF16Weights
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
 from xstilts.training.model import Model, load_encoder
 from xstilts.training.outcome import Options
-from xstilts.training.working import WorkingWeights
+from xstilts.training.packed import loop, self_attention
 
 Toy = Any  # of conftest.py, which tests cannot import
 
 
-class Unused(WorkingWeights):
+class Unused(BF16Weights):
     """Leaves it to autocast."""
 
     def __init__(self, encoder: Any, is_used: bool):
@@ -46,14 +46,14 @@ def test_it_trains_to_the_bits_of_autocast(
     attention of a CPU and that of a GPU, whose dropout is torch's."""
     products: list[Any] = []
     if device == "gpu":
-        monkeypatch.setattr(attention, "by_hand", lambda *_: False)
-        project = attention._projection
+        monkeypatch.setattr(self_attention, "by_hand", lambda *_: False)
+        project = self_attention._projection
 
         def watched(module: Any) -> tuple[torch.Tensor, torch.Tensor]:
             products.append(getattr(module, "working", None) if module.training else None)
             return project(module)
 
-        monkeypatch.setattr(attention, "_projection", watched)
+        monkeypatch.setattr(self_attention, "_projection", watched)
 
     def trained() -> tuple[Model, list[dict[str, float]]]:
         torch.manual_seed(0)
@@ -64,7 +64,7 @@ def test_it_trains_to_the_bits_of_autocast(
     model, curve = trained()
     used = [product for product in products if product is not None]
     assert bool(used) == (device == "gpu") and all(len(bias) == 96 for _, bias in used)
-    monkeypatch.setattr(loop, "WorkingWeights", Unused)
+    monkeypatch.setattr(loop, "BF16Weights", Unused)
     plain, expected = trained()
     assert weights(model).equal(weights(plain)) and curve == expected
     # Nothing is left of them.
@@ -89,9 +89,9 @@ def test_a_pass_that_failed_leaves_no_gradient(
 ) -> None:
     """Memory ends behind the backward pass, before its gradients are given: the step begins anew,
     in smaller passes."""
-    give, calls = WorkingWeights.give_gradients, []
+    give, calls = BF16Weights.give_gradients, []
 
-    def failing(self: WorkingWeights) -> None:
+    def failing(self: BF16Weights) -> None:
         calls.append(self)
         if len(calls) == 5:
             raise MemoryError
@@ -104,7 +104,7 @@ def test_a_pass_that_failed_leaves_no_gradient(
         return accumulate(self, *arguments)
 
     monkeypatch.setattr(loop._Training, "_accumulate", watched)
-    monkeypatch.setattr(WorkingWeights, "give_gradients", failing)
+    monkeypatch.setattr(BF16Weights, "give_gradients", failing)
     model = toy.model(stage)
     outcome = train(model, stage, toy.data(stage), toy.vocabulary)
     assert outcome.halvings == 1
@@ -113,7 +113,7 @@ def test_a_pass_that_failed_leaves_no_gradient(
 
 def test_evaluation_takes_the_weights_themselves(tiny_model: Path) -> None:
     encoder = load_encoder(tiny_model)
-    working = WorkingWeights(encoder, True)
+    working = BF16Weights(encoder, True)
     layer = encoder.encoder.layer[0].output.dense
     values = torch.randn(2, layer.in_features)
     bias = layer.bias.expand(2, -1)

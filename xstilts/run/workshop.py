@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from xstilts.config.schema import ResourcesSpec
-from xstilts.data.prepare import Encoder
+from xstilts.data.encoding import TokenCache
 from xstilts.errors import Diverged, LeaseLost, Preempted, StageError, StoreError
 from xstilts.files import read_json_if_whole, sha256_of, write_json
 from xstilts.kinds.kind import Vocabulary
@@ -29,7 +29,7 @@ from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint, stage_name
 from xstilts.records import SCHEMA, StageManifest, manifest_of
 from xstilts.run.evaluation import Evaluator
-from xstilts.run.kept import kept_by_all
+from xstilts.run.kept_weights import kept_by_all
 from xstilts.run.predictions import write_predictions
 from xstilts.run.stage_results import is_done
 from xstilts.run.store import CHECKPOINTS, Claim, Store
@@ -39,8 +39,8 @@ from xstilts.training.feed import PartData
 from xstilts.training.matmul import check_precision, choose_matmul
 from xstilts.training.memory import give_back
 from xstilts.training.outcome import Options
-from xstilts.training.parallel import Job, run_together
 from xstilts.training.predict import replicas
+from xstilts.training.processes import Job, run_together
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Workshop:
     inventory: Inventory
     resources: ResourcesSpec
     must_stop: Callable[[], bool] = lambda: False
-    _encoders: dict[str, Encoder] = field(default_factory=dict)
+    _token_caches: dict[str, TokenCache] = field(default_factory=dict)
     _vocabularies: dict[str, Vocabulary] = field(default_factory=dict)
 
     @property
@@ -83,16 +83,16 @@ class Workshop:
         """The one device of a trial."""
         return torch.device("cuda" if self.resources.gpus_per_trial else "cpu")
 
-    def encoder_of(self, facts: ModelFacts) -> tuple[Encoder, Vocabulary]:
+    def token_cache_of(self, facts: ModelFacts) -> tuple[TokenCache, Vocabulary]:
         """Encoded rows and vocabulary of a model's tokenizer."""
-        if facts.tokenizer not in self._encoders:
+        if facts.tokenizer not in self._token_caches:
             tokenizer = models.load_tokenizer(Path(facts.path))
             folders = {name: Path(folder) for name, folder in self.inventory.folders.items()}
-            self._encoders[facts.tokenizer] = Encoder(
+            self._token_caches[facts.tokenizer] = TokenCache(
                 self.storage, folders, tokenizer, facts.tokenizer
             )
             self._vocabularies[facts.tokenizer] = Vocabulary.of(tokenizer)
-        return self._encoders[facts.tokenizer], self._vocabularies[facts.tokenizer]
+        return self._token_caches[facts.tokenizer], self._vocabularies[facts.tokenizer]
 
     def run(
         self,
@@ -178,13 +178,13 @@ class Workshop:
             self.store.drop_weights(name)
 
     def _train(self, stage: Train, claim: Claim, progress: Progress) -> dict[str, Any]:
-        encoder, vocabulary = self.encoder_of(self._model_of(stage))
+        token_cache, vocabulary = self.token_cache_of(self._model_of(stage))
         limit = self._limit(stage)
         processes = self.resources.processes
         job = Job(
             stage,
             self._encoder_folder(stage.parent),
-            [self._part_data(part, encoder) for part in stage.parts],
+            [self._part_data(part, token_cache) for part in stage.parts],
             vocabulary,
             self.device.type,
             self.threads,
@@ -215,7 +215,7 @@ class Workshop:
 
     def _evaluate(self, stage: Evaluate, claim: Claim, progress: Progress) -> dict[str, Any]:
         facts = self._model_of(stage)
-        encoder, vocabulary = self.encoder_of(facts)
+        token_cache, vocabulary = self.token_cache_of(facts)
         task = stage.rows.entry
         encoder_folder = self._encoder_folder(stage.parent)
         backbone = models.load_encoder(encoder_folder)
@@ -235,7 +235,7 @@ class Workshop:
             if claim.is_lost():
                 claim.lease.renew()
 
-        evaluator = Evaluator(stage, task, nets, encoder, vocabulary, go_on)
+        evaluator = Evaluator(stage, task, nets, token_cache, vocabulary, go_on)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
         languages = [language for language, _ in stage.rows.rows]
@@ -276,11 +276,11 @@ class Workshop:
         ]
         return Limit(self.storage / "limits" / f"{sha256_of(key)[:16]}.json")
 
-    def _part_data(self, part: Part, encoder: Encoder) -> PartData:
-        rows = [encoder.encoded(part.train, language) for language, _ in part.train.rows]
+    def _part_data(self, part: Part, token_cache: TokenCache) -> PartData:
+        rows = [token_cache.encoded(part.train, language) for language, _ in part.train.rows]
         dev = None
         if part.dev is not None:
-            dev = encoder.encoded(part.dev, part.dev.rows[0][0])
+            dev = token_cache.encoded(part.dev, part.dev.rows[0][0])
         return PartData(rows, dev)
 
     def _encoder_folder(self, parent: Pretrained | Train) -> Path:

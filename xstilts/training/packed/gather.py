@@ -20,9 +20,9 @@ def regather(values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
     return picked
 
 
-def pick(values: Tensor, index: Tensor) -> Tensor:
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     """`values[index]` for an index that names no row twice; the gradient of others is zero."""
-    picked: Tensor = _Picked.apply(values, index)  # type: ignore[no-untyped-call]
+    picked: Tensor = _Gathered.apply(values, index)  # type: ignore[no-untyped-call]
     return picked
 
 
@@ -38,7 +38,7 @@ class _Regathered(torch.autograd.Function):
         return grads[0].index_select(0, inverse), None, None
 
 
-class _Picked(torch.autograd.Function):
+class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor) -> Tensor:
         ctx.save_for_backward(index)

@@ -19,12 +19,17 @@ from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
 from xstilts.training.optimizer import learning_rate
 from xstilts.training.outcome import DEFAULTS, Options
-from xstilts.training.table import TokenRows, TokenTable, decay_after, tokens_of
+from xstilts.training.token_embeddings import (
+    EmbeddingGradient,
+    EmbeddingRows,
+    decay_after,
+    tokens_of,
+)
 
 Toy = Any  # of conftest.py, which tests cannot import
 
 
-class Dense(TokenTable):
+class Dense(EmbeddingGradient):
     """Leaves everything to torch."""
 
     def __init__(self, encoder: torch.nn.Module, is_sparse: bool, is_shared: bool):
@@ -35,8 +40,10 @@ class Dense(TokenTable):
 def weights_of(monkeypatch: pytest.MonkeyPatch, toy: Toy) -> Callable[..., torch.Tensor]:
     """All weights after a stage of some tasks, with the table's gradient of a class."""
 
-    def trained(kind: type[TokenTable], *tasks: str, options: Options = DEFAULTS) -> torch.Tensor:
-        monkeypatch.setattr(loop, "TokenTable", kind)
+    def trained(
+        kind: type[EmbeddingGradient], *tasks: str, options: Options = DEFAULTS
+    ) -> torch.Tensor:
+        monkeypatch.setattr(loop, "EmbeddingGradient", kind)
         stage = toy.stage(*tasks, dev_rows=0)
         model = toy.model(stage)
         train(model, stage, toy.data(stage), toy.vocabulary, options=options)
@@ -47,7 +54,7 @@ def weights_of(monkeypatch: pytest.MonkeyPatch, toy: Toy) -> Callable[..., torch
 
 def test_one_pass_gives_the_bits_of_the_dense_gradient(weights_of: Any, toy: Toy) -> None:
     toy.task("toy_a")
-    assert weights_of(TokenTable, "toy_a").equal(weights_of(Dense, "toy_a"))
+    assert weights_of(EmbeddingGradient, "toy_a").equal(weights_of(Dense, "toy_a"))
 
 
 @pytest.mark.parametrize("tasks", [("toy_a",), ("toy_a", "toy_mlm")])
@@ -57,7 +64,7 @@ def test_many_passes_and_a_tied_head_give_the_same(
     toy.task("toy_a")
     toy.task("toy_mlm", "mlm")
     few = Options(max_tokens=20)
-    own, dense = (weights_of(kind, *tasks, options=few) for kind in (TokenTable, Dense))
+    own, dense = (weights_of(kind, *tasks, options=few) for kind in (EmbeddingGradient, Dense))
     assert float((own - dense).norm() / dense.norm()) < 1e-4
 
 
@@ -65,7 +72,7 @@ def test_its_memory_stays(weights_of: Any, toy: Toy) -> None:
     toy.task("toy_a")
     seen: list[tuple[int, int]] = []
 
-    class Watched(TokenTable):
+    class Watched(EmbeddingGradient):
         def fill(self) -> None:
             assert self._weight is not None and self._weight.grad is not None
             assert self._weight.grad.is_sparse
@@ -79,7 +86,7 @@ def test_its_memory_stays(weights_of: Any, toy: Toy) -> None:
     assert all(rows <= 16 * 9 for _, rows in seen)
 
 
-class Whole(TokenRows):
+class Whole(EmbeddingRows):
     """Trains the whole table."""
 
     @classmethod
@@ -97,8 +104,8 @@ def test_rows_alone_train_as_in_the_whole_table(
         toy.task(task)
     stage = toy.stage(*tasks, weight_decay=0.5, learning_rate=2e-2, **recipe)
     trained = []
-    for kind in (TokenRows, Whole):
-        monkeypatch.setattr(loop, "TokenRows", kind)
+    for kind in (EmbeddingRows, Whole):
+        monkeypatch.setattr(loop, "EmbeddingRows", kind)
         model = toy.model(stage)
         table = model.encoder.get_input_embeddings()
         before = table.weight.detach().clone()
@@ -141,7 +148,7 @@ def test_a_token_of_no_row_is_an_error_not_another_token(toy: Toy) -> None:
     toy.task("toy_a")
     encoder = toy.model(toy.stage("toy_a")).encoder
     before = encoder.get_input_embeddings()
-    rows = TokenRows(encoder, np.array([1, 5, 9]))
+    rows = EmbeddingRows(encoder, np.array([1, 5, 9]))
     inside = encoder.get_input_embeddings()
     assert inside(torch.tensor([[9, 1]])).equal(before.weight[torch.tensor([[9, 1]])])
     with pytest.raises(IndexError):
@@ -167,7 +174,7 @@ def test_every_family_finds_its_rows(family: str) -> None:
     inputs = {"input_ids": ids, "attention_mask": (ids != 0).long()}
     with torch.no_grad():
         expected = encoder(**inputs).last_hidden_state
-        rows = TokenRows(encoder, np.array([0, 3, 7, 9, 50]))
+        rows = EmbeddingRows(encoder, np.array([0, 3, 7, 9, 50]))
         assert encoder.get_input_embeddings().num_embeddings == 5
         assert encoder(**inputs).last_hidden_state.equal(expected)
         encoder.get_input_embeddings().weight += 1
@@ -182,7 +189,7 @@ def test_masking_and_its_head_have_the_whole_table(toy: Toy) -> None:
     toy.task("toy_a")
     toy.task("toy_mlm", "mlm")
     stage = toy.stage("toy_a", "toy_mlm")
-    assert TokenRows.of(toy.model(stage), toy.data(stage), toy.vocabulary) is None
+    assert EmbeddingRows.of(toy.model(stage), toy.data(stage), toy.vocabulary) is None
 
 
 def test_tokens_of_groups_of_sequences() -> None:

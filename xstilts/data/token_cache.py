@@ -30,7 +30,7 @@ _verified: set[Path] = set()
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedFiles:
+class CacheEntry:
     """The files of one language's rows as one tokenizer encodes them."""
 
     storage: Path

@@ -1,4 +1,4 @@
-"""Divide a batch into passes through the model: the same gradient with little or no padding.
+"""Gradient accumulation: a batch in micro-batches, the same gradient with hardly any padding.
 
 The optimiser sees the whole batch, drawn at random; how its rows are divided changes the speed and
 the memory, never the result. Encoders of known families run packed, all rows at once where memory
@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from xstilts.kinds.kind import Batch
 from xstilts.training.dropout import Masks
-from xstilts.training.packing import Layout, can_pack, pack, partition
+from xstilts.training.packed.layout import Layout, can_pack, pack, partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ PASS_TOKENS = {"cpu": 4096, "cuda": 32768}
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class MicroBatch:
     """Some rows of a batch as they go through the model.
 
     `batch`: the rows, padded to their own longest. `sequences`: (sequences,), where each stands in
@@ -66,7 +66,7 @@ class Pass:
         order = self.layout.rows.tolist()
         return Masks(chosen, lengths.tolist(), order, num_read.tolist())
 
-    def pinned(self) -> Pass:
+    def pinned(self) -> MicroBatch:
         """The pass in memory from which a GPU copies while it computes: any other copy would wait
         for what it was asked before. Of the batch's own inputs kinds read the mask alone."""
 
@@ -78,7 +78,7 @@ class Pass:
         layout = None if self.layout is None else self.layout.map(Tensor.pin_memory)
         return replace(self, inputs=pin(self.inputs), batch=batch, layout=layout)
 
-    def to(self, device: torch.device) -> Pass:
+    def to(self, device: torch.device) -> MicroBatch:
         """The pass with its tensors on a device."""
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
         layout = None
@@ -88,7 +88,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Divider:
+class MicroBatcher:
     """How the batches of one model on one device are divided.
 
     `config`: the encoder's, if it runs packed. `device`: the device's type. `pass_cost`: padded
@@ -103,22 +103,24 @@ class Divider:
     dtype: torch.dtype = torch.float32
 
     @classmethod
-    def of(cls, encoder: PreTrainedModel, device: torch.device, precision: str = "fp32") -> Divider:
+    def of(
+        cls, encoder: PreTrainedModel, device: torch.device, precision: str = "fp32"
+    ) -> MicroBatcher:
         """How an encoder's batches are divided on a device."""
         config = encoder.config if can_pack(encoder) else None
         name, dtype = device.type, torch.bfloat16 if precision == "bf16" else torch.float32
-        return cls(config, name, pass_tokens(encoder, device), PASS_TOKENS[name], dtype)
+        return cls(config, name, micro_batch_tokens(encoder, device), PASS_TOKENS[name], dtype)
 
-    def whole(self, batch: Batch) -> Pass:
+    def whole(self, batch: Batch) -> MicroBatch:
         """A batch in one pass, on the host."""
         inputs, layout = batch.inputs, None
         if self.config is not None:
             inputs, layout = pack(batch.inputs, self.config, self.device, self.dtype, batch.read)
-        work = Pass(batch, np.arange(len(batch.inputs["input_ids"])), inputs, layout)
+        work = MicroBatch(batch, np.arange(len(batch.inputs["input_ids"])), inputs, layout)
         return work.pinned() if self.device == "cuda" else work
 
-    def divide(self, batch: Batch, share: tuple[int, int] = (0, 1)) -> list[Pass]:
-        """The passes of a batch, those with the longest sequences first.
+    def divide(self, batch: Batch, share: tuple[int, int] = (0, 1)) -> list[MicroBatch]:
+        """The micro-batches of a batch, those with the longest sequences first.
 
         Args:
             share: this process's number and how many divide the batch among them.
@@ -139,24 +141,24 @@ class Divider:
             ends = _bounded(width * longest[order], ends, self.max_tokens)
         else:
             ends = _filled(groups.sum(1)[order], self.max_tokens)
-        passes = []
+        micro_batches = []
         for start, end in pairwise([0, *ends]):
             rows = order[start:end]
             if len(rows) == num_rows:
-                passes.append(self.whole(batch))
+                micro_batches.append(self.whole(batch))
                 continue
             part, sequences = _rows_of(batch, rows, width, int(longest[rows[0]]))
-            passes.append(replace(self.whole(part), sequences=sequences))
-        return passes
+            micro_batches.append(replace(self.whole(part), sequences=sequences))
+        return micro_batches
 
 
-def one_pass(encoder: PreTrainedModel, inputs: dict[str, Tensor]) -> Pass:
+def one_micro_batch(encoder: PreTrainedModel, inputs: dict[str, Tensor]) -> MicroBatch:
     """Padded inputs that belong to no step, in one pass; `inputs` are on the host."""
     device = next(encoder.parameters()).device
-    return Divider.of(encoder, device).whole(Batch(inputs, {})).to(device)
+    return MicroBatcher.of(encoder, device).whole(Batch(inputs, {})).to(device)
 
 
-def pass_tokens(encoder: PreTrainedModel, device: torch.device) -> float:
+def micro_batch_tokens(encoder: PreTrainedModel, device: torch.device) -> float:
     """The tokens whose arithmetic takes as long as the overhead of one pass.
 
     A token costs about six operations a weight, forward and backward. Every pass also fills and
@@ -191,7 +193,7 @@ def _dealt(count: int, world: int) -> np.ndarray:
 
 
 def _filled(tokens: np.ndarray, max_tokens: int) -> list[int]:
-    """The ends of passes of at most `max_tokens`, as even as their number allows."""
+    """The ends of micro-batches of at most `max_tokens`, as even as their number allows."""
     if not len(tokens):
         return []
     total = int(tokens.sum())

@@ -16,10 +16,10 @@ from xstilts.tasks import Source, Task
 from xstilts.training.dropout import Dropout, streams
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
+from xstilts.training.micro_batches import MicroBatch, MicroBatcher, micro_batch_tokens
 from xstilts.training.model import Model
 from xstilts.training.outcome import Options
-from xstilts.training.packing import partition
-from xstilts.training.passes import Divider, Pass, pass_tokens
+from xstilts.training.packed.layout import partition
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -53,7 +53,7 @@ def test_no_other_cuts_cost_less() -> None:
 
 
 def gradients(
-    model: Model, feed: Feed, batch: Batch, passes: list[Pass], dropout: bool
+    model: Model, feed: Feed, batch: Batch, passes: list[MicroBatch], dropout: bool
 ) -> list[torch.Tensor]:
     """Of the batch's mean loss, pass by pass, as the loop has it."""
     model.train(dropout)
@@ -83,7 +83,7 @@ def test_however_divided_the_gradient_is_the_batchs(toy: Toy, kind: str, dropout
     (data,) = toy.data(stage)
     feed = Feed(stage.parts[0], data, stage, toy.vocabulary)
     batch = feed.batch(0)
-    packed = Divider.of(model.encoder, CPU)
+    packed = MicroBatcher.of(model.encoder, CPU)
     whole = gradients(model, feed, batch, [packed.whole(batch)], dropout)
     assert len(packed.divide(batch)) == 1
     small = replace(packed, max_tokens=40)
@@ -107,7 +107,7 @@ def test_micro_batches_have_hardly_any_padding(toy: Toy) -> None:
     (data,) = toy.data(stage)
     batch = Feed(stage.parts[0], data, stage, toy.vocabulary).batch(0)
     tokens = int(batch.inputs["attention_mask"].sum())
-    passes = Divider(None, "cpu", 2.0, 10_000).divide(batch)
+    passes = MicroBatcher(None, "cpu", 2.0, 10_000).divide(batch)
     assert sum(int(work.batch.inputs["attention_mask"].sum()) for work in passes) == tokens
     padded = sum(work.inputs["input_ids"].numel() for work in passes)
     assert padded <= 1.1 * tokens < batch.inputs["input_ids"].numel()
@@ -122,10 +122,10 @@ def test_passes_are_as_small_as_memory_wants(toy: Toy, max_tokens: int, is_packe
     model = toy.model(stage)
     (data,) = toy.data(stage)
     batch = Feed(stage.parts[0], data, stage, toy.vocabulary).batch(0)
-    divider = replace(Divider.of(model.encoder, CPU), max_tokens=max_tokens)
+    micro_batcher = replace(MicroBatcher.of(model.encoder, CPU), max_tokens=max_tokens)
     if not is_packed:
-        divider = replace(divider, config=None)
-    passes = divider.divide(batch)
+        micro_batcher = replace(micro_batcher, config=None)
+    passes = micro_batcher.divide(batch)
     assert sum(len(work.sequences) for work in passes) == 24
     for work in passes:
         assert len(work.sequences) == 1 or work.inputs["input_ids"].numel() <= max_tokens
@@ -144,7 +144,7 @@ def test_choices_of_a_row_stay_together(tiny_tokenizer: Any, texts: Any) -> None
     vocabulary = Vocabulary.of(tiny_tokenizer)
     columns = encoded.features.to_pydict()
     batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
-    first, second = (work.batch for work in Divider(None, "cpu", 10.0, 10_000).divide(batch))
+    first, second = (work.batch for work in MicroBatcher(None, "cpu", 10.0, 10_000).divide(batch))
     assert first.targets["label"].tolist() == [1, 0] and second.targets["label"].tolist() == [0, 2]
     assert second.inputs["input_ids"].shape[0] == 6
     assert second.inputs["input_ids"].shape[1] < first.inputs["input_ids"].shape[1]
@@ -176,5 +176,5 @@ def test_an_overhead_is_worth_more_tokens_of_a_small_model(toy: Toy) -> None:
     model = toy.model(toy.stage("toy_x"))
     encoder = model.encoder
     weights = sum(p.numel() for p in encoder.parameters())
-    assert pass_tokens(encoder, CPU) > 1e-2 * 5e10 / (6 * weights)
-    assert pass_tokens(encoder, torch.device("cuda")) > pass_tokens(encoder, CPU)
+    assert micro_batch_tokens(encoder, CPU) > 1e-2 * 5e10 / (6 * weights)
+    assert micro_batch_tokens(encoder, torch.device("cuda")) > micro_batch_tokens(encoder, CPU)

@@ -31,13 +31,13 @@ from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.records import Outcome
 from xstilts.training.checkpoint import Checkpoints
+from xstilts.training.collectives import ALONE, Collective
 from xstilts.training.compiling import forget
 from xstilts.training.feed import PartData
 from xstilts.training.loop import Progress, train
 from xstilts.training.matmul import check_precision, choose_matmul
 from xstilts.training.model import build_model, check_vocabulary, save
 from xstilts.training.outcome import Options
-from xstilts.training.ranks import ALONE, Ranks
 
 JOB, OUTCOME = "job.pickle", "outcome.pickle"
 ON_LOOPBACK = {
@@ -70,12 +70,12 @@ class Job:
         folder: Path,
         progress: Progress,
         checkpoints: Checkpoints | None,
-        ranks: Ranks = ALONE,
+        collective: Collective = ALONE,
     ) -> Outcome:
         """Train in this process and, as the first of several or alone, write the stage's files."""
-        name = f"cuda:{ranks.rank}" if self.device == "cuda" else self.device
+        name = f"cuda:{collective.rank}" if self.device == "cuda" else self.device
         device = torch.device(name)
-        if checkpoints is not None and ranks.rank == 0:
+        if checkpoints is not None and collective.rank == 0:
             checkpoints.tidy()
         check_precision(self.stage.precision, device)
         choose_matmul(self.device)
@@ -90,12 +90,12 @@ class Job:
                 progress,
                 options=self.options,
                 checkpoints=checkpoints,
-                ranks=ranks,
+                collective=collective,
             )
         finally:
             if self.options.compiled:
                 forget()
-        if ranks.rank == 0:
+        if collective.rank == 0:
             save(model, folder)
         return outcome
 
@@ -214,8 +214,8 @@ def _rank(
     try:
         progress = tell if rank == 0 else ignore
         # Python objects go over the network's own group, which no GPU has to wait for.
-        ranks = Ranks(rank, world, dist.new_group(backend="gloo"))
-        result = job.run(folder, progress, checkpoints, ranks)
+        collective = Collective(rank, world, dist.new_group(backend="gloo"))
+        result = job.run(folder, progress, checkpoints, collective)
     except (Diverged, Preempted) as error:  # all of them meet these at the same step
         result = error
     if rank == 0:

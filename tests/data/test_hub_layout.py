@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from xstilts.data.check import check_mirror
-from xstilts.data.mirror import STRING, Split, declared_files, write_dataset
+from xstilts.data.hub_layout import STRING, Split, declared_files, write_dataset
 from xstilts.data.sources import count_rows, first_rows
 from xstilts.errors import DataError
 from xstilts.tasks import Source, Task

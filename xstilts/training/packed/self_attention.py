@@ -17,9 +17,9 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
-from xstilts.training.blocks import Block, attend_by_hand, attend_fused
 from xstilts.training.dropout import Masks
-from xstilts.training.packing import can_pack
+from xstilts.training.packed.attention import Bucket, attend_by_hand, attend_fused
+from xstilts.training.packed.layout import can_pack
 
 
 def install_attention(encoder: PreTrainedModel) -> None:
@@ -64,13 +64,13 @@ def _attend(
     hidden: Tensor,
     attention_mask: Tensor | None = None,
     *,
-    blocks: tuple[Block, ...] = (),
+    buckets: tuple[Bucket, ...] = (),
     masks: Masks | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention within the sequences of a packed row, (1, tokens, hidden size); without blocks what
-    the class computes of padded rows."""
-    if not blocks:
+    """Attention within the sequences of a packed row, (1, tokens, hidden size); without buckets
+    what the class computes of padded rows."""
+    if not buckets:
         found: tuple[Tensor, Tensor | None] = type(attention).forward(
             attention, hidden, attention_mask, **options
         )
@@ -80,11 +80,11 @@ def _attend(
     if by_hand(hidden.device, rate, masks):
         query, key, value = (part(hidden).flatten(0, 1) for part in parts_of(attention))
         out = attend_by_hand(
-            query, key, value, blocks, num_heads, scaling, rate, masks, id(attention)
+            query, key, value, buckets, num_heads, scaling, rate, masks, id(attention)
         )
     else:
         projected = functional.linear(hidden, *_projection(attention)).flatten(0, 1)
-        out = attend_fused(projected, blocks, num_heads, scaling, rate)
+        out = attend_fused(projected, buckets, num_heads, scaling, rate)
     return out[None], None
 
 

@@ -1,4 +1,4 @@
-"""Attention of a packed row, block by block: sequences of similar length are padded together."""
+"""Attention of a packed row, bucket by bucket: sequences of similar length are padded together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xstilts.training.dropout import Masks, scale
-from xstilts.training.picking import pick, regather
+from xstilts.training.packed.gather import gather_rows, regather
 
 PARTS = 3
 """Query, key and value of a token, one after the other."""
@@ -22,7 +22,7 @@ ALIGNMENT = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Slots:
     """Where rows are in padded form: of tokens, (sequences x longest), or of the vectors of their
     heads, (sequences x heads x longest).
 
@@ -33,22 +33,22 @@ class Places:
     to_packed: Tensor
 
     @classmethod
-    def of(cls, places: np.ndarray, num_places: int) -> Places:
-        """Those of rows at these of so many places."""
+    def of(cls, slots: np.ndarray, num_places: int) -> Slots:
+        """Those of rows at these of so many slots."""
         to_padded = np.zeros(num_places, dtype=np.int64)
-        to_padded[places] = np.arange(len(places))
-        return cls(torch.from_numpy(to_padded), torch.from_numpy(places))
+        to_padded[slots] = np.arange(len(slots))
+        return cls(torch.from_numpy(to_padded), torch.from_numpy(slots))
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Places:
-        """The places with a function applied to their tensors."""
-        return Places(function(self.to_padded), function(self.to_packed))
+    def map(self, function: Callable[[Tensor], Tensor]) -> Slots:
+        """The slots with a function applied to their tensors."""
+        return Slots(function(self.to_padded), function(self.to_packed))
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Bucket:
     """Neighbouring sequences of a packed row, and where they are.
 
-    `tokens`: the places of their tokens; `heads`: those of their heads' vectors, for a CPU, whose
+    `tokens`: the slots of their tokens; `heads`: those of their heads' vectors, for a CPU, whose
     products want each head's together. `bias`: (sequences, 1, 1, longest and more), minus infinity
     at padding, in memory as fused kernels want it; None if nothing is padded.
     """
@@ -56,37 +56,37 @@ class Block:
     first: int
     count: int
     longest: int
-    tokens: Places
-    heads: Places | None
+    tokens: Slots
+    heads: Slots | None
     bias: Tensor | None
 
     @classmethod
     def of(
         cls, first: int, lengths: np.ndarray, num_heads: int, device: str, dtype: torch.dtype
-    ) -> Block:
-        """The block of sequences with these falling lengths, for attention in a data type on a
+    ) -> Bucket:
+        """The bucket of sequences with these falling lengths, for attention in a data type on a
         device of a type."""
         count, longest = len(lengths), int(lengths[0])
         is_text = np.arange(longest) < lengths[:, None]
-        places = np.flatnonzero(is_text)
+        slots = np.flatnonzero(is_text)
         heads = None
         if device == "cpu":
-            owners, within = np.divmod(places, longest)
+            owners, within = np.divmod(slots, longest)
             each = owners[:, None] * num_heads + np.arange(num_heads)
-            heads = Places.of((each * longest + within[:, None]).ravel(), is_text.size * num_heads)
+            heads = Slots.of((each * longest + within[:, None]).ravel(), is_text.size * num_heads)
         bias = None
         if not is_text.all():
             bias = torch.zeros(count, 1, 1, -(-longest // ALIGNMENT) * ALIGNMENT, dtype=dtype)
             hidden = torch.from_numpy(~is_text)[:, None, None]
             bias[..., :longest].masked_fill_(hidden, float("-inf"))
-        return cls(first, count, longest, Places.of(places, is_text.size), heads, bias)
+        return cls(first, count, longest, Slots.of(slots, is_text.size), heads, bias)
 
     def bias_for(self, dtype: torch.dtype) -> Tensor | None:
         """What is added to the products: (sequences, 1, 1, longest)."""
         return None if self.bias is None else self.bias.to(dtype)[..., : self.longest]
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Block:
-        """The block with a function applied to its tensors."""
+    def map(self, function: Callable[[Tensor], Tensor]) -> Bucket:
+        """The bucket with a function applied to its tensors."""
         return replace(
             self,
             tokens=self.tokens.map(function),
@@ -99,7 +99,7 @@ def attend_by_hand(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    blocks: tuple[Block, ...],
+    buckets: tuple[Bucket, ...],
     num_heads: int,
     scaling: float,
     rate: float,
@@ -118,20 +118,20 @@ def attend_by_hand(
     Returns:
         (tokens, hidden size)
     """
-    keeps: list[Tensor | None] = [None for _ in blocks]
+    keeps: list[Tensor | None] = [None for _ in buckets]
     if rate and masks is not None:
-        sizes = [(block.first, block.count, block.longest) for block in blocks]
+        sizes = [(bucket.first, bucket.count, bucket.longest) for bucket in buckets]
         keeps = list(masks.keep_pairs(sizes, num_heads, rate, query.dtype, caller))
     factor = scale(rate) if rate else 1.0
     size = query.shape[1] // num_heads
     vectors = [x.reshape(-1, size) for x in (query, key, value)]
-    out = _Attention.apply(*vectors, blocks, keeps, num_heads, scaling, factor)  # type: ignore[no-untyped-call]
+    out = _Attention.apply(*vectors, buckets, keeps, num_heads, scaling, factor)  # type: ignore[no-untyped-call]
     result: Tensor = out.view(query.shape)
     return result
 
 
 def attend_fused(
-    projected: Tensor, blocks: tuple[Block, ...], num_heads: int, scaling: float, rate: float
+    projected: Tensor, buckets: tuple[Bucket, ...], num_heads: int, scaling: float, rate: float
 ) -> Tensor:
     """Softmax attention within each sequence by torch's fused kernels, which read and write token
     by token; torch draws the dropout.
@@ -143,30 +143,30 @@ def attend_fused(
         (tokens, hidden size)
     """
     parts = []
-    for block, (own,) in zip(blocks, _split([projected], blocks), strict=True):
-        shape = (block.count, block.longest, PARTS, num_heads, -1)
-        padded = regather(own, block.tokens.to_padded, block.tokens.to_packed).view(shape)
+    for bucket, (own,) in zip(buckets, _split([projected], buckets), strict=True):
+        shape = (bucket.count, bucket.longest, PARTS, num_heads, -1)
+        padded = regather(own, bucket.tokens.to_padded, bucket.tokens.to_packed).view(shape)
         query, key, value = (part.transpose(1, 2) for part in padded.unbind(2))
-        bias = block.bias_for(query.dtype)
+        bias = bucket.bias_for(query.dtype)
         found = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, dropout_p=rate, scale=scaling
         )
-        states = found.transpose(1, 2).reshape(block.count * block.longest, -1)
-        parts.append(pick(states, block.tokens.to_packed))
+        states = found.transpose(1, 2).reshape(bucket.count * bucket.longest, -1)
+        parts.append(gather_rows(states, bucket.tokens.to_packed))
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def _split(rows: Sequence[Tensor], blocks: Sequence[Block]) -> Iterator[tuple[Tensor, ...]]:
-    """The rows of each block, of several tensors that have as many for every token."""
-    if len(blocks) == 1:
+def _split(rows: Sequence[Tensor], buckets: Sequence[Bucket]) -> Iterator[tuple[Tensor, ...]]:
+    """The rows of each bucket, of several tensors that have as many for every token."""
+    if len(buckets) == 1:
         return iter([tuple(rows)])
-    counts = [len(block.tokens.to_packed) for block in blocks]
+    counts = [len(bucket.tokens.to_packed) for bucket in buckets]
     a_token = len(rows[0]) // sum(counts)
     return zip(*(torch.split(x, [a_token * n for n in counts]) for x in rows), strict=True)
 
 
 class _Attention(torch.autograd.Function):
-    """Attention of all blocks with its gradient written out, for the CPU.
+    """Attention of all buckets with its gradient written out, for the CPU.
 
     Torch's fused kernels there do not take dropout, its backward of a pick adds row by row, and
     with a bias they are slower than two products.
@@ -178,7 +178,7 @@ class _Attention(torch.autograd.Function):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        blocks: tuple[Block, ...],
+        buckets: tuple[Bucket, ...],
         keeps: list[Tensor | None],
         num_heads: int,
         scaling: float,
@@ -188,22 +188,22 @@ class _Attention(torch.autograd.Function):
         size = query.shape[1]
         parts, saved = [], []
         with torch.autocast("cpu", enabled=False):
-            split = _split((query, key, value), blocks)
-            for block, keep, own in zip(blocks, keeps, split, strict=True):
-                assert block.heads is not None
-                shape = (block.count * num_heads, block.longest, size)
-                q, k, v = (x.index_select(0, block.heads.to_padded).view(shape) for x in own)
+            split = _split((query, key, value), buckets)
+            for bucket, keep, own in zip(buckets, keeps, split, strict=True):
+                assert bucket.heads is not None
+                shape = (bucket.count * num_heads, bucket.longest, size)
+                q, k, v = (x.index_select(0, bucket.heads.to_padded).view(shape) for x in own)
                 products = torch.bmm(q, k.transpose(1, 2)).mul_(scaling)
-                square = products.view(block.count, num_heads, block.longest, block.longest)
-                if (bias := block.bias_for(square.dtype)) is not None:
+                square = products.view(bucket.count, num_heads, bucket.longest, bucket.longest)
+                if (bias := bucket.bias_for(square.dtype)) is not None:
                     square += bias
                 weights = torch.softmax(square, -1)
                 kept = weights if keep is None else (weights * keep).mul_(factor)
                 found = torch.bmm(kept.view_as(products), v)
-                parts.append(found.view(-1, size).index_select(0, block.heads.to_packed))
+                parts.append(found.view(-1, size).index_select(0, bucket.heads.to_packed))
                 saved += [q, k, v, weights]
         ctx.save_for_backward(*saved)
-        ctx.blocks, ctx.keeps, ctx.scaling, ctx.factor = blocks, keeps, scaling, factor
+        ctx.buckets, ctx.keeps, ctx.scaling, ctx.factor = buckets, keeps, scaling, factor
         return torch.cat(parts)
 
     @staticmethod
@@ -213,21 +213,21 @@ class _Attention(torch.autograd.Function):
         size = grad.shape[1]
         saved = iter(ctx.saved_tensors)
         parts: list[list[Tensor]] = [[], [], []]
-        split = _split([grad], ctx.blocks)
-        for block, keep, (own,) in zip(ctx.blocks, ctx.keeps, split, strict=True):
+        split = _split([grad], ctx.buckets)
+        for bucket, keep, (own,) in zip(ctx.buckets, ctx.keeps, split, strict=True):
             q, k, v, weights = (next(saved) for _ in range(4))
             kept = weights if keep is None else (weights * keep).mul_(ctx.factor)
-            outer = own.index_select(0, block.heads.to_padded).view_as(q)
-            if (bias := block.bias_for(weights.dtype)) is not None:
+            outer = own.index_select(0, bucket.heads.to_padded).view_as(q)
+            if (bias := bucket.bias_for(weights.dtype)) is not None:
                 padding = bias.transpose(2, 3).isinf()
-                outer.view(block.count, -1, block.longest, size).masked_fill_(padding, 0.0)
-            of_value = torch.bmm(kept.view(len(q), block.longest, -1).transpose(1, 2), outer)
+                outer.view(bucket.count, -1, bucket.longest, size).masked_fill_(padding, 0.0)
+            of_value = torch.bmm(kept.view(len(q), bucket.longest, -1).transpose(1, 2), outer)
             of_weights = torch.bmm(outer, v.transpose(1, 2)).view_as(weights)
             if keep is not None:
                 of_weights.mul_(ctx.factor).mul_(keep)
             inner = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            inner = inner.mul_(ctx.scaling).view(len(q), block.longest, -1)
+            inner = inner.mul_(ctx.scaling).view(len(q), bucket.longest, -1)
             of_query, of_key = torch.bmm(inner, k), torch.bmm(inner.transpose(1, 2), q)
             for part, gradient in zip(parts, (of_query, of_key, of_value), strict=True):
-                part.append(gradient.view(-1, size).index_select(0, block.heads.to_packed))
+                part.append(gradient.view(-1, size).index_select(0, bucket.heads.to_packed))
         return (*(torch.cat(part) for part in parts), None, None, None, None, None)

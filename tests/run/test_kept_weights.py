@@ -10,7 +10,7 @@ import pytest
 from xstilts.config.schema import Sweep
 from xstilts.errors import LeaseLost
 from xstilts.files import read_json, write_json
-from xstilts.run.kept import KEPT, Keeper, best_stages, kept_by_all
+from xstilts.run.kept_weights import KEPT, Keeper, best_stages, kept_by_all
 from xstilts.run.stage_results import is_done
 
 from ..conftest import make_places, make_stage, make_sweep

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from xstilts.training.ranks import Ranks
+from xstilts.training.collectives import Collective
 
 Weights = Mapping[str, Tensor]
 
@@ -21,7 +21,7 @@ def tensors_of(
     optimizer: torch.optim.Optimizer,
     best: Weights | None,
     losses: Sequence[Tensor],
-    ranks: Ranks,
+    collective: Collective,
 ) -> dict[str, Tensor]:
     """The tensors of a stage as they are now; not copies."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -30,7 +30,7 @@ def tensors_of(
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     if losses:
         together = torch.stack(list(losses))
-        ranks.add_up([together])
+        collective.all_reduce([together])
         tensors["losses"] = together
     return tensors
 
@@ -44,7 +44,7 @@ def fits(model: nn.Module, tensors: Weights) -> bool:
 
 
 def restore(
-    tensors: Weights, model: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks
+    tensors: Weights, model: nn.Module, optimizer: torch.optim.Optimizer, collective: Collective
 ) -> tuple[Weights | None, list[Tensor]]:
     """Put weights and moments where they were; the best weights, and the losses."""
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
@@ -62,6 +62,6 @@ def restore(
     losses: list[Tensor] = []
     if "losses" in tensors:
         # They are added up over the processes; one of them holds them from here on.
-        share = tensors["losses"] if ranks.rank == 0 else tensors["losses"] * 0
+        share = tensors["losses"] if collective.rank == 0 else tensors["losses"] * 0
         losses = list(share.to(next(model.parameters()).device))
     return parts["best"] or None, losses

@@ -25,7 +25,7 @@ from xstilts.tasks import lookup
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
 from xstilts.training.outcome import Options
-from xstilts.training.parallel import Job, run_together
+from xstilts.training.processes import Job, run_together
 
 from ..sockets import listeners
 
@@ -95,8 +95,8 @@ def test_the_processes_listen_on_loopback_alone(
     seen: set[tuple[str, str]] = set()
 
     def look(share: float) -> None:
-        ranks = [process.pid for process in multiprocessing.active_children()]
-        seen.update((one.process, one.address) for one in listeners(ranks))
+        spawned = [process.pid for process in multiprocessing.active_children()]
+        seen.update((one.process, one.address) for one in listeners(spawned))
 
     run_together(job_of(toy, "mnli"), 2, tmp_path / "out", look, None)
     assert {address for _, address in seen} == {"127.0.0.1"}
@@ -132,7 +132,7 @@ def test_what_fails_in_one_is_told_with_its_traceback(toy: Toy, tmp_path: Path) 
 SCRIPT = """
     import pickle, sys
     from pathlib import Path
-    from xstilts.training.parallel import run_together
+    from xstilts.training.processes import run_together
 
     if __name__ == "__main__":
         job = pickle.loads(Path(sys.argv[1]).read_bytes())
@@ -178,17 +178,17 @@ def test_nothing_survives_a_kill(toy: Toy, tmp_path: Path, victim: str) -> None:
     for line in parent.stdout:  # the first that says that steps are done
         if line[0].isdigit() and float(line) > 0:
             break
-    ranks = children_of(parent.pid)
-    assert len(ranks) == 2 and all(map(is_alive, ranks))
-    os.kill(ranks[1] if victim == "a process" else parent.pid, signal.SIGKILL)
+    spawned = children_of(parent.pid)
+    assert len(spawned) == 2 and all(map(is_alive, spawned))
+    os.kill(spawned[1] if victim == "a process" else parent.pid, signal.SIGKILL)
     rest = parent.stdout.read()
     parent.wait(60)
     if victim == "a process":
         assert "ERROR ProcessLost" in rest and "process 1 was ended by SIGKILL" in rest
     deadline = time.monotonic() + 20
-    while any(map(is_alive, ranks)) and time.monotonic() < deadline:
+    while any(map(is_alive, spawned)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not any(map(is_alive, ranks))
+    assert not any(map(is_alive, spawned))
 
 
 def test_a_process_that_is_killed_as_it_starts_is_missed(toy: Toy, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_process_that_is_killed_as_it_starts_is_missed(toy: Toy, tmp_path: Pat
     parent = launch(replace(job, stage=replace(job.stage, label="x" * 10**6)), tmp_path)
     assert parent.stdout is not None
     assert parent.stdout.readline() == "ready\n"
-    while not (ranks := children_of(parent.pid)):
+    while not (spawned := children_of(parent.pid)):
         time.sleep(0.001)
-    os.kill(ranks[0], signal.SIGKILL)
+    os.kill(spawned[0], signal.SIGKILL)
     assert "ERROR ProcessLost" in parent.communicate(timeout=120)[0]

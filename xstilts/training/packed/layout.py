@@ -1,7 +1,7 @@
 """Sequences without padding: their tokens one after the other, attention within each.
 
 An encoder of a known family reads all tokens of a pass as one row, so that its matrix products
-and everything position by position see no padding; only attention is computed in blocks of
+and everything position by position see no padding; only attention is computed in buckets of
 sequences of similar length. It is transformers' own model with another attention, and computes
 what that model computes on padded rows.
 """
@@ -19,17 +19,17 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from xstilts.config.families import FAMILIES
-from xstilts.training.blocks import Block
-from xstilts.training.picking import regather
+from xstilts.training.packed.attention import Bucket
+from xstilts.training.packed.gather import regather
 
-BLOCK_COSTS = {"cpu": 600.0, "cuda": 6000.0}
-"""Padded tokens that another block of attention must save; changes the speed, not the result. That
-of a GPU is an estimate: in XLM-R Large a block is a dozen kernels in each of 24 layers."""
+BUCKET_COSTS = {"cpu": 600.0, "cuda": 6000.0}
+"""Padded tokens that another bucket of attention must save; changes the speed, not the result. That
+of a GPU is an estimate: in XLM-R Large a bucket is a dozen kernels in each of 24 layers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the tokens of padded rows are in a packed row, and the blocks of their attention.
+    """Where the tokens of padded rows are in a packed row, and the buckets of their attention.
 
     `rows`: (sequences,), the padded row of each packed sequence, the longest first.
     `lengths`: tokens of each packed sequence; `num_read` of them are read.
@@ -44,7 +44,7 @@ class Layout:
     read: Tensor | None
     to_padded: Tensor
     to_packed: Tensor
-    blocks: tuple[Block, ...]
+    buckets: tuple[Bucket, ...]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Layout:
         """The layout with a function applied to its tensors."""
@@ -53,7 +53,7 @@ class Layout:
             read=None if self.read is None else function(self.read),
             to_padded=function(self.to_padded),
             to_packed=function(self.to_packed),
-            blocks=tuple(block.map(function) for block in self.blocks),
+            buckets=tuple(bucket.map(function) for bucket in self.buckets),
         )
 
 
@@ -114,7 +114,7 @@ def pack(
         None if chosen is None else torch.from_numpy(chosen),
         torch.from_numpy(to_padded),
         torch.from_numpy(to_packed),
-        tuple(_blocks(lengths, config.num_attention_heads, device, dtype)),
+        tuple(_buckets(lengths, config.num_attention_heads, device, dtype)),
     )
     return packed, layout
 
@@ -122,7 +122,7 @@ def pack(
 def unpack(hidden: Tensor, layout: Layout) -> Tensor:
     """Final states as padded rows: (1, read tokens, size) to (sequences, longest, size).
 
-    What stands at other places is some other token's state, and its gradient is dropped.
+    What stands at other slots is some other token's state, and its gradient is dropped.
     """
     rows = len(layout.rows)
     padded = regather(hidden.flatten(0, 1), layout.to_padded, layout.to_packed)
@@ -146,9 +146,9 @@ def partition(lengths: Sequence[int] | np.ndarray, pass_cost: float) -> list[int
     return ends[::-1]
 
 
-def _blocks(lengths: np.ndarray, num_heads: int, device: str, dtype: torch.dtype) -> list[Block]:
-    ends = partition(lengths, BLOCK_COSTS[device])
+def _buckets(lengths: np.ndarray, num_heads: int, device: str, dtype: torch.dtype) -> list[Bucket]:
+    ends = partition(lengths, BUCKET_COSTS[device])
     return [
-        Block.of(first, lengths[first:last], num_heads, device, dtype)
+        Bucket.of(first, lengths[first:last], num_heads, device, dtype)
         for first, last in pairwise([0, *ends])
     ]

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from xstilts.training.attention import joined, parts_of
+from xstilts.training.packed.self_attention import joined, parts_of
 
 
-class WorkingWeights:
+class BF16Weights:
     """bfloat16 copies of an encoder's linear layers, which take part in training passes instead of
     the float32 weights that the optimiser has. Where they are not to be used there are none.
 

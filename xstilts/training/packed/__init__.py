@@ -1,0 +1,1 @@
+"""Packed sequences: no padding, and only what is read of the last layer."""
