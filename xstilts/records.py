@@ -47,8 +47,8 @@ class Outcome:
     fewer than planned. `dev` is of the weights that are kept, by task and metric, 0-100;
     `collapsed` and `undecided` (`xstilts.training.dev_checks.Final`) are of the last. `wait_s` is
     what steps waited for their batch. `max_tokens` is what a micro-batch may hold, `halvings` how
-    often memory made it smaller in this stage, `is_limited` whether it ever did. Times include those
-    before a checkpoint.
+    often memory made it smaller in this stage, `is_limited` whether it ever did. Times include
+    those before a checkpoint.
     """
 
     dev: dict[str, dict[str, float]]

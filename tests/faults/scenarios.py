@@ -28,7 +28,7 @@ from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Pretrained, stage_name
 from xstilts.run import attempts
-from xstilts.run.garbage import cleaning, find_garbage
+from xstilts.run.garbage import cleaning, delete_all, find_garbage
 from xstilts.run.inputs import take_inventory
 from xstilts.run.places import Places
 from xstilts.run.preparation import jobs_of
@@ -218,9 +218,8 @@ def prepare_garbage(folder: Path) -> None:
 
 def garbage(folder: Path) -> Any:
     """What no sweep needs, deleted."""
-    with cleaning(folder):
-        for one in find_garbage(folder):
-            one.delete()
+    with cleaning(folder) as lease:
+        delete_all(find_garbage(folder), lease)
     if left := find_garbage(folder):
         raise OSError(f"could not be deleted: {left[0].path.name}")
     return sorted(path for path in named_files(folder) if "cleaning" not in path)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from xstilts.errors import ConfigError
+from xstilts.errors import ConfigError, LeaseLost
 from xstilts.files import write_json
-from xstilts.lease import Lease
+from xstilts.lease import Lease, claim_path
 from xstilts.plan.stage import Pretrained
 from xstilts.run.garbage import (
     CHECKPOINT,
@@ -20,6 +20,7 @@ from xstilts.run.garbage import (
     SCRATCH,
     UNREFERENCED,
     cleaning,
+    delete_all,
     find_garbage,
 )
 from xstilts.run.places import Places
@@ -99,9 +100,8 @@ def test_what_no_sweep_needs(storage: Path) -> None:
 
 
 def test_deleting_leaves_the_rest_and_nothing_more_to_delete(storage: Path) -> None:
-    with cleaning(storage):
-        for garbage in find_garbage(storage):
-            garbage.delete()
+    with cleaning(storage) as lease:
+        delete_all(find_garbage(storage), lease)
     assert find_garbage(storage) == []
     store = storage / "store"
     assert (store / "target-best" / WEIGHTS).exists()
@@ -109,6 +109,19 @@ def test_deleting_leaves_the_rest_and_nothing_more_to_delete(storage: Path) -> N
     assert (store / "target-fallen" / "result-1" / "DONE").exists()
     assert not (store / "target-fallen" / WEIGHTS).exists()
     assert not (store / "target-gone").exists()
+
+
+def test_what_is_another_s_by_now_is_not_deleted(storage: Path) -> None:
+    """One of two that delete is stopped; the stage is deleted and made anew before it goes on."""
+    gone = next(one for one in find_garbage(storage) if one.path.name == "target-gone")
+    with cleaning(storage) as lease:
+        shutil.rmtree(gone.path)
+        gone.delete()
+        claim_path(lease.folder, lease.number + 1).write_bytes(lease._content("held"))
+        stage(storage, "target-gone")
+        with pytest.raises(LeaseLost, match="taken over"):
+            delete_all([gone], lease)
+    assert (gone.path / "result-1" / "DONE").exists()
 
 
 def test_a_forgotten_sweep_keeps_its_results_and_what_others_need(storage: Path) -> None:

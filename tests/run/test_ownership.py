@@ -28,7 +28,7 @@ from xstilts.files import write_json
 from xstilts.lease import Lease, living
 from xstilts.plan.stage import Pretrained, stage_name
 from xstilts.run import garbage, stage_results, storage, store
-from xstilts.run.garbage import cleaning, find_garbage
+from xstilts.run.garbage import cleaning, delete_all, find_garbage
 from xstilts.run.kept_weights import KEPT
 from xstilts.run.places import Places
 from xstilts.run.storage import open_storage
@@ -227,10 +227,9 @@ class BesideGc(OneStage):
 
     def clean(self) -> None:
         try:
-            with cleaning(self.root):
-                for one in find_garbage(self.root):
-                    one.delete()
-        except ConfigError:
+            with cleaning(self.root) as lease:
+                delete_all(find_garbage(self.root), lease)
+        except (ConfigError, LeaseLost):
             pass  # another gc
 
     def nothing_is_replaced(self) -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from xstilts.errors import ConfigError, StorageGone
+from xstilts.errors import ConfigError, LeaseLost, StorageGone
 from xstilts.files import read_json
+from xstilts.lease import Lease, Owner, claim_path
 from xstilts.plan.stage import Pretrained, stage_name
 from xstilts.run import attempts, storage
 from xstilts.run.garbage import cleaning
 from xstilts.run.kept_weights import kept_by_all
 from xstilts.run.places import Places
 from xstilts.run.storage import (
+    CLEANING,
     check_identity,
     check_not_cleaning,
     identity_of,
@@ -214,9 +219,22 @@ def test_an_older_build_can_take_no_lease_that_nobody_sees(tmp_path: Path, was_o
 def test_nothing_begins_while_gc_deletes(tmp_path: Path) -> None:
     open_storage(tmp_path)
     check_not_cleaning(tmp_path)
-    with cleaning(tmp_path):
+    with cleaning(tmp_path) as lease:
         with pytest.raises(ConfigError, match="nothing begins while `xstilts gc` deletes"):
             check_not_cleaning(tmp_path)
         with pytest.raises(ConfigError, match="another `xstilts gc`"), cleaning(tmp_path):
             pass
     check_not_cleaning(tmp_path)
+    assert claim_path(lease.folder, 1).exists() and not claim_path(lease.folder, 2).exists()
+
+
+def test_one_that_deletes_and_is_silent_has_lost_its_right(tmp_path: Path) -> None:
+    """A sweep begins as if it were dead, and then it wakes up after all."""
+    (tmp_path / CLEANING).mkdir()
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    stopped = Lease(tmp_path / CLEANING, owner=replace(Owner.current(), pid=dead.pid))
+    assert stopped.acquire()
+    check_not_cleaning(tmp_path)
+    with pytest.raises(LeaseLost, match="taken over"):
+        stopped.renew()

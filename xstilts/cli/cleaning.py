@@ -28,7 +28,7 @@ def gc(
     from rich import box
     from rich.table import Table
 
-    from xstilts.run.garbage import cleaning, find_garbage
+    from xstilts.run.garbage import cleaning, delete_all, find_garbage
     from xstilts.run.remembered import find_sweep
     from xstilts.run.storage import open_storage
 
@@ -39,10 +39,10 @@ def gc(
         places = find_sweep(name, storage, note)
         root, name = places.storage, places.name
     open_storage(root, note)
-    with cleaning(root) if delete else nullcontext():
+    with cleaning(root) if delete else nullcontext() as lease:
         garbage = find_garbage(root, name)
-        for one in garbage if delete else ():
-            one.delete()
+        if lease is not None:
+            delete_all(garbage, lease)
     if as_json:
         print_json([{"path": str(g.path), "why": g.reason, "bytes": g.num_bytes} for g in garbage])
         return

@@ -7,7 +7,7 @@ which has not finished may read.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +43,18 @@ class Garbage:
     reason: str
     num_bytes: int
     is_weights: bool = False
+    is_folder: bool = False
+
+    @classmethod
+    def at(cls, path: Path, reason: str, is_weights: bool) -> Garbage:
+        """What lies there now."""
+        return cls(path, reason, _size(path, is_weights), is_weights, path.is_dir())
 
     def delete(self) -> None:
         """Delete it; that somebody else has done so is no error."""
         if self.is_weights:
             drop_weights(self.path)
-        elif self.path.is_dir():
+        elif self.is_folder:
             throw_away(self.path)
         else:
             self.path.unlink(missing_ok=True)
@@ -89,7 +95,7 @@ def find_garbage(storage: Path, forgotten: str | None = None) -> list[Garbage]:
     everything = _needs(storage, names)
     others = _needs(storage, [name for name in names if name != forgotten])
     return [
-        Garbage(path, reason.format(name=forgotten), _size(path, is_weights), is_weights)
+        Garbage.at(path, reason.format(name=forgotten), is_weights)
         for path, reason, is_weights in (
             *_stages(Store(storage), everything, others, forgotten),
             *((path, INTERRUPTED, False) for path in storage.glob(".mini-*")),
@@ -100,8 +106,20 @@ def find_garbage(storage: Path, forgotten: str | None = None) -> list[Garbage]:
     ]
 
 
+def delete_all(garbage: Iterable[Garbage], lease: Lease) -> None:
+    """Delete what was found, while the lease of `cleaning` is held.
+
+    Raises:
+        LeaseLost: this process was stopped for so long that others may have begun since; what
+            was garbage before may be theirs now.
+    """
+    for one in garbage:
+        lease.check()
+        one.delete()
+
+
 @contextmanager
-def cleaning(storage: Path) -> Iterator[None]:
+def cleaning(storage: Path) -> Iterator[Lease]:
     """While the block deletes, no launch begins.
 
     Raises:
@@ -114,7 +132,7 @@ def cleaning(storage: Path) -> Iterator[None]:
         rule = "another `xstilts gc` deletes there"
         raise ConfigError([Problem(str(storage), rule, repair="wait for it")])
     with lease.held():
-        yield
+        yield lease
 
 
 def _needs(storage: Path, names: list[str]) -> _Needs:

@@ -259,13 +259,19 @@ def _take_up_sweep(sweep: Path) -> None:
 
 
 def check_not_cleaning(root: Path) -> None:
-    """Refuse to begin while `gc` deletes what nothing refers to yet.
+    """Refuse to begin while `gc` deletes what nothing refers to yet. One that is silent has lost
+    its right from here on, lest it wakes up and goes on.
 
     Raises:
         ConfigError: it does.
     """
-    if running := living([Lease(root / CLEANING)]):
-        holder = running[0].holder()
+    lease = Lease(root / CLEANING)
+    is_running = bool(living([lease]))
+    if not is_running and lease.holder() is not None:
+        is_running = not lease.acquire()
+        lease.release()
+    if is_running:
+        holder = lease.holder()
         raise ConfigError(
             [
                 Problem(
