@@ -39,6 +39,8 @@ SIDEWAYS = {
     ("training", "data.batches"),
     ("run", "tracking.tracker"),
     ("run", "mini"),
+    ("search", "report.leaders"),
+    ("search", "report.results"),
     ("search", "report.trial_files"),
     # The public names, which the package gives when they are asked for.
     ("xstilts", "errors"),

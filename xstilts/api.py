@@ -59,6 +59,8 @@ class Forecast:
     hours: Range | None
     hours_unit: str
     warnings: tuple[str, ...]
+    num_confirming: int
+    """Trials that confirm search's choice, at most."""
     summary: Mapping[str, Any] = field(repr=False)
     """All of it as `xstilts plan --json` prints it."""
 
@@ -130,6 +132,7 @@ def plan(
         hours=Range(hours["least"], hours["most"]) if hours else None,
         hours_unit=hours["unit"] if hours else "",
         warnings=tuple(summary["warnings"]),
+        num_confirming=summary["confirm"]["trials"],
         summary=summary,
     )
 

@@ -34,6 +34,7 @@ from xstilts.errors import ConfigError, Problem, SweepStopped, XstiltsError
 
 if TYPE_CHECKING:
     from xstilts.config.schema import Sweep
+    from xstilts.plan.inventory import Inventory
     from xstilts.report.results import Results
     from xstilts.run.places import Places
 
@@ -145,6 +146,37 @@ def sweep(
     _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [], retrain)
 
 
+@command("xstilts confirm quickstart --top 2 --seeds 5")
+def confirm(
+    name: Name,
+    storage: Storage = None,
+    top: Annotated[
+        int | None,
+        typer.Option(help="The leaders of each target, by dev; the file's, or 3."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many fresh seeds; the file's, or 5.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A running Ray cluster (`auto`: this machine's); none starts its own."),
+    ] = None,
+) -> None:
+    """Run the leaders of a sweep that has ended, and the baseline, again with fresh seeds.
+
+    What is done already is read. It is what `confirm` in a sweep file does once search has ended.
+    """
+    from xstilts.config.load import with_confirmation
+    from xstilts.driver import inputs_of as inputs
+
+    _connect(address)
+    details = results_of(name, storage).details
+    sweep = with_confirmation(details.sweep, top, seeds)
+    sweep = sweep.model_copy(update={"storage": str(details.places.storage)})
+    places, inventory = inputs(sweep, note)
+    _drive(sweep, places, inventory, address, with_rehearsal=False, must_have_ended=True)
+
+
 @command("xstilts run builtin:quickstart --point '{intermediate: nli}'")
 def run(
     file: File,
@@ -184,17 +216,20 @@ def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     from xstilts.report.columns import WholeNames
     from xstilts.report.live import render, trial_views
     from xstilts.report.usage import usage
+    from xstilts.run.confirmation import num_confirming
     from xstilts.run.trial_states import TrialStates
 
     results, now = results_of(name, storage).details, time.time()
     states = TrialStates(results.places).look()
     views, hours = trial_views(states, now), usage(results, now)
+    count = num_confirming(results.places, results.sweep)
     if as_json:
-        print_json({"trials": [asdict(view) for view in views], "hours": asdict(hours)})
+        shown = [asdict(view) for view in views]
+        print_json({"trials": shown, "confirming": count, "hours": asdict(hours)})
         return
     begun = min((state.started for state in states), default=now)
     over = max((state.ended or now for state in states), default=now)
-    out.print(WholeNames(render(results.sweep, views, over - begun, len(views))))
+    out.print(WholeNames(render(results.sweep, views, over - begun, len(views), count)))
     out.print(str(hours), highlight=False)
     _print_lines(results.warnings())
 
@@ -275,17 +310,42 @@ def _sweep(
     overrides: list[str],
     with_retraining: bool = False,
 ) -> None:
-    from xstilts.driver import Terminal, drive
+    _connect(address)
+    _drive(*inputs_of(file, overrides, base), address, with_rehearsal, with_retraining)
+
+
+def _connect(address: str | None) -> None:
+    """Keep Ray quiet, and see that a cluster is there before anything else is looked at."""
     from xstilts.search.connection import check_address, quieten
 
     quieten(address)
     if address is not None:
         check_address(address)
-    inputs = inputs_of(file, overrides, base)
+
+
+def _drive(
+    sweep: Sweep,
+    places: Places,
+    inventory: Inventory,
+    address: str | None,
+    with_rehearsal: bool,
+    with_retraining: bool = False,
+    must_have_ended: bool = False,
+) -> None:
+    from xstilts.driver import Terminal, drive
+
     view = Terminal(out, err)
-    driven = drive(*inputs, view, address, with_rehearsal, with_retraining)
+    driven = drive(
+        sweep,
+        places,
+        inventory,
+        view,
+        address,
+        with_rehearsal,
+        with_retraining,
+        must_have_ended,
+    )
     _print_results(driven.results, driven.pictures)
-    places = driven.places
     if driven.trouble:
         err.print(
             f"MLflow is not up to date ({driven.trouble}); `{_command('report', places)} --sync` "

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from xstilts.config.check import check
 from xstilts.config.own_tasks import located
 from xstilts.config.plugin_checks import plugin_problems
-from xstilts.config.schema import Sweep
+from xstilts.config.schema import ConfirmSpec, Sweep
 from xstilts.config.yaml_limits import BeyondLimit, LimitedLoader, read_yaml
 from xstilts.errors import ConfigError, Problem, without_user
 from xstilts.tasks import suggest
@@ -91,6 +91,19 @@ def parse_sweep(data: dict[str, Any], where: str) -> Sweep:
     if problems or sweep is None:
         raise ConfigError(problems)
     return sweep
+
+
+def with_confirmation(sweep: Sweep, top: int | None, seeds: int | None) -> Sweep:
+    """A sweep that confirms its choice: as its file says or else by default, but for what is given.
+
+    Raises:
+        ConfigError: it cannot be confirmed so.
+    """
+    given = {"top": top, "seeds": seeds}
+    said = (sweep.confirm or ConfirmSpec()).model_dump(mode="json")
+    said |= {key: value for key, value in given.items() if value is not None}
+    resolved = sweep.model_dump(mode="json", by_alias=True)
+    return parse_sweep({**resolved, "confirm": said}, sweep.name)
 
 
 def _read(path: Path) -> dict[str, Any]:

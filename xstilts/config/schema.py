@@ -236,6 +236,18 @@ class FinalSpec(Model):
     full_data: bool = False
 
 
+class ConfirmSpec(Model):
+    """What is run again with fresh seeds once search has ended: of every target the `top` best
+    intermediates by dev, and the baseline.
+
+    `seeds` says how many, which are then counted from `xstilts.config.derive.FIRST_FRESH`, or
+    which. From fewer than three no interval of a gain can be had.
+    """
+
+    top: PositiveInt = 3
+    seeds: PositiveInt | tuple[Annotated[int, Field(ge=0)], ...] = 5
+
+
 class ObjectiveSpec(Model):
     """What the outer search maximises."""
 
@@ -344,6 +356,7 @@ class Sweep(Model):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     search: SearchSpec = SearchSpec()
+    confirm: ConfirmSpec | None = None
     objective: ObjectiveSpec = ObjectiveSpec()
     resources: ResourcesSpec = ResourcesSpec()
     storage: Annotated[str, Field(min_length=1)] = "./runs"

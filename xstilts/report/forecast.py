@@ -17,7 +17,9 @@ from rich.text import Text
 from xstilts.config.derive import (
     NONE,
     candidates,
+    confirm_seeds,
     encoder_space,
+    most_confirmed,
     num_configurations,
     overlaps,
     selection_notes,
@@ -67,6 +69,7 @@ def forecast(
     known = [plan for points in _known_points(sweep, places) for plan in _plans(planner, points)]
     known += _plans(planner, example[NONE].point)
     stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
+    confirming = _confirming(sweep, example[NONE])
     lengths = Lengths(places.storage, inventory)
     tasks = list(_task_rows(example, lengths))
     summary: dict[str, Any] = {
@@ -88,7 +91,8 @@ def forecast(
         "rates": {
             name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
         },
-        **_disk(sweep, inventory, example[NONE], encoders[1]),
+        "confirm": confirming,
+        **_disk(sweep, inventory, example[NONE], encoders[1] + confirming["intermediate"]),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
         "warnings": [*_warnings(sweep, tasks), *inventory.notes],
     }
@@ -99,9 +103,26 @@ def forecast(
         rates = Assumed(lengths, inventory, example[NONE].model)
     if rates is not None:
         summary["hours"] = hours(rates, planner, example, summary["stages"])
+        most = {name: dict.fromkeys(("least", "most"), n) for name, n in confirming.items()}
+        confirming["hours"] = hours(rates, planner, example, most)["most"]
     if cluster is not None:
         summary["cluster"] = fitting_nodes(sweep, cluster)
     return summary
+
+
+def _confirming(sweep: Sweep, baseline: TrialPlan) -> dict[str, Any]:
+    """How many trials confirmation has at most, and stages: each leader of a target, and the
+    baseline, trains and scores that target with every seed."""
+    trials, seeds = most_confirmed(sweep), len(confirm_seeds(sweep))
+    arms = 1 + min(sweep.confirm.top, len(candidates(sweep)) - 1) if sweep.confirm else 0
+    trained = [name for group in baseline.target_sets if group.cells for name in group.targets]
+    return {
+        "trials": trials,
+        "seeds": seeds,
+        "intermediate": max(0, trials - seeds),
+        "target": arms * len(trained) * seeds,
+        "evaluation": arms * len(sweep.targets) * seeds,
+    }
 
 
 def _disk(
@@ -172,6 +193,7 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
     return Group(
         title,
         WholeNames(stages),
+        *_confirm_lines(summary),
         f"{done} training stages of known trials are done already",
         f"disk: at most {summary['disk_gb']:g} GB of weights, and "
         f"{summary['disk_gb_a_running_trial']:g} GB for each trial that runs; "
@@ -183,6 +205,18 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
         *_hours_line(summary),
         *_cluster_lines(summary),
     )
+
+
+def _confirm_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What comes once search has ended."""
+    own = summary["confirm"]
+    if own["trials"]:
+        hours = f", {own['hours']:.3g} {summary['hours']['unit']}" if "hours" in own else ""
+        stages = ", ".join(f"{own[name]} {name}" for name in ("intermediate", "target"))
+        yield (
+            f"confirmation with {own['seeds']} fresh seeds: at most {own['trials']} trials more, "
+            f"of {stages} and {own['evaluation']} evaluation stages{hours}"
+        )
 
 
 def _rates_lines(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -17,8 +17,9 @@ from xstilts.config.derive import NONE
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
-from xstilts.plan.trial_plan import target_sets
+from xstilts.plan.trial_plan import CONFIRM, SEARCH, target_sets
 from xstilts.report.record_table import RecordTable
+from xstilts.run.confirmation import is_confirming
 from xstilts.scores.best import Best
 from xstilts.scores.table import COLUMNS
 
@@ -95,7 +96,7 @@ def stages_frame(table: RecordTable) -> pd.DataFrame:
 def best_frame(best: Sequence[Best], table: RecordTable, sweep: Sweep) -> pd.DataFrame:
     """A row a target; see `SweepResults.best`."""
     members: dict[str, list[dict[str, Any]]] = {}
-    for fact in table.facts:
+    for fact in (fact for fact in table.facts if not is_confirming(fact)):
         members.setdefault(fact["config"], []).append(fact)
     heads = _heads(sweep)
     lines = []
@@ -153,14 +154,20 @@ def _about(table: RecordTable) -> dict[str, pd.Series]:
         "intermediate": [fact["intermediate"] for fact in facts],
         "model": [fact["model"] for fact in facts],
     }
-    phases = ["baseline" if fact["intermediate"] == NONE else "search" for fact in facts]
-    categories = pd.Categorical(phases, categories=["search", "baseline", "confirm"])
+    phases = [_phase(fact) for fact in facts]
+    categories = pd.Categorical(phases, categories=[SEARCH, "baseline", CONFIRM])
     series: dict[str, pd.Series] = {
         name: pd.Series(values, dtype="str").astype("category") for name, values in columns.items()
     }
     series["seed"] = pd.Series([fact["seed"] for fact in facts], dtype="Int64")
     series["phase"] = pd.Series(categories)
     return series
+
+
+def _phase(fact: Mapping[str, Any]) -> str:
+    if is_confirming(fact):
+        return CONFIRM
+    return "baseline" if fact["intermediate"] == NONE else SEARCH
 
 
 def _points(table: RecordTable) -> dict[str, pd.Series]:

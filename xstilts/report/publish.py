@@ -102,7 +102,10 @@ def _summary(results: Results) -> dict[str, float]:
     if len(metrics) and len(results.best) == len(results.sweep.targets):
         scores = [best.best.score for best in results.best]
         metrics["best/avg"] = sum(scores) / len(scores)
-    return {**metrics, "trials": float(len(results.finished))}
+    if results.confirmed:
+        metrics["confirm_trials"] = float(len(results.confirmed))
+        metrics["confirm_cost"] = results.confirm_cost
+    return {**metrics, "trials": float(len(results.searched))}
 
 
 def _write_tokens(results: Results, path: Path) -> None:

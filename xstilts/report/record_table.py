@@ -27,6 +27,7 @@ from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_atomically
 from xstilts.records import judged
 from xstilts.report.results import scores_of
+from xstilts.run.confirmation import is_confirming
 from xstilts.run.places import Places
 from xstilts.run.records import RECORD
 from xstilts.run.storage import CACHES
@@ -34,7 +35,7 @@ from xstilts.scores.best import TrialScores
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when a record's row would hold something else."""
 
 SCORE = pa.struct(
@@ -73,7 +74,18 @@ REPEATED = ("cell", "target", "language", "split", "metric")
 KEY = b"xstilts"
 
 FACTS = (
-    *("trial", "config", "intermediate", "model", "seed", "state", "error", "objective", "point"),
+    *(
+        "trial",
+        "config",
+        "intermediate",
+        "model",
+        "seed",
+        "phase",
+        "state",
+        "error",
+        "objective",
+        "point",
+    ),
     *("rates", "learning_rate", "chosen", "retries", "missing", "started", "ended"),
 )
 
@@ -88,8 +100,9 @@ class RecordTable:
 
     @property
     def trials(self) -> list[TrialScores]:
-        """The finished trials as the comparison reads them."""
-        return [TrialScores(**fact["scores"]) for fact in self.facts if fact["scores"]]
+        """The finished trials of search as the comparison reads them."""
+        facts = (fact for fact in self.facts if fact["scores"] and not is_confirming(fact))
+        return [TrialScores(**fact["scores"]) for fact in facts]
 
 
 def record_table(sweep: Sweep, places: Places) -> RecordTable:

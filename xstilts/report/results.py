@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.records import judged
+from xstilts.run.confirmation import is_confirming
 from xstilts.run.places import SWEEP, Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
@@ -47,6 +49,16 @@ class Results:
         """Records of trials that reached their end."""
         return [record for record in self.records if record["state"] == "finished"]
 
+    @cached_property
+    def searched(self) -> list[dict[str, Any]]:
+        """Finished trials of search, the baseline's too: what choices are made from."""
+        return [record for record in self.finished if not is_confirming(record)]
+
+    @cached_property
+    def confirmed(self) -> list[dict[str, Any]]:
+        """Finished trials that confirm what search chose, with fresh seeds."""
+        return [record for record in self.finished if is_confirming(record)]
+
     @property
     def failed(self) -> list[dict[str, Any]]:
         """Records of trials that failed for their own reason."""
@@ -54,8 +66,8 @@ class Results:
 
     @cached_property
     def trials(self) -> list[TrialScores]:
-        """The finished trials as the comparison reads them."""
-        return [scores_of(self.sweep, record) for record in self.finished]
+        """The finished trials of search as the comparison reads them."""
+        return [scores_of(self.sweep, record) for record in self.searched]
 
     @cached_property
     def best(self) -> list[Best]:
@@ -78,7 +90,7 @@ class Results:
         rows = {
             best.target: [
                 row
-                for record in self.finished
+                for record in self.searched
                 if record["config"] == best.best.config
                 for row in record["scores"]
                 if row["target"] == best.target
@@ -86,6 +98,11 @@ class Results:
             for best in self.best
         }
         return {name: language_means(self.sweep, name, own) for name, own in rows.items()}
+
+    @property
+    def confirm_cost(self) -> float:
+        """Hours that confirmation's trials computed, beside those of search."""
+        return math.fsum(record["metrics"]["cost/hours"] for record in self.confirmed)
 
     def warnings(self) -> list[str]:
         """What a reader of the tables must know, a line each."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import ConfigError, Problem, StoreError
 from xstilts.files import names_in
+from xstilts.plan.trial_plan import CONFIRM
 from xstilts.report.pictures import Picture, gain_map, heat_map
 from xstilts.report.record_table import RecordTable, record_table
 from xstilts.report.results import (
@@ -26,6 +27,7 @@ from xstilts.report.results import (
     load_results,
 )
 from xstilts.report.trial_files import columns_of
+from xstilts.run.confirmation import plan_of
 from xstilts.run.places import Places
 from xstilts.run.predictions import read_predictions
 from xstilts.run.records import read_record
@@ -73,12 +75,12 @@ class SweepResults:
         """The score table: a row for each trial, target, language, split and metric.
 
         Columns: `trial`, `config_id` (the trial's configuration, without its seed), `intermediate`,
-        `model` (categories), `seed` (Int64), `phase` (category: `search`, `baseline` or `confirm`;
-        none is confirmed yet), `target`, `language`, `metric` (categories), `value` (float64,
-        0-100), `n` (Int64: rows or questions scored), `split` (category: `dev` is what selects, in
-        the training language), `param/<name>` (what the trial searched), `cell` (category: one of
-        the target's configurations), `is_chosen` (bool: the one that the inner search kept; only
-        its rows are results).
+        `model` (categories), `seed` (Int64), `phase` (category: `search`, `baseline` or `confirm`,
+        with fresh seeds, of the baseline too), `target`, `language`, `metric` (categories), `value`
+        (float64, 0-100), `n` (Int64: rows or questions scored), `split` (category: `dev` is what
+        selects, in the training language), `param/<name>` (what the trial searched), `cell`
+        (category: one of the target's configurations), `is_chosen` (bool: the one that the inner
+        search kept; only its rows are results).
         """
         return self._scores.copy(deep=False)
 
@@ -180,6 +182,7 @@ class SweepResults:
         grid = {}
         for one in self._best:
             own = (scores["config_id"] == one.best.config) & (scores["target"] == one.target)
+            own &= scores["phase"] != CONFIRM
             grid[one.target] = language_means(self.sweep, one.target, score_rows(scores[own]))
         return heat_map(grid, columns_of(grid), f"{self.name}: best intermediate by language")
 
@@ -284,7 +287,7 @@ class SweepResults:
         """A finished trial's record, the sweep's planner and the trial's plan."""
         record = self._finished(trial)
         planner = planner_of(self._places, self._launch)
-        return record, planner, planner.plan(record["point"], record["seed"])
+        return record, planner, plan_of(planner, record)
 
     def _prediction_files(self, record: Mapping[str, Any], target: str) -> list[tuple[str, Path]]:
         """The languages of a target with the files of a trial's predictions."""

@@ -219,7 +219,13 @@ def trials_table(results: Results) -> Table:
         for record in results.records
     ]
     header = ("trial", "state", results.sweep.objective.metric, name or "avg", "minutes")
-    return Table("Trials", header, rows)
+    note = ""
+    if results.confirmed:
+        note = (
+            f"{len(results.confirmed)} of them confirm what search chose, each on the targets that "
+            f"it leads, in {60 * results.confirm_cost:.1f} minutes of the time"
+        )
+    return Table("Trials", header, rows, note)
 
 
 def tables(results: Results) -> dict[str, Table]:
@@ -243,12 +249,13 @@ def as_json(results: Results) -> dict[str, Any]:
         "languages": results.languages,
         "trials": [
             {
-                key: record[key]
+                key: record.get(key)
                 for key in (
                     "trial",
                     "state",
                     "intermediate",
                     "seed",
+                    "phase",
                     "point",
                     "objective",
                     "metrics",
@@ -256,6 +263,7 @@ def as_json(results: Results) -> dict[str, Any]:
             }
             for record in results.records
         ],
+        "confirm_cost": results.confirm_cost,
         "warnings": results.warnings(),
     }
 

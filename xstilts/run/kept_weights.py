@@ -12,6 +12,7 @@ from typing import Any
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
 from xstilts.plan.trial_plan import target_sets
+from xstilts.run.confirmation import is_confirming
 from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.run.store import Store
@@ -81,7 +82,8 @@ class Keeper:
                 names = [f"dev/{target}" for target in self._sweep.targets]
                 dev = {key: x for key in names if (x := record["metrics"].get(key)) is not None}
                 slim = {"metrics": dev, "chosen": record["chosen"]}
-                self._records[record["trial"]] = slim
+                if not is_confirming(record):  # a seed more is no better configuration
+                    self._records[record["trial"]] = slim
                 self._there |= {chosen["stage"] for chosen in record["chosen"].values()}
         kept = best_stages(self._sweep, self._records.values())
         self._check()

@@ -10,6 +10,7 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Float, Int, Point, Simplex
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.plan import Planner
+from xstilts.run.confirmation import plan_of
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.stopping import stopping_on_signals
@@ -64,14 +65,12 @@ def run_single(
     """
     sweep = planner.sweep
     if trial is not None:
-        record = _record_of(places, trial)
-        point, seed = record["point"], record["seed"]
+        plan = plan_of(planner, _record_of(places, trial))
     else:
-        point = point_of(sweep, given)
         seed = sweep.seeds[0] if seed is None else seed
-    plan = planner.plan(point, seed) if seed in sweep.seeds else None
-    if plan is None:
-        raise ConfigError([Problem("--seed", "is one of the file's seeds", str(seed))])
+        if seed not in sweep.seeds:
+            raise ConfigError([Problem("--seed", "is one of the file's seeds", str(seed))])
+        plan = planner.plan(point_of(sweep, given), seed)
     # Torch and all above it take seconds to import; what is wrong with the input is told before.
     from xstilts.run.reopen import workshop_of
     from xstilts.run.trial import run_trial

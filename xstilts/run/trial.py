@@ -72,8 +72,8 @@ class TrialRun:
         self._evaluation_s: dict[str, float] = {}
         self._care_s = CARE.seconds
         self._used = {stage_name(stage) for stage in plan.training_stages}
-        num_evaluations = len(self.sweep.targets)
-        self.status = TrialStatus(self.folder, len(plan.training_stages) + num_evaluations)
+        num_stages = len(plan.training_stages) + len(plan.targets)
+        self.status = TrialStatus(self.folder, num_stages)
 
     def run(self) -> dict[str, Any]:
         """Compute or read every stage; the trial's record."""
@@ -234,7 +234,7 @@ class TrialRun:
     def record(self, state: str, error: str = "", diverged: bool = False) -> dict[str, Any]:
         """Write and return the trial's record as it stands."""
         sweep, plan = self.sweep, self.plan
-        tasks = [find_task(sweep, name) for name in sweep.targets]
+        tasks = [find_task(sweep, name) for name in sweep.targets if name in plan.targets]
         languages = {task.name: languages_of(sweep, task) for task in tasks}
         self._in_the_plans_order()
         result = averages(
@@ -243,6 +243,7 @@ class TrialRun:
             languages,
             benchmark_of(sweep),
             sweep.evaluation.split,
+            is_whole=len(tasks) == len(sweep.targets),
         )
         record = {
             "trial": plan.trial_id,
@@ -254,6 +255,8 @@ class TrialRun:
             "diverged": diverged,
             "point": plan.point,
             "seed": plan.seed,
+            "phase": plan.phase,
+            "confirms": plan.confirms,
             "model": plan.model,
             "intermediate": plan.intermediate,
             "rates": dict(plan.rates),

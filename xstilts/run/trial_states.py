@@ -50,7 +50,7 @@ class TrialStates:
     """The trials of one sweep that have begun."""
 
     def __init__(self, places: Places):
-        self._places = places
+        self.places = places
         self._known: dict[str, tuple[tuple[int, ...], TrialState]] = {}
 
     def look(self) -> list[TrialState]:
@@ -59,7 +59,7 @@ class TrialStates:
         return sorted(found, key=lambda state: (state.started, state.trial))
 
     def _look(self) -> Iterator[TrialState]:
-        for folder in self._places.trials.glob("*"):
+        for folder in self.places.trials.glob("*"):
             times: tuple[int, ...] = tuple(_time_of(folder / name) for name in (STATUS, RECORD))
             if not times[0]:
                 continue

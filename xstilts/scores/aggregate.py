@@ -35,6 +35,7 @@ def averages(
     languages: Mapping[str, Sequence[str]],
     benchmark: Benchmark | None,
     split: str,
+    is_whole: bool = True,
 ) -> Averages:
     """All averages of one trial's table.
 
@@ -45,6 +46,7 @@ def averages(
         benchmark: what the sweep file names; its average is written only if it is whole. None
             where the file names none.
         split: what was scored.
+        is_whole: whether `targets` are all of the sweep's; of some there is no average.
     """
     metrics: dict[str, float] = {}
     missing: list[str] = []
@@ -54,6 +56,9 @@ def averages(
         if f"{task.name}/avg" not in found:
             missing.append(f"{task.name} lacks languages")
     _add_dev(metrics, table, targets, missing)
+    if not is_whole:
+        metrics.pop(f"dev/{AVERAGE}", None)
+        return Averages(metrics, missing)
     tasks = [task for task in targets if f"{task.name}/avg" in metrics]
     for group, wanted in groups_of(targets).items():
         if all(task in tasks for task in wanted):

@@ -27,6 +27,7 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import target_sets
+from xstilts.run.confirmation import CHOICE, Choice, confirming_plans
 from xstilts.run.places import (
     INVENTORY,
     PREPARED,
@@ -124,13 +125,18 @@ def define(
 
 
 def check_retraining(
-    before: Definition, resources: ResourcesSpec, points: Sequence[Point], store: Store
+    before: Definition,
+    resources: ResourcesSpec,
+    points: Sequence[Point],
+    choice: Choice | None,
+    store: Store,
 ) -> None:
     """Refuse resources with which stages that are finished would be trained again: on other
     devices, or by another number of processes.
 
     Args:
         points: what the sweep has proposed.
+        choice: what it confirms, if that is chosen.
 
     Raises:
         ConfigError: with the number of those stages.
@@ -141,15 +147,16 @@ def check_retraining(
     was, now = (Planner(one, inventory, before.target_points) for one in (sweep, other))
     if (was.world_size, was.precision) == (now.world_size, now.precision):
         return
+    plans = [
+        (was.plan(point, seed), now.plan(point, seed)) for point in points for seed in sweep.seeds
+    ]
+    if choice is not None:
+        both = (confirming_plans(choice, planner) for planner in (was, now))
+        plans += zip(*both, strict=True)
     again = {
         stage_name(old)
-        for point in points
-        for seed in sweep.seeds
-        for old, new in zip(
-            was.plan(point, seed).training_stages,
-            now.plan(point, seed).training_stages,
-            strict=True,
-        )
+        for before_it, after_it in plans
+        for old, new in zip(before_it.training_stages, after_it.training_stages, strict=True)
         if store.has(old) and not store.has(new)
     }
     if again:
@@ -193,7 +200,7 @@ def forget_unbegun(folder: Path) -> None:
     """Remove what a launch has written of the sweep, if none of its trials has begun."""
     if (folder / UNBEGUN).exists():
         with suppress(OSError):  # what stays binds nobody
-            for name in (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS, JOURNAL):
+            for name in (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS, JOURNAL, CHOICE):
                 (folder / name).unlink(missing_ok=True)
 
 
@@ -249,9 +256,10 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     """The resolved sweep without what may change from launch to launch.
 
     Resources change no result but, on a GPU, what dropout draws, and by their threads the last bits
-    of sums; of those that stages are named by, see `check_retraining`.
+    of sums; of those that stages are named by, see `check_retraining`. What is confirmed was chosen
+    from search alone, and may be asked for later.
     """
-    free = ("storage", "tracking", "resources")
+    free = ("storage", "tracking", "resources", "confirm")
     identity = {key: value for key, value in resolved.items() if key not in free}
     named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))
     tasks = {name: spec for name, spec in identity["tasks"].items() if name in named}

@@ -84,7 +84,7 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
         time.sleep(GOING_S)
         return {"outcome": STOPPED}
     workshop.must_stop = lambda: is_told() or is_sweep_told()
-    plan = planner.plan(config["trial"]["point"], config["trial"]["seed"])
+    plan = planner.plan(**config["trial"])
     places.begin(launch)
     try:
         record = run_trial(

@@ -12,6 +12,7 @@ from typing import Any
 from xstilts.config.derive import NONE
 from xstilts.config.schema import Sweep
 from xstilts.files import canonical_json
+from xstilts.plan.trial_plan import CONFIRM, SEARCH
 from xstilts.tracking.tracker import Point, TrackedRun
 
 CURVE_POINTS = 50
@@ -127,7 +128,7 @@ def _text(value: Any) -> str:
 def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
     environment = record.get("environment", {})
     tags = {
-        "xstilts.role": "baseline" if record["intermediate"] == NONE else "search",
+        "xstilts.role": _role(record),
         "xstilts.trial_id": record["trial"],
         "config_id": record["config"],
         "fingerprints": ",".join(stage["fingerprint"][:12] for stage in record["stages"]),
@@ -152,6 +153,12 @@ def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
     if record["error"]:
         tags["error"] = record["error"][-4000:]
     return tags
+
+
+def _role(record: Mapping[str, Any]) -> str:
+    if record.get("phase") == CONFIRM:
+        return CONFIRM
+    return "baseline" if record["intermediate"] == NONE else SEARCH
 
 
 def _sweep_tags(sweep: Sweep) -> dict[str, str]:
