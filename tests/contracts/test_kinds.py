@@ -15,7 +15,15 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from xstilts import kinds
-from xstilts.kinds.kind import Batch, Encoded, Kind, Layered, Supervised, Vocabulary
+from xstilts.kinds.kind import (
+    Batch,
+    Encoded,
+    Itemised,
+    Kind,
+    Layered,
+    Supervised,
+    Vocabulary,
+)
 from xstilts.scores.chance import rate
 from xstilts.scores.table import task_score
 from xstilts.tasks import Source, Task
@@ -431,19 +439,46 @@ def test_every_declared_kind_exists_and_is_what_it_is_declared_to_be(name: str) 
     assert all(callable(getattr(kind, method)) for method in methods)
 
 
-def test_scores_come_from_the_counts_of_the_examples(case: Case) -> None:
-    if case.name in (*UNTRAINED, "mlm"):
+def test_scores_come_from_what_the_items_gave(case: Case) -> None:
+    """To the last digits, by every metric of the task; and the score that selects, stacked."""
+    if case.name == "mlm":  # never scored on a benchmark
+        assert not isinstance(case.kind, Itemised)
         return
-    assert isinstance(case.kind, Supervised)
+    assert isinstance(case.kind, Itemised)
     examples, task = case.encoded.examples, case.task
     gold = gold_of(case.name, case.encoded)
-    for predictions in (gold, case.kind.constant(examples, task), [*gold[:3], *gold[3:][::-1]]):
+    wrong = [*gold[:3], *gold[3:][::-1]]
+    for predictions in (gold, case.kind.constant(examples, task), wrong):
         if case.name == "tagging" and any(map(len_differs, gold, predictions)):
             continue
-        counts = case.kind.counts(predictions, examples, task, "en")
-        assert counts.shape == (examples.num_rows, len(task.metrics), 3)
+        outcomes = case.kind.outcomes(predictions, examples, task, "en")
         scores = case.kind.score(predictions, examples, task, "en")
-        assert rate(counts.sum(0)) == pytest.approx(task_score(task.metrics, scores))
+        assert outcomes.scores == pytest.approx({name: scores[name] for name in task.metrics})
+        assert set(outcomes.counts) == set(task.metrics)
+        if case.name != "mining":  # whose items are blocks
+            assert outcomes.rows.tolist() == list(range(examples.num_rows))
+        stacked = outcomes.stacked
+        assert stacked.shape == (len(outcomes.rows), len(task.metrics), 3)
+        assert rate(stacked.sum(0)) == pytest.approx(task_score(task.metrics, scores))
+
+
+def test_an_item_is_the_row_that_it_is_named_after(case: Case) -> None:
+    """One wrong prediction is found at its row."""
+    if case.name in ("mlm", "mining"):
+        return
+    examples, gold = case.encoded.examples, gold_of(case.name, case.encoded)
+    constant = case.kind.constant(examples, case.task)
+    place = next(
+        i for i, (one, other) in enumerate(zip(gold, constant, strict=True)) if one != other
+    )
+    wrong = [*gold[:place], constant[place], *gold[place + 1 :]]
+    assert isinstance(case.kind, Itemised)
+    outcomes = case.kind.outcomes(wrong, examples, case.task, "en")
+    counts = outcomes.counts[case.task.metrics[0]]
+    missed = np.flatnonzero(counts[:, 0, 0] < counts[:, 0, 2]).tolist()
+    if case.name == "retrieval":  # predictions are of the sorted English sentences
+        place = examples["gold"].to_pylist()[place]
+    assert missed == [place]
 
 
 def len_differs(one: Sequence[Any], other: Sequence[Any]) -> bool:

@@ -6,7 +6,7 @@ import pkgutil
 
 from xstilts.kinds.choice import Choice
 from xstilts.kinds.classification import Classification
-from xstilts.kinds.kind import Calibrated, Kind, Layered
+from xstilts.kinds.kind import Calibrated, Itemised, Kind, Layered
 from xstilts.kinds.mining import Mining
 from xstilts.kinds.mlm import Mlm
 from xstilts.kinds.retrieval import Retrieval
@@ -33,4 +33,4 @@ def get(name: str) -> Kind:
     return _KINDS[name]
 
 
-__all__ = ["Calibrated", "Kind", "Layered", "get"]
+__all__ = ["Calibrated", "Itemised", "Kind", "Layered", "get"]

@@ -19,7 +19,6 @@ from xstilts.kinds.kind import (
     Rows,
     SequenceHead,
     Vocabulary,
-    counts_of,
     cut,
     first_positions,
     num_special,
@@ -28,7 +27,7 @@ from xstilts.kinds.kind import (
 )
 from xstilts.kinds.labelled import Labelled
 from xstilts.scores import metrics
-from xstilts.scores.chance import Counts
+from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task
 
 
@@ -98,13 +97,13 @@ class Choice(Labelled):
         """Accuracy."""
         return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
 
-    def counts(
+    def outcomes(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
-    ) -> Counts:
+    ) -> Outcomes:
         """A choice is right or wrong."""
         right = np.array(examples["label"].to_pylist()) == np.array(predictions)
         ones = np.ones(len(right))
-        return counts_of({"accuracy": (right, ones, ones)}, task)
+        return Outcomes.of({"accuracy": [(right, ones, ones)]})
 
 
 def _position(label: str | int, task: Task) -> int:

@@ -30,6 +30,7 @@ from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint, s
 from xstilts.records import SCHEMA, StageManifest, manifest_of
 from xstilts.run.evaluation import Evaluator
 from xstilts.run.kept_weights import kept_by_all
+from xstilts.run.outcomes import Items, write_outcomes
 from xstilts.run.predictions import write_predictions
 from xstilts.run.stage_results import is_done
 from xstilts.run.store import CHECKPOINTS, Claim, Store
@@ -238,14 +239,19 @@ class Workshop:
         evaluator = Evaluator(stage, task, nets, token_cache, vocabulary, go_on)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
+        items: dict[str, Items] = {}
         languages = [language for language, _ in stage.rows.rows]
         for i, (language, done) in enumerate(evaluator.evaluate(languages), start=1):
             if done.scores:
                 scores[language] = done.scores
+            if done.items is not None:
+                items[language] = done.items
             counts[language] = done.examples.num_rows
             predictions = (done.predictions, done.examples)
             write_predictions(claim.folder, task, stage.split, language, *predictions)
             progress(i / len(languages))
+        if items:
+            write_outcomes(claim.folder, task.name, items)
         return {"scores": scores, "rows": counts, "evaluation_s": evaluator.seconds}
 
     def _stop_if_told(self, place: str) -> None:

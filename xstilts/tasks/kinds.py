@@ -41,6 +41,9 @@ class KindSpec:
         sequences: sequences of a row; of multiple choice most tasks give four.
         recipe_fields: fields of a recipe that not all kinds read: without a part that does they
             change nothing.
+        joined_by: the column whose equal values are one item in all languages, an id or a text;
+            empty where rows join by their number, if those of all languages are translations of
+            each other, or not at all.
         group: XTREME's group that its targets count in, empty where it has none.
     """
 
@@ -61,6 +64,7 @@ class KindSpec:
     pools_a_layer: bool = False
     sequences: int = 1
     recipe_fields: frozenset[str] = frozenset()
+    joined_by: str = ""
     group: str = ""
 
     @property
@@ -115,6 +119,7 @@ KINDS: Mapping[str, KindSpec] = {
         score=("f1",),
         prediction="tags",
         declares_labels=True,
+        joined_by="sent_id",
         group="tagging",
     ),
     "span": KindSpec(
@@ -126,6 +131,7 @@ KINDS: Mapping[str, KindSpec] = {
         score=("exact_match", "f1"),
         prediction="answer",
         recipe_fields=frozenset({"span_dropout"}),
+        joined_by="id",
         group="qa",
     ),
     "retrieval": KindSpec(
@@ -138,6 +144,7 @@ KINDS: Mapping[str, KindSpec] = {
         is_cut=True,
         pools_a_layer=True,
         sequences=2,
+        joined_by="target_sentence",
         group="retrieval",
     ),
     "mining": KindSpec(

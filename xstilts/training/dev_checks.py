@@ -90,7 +90,8 @@ class DevChecks:
                 final.collapsed.append(task.name)
                 continue
             own, other = (
-                kind.counts(each, examples, task, language) for each in (predictions, constant)
+                kind.outcomes(each, examples, task, language).stacked
+                for each in (predictions, constant)
             )
             noise = generator(self._stage.seed, self._stage.phase, "noise", task.name)
             if not is_above(own, other, noise):
