@@ -1,4 +1,4 @@
-"""Outcomes on disk: what was written is read, of what was never written None, and they are small."""
+"""Outcomes on disk: what was written is read, what was never written is None; they are small."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_result_of_before_has_none_and_a_torn_one_is_told(tmp_path: Path) -> N
     path = outcomes_path(tmp_path, "toy")
     path.parent.mkdir()
     path.write_bytes(b"PAR1")
-    with pytest.raises(StoreError, match="toy.parquet: cannot be read"):
+    with pytest.raises(StoreError, match=r"toy\.parquet: cannot be read"):
         read_outcomes(tmp_path, "toy")
 
 

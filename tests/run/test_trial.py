@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.run import attempts, evaluation
 from xstilts.run.inputs import take_inventory
+from xstilts.run.outcomes import read_outcomes
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.reopen import workshop_of
@@ -143,6 +145,37 @@ def bench(tmp_path: Path, shared_mini: Path) -> Bench:
     planner = Planner(sweep, inventory, target_points(sweep))
     plan = planner.plan({"model": "mini", "intermediate": "none", "target.epochs": 0.02}, 0)
     return Bench(planner, plan, workshop_of(planner, places), places)
+
+
+def test_what_items_gave_lies_beside_the_predictions(bench: Bench) -> None:
+    """Of every language, and sums up to the scores of the record."""
+    record = bench.run()
+    metrics = {
+        "mini_udpos": ("f1",),
+        "mini_xquad": ("exact_match", "f1"),
+        "mini_tatoeba": ("accuracy",),
+    }
+    keys: dict[str, list[Sequence[str | None]]] = {}
+    for stage in record["stages"]:
+        result = bench.workshop.store.result(stage["name"])
+        assert result is not None
+        for path in result.glob("outcomes/*"):
+            found = read_outcomes(result, path.stem)
+            assert found is not None
+            keys[path.stem] = [own.keys for own in found.values()]
+            scores = {
+                (row["language"], row["metric"]): row["value"]
+                for row in record["scores"]
+                if row["target"] == path.stem and row["split"] == "test"
+            }
+            for language, own in found.items():
+                expected = {name: scores[language, name] for name in metrics[path.stem]}
+                assert own.outcomes.scores == pytest.approx(expected)
+    assert keys.keys() == metrics.keys()
+    # Parallel rows, equal questions and equal English sentences are one item in all languages.
+    assert keys["mini_udpos"][0] == keys["mini_udpos"][1] != [None] * len(keys["mini_udpos"][0])
+    assert set(keys["mini_xquad"][0]) & set(keys["mini_xquad"][1])
+    assert None not in keys["mini_tatoeba"][0]
 
 
 def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(

@@ -68,7 +68,7 @@ def make_searcher(
 
 
 def trial_of(planner: Planner, config: Any) -> TrialPlan:
-    return planner.plan(config["trial"]["point"], config["trial"]["seed"])
+    return planner.plan(**config["trial"])
 
 
 def test_a_trial_whose_stage_is_in_work_is_held_back(storage: Path) -> None:
@@ -123,6 +123,41 @@ def test_finished_trials_are_not_handed_out_again(storage: Path) -> None:
     assert done.trial_id not in again
     assert again[0] == open_.trial_id
     assert len(again) == 3
+
+
+def test_confirmation_follows_search_and_the_study_is_told_nothing_of_it(storage: Path) -> None:
+    planner, records = make_planner({}, 2, [0]), Records()
+    proposals = Proposals(planner.sweep, Journal(storage / "journal"))
+    called: list[int] = []
+
+    def confirm() -> list[TrialPlan]:
+        called.append(len(records.finished))
+        point = {"model": "m", "intermediate": "nli"}
+        return [planner.plan(point, seed, {"mini_xnli": {}}) for seed in (1000, 1001)]
+
+    searcher = StageSearcher(
+        proposals, planner, Store(storage), records.read, lambda plan: 0, confirm
+    )
+    plans = [trial_of(planner, searcher.suggest(f"t{i}")) for i in range(2)]
+    assert searcher.suggest("t2") is None and not called, "search has not ended"
+    for i, plan in enumerate(plans):
+        records.finished[plan.trial_id] = {"objective": 1.0}
+        searcher.on_trial_complete(f"t{i}", {})
+    trials = [trial.value for trial in proposals._study.trials]
+    first, second = (searcher.suggest(f"u{i}") for i in range(2))
+    assert called == [2]
+    for config, seed in ((first, 1000), (second, 1001)):
+        plan = planner.plan(**config["trial"])
+        assert (plan.seed, plan.phase, plan.targets) == (seed, "confirm", ("mini_xnli",))
+    searcher.on_trial_complete("u0", error=True)
+    searcher.on_trial_complete("u1", {"outcome": "failed", "objective": None})
+    assert [trial.value for trial in proposals._study.trials] == trials
+    # What a process has lost is handed out again; what failed is over for this launch.
+    searcher._not_before = 0.0
+    assert searcher.suggest("u2") == first
+    records.finished[planner.plan(**first["trial"]).trial_id] = {"objective": None}
+    searcher.on_trial_complete("u2", {})
+    assert searcher.suggest("u3") == Searcher.FINISHED and called == [2]
 
 
 def test_a_failed_trial_fails_its_proposal_and_the_sweep_goes_on(storage: Path) -> None:

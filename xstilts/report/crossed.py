@@ -119,7 +119,9 @@ def crossed(results: Results, target: str, phases: Sequence[str] = (CONFIRM,)) -
     cells = [_cells(table) for table in tables]
     for run, own in zip(runs, cells, strict=True):
         if own != cells[0]:
-            raise StoreError(f"{run.trial}: {target}: it was scored on other items than {runs[0]}")
+            raise StoreError(
+                f"{run.trial}: {target}: it was scored on other items than {runs[0].trial}"
+            )
     items = {key: i for i, key in enumerate(dict.fromkeys(key for _, key in cells[0]))}
     metrics = find_task(results.sweep, target).metrics
     return Crossed(
