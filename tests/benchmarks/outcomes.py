@@ -101,9 +101,8 @@ def main() -> None:
             read_outcomes(folder, target)
             took = time.perf_counter() - begun
             languages, count = TARGETS[target]
-            print(
-                f"{target:10} {languages:3} x {count:6,}  {size / 1e6:6.2f} MB  read in {took:.2f} s"
-            )
+            facts = f"{size / 1e6:6.2f} MB  read in {took:.2f} s"
+            print(f"{target:10} {languages:3} x {count:6,}  {facts}")
         print(f"{'all':10}               {sum(sizes.values()) / 1e6:6.2f} MB of {BUDGET / 1e6:g}")
 
 

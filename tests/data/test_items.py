@@ -58,7 +58,7 @@ def pairs(count: int) -> dict[str, list[Any]]:
 
 def test_rows_of_parallel_sets_join_by_their_number(keys: Any) -> None:
     both = {"en": pairs(3), "de": pairs(3)}
-    assert keys("pair", both, is_parallel=True) == dict.fromkeys(LANGUAGES, ["0", "1", "2"])
+    assert keys("pair", both, is_parallel=True) == {x: ["0", "1", "2"] for x in LANGUAGES}
 
 
 def test_a_language_that_lacks_rows_joins_with_none(keys: Any) -> None:

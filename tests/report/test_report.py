@@ -17,10 +17,12 @@ from xstilts.config.load import parse_sweep
 from xstilts.errors import ConfigError, TrackingError
 from xstilts.files import write_atomically, write_json
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
+from xstilts.report.frames import best_frame, trials_frame
 from xstilts.report.live import TrialView, time_left, trial_views
 from xstilts.report.mirror import Mirror
 from xstilts.report.publish import publish_sweep, try_publish, write_report
-from xstilts.report.results import Results, load_results
+from xstilts.report.record_table import record_table
+from xstilts.report.results import Results, best_of, launched, load_results
 from xstilts.report.tables import (
     as_json,
     as_markdown,
@@ -267,6 +269,47 @@ def test_publishing_writes_every_trial_and_one_summary(places: Places) -> None:
     assert {key: run.digests for key, run in again.runs.items()} == {
         key: run.digests for key, run in tracker.runs.items()
     }
+
+
+def confirm(trial: str, intermediate: str, config: str, seed: int, score: float) -> dict[str, Any]:
+    """A trial that confirms what search chose on one target: it scores no other."""
+    record = make_record(trial, intermediate, config, seed, score, score, phase="confirm")
+    rows = [row for row in record["scores"] if row["target"] == "mini_xnli"]
+    return {**record, "scores": rows, "objective": None, "confirms": {"mini_xnli": {}}}
+
+
+def test_confirmation_chooses_nothing_and_is_told_apart(places: Places) -> None:
+    before, search = load_results(places), Kept()
+    publish_sweep(search, before)
+    # Of the best configuration, of the baseline, and far better than all that was searched.
+    add(places, confirm("nli-c-s1000", "nli", "c", 1000, 99))
+    add(places, confirm("none-a-s1000", "none", "a", 1000, 99))
+    results, tracker = load_results(places), Kept()
+    assert (results.best, results.grid) == (before.best, before.grid)
+    assert results.languages == before.languages and results.trials == before.trials
+    assert results.confirm_cost == pytest.approx(0.2) and as_json(results)["confirm_cost"] == 0.2
+    assert "2 trials ran it again with fresh seeds, in 12.0 minutes" in best_table(results).note
+    assert best_table(before).note.endswith("Not confirmed with fresh seeds.")
+    write_report(results)
+    publish_sweep(tracker, results)
+    for trial in ("nli-c-s1000", "none-a-s1000"):
+        run = tracker.runs[trial]
+        assert run.tags["xstilts.role"] == "confirm"
+        assert not any(point.key.startswith("gain/") for point in run.metrics)
+        assert run.artifacts["languages.png"].read_bytes().startswith(PNG)
+    for name, run in search.runs.items():
+        own, now = ({p.key: p.value for p in r.metrics} for r in (run, tracker.runs[name]))
+        more = (
+            {"confirm_trials": 2, "confirm_cost": pytest.approx(0.2)} if name == "summary" else {}
+        )
+        assert now == own | more
+    sweep, _ = launched(places)
+    table = record_table(sweep, places)
+    assert table.trials == results.trials
+    phases = trials_frame(table, sweep).groupby("phase", observed=True)["trial"].count()
+    assert phases["confirm"] == 2 and phases.sum() == len(results.records)
+    best = best_frame(best_of(sweep, table.trials), table, sweep)
+    assert set(best["seeds"]) == {2} and set(best["lr/target"].dropna()) == {1e-3}
 
 
 def test_a_trial_is_published_with_the_predictions_of_whole_results(places: Places) -> None:

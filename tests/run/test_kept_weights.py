@@ -77,6 +77,22 @@ def test_what_falls_behind_is_dropped_unless_another_sweep_keeps_it(tmp_path: Pa
     assert (fallen / "manifest.json").exists() and is_done(fallen.parent)
 
 
+def test_a_confirmation_displaces_nothing_and_keeps_nothing(tmp_path: Path) -> None:
+    """A seed more is no better configuration."""
+    places = make_places(tmp_path)
+    chosen = {"mini_xnli": {"stage": "mini_xnli-d"}}
+    confirming = {**record("d", 99, 99), "phase": "confirm", "chosen": chosen}
+    weights = {
+        name: make_stage(tmp_path, name, {"heads.safetensors": "weights"}) / "heads.safetensors"
+        for name in ("mini_xnli-d", "mini_xnli-a", "mini_udpos-a")
+    }
+    keeper = Keeper(keeping(), places, 1, lambda: None)
+    keeper.add([RECORDS[0], confirming])
+    there = {name for name, path in weights.items() if path.exists()}
+    assert there == {"mini_xnli-a", "mini_udpos-a"}
+    assert read_json(places.launch(1) / KEPT) == ["mini_udpos-a", "mini_xnli-a"]
+
+
 def test_a_driver_that_lost_the_sweep_drops_nothing(tmp_path: Path) -> None:
     places = make_places(tmp_path)
     stages = [chosen["stage"] for one in RECORDS[:2] for chosen in one["chosen"].values()]

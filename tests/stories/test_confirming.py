@@ -1,4 +1,4 @@
-"""A finished sweep is confirmed; the driver is killed in the middle, and the same command goes on."""
+"""A finished sweep is confirmed; killed in the middle, the same command goes on."""
 
 from __future__ import annotations
 

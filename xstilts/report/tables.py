@@ -73,7 +73,8 @@ def best_table(results: Results) -> Table:
         f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
         "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
-        "dev set). Not confirmed with fresh seeds."
+        "dev set). "
+        + _confirm_note(results)
         + _precision_note(results)
         + _overlap_note(results)
         + (f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""),
@@ -122,6 +123,14 @@ def _marked(results: Results, intermediate: str, target: str, text: str = "") ->
     """A name, or a number, with the sign of overlap."""
     mark = "°" if overlaps(results.sweep, intermediate, target) else ""
     return (text or intermediate) + mark
+
+
+def _confirm_note(results: Results) -> str:
+    """Whether the choice was run again with fresh seeds, and what that cost beside search."""
+    if not results.confirmed:
+        return "Not confirmed with fresh seeds."
+    minutes = f"{60 * results.confirm_cost:.1f} minutes beside those of search"
+    return f"{len(results.confirmed)} trials ran it again with fresh seeds, in {minutes}."
 
 
 def _precision_note(results: Results) -> str:
@@ -219,12 +228,7 @@ def trials_table(results: Results) -> Table:
         for record in results.records
     ]
     header = ("trial", "state", results.sweep.objective.metric, name or "avg", "minutes")
-    note = ""
-    if results.confirmed:
-        note = (
-            f"{len(results.confirmed)} of them confirm what search chose, each on the targets that "
-            f"it leads, in {60 * results.confirm_cost:.1f} minutes of the time"
-        )
+    note = _confirm_note(results) if results.confirmed else ""
     return Table("Trials", header, rows, note)
 
 

@@ -33,9 +33,11 @@ def write_trial_files(sweep: Sweep, places: Places, record: Mapping[str, Any]) -
     write_scores(record["scores"], folder / "scores.parquet")
     write_json(folder / "scores.json", record["scores"], indent=None)
     table = ChosenScores(record["scores"])
+    scored = {row["target"] for row in record["scores"]}  # confirmation scores some targets
     grid = {
         target: table.score_by_language(target, find_task(sweep, target).metrics)
         for target in sweep.targets
+        if target in scored
     }
     heat_map(grid, columns_of(grid), f"{record['trial']}: score by language").save(picture)
 
