@@ -45,7 +45,7 @@ SIDEWAYS = {
     ("xstilts", "api"),
     ("xstilts", "config.schema"),
     ("xstilts", "report.sweep_results"),
-    ("xstilts", "run.records"),
+    ("xstilts", "records"),
     ("xstilts", "scores.official"),
 }
 """Imports within a layer or upwards, as (package, module or package)."""

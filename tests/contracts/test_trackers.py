@@ -33,7 +33,7 @@ def make_run(folder: Path, **changes: Any) -> TrackedRun:
         started_ms=1000,
         ended_ms=5000,
         params={"rate/mini_nli": "1", "intermediate": "nli"},
-        metrics=[Point("dev/avg", 50.0, 0, 5000), Point("train/x/loss", 1.5, 7, 1000)],
+        metrics=[Point("dev/avg", 50.0, 0, 5000), Point("train/x/loss", 1.5, 7, 1000, "train")],
         tags={"config_id": "abc"},
         artifacts={"predictions/mini_xnli/test-qaa.tsv": table},
     )
@@ -100,7 +100,7 @@ def test_a_metric_is_stored_once_however_often_it_is_written(uri: str, tmp_path:
     run = make_run(tmp_path)
     MlflowTracker(uri, "sweep", tmp_path).write(run)
     # A later version of the run holds the old points and a new one.
-    points = [*run.metrics, Point("gain/mini_xnli", 2.0, 0, 6000)]
+    points = [*run.metrics, Point("gain/mini_xnli", 2.0, 0, 6000, "gain")]
     MlflowTracker(uri, "sweep", tmp_path).write(replace(run, metrics=points))
     (stored,) = runs_of(uri)
     history = MlflowClient(tracking_uri=uri).get_metric_history(stored.info.run_id, "dev/avg")
@@ -136,7 +136,7 @@ def test_only_what_has_changed_is_written_again(
     monkeypatch.setattr(MlflowClient, "log_artifact", None)
     tracker = MlflowTracker(uri, "sweep", tmp_path)
     for value in (2.0, 2.0, 3.0):
-        gain = Point("gain/mini_xnli", value, 0, 6000)
+        gain = Point("gain/mini_xnli", value, 0, 6000, "gain")
         tracker.write(replace(run, metrics=[*run.metrics, gain]))
     assert written == [(["gain/mini_xnli"], [])] * 2
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
+from tests.trial_records import entry_json
 from xstilts.config.derive import reads
 from xstilts.config.load import parse_sweep
 from xstilts.errors import ConfigError, TrackingError
@@ -209,10 +210,10 @@ def test_what_launches_computed_otherwise_is_said(places: Places) -> None:
         ]
 
     for trial, threads, processes in (("none-a-s0", 1, 1), ("none-a-s1", 1, 1)):
-        changes = {"stages": [{"threads": threads}], "processes": processes}
+        changes = {"stages": [entry_json(threads=threads)], "processes": processes}
         add(places, make_record(trial, "none", "a", int(trial[-1]), 50, 40, **changes))
     assert lines() == []
-    stages = [{"threads": None}, {"threads": 4}]
+    stages = [entry_json(threads=threads) for threads in (None, 4)]
     add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, stages=stages, processes=2))
     assert lines() == [
         "stages were computed with 1 and 4 threads a process: their sums, and so the scores, may "
@@ -345,4 +346,4 @@ def test_time_left_is_the_pace_so_far() -> None:
 
 def test_results_are_sorted_and_complete(places: Places) -> None:
     results: Results = load_results(places)
-    assert [record["trial"] for record in results.records] == sorted(r["trial"] for r in RECORDS)
+    assert [record.trial for record in results.records] == sorted(r["trial"] for r in RECORDS)

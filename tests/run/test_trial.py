@@ -23,6 +23,7 @@ from xstilts.lease import Lease, claim_path
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import TrialRecord
 from xstilts.run import attempts, evaluation
 from xstilts.run.inputs import take_inventory
 from xstilts.run.places import Places
@@ -119,7 +120,7 @@ class Bench:
     def run(self) -> Any:
         folder = self.places.trials / self.plan.trial_id
         record = run_trial(self.plan, self.planner, self.workshop, folder)
-        assert record["state"] == "finished", record["error"]
+        assert record.state == "finished", record.error
         return record
 
 
@@ -162,7 +163,7 @@ def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
     for limit in (evaluation.MAX_FEATURES, 1):
         monkeypatch.setattr(evaluation, "MAX_FEATURES", limit)
         passes.clear()
-        scores = [(row["target"], row["language"], row["value"]) for row in bench.run()["scores"]]
+        scores = [(row["target"], row["language"], row["value"]) for row in bench.run().scores]
         found = sorted(stages.glob("evaluate-*/result-1/predictions/*/*"))
         texts = {f"{path.parent.name}/{path.name}": path.read_text() for path in found}
         seen.append((scores, texts, len(passes), sum(passes)))
@@ -178,7 +179,7 @@ def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
 def test_the_processes_of_a_trial_predict_as_threads(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = bench.run()["scores"]
+    before = bench.run().scores
     for folder in bench.stages.glob("evaluate-*"):
         shutil.rmtree(folder)
     used: list[int] = []
@@ -191,7 +192,7 @@ def test_the_processes_of_a_trial_predict_as_threads(
 
         monkeypatch.setattr(evaluation, name, counted)
     bench.workshop.resources = ResourcesSpec(cpus_per_trial=2, processes_per_trial=2)
-    assert bench.run()["scores"] == before
+    assert bench.run().scores == before
     assert used == [2, 2, 2]
 
 
@@ -231,7 +232,7 @@ def test_what_another_process_trains_is_left_for_last(bench: Bench) -> None:
     other.start()
     record = bench.run()
     other.join()
-    names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
+    names = [stage.name.rpartition("-")[0] for stage in record.stages]
     assert names == [
         "target-mini_xquad",
         "evaluate-mini_xquad",
@@ -239,8 +240,8 @@ def test_what_another_process_trains_is_left_for_last(bench: Bench) -> None:
         "target-mini_udpos",
         "evaluate-mini_udpos",
     ]
-    targets = list(dict.fromkeys(row["target"] for row in record["scores"]))
-    assert targets == list(bench.planner.sweep.targets) and list(record["chosen"]) == targets[:2]
+    targets = list(dict.fromkeys(row["target"] for row in record.scores))
+    assert targets == list(bench.planner.sweep.targets) and list(record.chosen) == targets[:2]
 
 
 def test_a_trial_that_another_process_runs_is_waited_for(bench: Bench) -> None:
@@ -268,7 +269,7 @@ def test_a_trial_that_was_taken_over_writes_no_record(bench: Bench) -> None:
     """Its process was stopped at its end, and wakes up when another runs the trial."""
     folder = bench.places.trials / bench.plan.trial_id
 
-    def take_over(record: dict[str, Any]) -> None:
+    def take_over(record: TrialRecord) -> None:
         claim_path(folder, 2).touch()
 
     with pytest.raises(LeaseLost, match="taken over"):
@@ -299,11 +300,11 @@ def test_dropped_weights_come_back_to_the_same_bytes_where_they_are_needed(bench
     digest = sha256_of_file(weights)
     store.drop_weights(folder.name)
     assert store.has(cell.stage) and not weights.exists()
-    assert bench.run()["scores"] == before["scores"]
+    assert bench.run().scores == before.scores
     assert not list(folder.rglob("*.safetensors")), "nobody needed them"
     (lost,) = bench.stages.glob("evaluate-mini_udpos-*")
     shutil.rmtree(lost)
-    assert bench.run()["scores"] == before["scores"]
+    assert bench.run().scores == before.scores
     assert sha256_of_file(store.weights(cell.stage) / "encoder" / "model.safetensors") == digest
     assert store.read(cell.stage)["lease"] == 1, "what it found out is told by its first result"
 
@@ -320,5 +321,5 @@ def test_a_trial_names_every_stage_before_it_computes_it(
 
     monkeypatch.setattr(bench.workshop, "run", noted)
     record = bench.run()
-    used = {stage["name"] for stage in record["stages"]}
+    used = {stage.name for stage in record.stages}
     assert used == set(read_json(folder / "stages.json"))

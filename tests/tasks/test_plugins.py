@@ -248,5 +248,5 @@ def test_a_trial_runs_on_a_task_and_a_kind_of_a_plugin(
     assert inventory.data["plugin my_module"] == load_plugin("my_module").digest
     planner = Planner(sweep, inventory, {"my_xnli": ({},)})
     record = run_single(planner, places, None, {"intermediate": "none"}, None, print)
-    assert record["state"] == "finished", record["error"]
-    assert set(record["metrics"]) >= {"my_xnli/en", "my_xnli/qaa", "my_xnli/avg", "dev/my_xnli"}
+    assert record.state == "finished", record.error
+    assert set(record.metrics) >= {"my_xnli/en", "my_xnli/qaa", "my_xnli/avg", "dev/my_xnli"}

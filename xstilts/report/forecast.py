@@ -276,7 +276,7 @@ def _range_of_encoders(sweep: Sweep, planner: Planner, num_configs: int) -> tupl
 def _known_points(sweep: Sweep, places: Places) -> list[Point]:
     """Points whose trials have a record."""
     records = [read_record(folder) for folder in sorted(places.trials.glob("*"))]
-    return [record["point"] for record in records if record is not None]
+    return [record.point for record in records if record is not None]
 
 
 def _plans(planner: Planner, point: Point) -> list[TrialPlan]:
