@@ -81,10 +81,3 @@ class Tracker(Protocol):
         Raises:
             TrackingError: the tracker cannot be reached or refuses; trying again later may help.
         """
-
-
-class NullTracker:
-    """A tracker that keeps nothing."""
-
-    def write(self, run: TrackedRun) -> None:
-        """Keep nothing."""
