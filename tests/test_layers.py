@@ -17,7 +17,7 @@ ROOT = Path(xstilts.__file__).parent
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 LAYERS = (
-    {"xstilts", "errors", "files", "lease"},
+    {"xstilts", "errors", "files", "identity", "lease"},
     {"config", "tasks", "records"},
     {"plan", "scores"},
     {"data", "kinds", "training"},

@@ -107,14 +107,15 @@ def plan(
         ConfigError: an input is missing, the storage cannot serve, or a file is none of its sort.
     """
     from xstilts.driver import inputs_of
+    from xstilts.plan.plan import Planner
     from xstilts.report.forecast import forecast
     from xstilts.run.store import Store
     from xstilts.search.proposals import target_points
 
     places, inventory = inputs_of(sweep, tell)
     files = [None if file is None else Path(file) for file in (bench, cluster)]
-    store = Store(places.storage)
-    summary = forecast(sweep, inventory, target_points(sweep), store, places, *files)
+    planner = Planner(sweep, inventory, target_points(sweep))
+    summary = forecast(planner, Store(places.storage), places, *files)
     hours = summary.get("hours")
     classes = ("intermediate", "target", "evaluation")
     return Forecast(

@@ -259,8 +259,14 @@ def typed(value: Mapping[str, Any], sort: type[T], where: str) -> T:
     schema = value.get("schema", 0)
     if isinstance(schema, int) and schema > SCHEMA:
         raise StoreError(f"{where}: a later version of xstilts wrote it; use that one")
+    from pydantic import ValidationError
+
     value = AS_NOW.get(sort, dict)(value)
-    found: T = _adapter(sort).validate_python(value)  # type: ignore[arg-type] # a type is hashable
+    try:
+        found: T = _adapter(sort).validate_python(value)  # type: ignore[arg-type] # it is hashable
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     return found
 
 

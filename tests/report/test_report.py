@@ -277,10 +277,11 @@ def test_a_trial_is_published_with_the_predictions_of_whole_results(places: Plac
         files = [f"predictions/{target}/test-{language}.tsv" for language in ("en", "qaa")]
         folder = make_stage(places.storage, name, dict.fromkeys(files, "entailment"))
     (folder / files[0]).unlink()
-    stages = [{"name": name} for name in names]
-    record = make_record("nli-e-s0", "nli", "e", 0, 1, 1, stages=stages)
-    add(places, record)
-    artifacts = trial_artifacts(load_results(places).sweep, places, record)
+    stages = [entry_json(name) for name in names]
+    add(places, make_record("nli-e-s0", "nli", "e", 0, 1, 1, stages=stages))
+    results = load_results(places)
+    (record,) = (one for one in results.records if one.trial == "nli-e-s0")
+    artifacts = trial_artifacts(results.sweep, places, record)
     predictions = {name for name in artifacts if name.startswith("predictions")}
     assert predictions == {f"predictions/mini_xnli/test-{name}.tsv" for name in ("en", "qaa")}
     assert artifacts["sweep.yaml"] == places.launch(1) / SWEEP_FILE

@@ -15,7 +15,8 @@ import yaml
 from typer.testing import CliRunner
 
 from xstilts.cli import app
-from xstilts.config.load import parse_sweep
+from xstilts.config.load import load_sweep, parse_sweep
+from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import ResourcesSpec
 from xstilts.errors import Diverged, LeaseLost, Preempted, StorageGone
 from xstilts.files import read_json, sha256_of_file
@@ -23,8 +24,9 @@ from xstilts.lease import Lease, claim_path
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import TrialPlan
-from xstilts.records import TrialRecord
+from xstilts.records import SCHEMA, TrialRecord
 from xstilts.run import attempts, evaluation
+from xstilts.run.export import chosen_stage
 from xstilts.run.inputs import take_inventory
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
@@ -78,6 +80,16 @@ def test_a_stage_that_collapses_is_tried_again_and_still_tagged(
     names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
     assert names.count("intermediate-mini_nli") == names.count("target-mini_xquad") == 2
     assert len({stage["fingerprint"] for stage in record["stages"]}) == len(names)
+    # Whoever needs a stage that was tried again finds it by what the record says.
+    sweep = load_sweep(tmp_path / "s.yaml")
+    places = Places(tmp_path / "runs", sweep.name)
+    planner = Planner(sweep, take_inventory(sweep, places), target_points(sweep))
+    kept = read_record(places.trials / record["trial"])
+    assert kept is not None and kept.schema == SCHEMA
+    plan = planner.plan(kept.point, kept.seed)
+    chosen = chosen_stage(kept, planner, find_task(sweep, "mini_xquad"))
+    assert stage_name(chosen) == kept.chosen["mini_xquad"].stage
+    assert stage_name(chosen) not in {stage_name(stage) for stage in plan.training_stages}
     # Without retries the first attempt is the trial, and its stages are found, not trained anew.
     plain = run_command(tmp_path, shared_mini, rate=1e-12, retries=0)
     assert plain["retries"] == {} and plain["collapsed"] == record["collapsed"]
@@ -117,10 +129,11 @@ class Bench:
     def stages(self) -> Path:
         return self.workshop.store.folder
 
-    def run(self) -> Any:
+    def run(self) -> TrialRecord:
         folder = self.places.trials / self.plan.trial_id
         record = run_trial(self.plan, self.planner, self.workshop, folder)
         assert record.state == "finished", record.error
+        assert read_record(folder) == record, "what is returned is what was written"
         return record
 
 

@@ -233,11 +233,11 @@ class SweepResults:
             StageError: its head has no form in transformers.
         """
         self.check_model(trial, target)
-        record, planner, plan = self._reopened(trial)
+        record, planner, _ = self._reopened(trial)
         from xstilts.run.export import export_model
 
         workshop = workshop_of(planner, self._places)
-        export_model(record, plan, planner, workshop, target, folder, tell)
+        export_model(record, planner, workshop, target, folder, tell)
 
     def check_model(self, trial: str, target: str) -> None:
         """See, before torch is imported, that `export_model` has something to write.

@@ -21,7 +21,16 @@ from xstilts.records import TrialRecord
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
 from xstilts.run.costs import HOURS
-from xstilts.scores.aggregate import AVERAGE, DEV, GROUP, SHORT, ZERO_SHOT, Metric, mean_of
+from xstilts.scores.aggregate import (
+    AVERAGE,
+    DEV,
+    GROUP,
+    SHORT,
+    ZERO_SHOT,
+    Metric,
+    is_profile,
+    mean_of,
+)
 from xstilts.scores.best import Entry
 from xstilts.tasks.benchmarks import CUSTOM, groups_of
 from xstilts.tracking.tracker import metric_name
@@ -235,8 +244,8 @@ def headlines(sweep: Sweep, record: TrialRecord) -> dict[str, float]:
     wanted |= {Metric(name, DEV) for name in (*sweep.targets, AVERAGE)}
     for name in (*sweep.targets, sweep.benchmark.name, CUSTOM):
         wanted |= {mean_of(name), Metric(name, language=ZERO_SHOT)}
-    for task in tasks:
-        wanted |= {mean_of(task.name, SHORT.get(x, x)) for x in (*task.metrics, *task.beside)}
+    scored = {(row["target"], row["metric"]) for row in record.scores}
+    wanted |= {mean_of(name, SHORT.get(x, x)) for name, x in scored if not is_profile(x)}
     names = {metric_name(metric) for metric in wanted}
     return {name: value for name, value in record.metrics.items() if name in names}
 

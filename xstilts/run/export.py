@@ -91,7 +91,6 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
 
 def export_model(
     record: TrialRecord,
-    plan: TrialPlan,
     planner: Planner,
     workshop: Workshop,
     target: str,
@@ -109,7 +108,7 @@ def export_model(
         StoreError: the trial's configuration does not lead to the stage that its record names.
         StageError: its head has no form in transformers.
     """
-    stage = _chosen(record, plan, planner, find_task(planner.sweep, target))
+    stage = chosen_stage(record, planner, find_task(planner.sweep, target))
     task = stage.parts[0].train.entry  # with the labels that its rows have
     check_form(task, stage.recipe)
     if not workshop.store.has_weights(stage):
@@ -117,13 +116,18 @@ def export_model(
         owner = f"{planner.sweep.name}/{record.trial}"
         workshop.run(stage, owner, lambda share: None, with_weights=True)
     to_transformers(workshop.store.weights(stage), task).save_pretrained(folder)
-    load_tokenizer(Path(plan.pretrained.path)).save_pretrained(folder)
+    load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
 
 
-def _chosen(record: TrialRecord, plan: TrialPlan, planner: Planner, task: Task) -> Train:
-    """The stage that a trial chose for a target; it, and its encoder, may be a further attempt."""
+def chosen_stage(record: TrialRecord, planner: Planner, task: Task) -> Train:
+    """The stage that a trial chose for a target; it, and its encoder, may be a further attempt.
+
+    Raises:
+        StoreError: the trial's configuration does not lead to the stage that its record names.
+    """
     chosen = record.chosen[task.head]
     name = chosen.selected or chosen.stage
+    plan = planner.plan(record.point, record.seed)
     if isinstance(plan.encoder, Train):
         encoder = retried(plan.encoder, record.retries.get(plan.encoder.label, 0))
         plan = planner.with_encoder(plan, encoder)

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +165,13 @@ class TrialRun:
             if cell is not best:
                 self.workshop.let_go(stage_name(cell.stage))
             outcome = found.manifest.trained
+            place = {"split": "dev", "language": task.train_language}
             for target in group.targets:
-                count = outcome.dev_rows[task.name]
-                scores = outcome.dev[task.name]
-                self._add(cell, target, task.train_language, "dev", scores, count, cell is best)
+                row = self._row(cell, target, cell is best)
+                self.scores += [
+                    row(**place, metric=metric, value=value, n=outcome.dev_rows[task.name])
+                    for metric, value in outcome.dev[task.name].items()
+                ]
         outcome = best_found.manifest.trained
         self.curves[group.name] = outcome.curve
         for verdict, tasks in verdicts(outcome).items():
@@ -193,38 +197,26 @@ class TrialRun:
         if not self.stages[-1].is_reused:
             for what, seconds in found.manifest.evaluation_s.items():
                 self._evaluation_s[f"cost/{target}/{what}_s"] = seconds
-        for language, scores in found.manifest.scores.items():
-            count = found.manifest.rows[language]
-            self._add(cell, target, language, stage.split, scores, count, True)
-
-    def _add(
-        self,
-        cell: Cell | None,
-        target: str,
-        language: str,
-        split: str,
-        scores: dict[str, float],
-        count: int,
-        is_chosen: bool,
-    ) -> None:
+        row, counts = self._row(cell, target, True), found.manifest.rows
         self.scores += [
-            Score(
-                trial=self.plan.trial_id,
-                config=self.plan.config_id,
-                cell=fingerprint(cell.stage)[:12] if cell else "",
-                intermediate=self.plan.intermediate,
-                model=self.plan.model,
-                target=target,
-                language=language,
-                split=split,
-                metric=metric,
-                value=value,
-                n=count,
-                seed=self.plan.seed,
-                is_chosen=is_chosen,
-            )
+            row(split=stage.split, language=name, metric=metric, value=value, n=counts[name])
+            for name, scores in found.manifest.scores.items()
             for metric, value in scores.items()
         ]
+
+    def _row(self, cell: Cell | None, target: str, is_chosen: bool) -> Callable[..., Score]:
+        """Makes rows of the score table for a target, of all that is the same in each."""
+        return partial(
+            Score,
+            trial=self.plan.trial_id,
+            config=self.plan.config_id,
+            cell=fingerprint(cell.stage)[:12] if cell else "",
+            intermediate=self.plan.intermediate,
+            model=self.plan.model,
+            target=target,
+            seed=self.plan.seed,
+            is_chosen=is_chosen,
+        )
 
     def record(self, state: str, error: str = "", diverged: bool = False) -> TrialRecord:
         """Write and return the trial's record as it stands."""

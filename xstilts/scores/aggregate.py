@@ -41,6 +41,11 @@ class Metric(NamedTuple):
     language: str = ""
 
 
+def is_profile(metric: str) -> bool:
+    """Whether a metric is one of several numbers of a profile (`by_layer/03`), each a mean."""
+    return "/" in metric
+
+
 @dataclass(frozen=True, slots=True)
 class Averages:
     """Metrics, 0-100, and why averages are absent."""

@@ -86,11 +86,6 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         for proposal in list(proposals.made.values()):
             self._take(proposal)
 
-    @property
-    def num_waiting(self) -> int:
-        """Trials that are proposed and not handed out."""
-        return len(self._waiting)
-
     def stop(self, trouble: str = "") -> None:
         """Hand out nothing more; `trouble` says why, if not the user asked."""
         self.is_stopping = True

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xstilts.files import sha256_of, sha256_of_file
-from xstilts.scores.aggregate import DEV, GROUP, Metric
+from xstilts.scores.aggregate import DEV, GROUP, Metric, is_profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,7 @@ def metric_name(metric: Metric) -> str:
     """What the tracker calls a number of a trial; records and reports look numbers up by it."""
     if metric.metric in (DEV, GROUP) and not metric.language:
         return f"{metric.metric}/{metric.target}"
-    # A profile, of layers or margins, has several numbers that are means already.
-    language = "" if "/" in metric.metric else metric.language
+    language = "" if is_profile(metric.metric) else metric.language
     return "/".join(part for part in (metric.target, metric.metric, language) if part)
 
 
@@ -82,10 +81,3 @@ class Tracker(Protocol):
         Raises:
             TrackingError: the tracker cannot be reached or refuses; trying again later may help.
         """
-
-
-class NullTracker:
-    """A tracker that keeps nothing."""
-
-    def write(self, run: TrackedRun) -> None:
-        """Keep nothing."""
