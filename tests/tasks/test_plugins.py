@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pickle
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from xstilts import kinds
+from xstilts.cli import app
 from xstilts.config.load import load_sweep, parse_sweep
 from xstilts.config.own_tasks import plugins_used
 from xstilts.config.schema import Sweep
@@ -137,17 +139,39 @@ def test_a_plugin_in_a_package_is_known_by_all_of_it(write: Write, tmp_path: Pat
     assert load_plugin("mine.tasks").digest != first
 
 
-def test_installed_packages_bring_theirs_by_entry_points(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def install(folder: Path, package: str = "acme-tasks", module: str = "my_module") -> None:
+    """What an installer leaves of a package whose entry point names the module."""
+    info = folder / f"{package.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[xstilts.tasks]\nmine = {module}\n")
+    plugins.installed_plugins.cache_clear()
+
+
+def test_installed_packages_bring_theirs_by_entry_points(write: Write, tmp_path: Path) -> None:
     write()
-    point = EntryPoint("mine", "my_module", "xstilts.tasks")
-    monkeypatch.setattr(
-        plugins, "entry_points", lambda group: [point] if group == "xstilts.tasks" else []
-    )
+    install(tmp_path / "modules")
     sweep = sweep_with(plugins=[])
     assert set(plugins_used(sweep)) == {"my_module"}
     assert not plugins_used(sweep_with(plugins=[], targets=["mini_udpos"])), "what is not named"
+
+
+def test_the_list_of_tasks_names_their_packages(write: Write, tmp_path: Path) -> None:
+    def listed(*options: str) -> Result:
+        return CliRunner().invoke(app, ["data", "list", *options], terminal_width=100)
+
+    write()
+    assert {row["package"] for row in json.loads(listed("--json").stdout)} == {"xstilts"}
+    assert "package" not in listed().output, "it would be one word in every row"
+    install(tmp_path / "modules")
+    rows = {row["name"]: row for row in json.loads(listed("--json").stdout)}
+    assert rows["my_xnli"]["package"] == "acme-tasks" and rows["my_xnli"]["kind"] == "my_pair"
+    assert rows["mini_xnli"]["package"] == "xstilts"
+    assert "acme-tasks" in listed().output
+    write("import nothing_like_it\n")
+    refused = listed()
+    assert refused.exit_code == 2
+    assert "the installed plugin my_module: cannot be" in " ".join(refused.output.split())
 
 
 def test_another_process_needs_the_rows_alone(write: Write, tmp_path: Path) -> None:

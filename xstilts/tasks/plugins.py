@@ -84,10 +84,11 @@ def load_plugin(module: str) -> Plugin:
 
 
 @cache
-def installed_plugins() -> tuple[str, ...]:
-    """The modules that installed packages name under the entry points, kinds first."""
-    found = (point.value for group in GROUPS for point in entry_points(group=group))
-    return tuple(dict.fromkeys(found))
+def installed_plugins() -> Mapping[str, str]:
+    """The modules that installed packages name under the entry points, kinds first, each with the
+    name of its package."""
+    points = (point for group in GROUPS for point in entry_points(group=group))
+    return {point.value: point.dist.name if point.dist else point.module for point in points}
 
 
 def behaviour_of(kind: str) -> str:
