@@ -180,7 +180,7 @@ def run_sweep(
         view.warn(f"MLflow is not up to date: {driven.trouble}")
     if driven.was_stopped and not driven.is_complete:
         raise SweepStopped(f"{sweep.name}: stopped; the same call goes on where it was")
-    return SweepResults(driven.places)
+    return SweepResults(driven.places, with_plugins=True)
 
 
 def run_trial(
@@ -225,6 +225,7 @@ def open_results(
     name_or_folder: str | Path,
     storage: str | Path | None = None,
     *,
+    with_plugins: bool = False,
     tell: Callable[[str], Any] = logger.info,
 ) -> SweepResults:
     """The results of a sweep, finished or running, as far as its trials have ended.
@@ -233,16 +234,19 @@ def open_results(
         name_or_folder: the sweep's name, or its folder `<storage>/sweeps/<name>`.
         storage: the folder that the sweep file names under `storage`; unless given, a name is
             looked for in `./runs`, then in the storage of the last sweep.
+        with_plugins: whether modules that the stored sweep names under `plugins` may be imported.
+            Tables and submissions need none of them; labels and models of tasks of plugins do, and
+            sweeps that an older version has launched.
         tell: called with a line where the last storage is taken, or one of an older format.
 
     Raises:
-        ConfigError: there is no sweep of that name.
+        ConfigError: there is no sweep of that name, or it cannot be read without a plugin.
     """
     from xstilts.report.sweep_results import SweepResults
     from xstilts.run.remembered import find_sweep
 
     root = None if storage is None else Path(storage)
-    return SweepResults(find_sweep(name_or_folder, root, tell))
+    return SweepResults(find_sweep(name_or_folder, root, tell), with_plugins)
 
 
 def score_submission(predictions: str | Path, labels: str | Path) -> Official:
