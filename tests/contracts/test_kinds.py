@@ -21,7 +21,7 @@ from xstilts.scores.table import task_score
 from xstilts.tasks import Source, Task
 from xstilts.tasks.kinds import KINDS
 from xstilts.training import predict as prediction
-from xstilts.training.micro_batches import Divider, one_pass
+from xstilts.training.micro_batches import MicroBatcher, one_micro_batch
 from xstilts.training.model import (
     Model,
     build_heads,
@@ -143,7 +143,7 @@ class Case:
 
     def outputs(self, batch: Batch) -> list[Any]:
         with torch.inference_mode():
-            hidden = self.model.hidden(one_pass(self.model.encoder, batch.inputs))
+            hidden = self.model.hidden(one_micro_batch(self.model.encoder, batch.inputs))
             return self.kind.outputs(self.head, hidden, batch)
 
 
@@ -189,7 +189,7 @@ def centre(model: Model, kind: Kind, task: Task, encoded: Encoded, vocabulary: V
     columns = encoded.features.to_pydict()
     batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
     with torch.no_grad():
-        head.output.bias -= head(model.hidden(one_pass(model.encoder, batch.inputs))).mean(0)
+        head.output.bias -= head(model.hidden(one_micro_batch(model.encoder, batch.inputs))).mean(0)
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -248,7 +248,11 @@ def test_loss_teaches_encoder_and_head(case: Case) -> None:
             case.kind.build_head(32, case.task, 0.0)
         return
     batch = case.collate(range(4), np.random.default_rng(0))
-    hidden = case.model.hidden(one_pass(case.model.encoder, batch.inputs)).detach().requires_grad_()
+    hidden = (
+        case.model.hidden(one_micro_batch(case.model.encoder, batch.inputs))
+        .detach()
+        .requires_grad_()
+    )
     loss = case.kind.loss(case.head, hidden, batch)
     matrices = [parameter for parameter in case.head.parameters() if parameter.ndim > 1]
     gradients = torch.autograd.grad(loss, [hidden, *matrices])
@@ -273,9 +277,9 @@ def test_a_kind_reads_the_positions_that_it_names(case: Case) -> None:
     loss = case.kind.loss(case.head, hidden.requires_grad_(), batch)
     (gradient,) = torch.autograd.grad(loss, hidden)
     assert gradient.any(-1).equal(read)
-    work = Divider.of(case.model.encoder, torch.device("cpu")).whole(batch)
+    work = MicroBatcher.of(case.model.encoder, torch.device("cpu")).whole(batch)
     with torch.no_grad():
-        whole = case.model.hidden(one_pass(case.model.encoder, batch.inputs))
+        whole = case.model.hidden(one_micro_batch(case.model.encoder, batch.inputs))
         expected = case.kind.outputs(case.head, whole, batch)
         got = case.kind.outputs(case.head, case.model.hidden(work), batch)
     for one, same in zip(got, expected, strict=True):
@@ -297,7 +301,7 @@ def test_a_pass_looks_at_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(self_attention, "attend_fused", attend)
     batch = case.collate(range(4), np.random.default_rng(0))
     units = case.kind.num_units(batch)
-    work = Divider.of(case.model.encoder, torch.device("cpu")).whole(batch)
+    work = MicroBatcher.of(case.model.encoder, torch.device("cpu")).whole(batch)
     assert work.layout is not None and (work.layout.read is None) == (case.name == "span")
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
 
@@ -330,12 +334,12 @@ def test_padding_changes_nothing(case: Case) -> None:
     per_row = len(batch.inputs["input_ids"]) // count
     assert not batch.inputs["attention_mask"].all(), "the batch needs padding to be a test"
     with torch.inference_mode():
-        hidden = case.model.hidden(one_pass(case.model.encoder, batch.inputs))
+        hidden = case.model.hidden(one_micro_batch(case.model.encoder, batch.inputs))
         for i, single in enumerate(singles):
             rows = slice(i * per_row, (i + 1) * per_row)
             real = single.inputs["attention_mask"].bool()
             width = real.shape[1]
-            expected = case.model.hidden(one_pass(case.model.encoder, single.inputs))
+            expected = case.model.hidden(one_micro_batch(case.model.encoder, single.inputs))
             assert torch.allclose(hidden[rows, :width][real], expected[real], atol=1e-5)
             assert not batch.inputs["attention_mask"][rows, width:].any()
     padded = case.outputs(batch)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xstilts.files import write_json
-from xstilts.run import attempts, states
+from xstilts.run import attempts, trial_states
 from xstilts.run.places import Places
 from xstilts.run.trial_states import SILENT_AFTER_S, TrialStates
 
@@ -52,13 +52,13 @@ def test_what_has_not_changed_is_not_read_again(
     for number in range(3):
         status(places, f"t{number}", 100.0 - number, 150.0)
     seen: list[str] = []
-    read = states.read_status
+    read = trial_states.read_status
 
     def noted(folder: Path) -> object:
         seen.append(folder.name)
         return read(folder)
 
-    monkeypatch.setattr(states, "read_status", noted)
+    monkeypatch.setattr(trial_states, "read_status", noted)
     looker = TrialStates(places)
     assert [state.trial for state in looker.look()] == ["t2", "t1", "t0"], "as they began"
     seen.clear()

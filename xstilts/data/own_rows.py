@@ -1,4 +1,7 @@
-"""One row of one's own: from a file's columns to what a kind reads, or what is wrong with it."""
+"""One row of one's own: from a file's columns to what a kind reads, or what is wrong with it.
+
+Each kind has a reader of records here, the one place where the columns of an entry are understood.
+"""
 
 from __future__ import annotations
 

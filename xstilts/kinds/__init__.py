@@ -1,4 +1,7 @@
-"""Kinds: the behaviour of each sort of task. `get(task.kind)` is the only way to one."""
+"""Kinds: the behaviour of each sort of task. `get(task.kind)` is the only way to one.
+
+What a kind is without torch (columns, metrics, files) is told by `xstilts.tasks.kinds`.
+"""
 
 from __future__ import annotations
 

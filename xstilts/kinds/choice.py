@@ -1,4 +1,9 @@
-"""Multiple choice: a prompt and some choices, each scored alone, softmax over the choices."""
+"""Multiple choice: a prompt and some choices, each scored alone, softmax over the choices.
+
+What goes in are rows with a prompt, their choices and the position of the right one (HellaSwag,
+CosmosQA, COPA); what comes out is a position. A row is as many sequences as it has choices, which
+stay in one micro-batch, for the loss needs them together.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Classification: one or two texts, one label (sentiment; entailment, paraphrase)."""
+"""Sequence classification: one or two texts, one label (sentiment; entailment, paraphrase).
+
+What goes in are rows of one or two texts and a label; what comes out is a label, read off the
+first token, through a pooler where the recipe has one.
+"""
 
 from __future__ import annotations
 

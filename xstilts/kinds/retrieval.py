@@ -1,7 +1,8 @@
 """Sentence retrieval: the translation of an English sentence among all of a language.
 
-As XTREME does for Tatoeba: mean over the attention mask (special tokens included) of one hidden
-state, cosine, English queries against the other language. Nothing is trained.
+What goes in are pairs of sentences; what comes out is, for every English one, the nearest of the
+other language. As XTREME does for Tatoeba: mean over the attention mask (special tokens included)
+of one hidden state, cosine similarity. Nothing is trained.
 """
 
 from __future__ import annotations

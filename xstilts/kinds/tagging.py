@@ -1,7 +1,8 @@
-"""Tagging: a tag for every word, read off the word's first sub-token.
+"""Sequence labelling (tagging): a tag for every word, read off the word's first sub-token.
 
-Sentences longer than the model's limit are split into pieces of whole words and joined again for
-scoring, as XTREME does; no word is lost.
+What goes in are sentences of words with a tag each (parts of speech, entities); what comes out are
+their tags. Sentences longer than the model's limit are split into stretches of whole words and
+joined again for scoring, as XTREME does; no word is lost.
 """
 
 from __future__ import annotations

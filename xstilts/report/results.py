@@ -1,4 +1,7 @@
-"""Results of a sweep, read from its folder: records, comparisons, what is missing."""
+"""Results of a sweep, read from its folder: records, comparisons, what is missing.
+
+The tables, pictures and the Python API are views of what is loaded here once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The score table: one row a number, append-only; every report and average is a view of it."""
+"""The score table: one row a number, append-only; every report and average is a view of it.
+
+A row is the score of a trial on a target's language by a metric, with its split and its number of
+items. Nothing is averaged in it.
+"""
 
 from __future__ import annotations
 

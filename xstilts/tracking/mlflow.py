@@ -1,4 +1,7 @@
-"""MLflow as a tracker, by `MlflowClient` alone: no global state, no run that is merely "active"."""
+"""MLflow as a tracker, by `MlflowClient` alone: no global state, no run that is merely "active".
+
+What goes in is a run described whole (`tracker.py`); writing it twice changes nothing.
+"""
 
 from __future__ import annotations
 

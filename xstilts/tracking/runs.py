@@ -1,4 +1,8 @@
-"""From records to tracked runs: the names of parameters, metrics and tags, in one place."""
+"""From records to tracked runs: the names of parameters, metrics and tags, in one place.
+
+docs/mlflow.md lists them for people; a name that is written here is read by dashboards elsewhere,
+so it changes with a line in CHANGELOG alone.
+"""
 
 from __future__ import annotations
 

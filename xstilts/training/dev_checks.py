@@ -1,4 +1,9 @@
-"""Dev scores of a stage: a sample at every check, the whole set once at the end."""
+"""Dev scores of a stage, for early stopping and for what is told of it.
+
+What goes in is the model on its way and the dev rows of the stage's tasks; what comes out is a mean
+score on a sample at every check, which early stopping and the choice of the checkpoint go by, and
+the whole dev set once at the end, with whether the run collapsed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A trained stage as a model of transformers, for `from_pretrained` and pipelines elsewhere."""
+"""Export: a trained stage as a model of transformers.
+
+What goes in is the encoder and the head of a stage; what comes out is a folder that
+`from_pretrained` and pipelines load anywhere, without this package, and that computes the same.
+"""
 
 from __future__ import annotations
 
