@@ -41,7 +41,8 @@ class Range:
 class Forecast:
     """What a sweep will do, before it does it.
 
-    `stages` are numbers of distinct stages by class (`intermediate`, `target`, `evaluation`),
+    `stages` are numbers of distinct stages by class (`intermediate`, `target`, `evaluation`, and
+    `final` where targets are trained again after selection),
     `num_done` of them are there already; `disk_gb` is the most that weights take, and
     `disk_gb_a_running_trial` what each trial that runs needs besides. `hours` are at the rates of
     `bench`, else of GPUs at an assumed rate, in `hours_unit`; None on CPUs without a `bench`.
@@ -116,13 +117,14 @@ def plan(
     store = Store(places.storage)
     summary = forecast(sweep, inventory, target_points(sweep), store, places, *files)
     hours = summary.get("hours")
-    classes = ("intermediate", "target", "evaluation")
     return Forecast(
         sweep=summary["sweep"],
         num_configurations=summary["configurations"],
         num_seeds=summary["seeds"],
         num_trials=summary["trials"],
-        stages={name: Range(**summary["stages"][name]) for name in classes},
+        stages={
+            name: Range(**bounds) for name, bounds in summary["stages"].items() if name != "done"
+        },
         num_done=summary["stages"]["done"],
         disk_gb=summary["disk_gb"],
         disk_gb_a_running_trial=summary["disk_gb_a_running_trial"],

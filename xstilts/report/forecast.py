@@ -32,7 +32,7 @@ from xstilts.plan.stage import Train, fingerprint
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.columns import WholeNames
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
-from xstilts.report.stage_recipes import recipe_table, stage_recipes, trained_stages
+from xstilts.report.stage_recipes import final_stages, recipe_table, stage_recipes, trained_stages
 from xstilts.run.node import check_resources, places_on
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
@@ -63,12 +63,13 @@ def forecast(
     num_trials = num_configs * len(sweep.seeds)
     cells = sum(len(group.cells) for group in example[NONE].target_sets)
     encoders = _range_of_encoders(sweep, planner, num_configs)
-    least_targets = (encoders[0] + len(sweep.seeds)) * cells
+    finals = len(final_stages(planner, example))
+    least_trials = encoders[0] + len(sweep.seeds)
     known = [plan for points in _known_points(sweep, places) for plan in _plans(planner, points)]
     known += _plans(planner, example[NONE].point)
     stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
     lengths = Lengths(places.storage, inventory)
-    tasks = list(_task_rows(example, lengths))
+    tasks = list(_task_rows(planner, example, lengths))
     summary: dict[str, Any] = {
         "sweep": sweep.name,
         "configurations": num_configs,
@@ -76,9 +77,22 @@ def forecast(
         "trials": num_trials,
         "stages": {
             "intermediate": {"least": encoders[0], "most": encoders[1]},
-            "target": {"least": min(least_targets, num_trials * cells), "most": num_trials * cells},
+            "target": {
+                "least": min(least_trials, num_trials) * cells,
+                "most": num_trials * cells,
+            },
+            **(
+                {
+                    "final": {
+                        "least": min(least_trials, num_trials) * finals,
+                        "most": num_trials * finals,
+                    }
+                }
+                if finals
+                else {}
+            ),
             "evaluation": {
-                "least": (encoders[0] + len(sweep.seeds)) * len(sweep.targets),
+                "least": least_trials * len(sweep.targets),
                 "most": num_trials * len(sweep.targets),
             },
             "done": sum(store.has(stage) for stage in stages.values()),
@@ -154,9 +168,9 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
     )
     for name in ("stages", "least", "most"):
         stages.add_column(name, justify="left" if name == "stages" else "right")
-    for name in ("intermediate", "target", "evaluation"):
-        bounds = summary["stages"][name]
-        stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
+    for name, bounds in summary["stages"].items():
+        if name != "done":
+            stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
     tasks = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("stage", "task", "rows", "examples", "batch", "steps", "epochs", "Mtokens"):
         tasks.add_column(name, justify="left" if name in ("stage", "task") else "right")
@@ -230,10 +244,14 @@ def _cost(rows: Sequence[Mapping[str, Any]], stage: str) -> str:
     return f"{steps:,} steps and {about}{tokens:,} tokens"
 
 
-def _task_rows(example: Mapping[str, TrialPlan], lengths: Lengths) -> Iterator[dict[str, Any]]:
-    for name, stage in trained_stages(example):
+def _task_rows(
+    planner: Planner, example: Mapping[str, TrialPlan], lengths: Lengths
+) -> Iterator[dict[str, Any]]:
+    for name, stage in (*trained_stages(example), *final_stages(planner, example)):
         for part in stage.parts:
             tokens, is_counted = lengths.drawn(part, example[NONE].model)
+            # How long a stage after selection is, the check that is chosen decides.
+            is_counted &= stage.phase != "final"
             yield {
                 "stage": name,
                 "task": part.train.task,
