@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from xstilts.errors import StoreError
+from xstilts.records import TrialRecord
 from xstilts.report.crossed import crossed
 from xstilts.report.results import Results
 from xstilts.run.outcomes import Items, outcomes_path, write_outcomes
@@ -16,6 +17,7 @@ from xstilts.run.places import Places
 from xstilts.scores.outcomes import Outcomes
 
 from ..conftest import make_places, make_stage, make_sweep
+from ..trial_records import entry_json, make_record
 
 ONES = np.ones
 
@@ -33,7 +35,7 @@ def accuracies(**hits: list[float]) -> dict[str, Items]:
 
 def add(
     places: Places, trial: str, seed: int, phase: str, languages: dict[str, Items] | None
-) -> dict[str, Any]:
+) -> TrialRecord:
     """A trial's record, and the evaluation of mini_xnli behind it."""
     name = f"evaluate-mini_xnli-{trial}"
     files = {"predictions/mini_xnli/test-en.tsv": "a\n"}
@@ -45,19 +47,16 @@ def add(
         path = outcomes_path(result, "mini_xnli")
         path.parent.mkdir()
         outcomes_path(places.storage / "tmp", "mini_xnli").rename(path)
-    return {
-        "trial": trial,
-        "config": trial.partition("-s")[0],
-        "intermediate": trial.partition("-")[0],
-        "model": "m",
-        "seed": seed,
-        "phase": phase,
-        "state": "finished",
-        "collapsed": ["mini_xnli"] if seed == 1002 else [],
-        "undecided": [],
-        "stages": [{"name": name}],
-        "scores": [{"target": "mini_xnli"}],
-    }
+    return make_record(
+        trial,
+        config=trial.partition("-s")[0],
+        intermediate=trial.partition("-")[0],
+        seed=seed,
+        phase=phase,
+        collapsed=["mini_xnli"] if seed == 1002 else [],
+        stages=[entry_json(name)],
+        scores=[{"target": "mini_xnli"}],
+    )
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def places(tmp_path: Path) -> Places:
     return make_places(tmp_path)
 
 
-def results_of(places: Places, *records: dict[str, Any]) -> Results:
+def results_of(places: Places, *records: TrialRecord) -> Results:
     return Results(make_sweep(), places, places.launch(1), records)
 
 
@@ -131,6 +130,6 @@ def test_what_is_gone_or_differs_is_told(places: Places) -> None:
     other = add(places, "nli-b-s1001", 1001, "confirm", accuracies(en=[1]))
     with pytest.raises(StoreError, match="nli-b-s1001: mini_xnli: it was scored on other items"):
         crossed(results_of(places, first, other), "mini_xnli")
-    gone = {**first, "stages": []}
+    gone = replace(first, stages=[])
     with pytest.raises(StoreError, match="no longer in the store; `xstilts run FILE --trial"):
         crossed(results_of(places, gone), "mini_xnli")

@@ -24,6 +24,7 @@ from xstilts.search.launch import Launch, check_ended, is_complete, prepared, re
 from xstilts.tasks import lookup
 
 from ..conftest import make_stage, make_sweep
+from ..trial_records import entry_json, record_json
 
 NAMES = ("mini_nli", "mini_choice", "mini_qa", "mini_xnli", "mini_udpos", "mini_tatoeba")
 INVENTORY = Inventory(
@@ -79,7 +80,7 @@ def dev_of(target: str, intermediate: str, seed: int, cell: int) -> float:
 
 def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = ()) -> None:
     """A trial as it lies there when it has ended, on all targets of its plan or on some."""
-    stages = [{"name": stage_name(stage)} for stage in plan.training_stages]
+    stages = [entry_json(stage_name(stage)) for stage in plan.training_stages]
     for stage in plan.training_stages:
         if not launch.store.has(stage):
             make_stage(launch.places.storage, stage_name(stage), {"a": ""})
@@ -104,23 +105,19 @@ def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = ()) -> None
             scored = {**same, "split": "test", "value": 50.0, "is_chosen": True}
             rows += [{**scored, "language": x} for x in languages_of(launch.sweep, task)]
     rows = [row for row in rows if not targets or row["target"] in targets]
-    record = {
-        "trial": plan.trial_id,
-        "config": plan.config_id,
-        "state": "finished",
-        "point": plan.point,
-        "seed": plan.seed,
-        "phase": plan.phase,
-        "confirms": plan.confirms,
-        "model": "m",
-        "intermediate": plan.intermediate,
-        "stages": stages,
-        "scores": rows,
-        "collapsed": [],
-        "undecided": [],
-        "processes": launch.planner.world_size,
-        "precision": launch.planner.precision,
-    }
+    record = record_json(
+        plan.trial_id,
+        config=plan.config_id,
+        point=plan.point,
+        seed=plan.seed,
+        phase=plan.phase,
+        confirms=plan.confirms,
+        intermediate=plan.intermediate,
+        stages=stages,
+        scores=rows,
+        processes=launch.planner.world_size,
+        precision=launch.planner.precision,
+    )
     folder = launch.places.trials / plan.trial_id
     folder.mkdir(exist_ok=True)
     write_json(folder / "record.json", record)

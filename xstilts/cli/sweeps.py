@@ -20,6 +20,7 @@ from xstilts.cli.app import (
     Json,
     Name,
     Overrides,
+    Plugins,
     Storage,
     command,
     err,
@@ -161,6 +162,7 @@ def confirm(
         str | None,
         typer.Option(help="A running Ray cluster (`auto`: this machine's); none starts its own."),
     ] = None,
+    plugins: Plugins = False,
 ) -> None:
     """Run the leaders of a sweep that has ended, and the baseline, again with fresh seeds.
 
@@ -168,10 +170,12 @@ def confirm(
     """
     from xstilts.config.load import with_confirmation
     from xstilts.driver import inputs_of as inputs
+    from xstilts.run.reopen import planner_of
 
     _connect(address)
-    details = results_of(name, storage).details
-    sweep = with_confirmation(details.sweep, top, seeds)
+    details = results_of(name, storage, plugins).details
+    stored = planner_of(details.places, details.folder, plugins).sweep
+    sweep = with_confirmation(stored, top, seeds)
     sweep = sweep.model_copy(update={"storage": str(details.places.storage)})
     places, inventory = inputs(sweep, note)
     _drive(sweep, places, inventory, address, with_rehearsal=False, must_have_ended=True)
@@ -200,16 +204,19 @@ def run(
     if as_json:
         print_json(done.record)
     else:
-        for key, value in done.metrics.items():
-            if key.endswith(("/avg", "/zero_shot")) or key.startswith(("dev/", "group/")):
-                out.print(f"{key:<32} {value:6.2f}")
+        from xstilts.report.tables import headlines
+
+        for name, value in headlines(sweep, done).items():
+            out.print(f"{name:<32} {value:6.2f}")
         out.print(f"{done.trial}: {done.state}")
     if done.state != "finished":
         raise typer.Exit(1)
 
 
 @command("xstilts status quickstart")
-def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
+def status(
+    name: Name, storage: Storage = None, plugins: Plugins = False, as_json: Json = False
+) -> None:
     """Show where a sweep stands, running or not."""
     import time
 
@@ -219,7 +226,7 @@ def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     from xstilts.run.confirmation import num_confirming
     from xstilts.run.trial_states import TrialStates
 
-    results, now = results_of(name, storage).details, time.time()
+    results, now = results_of(name, storage, plugins).details, time.time()
     states = TrialStates(results.places).look()
     views, hours = trial_views(states, now), usage(results, now)
     count = num_confirming(results.places, results.sweep)
@@ -240,6 +247,7 @@ def report(
     storage: Storage = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
     as_json: Json = False,
+    plugins: Plugins = False,
     sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
 ) -> None:
     """Show the tables of a sweep and write its report and pictures."""
@@ -256,7 +264,7 @@ def report(
     if form not in ("text", *writers):
         known = "text, markdown, csv, json"
         raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
-    results = results_of(name, storage).details
+    results = results_of(name, storage, plugins).details
     pictures = write_report(results)
     if form == "text":
         _print_results(results, pictures)
@@ -270,6 +278,7 @@ def report(
 def ui(
     name: Annotated[str | None, typer.Argument(help="The sweep's name or folder.")] = None,
     storage: Storage = None,
+    plugins: Plugins = False,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
@@ -279,7 +288,7 @@ def ui(
     from xstilts.tracking.moved import bring_along
 
     if name is not None:
-        uri = results_of(name, storage).tracking_uri
+        uri = results_of(name, storage, plugins).tracking_uri
     else:
         root = storage_of(storage, None, note)
         if not (root / "mlflow.db").exists():

@@ -14,9 +14,7 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.files import derive_seed
 from xstilts.plan.stage import Pretrained, Train
-
-SEARCH, CONFIRM = "search", "confirm"
-"""The phases of a sweep: trials of search, and those that confirm its choice with fresh seeds."""
+from xstilts.records import CONFIRM, SEARCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,10 @@ class TargetSet:
     name: str
     targets: tuple[str, ...]
     cells: tuple[Cell, ...]
+
+    def label(self, number: int) -> str:
+        """What a trial calls the training of its cell of that number, from 0."""
+        return f"{self.name} {number + 1}/{len(self.cells)}"
 
 
 @dataclass(frozen=True, slots=True)

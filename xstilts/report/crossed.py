@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from xstilts.config.derive import NONE
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import StoreError
-from xstilts.plan.trial_plan import CONFIRM
-from xstilts.records import judged
+from xstilts.records import CONFIRM, TrialRecord
 from xstilts.report.results import Results
-from xstilts.run.confirmation import is_confirming
 from xstilts.run.outcomes import Items, outcomes_path, read_outcomes
 from xstilts.run.store import Store
 from xstilts.scores.outcomes import is_mean, score_of
@@ -100,14 +97,13 @@ def crossed(results: Results, target: str, phases: Sequence[str] = (CONFIRM,)) -
     store = Store(results.places.storage)
     records = [
         record
-        for record in (*results.searched, *results.confirmed)
-        if record.get("phase", "search") in phases
-        and any(row["target"] == target for row in record["scores"])
+        for record in results.finished
+        if record.phase in phases and any(row["target"] == target for row in record.scores)
     ]
     runs: list[Run] = []
     without: list[Run] = []
     tables: list[dict[str, Items]] = []
-    for record in sorted(records, key=lambda one: str(one["trial"])):
+    for record in sorted(records, key=lambda one: one.trial):
         found = _outcomes(store, record, target)
         (without if found is None else runs).append(_run(record, target))
         if found is not None:
@@ -136,22 +132,22 @@ def crossed(results: Results, target: str, phases: Sequence[str] = (CONFIRM,)) -
     )
 
 
-def _run(record: Mapping[str, Any], target: str) -> Run:
+def _run(record: TrialRecord, target: str) -> Run:
     return Run(
-        trial=record["trial"],
-        config=record["config"],
-        intermediate=record["intermediate"],
-        model=record["model"],
-        seed=record["seed"],
-        phase=CONFIRM if is_confirming(record) else "search",
-        collapsed=target in judged(record)["collapsed"],
+        trial=record.trial,
+        config=record.config,
+        intermediate=record.intermediate,
+        model=record.model,
+        seed=record.seed,
+        phase=record.phase,
+        collapsed=target in record.collapsed,
     )
 
 
-def _outcomes(store: Store, record: Mapping[str, Any], target: str) -> dict[str, Items] | None:
+def _outcomes(store: Store, record: TrialRecord, target: str) -> dict[str, Items] | None:
     """What a trial's items gave; None where its evaluation kept no outcomes."""
-    for stage in record["stages"]:
-        result = store.result(stage["name"])
+    for stage in record.stages:
+        result = store.result(stage.name)
         if result is None:
             continue
         if outcomes_path(result, target).exists():
@@ -159,8 +155,8 @@ def _outcomes(store: Store, record: Mapping[str, Any], target: str) -> dict[str,
         if (result / "predictions" / target).is_dir():
             return None
     raise StoreError(
-        f"{record['trial']}: {target}: its evaluation is no longer in the store; "
-        f"`xstilts run FILE --trial {record['trial']}` makes it again"
+        f"{record.trial}: {target}: its evaluation is no longer in the store; "
+        f"`xstilts run FILE --trial {record.trial}` makes it again"
     )
 
 

@@ -17,9 +17,9 @@ from xstilts.config.derive import NONE
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
-from xstilts.plan.trial_plan import CONFIRM, SEARCH, target_sets
+from xstilts.plan.trial_plan import target_sets
+from xstilts.records import CONFIRM, SEARCH
 from xstilts.report.record_table import RecordTable
-from xstilts.run.confirmation import is_confirming
 from xstilts.scores.best import Best
 from xstilts.scores.table import COLUMNS
 
@@ -96,7 +96,7 @@ def stages_frame(table: RecordTable) -> pd.DataFrame:
 def best_frame(best: Sequence[Best], table: RecordTable, sweep: Sweep) -> pd.DataFrame:
     """A row a target; see `SweepResults.best`."""
     members: dict[str, list[dict[str, Any]]] = {}
-    for fact in (fact for fact in table.facts if not is_confirming(fact)):
+    for fact in (fact for fact in table.facts if fact["phase"] != CONFIRM):
         members.setdefault(fact["config"], []).append(fact)
     heads = _heads(sweep)
     lines = []
@@ -165,7 +165,7 @@ def _about(table: RecordTable) -> dict[str, pd.Series]:
 
 
 def _phase(fact: Mapping[str, Any]) -> str:
-    if is_confirming(fact):
+    if fact["phase"] == CONFIRM:
         return CONFIRM
     return "baseline" if fact["intermediate"] == NONE else SEARCH
 

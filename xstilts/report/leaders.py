@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from xstilts.config.derive import NONE, confirm_seeds
 from xstilts.config.own_tasks import find_task
 from xstilts.config.space import Point
 from xstilts.files import canonical_json
 from xstilts.plan.plan import Planner
-from xstilts.records import SCHEMA
+from xstilts.records import SCHEMA, TrialRecord
 from xstilts.report.results import Results, entries_of
 from xstilts.run.confirmation import Choice, Chosen, TargetChoice, search_of
 from xstilts.scores.best import Entry
@@ -35,13 +34,13 @@ def choose(results: Results, planner: Planner) -> Choice:
 
 
 def _chosen(results: Results, planner: Planner, target: str, entry: Entry) -> Chosen:
-    own = [record for record in results.searched if record["config"] == entry.config]
-    point = own[0]["point"]
+    own = [record for record in results.searched if record.config == entry.config]
+    point = own[0].point
     target_point = best_point(own, planner, target)
     return Chosen(entry.config, entry.intermediate, point, entry.dev, target_point)
 
 
-def best_point(records: Sequence[Mapping[str, Any]], planner: Planner, target: str) -> Point:
+def best_point(records: Sequence[TrialRecord], planner: Planner, target: str) -> Point:
     """The point of the inner search with the best dev score on a target, the mean over the seeds of
     one configuration; the first of equal ones. Empty for a target that is not trained.
 
@@ -54,9 +53,9 @@ def best_point(records: Sequence[Mapping[str, Any]], planner: Planner, target: s
     points: dict[str, Point] = {}
     scores: dict[str, list[float]] = {}
     for record in records:
-        plan = planner.plan(record["point"], record["seed"])
+        plan = planner.plan(record.point, record.seed)
         cells = next(group.cells for group in plan.target_sets if group.name == task.head)
-        rows = [r for r in record["scores"] if r["target"] == target and r["split"] == "dev"]
+        rows = [r for r in record.scores if r["target"] == target and r["split"] == "dev"]
         # A record has the rows of one cell after the other, in the order of the plan.
         values = {name: [r["value"] for r in rows if r["metric"] == name] for name in head.metrics}
         for i, cell in enumerate(cells):

@@ -7,7 +7,6 @@ trials alone; confirmation's never choose.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.files import read_json_if_whole, sha256_of, write_json
 from xstilts.plan.plan import Planner
-from xstilts.plan.trial_plan import CONFIRM, TrialPlan
-from xstilts.records import typed
+from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import TrialRecord, typed
 from xstilts.run.places import Places
 
 CHOICE = "confirm.json"
@@ -117,11 +116,6 @@ def num_confirming(places: Places, sweep: Sweep) -> int:
     return len({one.config for one in chosen}) * len(confirm_seeds(sweep))
 
 
-def plan_of(planner: Planner, record: Mapping[str, Any]) -> TrialPlan:
+def plan_of(planner: Planner, record: TrialRecord) -> TrialPlan:
     """The plan of the trial that left a record."""
-    return planner.plan(record["point"], record["seed"], record.get("confirms"))
-
-
-def is_confirming(record: Mapping[str, Any]) -> bool:
-    """Whether a trial confirms what search chose; those of before there was confirmation do not."""
-    return bool(record.get("phase") == CONFIRM)
+    return planner.plan(record.point, record.seed, record.confirms)

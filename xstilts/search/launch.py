@@ -24,6 +24,7 @@ from xstilts.lease import Lease, describe, living
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import TrialRecord
 from xstilts.run import attempts
 from xstilts.run.confirmation import confirming_plans, read_choice
 from xstilts.run.node import ENVIRONMENT, check_resources, num_places, versions
@@ -171,7 +172,7 @@ def prepared(
             forget_unbegun(folder)
 
 
-def read_final(launch: Launch, plan: TrialPlan) -> dict[str, Any] | None:
+def read_final(launch: Launch, plan: TrialPlan) -> TrialRecord | None:
     """A trial's record if nothing of it is left to do."""
     record = read_record(launch.places.trials / plan.trial_id)
     if record is None or not is_finished(record, launch.store):
@@ -206,7 +207,7 @@ def check_ended(launch: Launch) -> None:
     left = num_configurations(launch.sweep) * len(launch.sweep.seeds)
     for plan in _searching(launch):
         record = read_record(launch.places.trials / plan.trial_id)
-        has_failed = record is not None and record["state"] == "failed"
+        has_failed = record is not None and record.state == "failed"
         left -= has_failed or read_final(launch, plan) is not None
     if left:
         raise ConfigError(
