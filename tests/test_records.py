@@ -157,7 +157,12 @@ def test_a_record_is_written_as_it_was_read(tmp_path: Path) -> None:
         record = read_record(RECORDS / name)
         assert record is not None
         write_record(tmp_path, record)
-        assert read_json(tmp_path / "record.json") == {**as_json(name), "schema": 0}
+        assert read_json(tmp_path / "record.json") == {
+            **as_json(name),
+            "phase": "search",
+            "confirms": None,
+            "schema": 0,
+        }
         assert read_record(tmp_path) == record
 
 
