@@ -167,13 +167,14 @@ class TrialRecord:
     """A trial that has ended. `state` is `finished`, or `failed` with the reason in `error`.
 
     `point` are the parameters of its configuration, `metrics` have the names of the tracker (scores
-    0-100), `objective` is the one that the search maximises, None where it failed. `scores` are
-    rows of the score table; a thousand records have a million, which stay as JSON gives them.
-    `chosen` and the target's `recipes` are by target, `recipes` of the intermediate by task,
-    `examples` by task and language, `curves` by stage. `retries` says how often a stage was tried
-    with another seed, by the name that the trial gives it. Times are in seconds since the epoch. A
-    trial whose `phase` is `confirm` scores the targets under `confirms` alone, each trained at the
-    one point that stands there.
+    0-100), `objective` is the one that the search maximises, None where it failed. `chosen` and the
+    target's `recipes` are by target, `recipes` of the intermediate by task, `examples` by task and
+    language. `retries` says how often a stage was tried with another seed, by the name that the
+    trial gives it. Times are in seconds since the epoch. A trial whose `phase` is `confirm` scores
+    the targets under `confirms` alone, each trained at the one point that stands there.
+
+    `scores` are rows of the score table, `curves` points of the training curves by stage: a sweep
+    has a million of them, which stay as JSON gives them.
     """
 
     trial: str
@@ -202,7 +203,7 @@ class TrialRecord:
     objective: float | None
     scores: list[Any] = field(repr=False)
     stages: list[StageEntry] = field(repr=False)
-    curves: dict[str, list[dict[str, float]]] = field(repr=False)
+    curves: dict[str, list[Any]] = field(repr=False)
     environment: dict[str, Any] = field(repr=False)
     processes: int | None = field(default=None, repr=False)
     precision: str | None = field(default=None, repr=False)

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
+from pydantic_core import from_json
 
 from xstilts import __version__
 from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_atomically
-from xstilts.records import CONFIRM, TrialRecord
+from xstilts.records import TrialRecord, typed
 from xstilts.report.results import scores_of
 from xstilts.run.places import Places
 from xstilts.run.records import RECORD, read_record
@@ -57,37 +58,31 @@ SCHEMA = pa.schema(
         ("trial", pa.string()),
         ("size", pa.int64()),
         ("changed_ns", pa.int64()),
-        ("facts", pa.string()),
+        ("record", pa.string()),
+        ("compared", pa.string()),
         ("scores", pa.list_(SCORE)),
         ("stages", pa.list_(STAGE)),
     ]
 )
-"""A row for each record, by the name of its trial. `facts` is JSON: what is one for a trial, and
-the scores that the comparison reads."""
+"""A row for each record, by the name of its trial. `record` is JSON of what is one for a trial,
+`compared` of what the comparison reads, null of one that failed."""
 
 REPEATED = ("cell", "target", "language", "split", "metric")
 KEY = b"xstilts"
 
-FACTS = (
-    *("trial", "config", "intermediate", "model", "seed", "phase", "state", "error", "objective"),
-    *("point", "rates", "learning_rate", "retries", "missing", "collapsed", "undecided"),
-    *("started", "ended"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class RecordTable:
-    """Records as columns: `facts` of every trial, sorted by name; `rows` has their score rows and
-    stages as lists, in the same order."""
+    """Records as columns, sorted by trial.
 
-    facts: list[dict[str, Any]]
+    `records` lack what is many for a trial (scores, stages, curves, metrics) and what no table
+    shows; `rows` has their score rows and stages as lists, in the same order. `trials` are the
+    finished ones of search as the comparison reads them.
+    """
+
+    records: list[TrialRecord]
+    trials: list[TrialScores]
     rows: pa.Table
-
-    @property
-    def trials(self) -> list[TrialScores]:
-        """The finished trials of search as the comparison reads them."""
-        facts = (fact for fact in self.facts if fact["scores"] and fact["phase"] != CONFIRM)
-        return [TrialScores(**fact["scores"]) for fact in facts]
 
 
 def record_table(sweep: Sweep, places: Places) -> RecordTable:
@@ -104,7 +99,11 @@ def record_table(sweep: Sweep, places: Places) -> RecordTable:
                 write_atomically(path, content, is_durable=False)
         known = _decoded(content, key)
         assert known is not None, "what was just encoded can be read"
-    return RecordTable([json.loads(text) for text in known["facts"].to_pylist()], known)
+    records = [
+        typed(from_json(text), TrialRecord, str(path)) for text in known["record"].to_pylist()
+    ]
+    compared = map(from_json, known["compared"].to_pylist())
+    return RecordTable(records, [TrialScores(**one) for one in compared if one], known)
 
 
 def cache_path(places: Places) -> Path:
@@ -147,24 +146,28 @@ def _renewed(
     return _encoded(table.take(pc.sort_indices(table["trial"])), key)
 
 
+UNSHOWN: dict[str, Any] = {
+    **{name: [] for name in ("scores", "stages")},
+    **{name: {} for name in ("metrics", "curves", "recipes", "environment", "examples")},
+}
+"""What the table has elsewhere, or shows nowhere."""
+
+
 class _Columns:
     """Records column by column: a thousand have a million rows, which are made Arrow's at once."""
 
     def __init__(self, sweep: Sweep):
         self._sweep = sweep
-        self._about: dict[str, list[Any]] = {name: [] for name in SCHEMA.names[:4]}
+        self._about: dict[str, list[Any]] = {name: [] for name in SCHEMA.names[:5]}
         self._scores = _Lists(SCORE, itemgetter)
         self._stages = _Lists(STAGE, attrgetter)
 
     def add(self, record: TrialRecord, mark: Mark) -> None:
         """Take in a record."""
-        is_finished = record.state == "finished"
-        facts = {
-            **{name: getattr(record, name) for name in FACTS},
-            "chosen": {name: one.to_json() for name, one in record.chosen.items()},
-            "scores": asdict(scores_of(self._sweep, record)) if is_finished else None,
-        }
-        values = (record.trial, *mark, json.dumps(facts))
+        is_compared = record.state == "finished" and not record.is_confirming
+        bare = replace(record, **UNSHOWN).record
+        compared = asdict(scores_of(self._sweep, record)) if is_compared else None
+        values = (record.trial, *mark, json.dumps(bare), json.dumps(compared))
         for column, value in zip(self._about.values(), values, strict=True):
             column.append(value)
         self._scores.add(record.scores)

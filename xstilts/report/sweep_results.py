@@ -58,7 +58,7 @@ class SweepResults:
         self.folder: Path = places.sweep
 
     def __repr__(self) -> str:
-        return f"<results of {self.sweep.name}: {len(self._table.facts)} trials in {self.folder}>"
+        return f"<results of {self.sweep.name}: {len(self._table.records)} trials in {self.folder}>"
 
     @property
     def name(self) -> str:
