@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xstilts.config.schema import Sweep
+    from xstilts.records import TrialRecord
     from xstilts.report.sweep_results import SweepResults
-    from xstilts.run.records import TrialRecord
     from xstilts.scores.official import Official
 
 logger = logging.getLogger(__name__)
@@ -108,14 +108,15 @@ def plan(
         ConfigError: an input is missing, the storage cannot serve, or a file is none of its sort.
     """
     from xstilts.driver import inputs_of
+    from xstilts.plan.plan import Planner
     from xstilts.report.forecast import forecast
     from xstilts.run.store import Store
     from xstilts.search.proposals import target_points
 
     places, inventory = inputs_of(sweep, tell)
     files = [None if file is None else Path(file) for file in (bench, cluster)]
-    store = Store(places.storage)
-    summary = forecast(sweep, inventory, target_points(sweep), store, places, *files)
+    planner = Planner(sweep, inventory, target_points(sweep))
+    summary = forecast(planner, Store(places.storage), places, *files)
     hours = summary.get("hours")
     return Forecast(
         sweep=summary["sweep"],
@@ -213,14 +214,13 @@ def run_trial(
     """
     from xstilts.driver import inputs_of
     from xstilts.plan.plan import Planner
-    from xstilts.run.records import TrialRecord
     from xstilts.run.single import run_single
     from xstilts.search.proposals import target_points
 
     places, inventory = inputs_of(sweep, tell)
     planner = Planner(sweep, inventory, target_points(sweep))
     given = {"intermediate": "none"} if point is None else point
-    return TrialRecord.of(run_single(planner, places, trial, given, seed, tell))
+    return run_single(planner, places, trial, given, seed, tell)
 
 
 def open_results(

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
+from tests.trial_records import entry_json
 from xstilts.config.derive import reads
 from xstilts.config.load import parse_sweep
 from xstilts.errors import ConfigError, TrackingError
@@ -209,10 +210,10 @@ def test_what_launches_computed_otherwise_is_said(places: Places) -> None:
         ]
 
     for trial, threads, processes in (("none-a-s0", 1, 1), ("none-a-s1", 1, 1)):
-        changes = {"stages": [{"threads": threads}], "processes": processes}
+        changes = {"stages": [entry_json(threads=threads)], "processes": processes}
         add(places, make_record(trial, "none", "a", int(trial[-1]), 50, 40, **changes))
     assert lines() == []
-    stages = [{"threads": None}, {"threads": 4}]
+    stages = [entry_json(threads=threads) for threads in (None, 4)]
     add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, stages=stages, processes=2))
     assert lines() == [
         "stages were computed with 1 and 4 threads a process: their sums, and so the scores, may "
@@ -276,10 +277,11 @@ def test_a_trial_is_published_with_the_predictions_of_whole_results(places: Plac
         files = [f"predictions/{target}/test-{language}.tsv" for language in ("en", "qaa")]
         folder = make_stage(places.storage, name, dict.fromkeys(files, "entailment"))
     (folder / files[0]).unlink()
-    stages = [{"name": name} for name in names]
-    record = make_record("nli-e-s0", "nli", "e", 0, 1, 1, stages=stages)
-    add(places, record)
-    artifacts = trial_artifacts(load_results(places).sweep, places, record)
+    stages = [entry_json(name) for name in names]
+    add(places, make_record("nli-e-s0", "nli", "e", 0, 1, 1, stages=stages))
+    results = load_results(places)
+    (record,) = (one for one in results.records if one.trial == "nli-e-s0")
+    artifacts = trial_artifacts(results.sweep, places, record)
     predictions = {name for name in artifacts if name.startswith("predictions")}
     assert predictions == {f"predictions/mini_xnli/test-{name}.tsv" for name in ("en", "qaa")}
     assert artifacts["sweep.yaml"] == places.launch(1) / SWEEP_FILE
@@ -345,4 +347,4 @@ def test_time_left_is_the_pace_so_far() -> None:
 
 def test_results_are_sorted_and_complete(places: Places) -> None:
     results: Results = load_results(places)
-    assert [record["trial"] for record in results.records] == sorted(r["trial"] for r in RECORDS)
+    assert [record.trial for record in results.records] == sorted(r["trial"] for r in RECORDS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.trial_records import entry_json, record_json
 from xstilts.errors import ConfigError, LeaseLost
 from xstilts.files import write_json
 from xstilts.lease import Lease, claim_path
@@ -55,7 +56,7 @@ def trial(storage: Path, sweep: str, name: str, state: str, *stages: str) -> Non
     places.launch(1).mkdir(parents=True, exist_ok=True)
     write_json(folder / "stages.json", list(stages))
     if state != "running":
-        record = {"state": state, "stages": [{"name": name} for name in stages]}
+        record = record_json(name, state=state, stages=[entry_json(one) for one in stages])
         write_json(folder / "record.json", record)
 
 

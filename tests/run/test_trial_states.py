@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trial_records import record_json
 from xstilts.files import write_json
 from xstilts.run import attempts, trial_states
 from xstilts.run.places import Places
@@ -37,7 +38,7 @@ def test_a_trial_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     assert look()[0].state == "stopped"
     attempts.begin(places.trials / "t", 2, "", None)
     assert look()[0].state == "running"
-    record = {"state": "finished", "ended": 200.0, "objective": 42.0}
+    record = record_json("t", objective=42.0)
     write_json(places.trials / "t/record.json", record)
     (state,) = look()
     assert (state.state, state.ended, state.objective) == ("finished", 200.0, 42.0)

@@ -284,11 +284,11 @@ def test_a_trial_runs_on_a_task_and_a_kind_of_a_plugin(
     assert inventory.data["plugin my_module"] == load_plugin("my_module").digest
     planner = Planner(sweep, inventory, {"my_xnli": ({},)})
     record = run_single(planner, places, None, {"intermediate": "none"}, None, print)
-    assert record["state"] == "finished", record["error"]
-    assert set(record["metrics"]) >= {"my_xnli/en", "my_xnli/qaa", "my_xnli/avg", "dev/my_xnli"}
+    assert record.state == "finished", record.error
+    assert set(record.metrics) >= {"my_xnli/en", "my_xnli/qaa", "my_xnli/avg", "dev/my_xnli"}
     define(sweep, places, inventory, Settled({"my_xnli": [{}]}), places.launch(1))
     remember_nothing_of("my_module", tmp_path)
-    check_reading(places, record["trial"], tmp_path)
+    check_reading(places, record.trial, tmp_path)
 
 
 def remember_nothing_of(module: str, folder: Path) -> None:

@@ -169,9 +169,10 @@ def run(
     if as_json:
         print_json(done.record)
     else:
-        for key, value in done.metrics.items():
-            if key.endswith(("/avg", "/zero_shot")) or key.startswith(("dev/", "group/")):
-                out.print(f"{key:<32} {value:6.2f}")
+        from xstilts.report.tables import headlines
+
+        for name, value in headlines(sweep, done).items():
+            out.print(f"{name:<32} {value:6.2f}")
         out.print(f"{done.trial}: {done.state}")
     if done.state != "finished":
         raise typer.Exit(1)

@@ -246,8 +246,8 @@ def selected_targets(sweep: Sweep) -> tuple[Task, ...]:
 def chance_of(sweep: Sweep) -> float:
     """What drawing labels would score on the objective, 0-100: accuracy by the number of labels,
     next to nothing where positions or chunks must be right."""
-    wanted = sweep.objective.metric.removeprefix("dev/")
-    tasks = [task for task in selected_targets(sweep) if wanted in ("avg", task.name)]
+    wanted = sweep.objective.metric
+    tasks = [t for t in selected_targets(sweep) if wanted in ("dev/avg", f"dev/{t.name}")]
     by_label = (len(task.labels) if task.metrics == ("accuracy",) else 0 for task in tasks)
     chances = [100 / count if count else 0.0 for count in by_label]
     return fmean(chances) if chances else 0.0

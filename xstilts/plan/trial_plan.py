@@ -35,6 +35,10 @@ class TargetSet:
     targets: tuple[str, ...]
     cells: tuple[Cell, ...]
 
+    def label(self, number: int) -> str:
+        """What a trial calls the training of its cell of that number, from 0."""
+        return f"{self.name} {number + 1}/{len(self.cells)}"
+
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:

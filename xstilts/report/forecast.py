@@ -41,9 +41,7 @@ from xstilts.run.store import Store
 
 
 def forecast(
-    sweep: Sweep,
-    inventory: Inventory,
-    target_points: Mapping[str, Sequence[Point]],
+    planner: Planner,
     store: Store,
     places: Places,
     bench: Path | None = None,
@@ -53,56 +51,24 @@ def forecast(
 
     Hours are at the rates of `bench`, else on GPUs at an assumed one. `cluster` is a file of
     `ray up`: how many trials its nodes run at once.
-
-    Where a sampler decides, numbers of stages are a range from `least` to `most`: configurations
-    that differ only in `target.*` parameters share their intermediate stage.
     """
-    planner = Planner(sweep, inventory, target_points)
+    sweep, inventory = planner.sweep, planner.inventory
     example = example_plans(sweep, planner)
-    num_configs = num_configurations(sweep)
-    num_trials = num_configs * len(sweep.seeds)
-    cells = sum(len(group.cells) for group in example[NONE].target_sets)
-    encoders = _range_of_encoders(sweep, planner, num_configs)
-    finals = len(final_stages(planner, example))
-    least_trials = encoders[0] + len(sweep.seeds)
-    known = [plan for points in _known_points(sweep, places) for plan in _plans(planner, points)]
-    known += _plans(planner, example[NONE].point)
-    stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
+    stages = _stages(planner, example, store, places)
     lengths = Lengths(places.storage, inventory)
     tasks = list(_task_rows(planner, example, lengths))
     summary: dict[str, Any] = {
         "sweep": sweep.name,
-        "configurations": num_configs,
+        "configurations": num_configurations(sweep),
         "seeds": len(sweep.seeds),
-        "trials": num_trials,
-        "stages": {
-            "intermediate": {"least": encoders[0], "most": encoders[1]},
-            "target": {
-                "least": min(least_trials, num_trials) * cells,
-                "most": num_trials * cells,
-            },
-            **(
-                {
-                    "final": {
-                        "least": min(least_trials, num_trials) * finals,
-                        "most": num_trials * finals,
-                    }
-                }
-                if finals
-                else {}
-            ),
-            "evaluation": {
-                "least": least_trials * len(sweep.targets),
-                "most": num_trials * len(sweep.targets),
-            },
-            "done": sum(store.has(stage) for stage in stages.values()),
-        },
+        "trials": num_configurations(sweep) * len(sweep.seeds),
+        "stages": stages,
         "tasks": tasks,
         "recipe": stage_recipes(sweep, planner, example),
         "rates": {
             name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
         },
-        **_disk(sweep, inventory, example[NONE], encoders[1]),
+        **_disk(sweep, inventory, example[NONE], stages["intermediate"]["most"]),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
         "warnings": [*_warnings(sweep, tasks), *inventory.notes],
     }
@@ -112,10 +78,41 @@ def forecast(
     elif sweep.resources.gpus_per_trial:
         rates = Assumed(lengths, inventory, example[NONE].model)
     if rates is not None:
-        summary["hours"] = hours(rates, planner, example, summary["stages"])
+        summary["hours"] = hours(rates, planner, example, stages)
     if cluster is not None:
         summary["cluster"] = fitting_nodes(sweep, cluster)
     return summary
+
+
+def _stages(
+    planner: Planner, example: Mapping[str, TrialPlan], store: Store, places: Places
+) -> dict[str, Any]:
+    """Numbers of distinct stages by class, and how many of those that are known are `done`.
+
+    Where a sampler decides, they are a range from `least` to `most`: configurations that differ
+    only in `target.*` parameters share their intermediate stage.
+    """
+    sweep = planner.sweep
+    num_configs, num_seeds = num_configurations(sweep), len(sweep.seeds)
+    num_trials = num_configs * num_seeds
+    cells = sum(len(group.cells) for group in example[NONE].target_sets)
+    finals = len(final_stages(planner, example))
+    least, most = _range_of_encoders(sweep, planner, num_configs)
+    points = [*_known_points(sweep, places), example[NONE].point]
+    plans = (plan for point in points for plan in _plans(planner, point))
+    known = {fingerprint(stage): stage for plan in plans for stage in plan.training_stages}
+    least_trials = min(least + num_seeds, num_trials)
+
+    def each(of_a_trial: int) -> dict[str, int]:
+        return {"least": least_trials * of_a_trial, "most": num_trials * of_a_trial}
+
+    return {
+        "intermediate": {"least": least, "most": most},
+        "target": each(cells),
+        **({"final": each(finals)} if finals else {}),
+        "evaluation": each(len(sweep.targets)),
+        "done": sum(store.has(stage) for stage in known.values()),
+    }
 
 
 def _disk(
@@ -294,7 +291,7 @@ def _range_of_encoders(sweep: Sweep, planner: Planner, num_configs: int) -> tupl
 def _known_points(sweep: Sweep, places: Places) -> list[Point]:
     """Points whose trials have a record."""
     records = [read_record(folder) for folder in sorted(places.trials.glob("*"))]
-    return [record["point"] for record in records if record is not None]
+    return [record.point for record in records if record is not None]
 
 
 def _plans(planner: Planner, point: Point) -> list[TrialPlan]:

@@ -10,25 +10,24 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
-from pydantic_core import from_json
 
 from xstilts import __version__
 from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_atomically
-from xstilts.records import judged
+from xstilts.records import TrialRecord
 from xstilts.report.results import scores_of
 from xstilts.run.places import Places
-from xstilts.run.records import RECORD
+from xstilts.run.records import RECORD, read_record
 from xstilts.run.storage import CACHES
 from xstilts.scores.best import TrialScores
 
@@ -53,9 +52,6 @@ STAGE = pa.struct(
         ("is_reused", pa.bool_()),
     ]
 )
-UNTOLD = dict.fromkeys(field.name for field in STAGE)
-"""A stage of which nothing is told: records of earlier versions say less."""
-
 SCHEMA = pa.schema(
     [
         ("trial", pa.string()),
@@ -74,7 +70,8 @@ KEY = b"xstilts"
 
 FACTS = (
     *("trial", "config", "intermediate", "model", "seed", "state", "error", "objective", "point"),
-    *("rates", "learning_rate", "chosen", "retries", "missing", "started", "ended"),
+    *("rates", "learning_rate", "retries", "missing", "collapsed", "undecided"),
+    *("started", "ended"),
 )
 
 
@@ -142,23 +139,11 @@ def _renewed(
     read = _Columns(sweep)
     for trial, mark in there.items():
         if marks.get(trial) != mark:
-            record = _read(places.trials / trial / RECORD)
+            record = read_record(places.trials / trial)
             if record is not None:
                 read.add(record, mark)
     table = pa.concat_tables([kept, read.table()])
     return _encoded(table.take(pc.sort_indices(table["trial"])), key)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A record, by a reader twice as fast as the standard library's; None where it is torn."""
-    try:
-        record = from_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        logger.warning("%s: cannot be read, and counts as absent: %s", path, error)
-        return None
-    return record if isinstance(record, dict) else None
 
 
 class _Columns:
@@ -167,21 +152,22 @@ class _Columns:
     def __init__(self, sweep: Sweep):
         self._sweep = sweep
         self._about: dict[str, list[Any]] = {name: [] for name in SCHEMA.names[:4]}
-        self._scores, self._stages = _Lists(SCORE), _Lists(STAGE)
+        self._scores = _Lists(SCORE, itemgetter)
+        self._stages = _Lists(STAGE, attrgetter)
 
-    def add(self, record: Mapping[str, Any], mark: Mark) -> None:
+    def add(self, record: TrialRecord, mark: Mark) -> None:
         """Take in a record."""
-        is_finished = record["state"] == "finished"
+        is_finished = record.state == "finished"
         facts = {
-            **{name: record.get(name) for name in FACTS},
-            **judged(record),
+            **{name: getattr(record, name) for name in FACTS},
+            "chosen": {name: one.to_json() for name, one in record.chosen.items()},
             "scores": asdict(scores_of(self._sweep, record)) if is_finished else None,
         }
-        values = (record["trial"], *mark, json.dumps(facts))
+        values = (record.trial, *mark, json.dumps(facts))
         for column, value in zip(self._about.values(), values, strict=True):
             column.append(value)
-        self._scores.add(record["scores"])
-        self._stages.add([{**UNTOLD, **stage} for stage in record["stages"]])
+        self._scores.add(record.scores)
+        self._stages.add(record.stages)
 
     def table(self) -> pa.Table:
         """All that was taken in."""
@@ -190,15 +176,15 @@ class _Columns:
 
 
 class _Lists:
-    """Lists of structs, from lists of dicts."""
+    """Lists of structs, from lists of what `getter` gets the fields of."""
 
-    def __init__(self, sort: pa.StructType):
+    def __init__(self, sort: pa.StructType, getter: Callable[..., Any]):
         self._sort = sort
         self._columns: dict[str, list[Any]] = {field.name: [] for field in sort}
         self._offsets = [0]
-        self._get = itemgetter(*self._columns)
+        self._get = getter(*self._columns)
 
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, rows: Sequence[Any]) -> None:
         """Add one list."""
         for column, values in zip(
             self._columns.values(), zip(*map(self._get, rows), strict=True), strict=bool(rows)

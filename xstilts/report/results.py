@@ -16,7 +16,7 @@ from xstilts.config.derive import languages_of, selection_notes
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
-from xstilts.records import judged
+from xstilts.records import TrialRecord
 from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
@@ -42,17 +42,17 @@ class Results:
     places: Places
     folder: Path
     """Of the launch whose definition this is."""
-    records: Sequence[dict[str, Any]]
+    records: Sequence[TrialRecord]
 
     @cached_property
-    def finished(self) -> list[dict[str, Any]]:
+    def finished(self) -> list[TrialRecord]:
         """Records of trials that reached their end."""
-        return [record for record in self.records if record["state"] == "finished"]
+        return [record for record in self.records if record.state == "finished"]
 
     @property
-    def failed(self) -> list[dict[str, Any]]:
+    def failed(self) -> list[TrialRecord]:
         """Records of trials that failed for their own reason."""
-        return [record for record in self.records if record["state"] == "failed"]
+        return [record for record in self.records if record.state == "failed"]
 
     @cached_property
     def trials(self) -> list[TrialScores]:
@@ -81,8 +81,8 @@ class Results:
             best.target: [
                 row
                 for record in self.finished
-                if record["config"] == best.best.config
-                for row in record["scores"]
+                if record.config == best.best.config
+                for row in record.scores
                 if row["target"] == best.target
             ]
             for best in self.best
@@ -94,32 +94,31 @@ class Results:
         lines = []
         for target in self.sweep.targets:
             for verdict, meaning in VERDICTS.items():
-                trials = [r["trial"] for r in self.finished if target in judged(r)[verdict]]
+                trials = [r.trial for r in self.finished if target in getattr(r, verdict)]
                 if trials:
                     lines.append(
                         f"{target}: {len(trials)} of {len(self.finished)} trials {meaning}: "
                         f"{', '.join(trials)}"
                     )
         lines += [
-            f"{record['trial']}: trained again with another seed: "
-            + ", ".join(f"{name} ({count}x)" for name, count in record["retries"].items())
+            f"{record.trial}: trained again with another seed: "
+            + ", ".join(f"{name} ({count}x)" for name, count in record.retries.items())
             for record in self.finished
-            if record["retries"]
+            if record.retries
         ]
         lines += [
-            f"{record['trial']} failed: {record['error'].partition(chr(10))[0]}"
-            for record in self.failed
+            f"{record.trial} failed: {record.error.partition(chr(10))[0]}" for record in self.failed
         ]
         lines += self._computed_otherwise()
         lines += selection_notes(self.sweep)
-        holes = sorted({hole for record in self.finished for hole in record["missing"]})
+        holes = sorted({hole for record in self.finished for hole in record.missing})
         return lines + [f"no {self.sweep.benchmark.name}/avg: {hole}" for hole in holes]
 
     def _computed_otherwise(self) -> list[str]:
         """That trials of the tables were not all computed alike, where a launch has changed it."""
-        stages = [stage for record in self.finished for stage in record["stages"]]
-        threads = {stage["threads"] for stage in stages if stage.get("threads")}
-        processes = {record["processes"] for record in self.finished if "processes" in record}
+        stages = [stage for record in self.finished for stage in record.stages]
+        threads = {stage.threads for stage in stages if stage.threads}
+        processes = {r.processes for r in self.finished if r.processes is not None}
         lines = []
         if len(threads) > 1:
             lines.append(
@@ -131,22 +130,22 @@ class Results:
         return lines
 
 
-def scores_of(sweep: Sweep, record: Mapping[str, Any]) -> TrialScores:
+def scores_of(sweep: Sweep, record: TrialRecord) -> TrialScores:
     """What the comparison reads of a finished trial's record: its rows of the score table."""
     tasks = [find_task(sweep, name) for name in sweep.targets]
     read = {(task.name, metric) for task in tasks for metric in task.metrics}
     # A retrieval target has a row for every layer of the encoder besides, in every language.
-    rows = (row for row in record["scores"] if (row["target"], row["metric"]) in read)
+    rows = (row for row in record.scores if (row["target"], row["metric"]) in read)
     table = ChosenScores(rows)
     return TrialScores(
-        trial=record["trial"],
-        config=record["config"],
-        intermediate=record["intermediate"],
-        model=record["model"],
-        seed=record["seed"],
+        trial=record.trial,
+        config=record.config,
+        intermediate=record.intermediate,
+        model=record.model,
+        seed=record.seed,
         dev=dev_scores(table, tasks),
         scores=trial_scores(table, tasks, {task.name: languages_of(sweep, task) for task in tasks}),
-        collapsed=judged(record)["collapsed"],
+        collapsed=record.collapsed,
     )
 
 

@@ -6,7 +6,7 @@ are written later are seen by results that are opened later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import ConfigError, Problem, StoreError
 from xstilts.files import names_in
+from xstilts.records import TrialRecord
 from xstilts.report.pictures import Picture, gain_map, heat_map
 from xstilts.report.record_table import RecordTable, record_table
 from xstilts.report.results import (
@@ -150,7 +151,7 @@ class SweepResults:
             records = [self._finished(name) for name in own]
         columns: dict[str, list[Any]] = {"trial": [], "language": [], "item": [], "prediction": []}
         for record in records:
-            name = record["trial"]
+            name = record.trial
             for language, path in self._prediction_files(record, target):
                 found = read_predictions(path, find_task(self.sweep, target))
                 columns["trial"] += [name] * len(found)
@@ -231,11 +232,11 @@ class SweepResults:
             StageError: its head has no form in transformers.
         """
         self.check_model(trial, target)
-        record, planner, plan = self._reopened(trial)
+        record, planner, _ = self._reopened(trial)
         from xstilts.run.export import export_model
 
         workshop = workshop_of(planner, self._places)
-        export_model(record, plan, planner, workshop, target, folder, tell)
+        export_model(record, planner, workshop, target, folder, tell)
 
     def check_model(self, trial: str, target: str) -> None:
         """See, before torch is imported, that `export_model` has something to write.
@@ -270,32 +271,32 @@ class SweepResults:
                 [Problem("TARGET", f"no target of {self.name}", f'"{target}"', repair)]
             )
 
-    def _finished(self, trial: str) -> dict[str, Any]:
+    def _finished(self, trial: str) -> TrialRecord:
         """The record of a finished trial that a user named."""
         known = names_in(self._places.trials)
         record = read_record(self._places.trials / trial) if trial in known else None
-        if record is None or record["state"] != "finished":
+        if record is None or record.state != "finished":
             rule = f"no finished trial of {self.name}"
             raise ConfigError([Problem("TRIAL", rule, f'"{trial}"', suggest(trial, known))])
         return record
 
-    def _reopened(self, trial: str) -> tuple[dict[str, Any], Planner, TrialPlan]:
+    def _reopened(self, trial: str) -> tuple[TrialRecord, Planner, TrialPlan]:
         """A finished trial's record, the sweep's planner and the trial's plan."""
         record = self._finished(trial)
         planner = planner_of(self._places, self._launch, self._with_plugins)
-        return record, planner, planner.plan(record["point"], record["seed"])
+        return record, planner, planner.plan(record.point, record.seed)
 
-    def _prediction_files(self, record: Mapping[str, Any], target: str) -> list[tuple[str, Path]]:
+    def _prediction_files(self, record: TrialRecord, target: str) -> list[tuple[str, Path]]:
         """The languages of a target with the files of a trial's predictions."""
         store = Store(self._places.storage)
         split = self.sweep.evaluation.split
-        for stage in record["stages"]:
-            result = store.result(stage["name"])
+        for stage in record.stages:
+            result = store.result(stage.name)
             folder = result / "predictions" / target if result else None
             if folder is not None and folder.is_dir():
                 paths = sorted(folder.iterdir())
                 return [(path.stem.removeprefix(f"{split}-"), path) for path in paths]
         raise StoreError(
-            f"{record['trial']}: {target}: its predictions are no longer in the store; "
-            f"`xstilts run FILE --trial {record['trial']}` makes them again"
+            f"{record.trial}: {target}: its predictions are no longer in the store; "
+            f"`xstilts run FILE --trial {record.trial}` makes them again"
         )

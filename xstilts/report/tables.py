@@ -14,11 +14,26 @@ from rich.console import Group
 from rich.text import Text
 
 from xstilts.config.derive import overlaps
+from xstilts.config.own_tasks import find_task
+from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
+from xstilts.records import TrialRecord
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
+from xstilts.run.costs import HOURS
+from xstilts.scores.aggregate import (
+    AVERAGE,
+    DEV,
+    GROUP,
+    SHORT,
+    ZERO_SHOT,
+    Metric,
+    is_profile,
+    mean_of,
+)
 from xstilts.scores.best import Entry
-from xstilts.tasks.benchmarks import CUSTOM
+from xstilts.tasks.benchmarks import CUSTOM, groups_of
+from xstilts.tracking.tracker import metric_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +196,14 @@ def matched_table(results: Results) -> Table | None:
 def _cost(results: Results, intermediate: str) -> tuple[str, str]:
     """Steps and tokens of an intermediate's stage, the mean over its finished trials."""
     stages = [
-        [stage for stage in record["stages"] if class_of(stage["name"]) == "intermediate"][-1]
+        [stage for stage in record.stages if class_of(stage.name) == "intermediate"][-1]
         for record in results.finished
-        if record["intermediate"] == intermediate
+        if record.intermediate == intermediate
     ]
-    known = [stage for stage in stages if stage.get("steps")]
+    known = [(stage.steps, stage.tokens) for stage in stages if stage.steps]
     if not known:
         return "-", "-"
-    steps, tokens = (fmean(stage[name] for stage in known) for name in ("steps", "tokens"))
+    steps, tokens = (fmean(counts) for counts in zip(*known, strict=True))
     return f"{steps:,.0f}", f"{tokens:,.0f}"
 
 
@@ -206,20 +221,33 @@ def languages_table(results: Results) -> Table:
 
 def trials_table(results: Results) -> Table:
     """Every trial: what it was, its objective, its average, its time."""
-    names = (f"{results.sweep.benchmark.name}/avg", f"{CUSTOM}/avg")
-    name = next((key for r in results.finished for key in names if key in r["metrics"]), "")
+    names = [metric_name(mean_of(name)) for name in (results.sweep.benchmark.name, CUSTOM)]
+    name = next((key for r in results.finished for key in names if key in r.metrics), "")
     rows = [
         [
-            record["trial"],
-            record["state"],
-            _number(record["objective"]),
-            _number(record["metrics"].get(name)),
-            f"{record['metrics']['cost/hours'] * 60:.1f}",
+            record.trial,
+            record.state,
+            _number(record.objective),
+            _number(record.metrics.get(name)),
+            f"{record.metrics[HOURS] * 60:.1f}",
         ]
         for record in results.records
     ]
     header = ("trial", "state", results.sweep.objective.metric, name or "avg", "minutes")
     return Table("Trials", header, rows)
+
+
+def headlines(sweep: Sweep, record: TrialRecord) -> dict[str, float]:
+    """The numbers of a trial that are told first: means over languages, dev, groups, the whole."""
+    tasks = [find_task(sweep, name) for name in sweep.targets]
+    wanted = {Metric(group, GROUP) for group in groups_of(tasks)}
+    wanted |= {Metric(name, DEV) for name in (*sweep.targets, AVERAGE)}
+    for name in (*sweep.targets, sweep.benchmark.name, CUSTOM):
+        wanted |= {mean_of(name), Metric(name, language=ZERO_SHOT)}
+    scored = {(row["target"], row["metric"]) for row in record.scores}
+    wanted |= {mean_of(name, SHORT.get(x, x)) for name, x in scored if not is_profile(x)}
+    names = {metric_name(metric) for metric in wanted}
+    return {name: value for name, value in record.metrics.items() if name in names}
 
 
 def tables(results: Results) -> dict[str, Table]:
@@ -234,6 +262,10 @@ def tables(results: Results) -> dict[str, Table]:
     }
 
 
+TOLD = ("trial", "state", "intermediate", "seed", "point", "objective", "metrics")
+"""What the report's JSON tells of every trial."""
+
+
 def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
     return {
@@ -241,21 +273,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "best": [best.to_json() for best in results.best],
         "grid": results.grid,
         "languages": results.languages,
-        "trials": [
-            {
-                key: record[key]
-                for key in (
-                    "trial",
-                    "state",
-                    "intermediate",
-                    "seed",
-                    "point",
-                    "objective",
-                    "metrics",
-                )
-            }
-            for record in results.records
-        ],
+        "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
         "warnings": results.warnings(),
     }
 

@@ -147,7 +147,7 @@ def _needs(storage: Path, names: list[str]) -> _Needs:
     for name in names:
         for folder in Places(storage, name).trials.glob("*"):
             record, named = read_record(folder), read_stages(folder)
-            used = {stage["name"] for stage in record["stages"]} if record else set()
+            used = {stage.name for stage in record.stages} if record else set()
             is_over = is_finished(record, store)
             if named is None and not is_over and (folder / STAGES).exists():
                 is_known = False

@@ -10,6 +10,7 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Float, Int, Point, Simplex
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.plan import Planner
+from xstilts.records import TrialRecord
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.stopping import stopping_on_signals
@@ -50,7 +51,7 @@ def run_single(
     given: Mapping[str, Any],
     seed: int | None,
     tell: Callable[[str], Any],
-) -> dict[str, Any]:
+) -> TrialRecord:
     """Run one trial and return its record.
 
     Args:
@@ -65,7 +66,7 @@ def run_single(
     sweep = planner.sweep
     if trial is not None:
         record = _record_of(places, trial)
-        point, seed = record["point"], record["seed"]
+        point, seed = record.point, record.seed
     else:
         point = point_of(sweep, given)
         seed = sweep.seeds[0] if seed is None else seed
@@ -83,7 +84,7 @@ def run_single(
         return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
 
 
-def _record_of(places: Places, trial: str) -> dict[str, Any]:
+def _record_of(places: Places, trial: str) -> TrialRecord:
     known = [path.name for path in places.trials.glob("*")]
     record = read_record(places.trials / trial) if trial in known else None
     if record is None:

@@ -88,9 +88,9 @@ def _read(folder: Path) -> TrialState | None:
         return None
     tried = attempts.read(folder)
     state, ended, objective = "running", None, None
-    stage, done = status["stage"], status["done"]
-    if record is not None and record["ended"] >= status["started"]:
-        state, ended, objective = record["state"], record["ended"], record["objective"]
+    stage, done = status.stage, status.done
+    if record is not None and record.ended >= status.started:
+        state, ended, objective = record.state, record.ended, record.objective
         stage, done = "", 1.0
     elif tried and tried[-1].how == "stopped":
         state = "stopped"
@@ -99,8 +99,8 @@ def _read(folder: Path) -> TrialState | None:
         state=state,
         stage=stage,
         done=done,
-        started=status["started"],
-        updated=status["updated"],
+        started=status.started,
+        updated=status.updated,
         ended=ended,
         objective=objective,
         num_lost=attempts.num_lost(tried),

@@ -24,6 +24,7 @@ from xstilts.lease import Lease, describe, living
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import TrialRecord
 from xstilts.run import attempts
 from xstilts.run.node import ENVIRONMENT, check_resources, num_places, versions
 from xstilts.run.places import (
@@ -158,7 +159,7 @@ def prepared(
             forget_unbegun(folder)
 
 
-def read_final(launch: Launch, plan: TrialPlan) -> dict[str, Any] | None:
+def read_final(launch: Launch, plan: TrialPlan) -> TrialRecord | None:
     """A trial's record if nothing of it is left to do."""
     record = read_record(launch.places.trials / plan.trial_id)
     if record is None or not is_finished(record, launch.store):

@@ -18,6 +18,7 @@ from xstilts.config.space import Point
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Stage, Train, fingerprint
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import TrialRecord
 from xstilts.run.store import Store
 from xstilts.search.outcomes import ENDED, HALT
 from xstilts.search.proposals import Proposal, Proposals
@@ -32,7 +33,7 @@ begins: on a busy machine Ray takes a minute or two to notice that a node is gon
 MAX_PAUSE_S = 30.0
 """The longest pause after a death; the first is 2 seconds, each next twice as long."""
 
-ReadRecord = Callable[[TrialPlan], dict[str, Any] | None]
+ReadRecord = Callable[[TrialPlan], TrialRecord | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ class Unit:
 
     config_id: str
     plan: TrialPlan
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the study is told of a trial that is over: its objective, None where it has none, and
+    whether it diverged."""
+
+    objective: float | None
+    diverged: bool
 
 
 class StageSearcher(Searcher):  # type: ignore[misc]
@@ -68,18 +78,13 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._num_attempts = num_attempts
         self._waiting: list[Unit] = []
         self._running: dict[str, Unit] = {}
-        self._records: dict[str, dict[int, dict[str, Any]]] = {}
+        self._ends: dict[str, dict[int, End]] = {}
         self._deaths: dict[str, tuple[int, int, float]] = {}
         self._not_before = 0.0
         self.is_stopping = False
         self.trouble = ""
         for proposal in list(proposals.made.values()):
             self._take(proposal)
-
-    @property
-    def num_waiting(self) -> int:
-        """Trials that are proposed and not handed out."""
-        return len(self._waiting)
 
     def stop(self, trouble: str = "") -> None:
         """Hand out nothing more; `trouble` says why, if not the user asked."""
@@ -115,8 +120,11 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         result = result or {}
         outcome = None if error else result.get("outcome")
         record = self._read_final(unit.plan)
-        if record is not None or outcome in ENDED:
-            self._note(unit, record or result)
+        if record is not None:
+            self._note(unit, End(record.objective, record.diverged))
+            return
+        if outcome in ENDED:
+            self._note(unit, End(result.get("objective"), result.get("diverged", False)))
             return
         if outcome == HALT:
             self.stop(result["reason"])
@@ -184,18 +192,17 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             if record is None:
                 self._waiting.append(unit)
             else:
-                self._note(unit, record)
+                self._note(unit, End(record.objective, record.diverged))
 
-    def _note(self, unit: Unit, record: dict[str, Any]) -> None:
-        """Note the record of a trial that is over, or of one that failed what it reported."""
-        records = self._records.setdefault(unit.config_id, {})
-        records[unit.plan.seed] = record
-        if len(records) == len(self._planner.sweep.seeds):
-            values = [found.get("objective") for found in records.values()]
-            known = [value for value in values if value is not None]
-            lacking = [found for found in records.values() if found.get("objective") is None]
+    def _note(self, unit: Unit, end: End) -> None:
+        """Note a trial that is over; tell the study where it was the last of its proposal."""
+        ends = self._ends.setdefault(unit.config_id, {})
+        ends[unit.plan.seed] = end
+        if len(ends) == len(self._planner.sweep.seeds):
+            known = [one.objective for one in ends.values() if one.objective is not None]
+            lacking = [one for one in ends.values() if one.objective is None]
             self._proposals.tell(
                 unit.config_id,
                 None if lacking else fmean(known),
-                diverged=all(found.get("diverged", False) for found in lacking),
+                diverged=all(one.diverged for one in lacking),
             )
