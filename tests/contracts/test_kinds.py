@@ -47,8 +47,15 @@ LABELS = {
     "sentence": ("yes", "no", "maybe"),
     "pair": ("yes", "no", "maybe"),
     "tagging": ("O", "B-PER", "I-PER", "B-LOC"),
+    "multilabel": ("joy", "fear", "anger"),
 }
-METRICS = {"tagging": ("f1",), "span": ("exact_match", "f1"), "mlm": (), "mining": ("f1",)}
+METRICS = {
+    "multilabel": ("f1_micro", "subset_accuracy"),
+    "tagging": ("f1",),
+    "span": ("exact_match", "f1"),
+    "mlm": (),
+    "mining": ("f1",),
+}
 UNTRAINED = tuple(name for name, spec in KINDS.items() if not spec.is_trained)
 WORDS = (
     ["My", "brother", "bought", "three", "red", "apples", "."],
@@ -69,6 +76,11 @@ def rows_of(name: str, texts: Texts) -> dict[str, list[Any]]:
         if name == "sentence":
             return {"text": lines, "label": labels}
         return {"premise": lines, "hypothesis": english, "label": labels}
+    if name == "multilabel":
+        given = [
+            [x for j, x in enumerate(LABELS[name]) if (i + 2 * j) % 5 < 2] for i in range(count)
+        ]
+        return {"text": lines, "label": given}
     if name == "choice":
         choices = [[lines[(i + j) % count] for j in range(3)] for i in range(count)]
         return {"prompt": english, "choices": choices, "label": [i % 3 for i in range(count)]}
@@ -107,7 +119,8 @@ def gold_of(name: str, encoded: Encoded) -> list[Any]:
         return [pair for pairs in encoded.examples["gold"].to_pylist() for pair in pairs]
     if name == "span":
         return [texts[0] for texts in encoded.examples["answers"].to_pylist()]
-    return encoded.examples["tags" if name == "tagging" else "label"].to_pylist()
+    columns = {"tagging": "tags", "multilabel": "labels"}
+    return encoded.examples[columns.get(name, "label")].to_pylist()
 
 
 def perfect_outputs(name: str, encoded: Encoded) -> list[Any]:
@@ -119,7 +132,8 @@ def perfect_outputs(name: str, encoded: Encoded) -> list[Any]:
         half = encoded.examples.num_rows // 2
         return list(np.eye(half, dtype="f4")[[*range(half), *range(half)]])
     if name != "span":
-        return encoded.features["labels" if name == "tagging" else "label"].to_pylist()
+        several = name in ("tagging", "multilabel")
+        return encoded.features["labels" if several else "label"].to_pylist()
     outputs = []
     for feature in encoded.features.to_pylist():
         scores = np.zeros((len(feature["input_ids"]), 2))
@@ -186,7 +200,7 @@ def build_case(
     rows = rows_of(name, dict(frozen_texts))
     encoded = kind.encode(rows, task, tokenizer, MAX_LENGTH)
     model = Model(encoder, heads).eval()
-    if name in ("sentence", "pair"):
+    if name in ("sentence", "pair", "multilabel"):
         centre(model, kind, task, encoded, Vocabulary.of(tokenizer))
     return Case(name, kind, task, encoded, Vocabulary.of(tokenizer), model, tokenizer, rows)
 
@@ -506,6 +520,12 @@ def test_a_head_that_reads_nothing_falls_to_the_labels_entropy(case: Case) -> No
     if case.name in (*UNTRAINED, "mlm", "span"):  # a span's positions are no outputs of a head
         return
     assert isinstance(case.kind, Supervised)
+    if case.name == "multilabel":
+        given = torch.tensor(case.encoded.features["labels"].to_pylist(), dtype=torch.float64)
+        logits = torch.logit(given.mean(0)).expand(given.shape)
+        least = torch.nn.functional.binary_cross_entropy_with_logits(logits, given)
+        assert case.kind.label_entropy([case.encoded]) == pytest.approx(float(least), abs=1e-9)
+        return
     column = "labels" if case.name == "tagging" else "label"
     labels = case.encoded.features[column].to_pylist()
     flat = [x for each in labels for x in (each if isinstance(each, list) else [each])]

@@ -238,7 +238,7 @@ def check_tasks(sweep: Sweep) -> Iterator[Problem]:
 def _check_labels(where: str, spec: TaskSpec) -> Iterator[Problem]:
     kind, names = kind_spec(spec.kind), label_names(spec)
     if not spec.labels:
-        if kind.declares_labels and kind.prediction == "label":
+        if kind.declares_labels and kind.prediction != "tags":
             repair = "write them, in their order; `xstilts data add FILES` finds them"
             rule = f"a task of kind {spec.kind} names its labels"
             yield Problem(f"{where}.labels", rule, repair=repair)

@@ -12,6 +12,7 @@ from xstilts.kinds.classification import Classification
 from xstilts.kinds.kind import Calibrated, Itemised, Kind, Layered
 from xstilts.kinds.mining import Mining
 from xstilts.kinds.mlm import Mlm
+from xstilts.kinds.multilabel import MultiLabel
 from xstilts.kinds.retrieval import Retrieval
 from xstilts.kinds.span import Span
 from xstilts.kinds.tagging import Tagging
@@ -20,6 +21,7 @@ from xstilts.tasks.plugins import behaviour_of
 _KINDS: dict[str, Kind] = {
     "sentence": Classification("text"),
     "pair": Classification("premise", "hypothesis"),
+    "multilabel": MultiLabel(),
     "choice": Choice(),
     "tagging": Tagging(),
     "span": Span(),

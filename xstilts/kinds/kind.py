@@ -257,9 +257,10 @@ def label_ids(rows: Rows, task: Task) -> list[int]:
 def is_labelled(examples: pa.Table) -> bool:
     """Whether the gold of any example was published; test sets often come without theirs.
 
-    A blank label is "" or `IGNORED`, a blank answer an empty list; retrieval's gold is the order.
+    A blank label is "" or `IGNORED`, a blank answer an empty list, and so are several labels where
+    no row has any; retrieval's gold is the order.
     """
-    for name in ("label", "tags", "answers"):
+    for name in ("label", "labels", "tags", "answers"):
         if name in examples.column_names:
             values = examples[name].to_pylist()
             if any(isinstance(value, list) for value in values):

@@ -21,6 +21,7 @@ from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.records import TrialRecord
+from xstilts.run.predictions import label_lists
 from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
 from xstilts.scores.official import file_name
@@ -149,6 +150,8 @@ def _gold(task: Task, examples: pa.Table) -> str:
         ]
         paragraphs = [{"context": "", "qas": questions}]
         return json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
+    if form == "labels":
+        return label_lists(examples["labels"].to_pylist())
     if form == "tags":
         tags = examples["tags"].to_pylist()
         return "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in tags)

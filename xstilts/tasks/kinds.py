@@ -25,8 +25,8 @@ class KindSpec:
             training rows; empty where none is.
         label: the column of the labels, empty where there is none.
         metrics: the metrics that a task may name; `score` are those of a task that names none.
-        prediction: what a prediction is: a label (or position) for every row, tags for every
-            sentence, the text of an answer, a pair of ids.
+        prediction: what a prediction is: a label (or position) for every row, several labels for
+            every row, tags for every sentence, the text of an answer, a pair of ids.
         is_trained: whether it has a head that is trained; a target of another kind is evaluated on
             the encoder itself.
         is_self_supervised: whether its rows are running text of many languages that labels itself.
@@ -54,7 +54,7 @@ class KindSpec:
     label: str = ""
     metrics: tuple[str, ...] = ()
     score: tuple[str, ...] = ()
-    prediction: Literal["label", "tags", "answer", "pair"] = "label"
+    prediction: Literal["label", "labels", "tags", "answer", "pair"] = "label"
     is_trained: bool = True
     is_self_supervised: bool = False
     is_pools: bool = False
@@ -70,7 +70,7 @@ class KindSpec:
     @property
     def file_ending(self) -> str:
         """The ending of files of predictions, in XTREME's submission layout."""
-        return "json" if self.prediction == "answer" else "tsv"
+        return "json" if self.prediction in ("answer", "labels") else "tsv"
 
 
 _CLASSIFICATION = KindSpec(
@@ -95,6 +95,12 @@ KINDS: Mapping[str, KindSpec] = {
         columns=("premise", "hypothesis", "label"),
         texts=("premise", "hypothesis"),
         together="premise",
+    ),
+    "multilabel": replace(
+        _CLASSIFICATION,
+        metrics=("f1_macro", "f1_micro", "subset_accuracy"),
+        score=("f1_macro",),
+        prediction="labels",
     ),
     "choice": KindSpec(
         version=1,

@@ -33,6 +33,7 @@ from xstilts.training.model import (
 _CLASSES: dict[str, Any] = {
     "sentence": AutoModelForSequenceClassification,
     "pair": AutoModelForSequenceClassification,
+    "multilabel": AutoModelForSequenceClassification,
     "tagging": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
 }
@@ -66,6 +67,8 @@ def to_transformers(stage: Path, task: Task) -> Any:
     if task.kind_spec.declares_labels:
         labels["id2label"] = dict(enumerate(task.labels))
         labels["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    if task.kind_spec.prediction == "labels":
+        labels["problem_type"] = "multi_label_classification"
     auto = _CLASSES[task.kind]
     try:
         full = auto.from_pretrained(stage / "encoder", **SAFELY, dtype=torch.float32, **labels)
