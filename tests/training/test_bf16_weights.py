@@ -14,7 +14,8 @@ from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
 from xstilts.training.model import Model, load_encoder
 from xstilts.training.outcome import Options
-from xstilts.training.packed import loop, self_attention
+from xstilts.training import loop
+from xstilts.training.packed import self_attention
 
 Toy = Any  # of conftest.py, which tests cannot import
 

@@ -19,7 +19,8 @@ from xstilts.bench.peer import Peer
 from xstilts.bench.workloads import WORKLOADS, rows_of, stage_of, vocabulary_of
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.optimizer import build_optimizer
-from xstilts.training.packed import loop, self_attention
+from xstilts.training import loop
+from xstilts.training.packed import self_attention
 
 SIZES = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 200}
 STEPS, BATCH = 3, 8

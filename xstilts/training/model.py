@@ -120,7 +120,7 @@ class Model(nn.Module):
         packed: dict[str, Any] = {}
         if work.layout is not None:
             layout = work.layout
-            packed = {"blocks": layout.buckets, "masks": self.masks, "read": layout.read}
+            packed = {"buckets": layout.buckets, "masks": self.masks, "read": layout.read}
         with autocast(work.inputs["input_ids"].device, precision):
             return encode(**self._with_known_types(work.inputs), **options, **packed)
 
