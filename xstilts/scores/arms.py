@@ -9,11 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from xstilts.scores.items import refuse
 from xstilts.scores.moderation import Prior, estimate_prior
-from xstilts.scores.variance import CONFIDENCE, Gain, interval, satterthwaite
+from xstilts.scores.variance import (
+    CONFIDENCE,
+    Gain,
+    Parts,
+    interval,
+    item_parts,
+    joined,
+    satterthwaite,
+)
+
+_NODES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,16 +31,17 @@ class Arms:
     """What is known of every arm; NaN where nothing is.
 
     `means` (arms,) are over an arm's runs, 0-100. `seed_variances` (arms,) are those of the means,
-    on `seed_dof`; `item_variances` (arms, arms) those of differences of means over samples of
-    items, on `item_dof`.
+    on `seed_dof`, `is_own` (arms,) where they are moderated by none; `item_variances` (arms, arms)
+    are those of differences of means over samples of items, of `num_items`.
     """
 
     runs: np.ndarray
     means: np.ndarray
     seed_variances: np.ndarray
     seed_dof: np.ndarray
+    is_own: np.ndarray
     item_variances: np.ndarray
-    item_dof: float
+    num_items: int | None
     prior: Prior | None
 
     @property
@@ -46,39 +57,22 @@ class Arms:
     @property
     def dof(self) -> np.ndarray:
         """Degrees of freedom of `variances` (arms,)."""
-        items = np.full(len(self.runs), self.item_dof)
-        return satterthwaite(
-            np.stack([self.seed_variances, self._own_items()], -1),
-            np.stack([self.seed_dof, items], -1),
-        )
+        seed = self._seed_parts(np.arange(len(self.runs))[:, None])
+        return satterthwaite(joined(seed, self._item_parts(self._own_items()[:, None])))
 
     def t_over(self, arm: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How far all others lie above an arm: t statistics, their degrees of freedom, and the
         correlation of each difference with the arm's own noise; all (arms,), NaN for itself."""
         others = np.arange(len(self.runs)) != arm
-        parts = np.stack(
-            [
-                self.seed_variances,
-                np.full(len(self.runs), self.seed_variances[arm]),
-                self.item_variances[arm],
-            ],
-            -1,
-        )
-        kinds = np.stack(
-            [
-                self.seed_dof,
-                np.full(len(self.runs), self.seed_dof[arm]),
-                np.full(len(self.runs), self.item_dof),
-            ],
-            -1,
-        )
+        pairs = np.stack([np.arange(len(self.runs)), np.full(len(self.runs), arm)], -1)
+        parts = joined(self._seed_parts(pairs), self._item_parts(self.item_variances[arm][:, None]))
+        variance = parts.variances.sum(-1)
         difference, own = self.means - self.means[arm], self.variances
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = difference / np.sqrt(parts.sum(-1))
-            t = np.where(parts.sum(-1) > 0, t, np.sign(difference) * np.inf)
+            t = np.where(variance > 0, difference / np.sqrt(variance), np.sign(difference) * np.inf)
             shared = np.nan_to_num(own[arm] / (own[arm] + own), nan=0.5)
         t = np.where(others & self.known & self.known[arm] & ~np.isnan(t), t, np.nan)
-        return t, satterthwaite(parts, kinds), np.sqrt(shared)
+        return t, satterthwaite(parts), np.sqrt(shared)
 
     def gain(self, arm: int, baseline: int, confidence: float = CONFIDENCE) -> Gain:
         """The gain of one arm over another, with its own t interval.
@@ -92,11 +86,10 @@ class Arms:
                 f"{self.runs[arm]} and {self.runs[baseline]} runs",
                 "train it with more seeds",
             )
-        both = [arm, baseline]
         return interval(
             float(self.means[arm] - self.means[baseline]),
-            (self.seed_variances[both], self.seed_dof[both]),
-            (self.item_variances[[arm], baseline], np.array([self.item_dof])),
+            self._seed_parts(np.array([arm, baseline])),
+            self._item_parts(self.item_variances[[arm], baseline]),
             confidence,
         )
 
@@ -112,16 +105,23 @@ class Arms:
             return chances
         scale = np.sqrt(np.maximum(self.variances[known], 1e-12))[:, None]
         # Sites at equal probability of each arm, so that none falls between the nodes.
-        inner = student.ppf((np.arange(400) + 0.5) / 400, self.dof[known][:, None])
+        dof = np.minimum(self.dof[known], 1e6)
+        inner = stdtrit(dof[:, None], (np.arange(_NODES) + 0.5) / _NODES)
         sites = self.means[known][:, None] + scale * inner
-        below = student.cdf(
+        below = stdtr(
+            dof[:, None, None],
             (sites[None] - self.means[known][:, None, None]) / scale[:, :, None],
-            self.dof[known][:, None, None],
         )
         below[np.arange(len(known)), np.arange(len(known))] = 1.0
         shares = below.prod(0).mean(-1)
         chances[known] = shares / shares.sum()
         return chances
+
+    def _seed_parts(self, arms: np.ndarray) -> Parts:
+        return Parts(self.seed_variances[arms], self.seed_dof[arms], self.is_own[arms])
+
+    def _item_parts(self, variances: np.ndarray) -> Parts:
+        return item_parts(variances, self.num_items)
 
     def _own_items(self) -> np.ndarray:
         """The item variances of differences, divided among the two arms by least squares."""
@@ -173,16 +173,15 @@ def arms_of(
     candidates = np.arange(num_arms) != baseline
     prior = estimate_prior(own[candidates], dof[candidates])
     variances, moderated_dof = np.where(dof > 0, own, np.nan), dof.copy()
+    judged = candidates | (dof == 0) if prior is not None else np.zeros(num_arms, dtype=bool)
     if prior is not None:
-        judged = candidates | (dof == 0)
         variances[judged], moderated_dof[judged] = prior.moderated(own[judged], dof[judged])
     with np.errstate(divide="ignore", invalid="ignore"):
         seed_variances = np.where(runs > 0, variances / runs, np.nan)
     items = np.zeros((num_arms, num_arms))
     if covariance is not None:
         items = _item_variances(np.asarray(covariance), members, runs)
-    item_dof = np.inf if num_items is None else max(num_items - 1.0, 1.0)
-    return Arms(runs, means, seed_variances, moderated_dof, items, item_dof, prior)
+    return Arms(runs, means, seed_variances, moderated_dof, ~judged, items, num_items, prior)
 
 
 def _item_variances(covariance: np.ndarray, members: np.ndarray, runs: np.ndarray) -> np.ndarray:

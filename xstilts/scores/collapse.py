@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
+from scipy.special import betaincinv
 
 from xstilts.scores.items import refuse
 from xstilts.scores.variance import CONFIDENCE, Gain, check_share
@@ -38,8 +38,10 @@ def collapse_rate(collapsed: int, runs: int, confidence: float = CONFIDENCE) -> 
             f"{collapsed} of {runs}",
             "",
         )
-    interval = binomtest(collapsed, runs).proportion_ci(confidence, method="exact")
-    return CollapseRate(collapsed, runs, float(interval.low), float(interval.high))
+    tail, learnt = (1 - confidence) / 2, runs - collapsed
+    low = betaincinv(collapsed, learnt + 1, tail) if collapsed else 0.0
+    high = betaincinv(collapsed + 1, learnt, 1 - tail) if learnt else 1.0
+    return CollapseRate(collapsed, runs, float(low), float(high))
 
 
 def lowest_over_all_runs(

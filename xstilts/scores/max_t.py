@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
-from scipy.stats import t as student
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
 _AT = 8.5 * _NODES
@@ -19,7 +18,7 @@ _MASS = 8.5 * _WEIGHTS * np.exp(-(_AT**2) / 2) / np.sqrt(2 * np.pi)
 
 def deviates(t: np.ndarray, dof: np.ndarray) -> np.ndarray:
     """Normal deviates of the same one-sided probabilities; never further out than 37."""
-    upper = student.sf(np.abs(t), np.maximum(dof, 1e-3))
+    upper = stdtr(_finite(dof), -np.abs(t))
     return np.asarray(np.copysign(np.minimum(-ndtri(np.maximum(upper, 1e-300)), 37.0), t))
 
 
@@ -53,4 +52,9 @@ def critical(dof: np.ndarray, loadings: np.ndarray, confidence: float) -> np.nda
         return float(inside @ _MASS) - confidence
 
     z = float(brentq(missed, 0.0, 12.0, xtol=1e-7))
-    return np.asarray(student.isf(ndtr(-z), np.maximum(dof, 1e-3)))
+    return np.asarray(-stdtrit(_finite(dof), ndtr(-z)))
+
+
+def _finite(dof: np.ndarray) -> np.ndarray:
+    """Degrees of freedom that the t distribution's functions take."""
+    return np.asarray(np.clip(dof, 1e-3, 1e9))

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import digamma, polygamma
-from scipy.stats import f as fisher
+from scipy.special import digamma, fdtrc, polygamma
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Prior:
         alike = np.ones(len(own))
         if self.variance > 0:
             ratio = own[known] / self.variance
-            alike[known] = np.minimum(2 * fisher.sf(ratio, dof[known], self.dof), 1.0)
+            alike[known] = np.minimum(2 * fdtrc(dof[known], self.dof, ratio), 1.0)
         weight = self.dof * alike
         total = weight + dof
         variances = (weight * self.variance + dof * own) / total

@@ -13,7 +13,7 @@ from scipy.stats import nct
 from scipy.stats import t as student
 
 from xstilts.scores.items import refuse
-from xstilts.scores.variance import CONFIDENCE, check_share, satterthwaite
+from xstilts.scores.variance import CONFIDENCE, Parts, check_share, satterthwaite
 
 MARGIN = 0.5
 """Points below which a difference makes none."""
@@ -55,11 +55,11 @@ def settle(
     check_share("confidence", confidence)
     tail = (1 - confidence) / 2
     counts = np.unique(np.geomspace(2, MOST_SEEDS, 400).astype(int))
-    seed_part = seed_variance / counts
-    parts = np.stack([seed_part, np.full(len(counts), item_variance)], -1)
-    dof = satterthwaite(parts, np.stack([2.0 * (counts - 1), np.full(len(counts), np.inf)], -1))
+    variances = np.stack([seed_variance / counts, np.full(len(counts), item_variance)], -1)
+    known = np.stack([2.0 * (counts - 1), np.full(len(counts), np.inf)], -1)
+    dof = satterthwaite(Parts(variances, known, np.zeros(known.shape, bool)))
     dof = np.minimum(dof, 1e6)
-    error = np.sqrt(np.maximum(parts.sum(-1), 1e-18))
+    error = np.sqrt(np.maximum(variances.sum(-1), 1e-18))
     half = student.isf(tail, dof)
     shown = student.isf(min(tail, tail if level is None else level), dof)
     # Better and worse are the two sides of the noncentral t, equality is what lies between.

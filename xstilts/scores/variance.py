@@ -10,15 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from xstilts.scores.items import refuse
 from xstilts.scores.moderation import Prior
 
 CONFIDENCE = 0.95
 
-Part = tuple[np.ndarray, np.ndarray]
-"""Variances (parts,), squared points, and the degrees of freedom of each."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Independent parts of variances, (..., parts): `variances` in squared points, `dof` of each,
+    and whether it `is_own`, judged by its own runs alone."""
+
+    variances: np.ndarray
+    dof: np.ndarray
+    is_own: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,44 +129,55 @@ def gain(
     # judged by its own runs wherever it has two.
     parts = [_seed_part(arms[0], prior)]
     parts += [_seed_part(arm, prior if len(arm) == 1 else None) for arm in arms[1:]]
-    seed = np.array([part[0] for part in parts]), np.array([part[1] for part in parts])
-    item = np.array([item_variance]), np.array([_item_dof(num_items)])
+    seed = Parts(*(np.array(column) for column in zip(*parts, strict=True)))
+    item = item_parts(np.array([item_variance]), num_items)
     return interval(float(candidate.mean() - baseline.mean()), seed, item, confidence)
 
 
-def interval(difference: float, seed: Part, item: Part, confidence: float = CONFIDENCE) -> Gain:
-    """The t interval of a difference whose variance has two independent parts."""
+def interval(difference: float, seed: Parts, item: Parts, confidence: float = CONFIDENCE) -> Gain:
+    """The t interval of a difference from the parts (parts,) of its variance."""
     check_share("confidence", confidence)
-    variances = np.concatenate([seed[0], item[0]])
-    variance = float(variances.sum())
-    dof = float(satterthwaite(variances, np.concatenate([seed[1], item[1]])))
+    variance = float(seed.variances.sum() + item.variances.sum())
+    dof = float(satterthwaite(joined(seed, item)))
     error = variance**0.5
-    half = float(student.ppf((1 + confidence) / 2, dof)) * error if error else 0.0
-    p = float(student.sf(difference / error, dof)) if error else float(difference <= 0)
+    known = min(dof, 1e9)
+    half = float(stdtrit(known, (1 + confidence) / 2)) * error if error else 0.0
+    p = float(stdtr(known, -difference / error)) if error else float(difference <= 0)
     return Gain(
         gain=difference,
         low=difference - half,
         high=difference + half,
         variance=variance,
         dof=dof,
-        seed_part=float(seed[0].sum()),
-        item_part=float(item[0].sum()),
+        seed_part=float(seed.variances.sum()),
+        item_part=float(item.variances.sum()),
         p=p,
     )
 
 
-def satterthwaite(variances: np.ndarray, dof: np.ndarray) -> np.ndarray:
-    """Degrees of freedom (...) of sums of independent variances (..., parts), each with its own.
+def joined(some: Parts, others: Parts) -> Parts:
+    """All of two, part by part."""
+    return Parts(
+        np.concatenate([some.variances, others.variances], -1),
+        np.concatenate([some.dof, others.dof], -1),
+        np.concatenate([some.is_own, others.is_own], -1),
+    )
 
-    Satterthwaite 1946, with one mend for few seeds: for the degrees of freedom alone the part
-    that adds most to their uncertainty counts (1 + 2 / dof) times. Where that part is by chance
-    small the formula sees many parts of equal size, gives most degrees of freedom, and the
-    interval is too short just when its variance is too small. Infinite where nothing varies.
+
+def satterthwaite(parts: Parts) -> np.ndarray:
+    """Degrees of freedom (...) of sums over `parts` (..., parts); infinite where nothing varies.
+
+    Satterthwaite 1946, with one mend for few seeds: where the part that adds most to the
+    uncertainty is judged by its own runs alone, it counts (1 + 2 / dof) times for the degrees of
+    freedom. Where it is by chance small the formula sees many parts of equal size, gives most
+    degrees of freedom, and the interval is too short just when its variance is too small.
     """
+    variances, dof = parts.variances, parts.dof
     with np.errstate(divide="ignore", invalid="ignore"):
         uncertain = np.where(variances > 0, variances**2 / dof, 0.0)
         worst = uncertain.argmax(-1)[..., None] == np.arange(variances.shape[-1])
-        counted = np.where(worst & (variances > 0), variances * (1 + 2 / dof), variances)
+        mended = worst & parts.is_own & (variances > 0)
+        counted = np.where(mended, variances * (1 + 2 / dof), variances)
         total = np.where(counted > 0, counted**2 / dof, 0.0).sum(-1)
         return np.asarray(np.where(total > 0, counted.sum(-1) ** 2 / total, np.inf))
 
@@ -195,25 +213,30 @@ def gain_over_languages(
     interaction = float((rest**2).sum()) / ((seeds - 1) * (languages - 1))
     seed_part = float(by_seed.var(ddof=1)) / seeds
     language_part = float(by_language.var(ddof=1)) / languages - interaction / seeds / languages
+    languages_part = max(language_part, 0.0)
     return interval(
         float(differences.mean()),
-        (np.array([seed_part]), np.array([seeds - 1.0])),
-        (
-            np.array([max(language_part, 0.0), common_item_variance]),
-            np.array([languages - 1, np.inf]),
+        Parts(np.array([seed_part]), np.array([seeds - 1.0]), np.array([True])),
+        Parts(
+            np.array([languages_part, common_item_variance]),
+            np.array([languages - 1.0, np.inf]),
+            np.array([True, False]),
         ),
         confidence,
     )
+
+
+def item_parts(variances: np.ndarray, num_items: int | None) -> Parts:
+    """Item parts (...) of differences as parts of their variances: of so many items, or of so
+    many that their variance is as good as known."""
+    dof = np.inf if num_items is None else max(num_items - 1.0, 1.0)
+    return Parts(variances, np.full(variances.shape, dof), np.zeros(variances.shape, bool))
 
 
 def check_share(name: str, value: float) -> None:
     """Refuses what is no share between 0 and 1."""
     if not 0 < value < 1:
         raise refuse(name, "it lies between 0 and 1", f"{value:g}", "give a share, as 0.95")
-
-
-def _item_dof(num_items: int | None) -> float:
-    return np.inf if num_items is None else max(num_items - 1.0, 1.0)
 
 
 def _between_runs(covariance: np.ndarray) -> float:
@@ -224,11 +247,11 @@ def _between_runs(covariance: np.ndarray) -> float:
     return float(covariance.sum() - np.trace(covariance)) / (runs * (runs - 1))
 
 
-def _seed_part(scores: np.ndarray, prior: Prior | None) -> tuple[float, float]:
-    """The variance of a mean over seeds and its degrees of freedom."""
+def _seed_part(scores: np.ndarray, prior: Prior | None) -> tuple[float, float, bool]:
+    """The variance of a mean over seeds, its degrees of freedom, whether it is its own."""
     runs = len(scores)
     own = float(scores.var(ddof=1)) if runs > 1 else 0.0
     if prior is None:
-        return own / runs, runs - 1.0
+        return own / runs, runs - 1.0, True
     variance, dof = prior.moderated(np.array([own]), np.array([runs - 1.0]))
-    return float(variance[0]) / runs, float(dof[0])
+    return float(variance[0]) / runs, float(dof[0]), False
