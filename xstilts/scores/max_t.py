@@ -14,6 +14,8 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
 _AT = 8.5 * _NODES
 _MASS = 8.5 * _WEIGHTS * np.exp(-(_AT**2) / 2) / np.sqrt(2 * np.pi)
+_LEAST = 1e-2
+"""Of a deviate's variance, what is at least its own: a step is not integrated between nodes."""
 
 
 def deviates(t: np.ndarray, dof: np.ndarray) -> np.ndarray:
@@ -29,7 +31,7 @@ def any_above(z: np.ndarray, loadings: np.ndarray) -> np.ndarray:
     of its share in the variance of the difference.
     """
     z = np.atleast_1d(np.asarray(z, dtype=np.float64))
-    own = np.sqrt(np.maximum(1 - loadings**2, 1e-6))
+    own = np.sqrt(np.maximum(1 - loadings**2, _LEAST))
     inside = ndtr((z[:, None, None] - loadings * _AT[:, None]) / own).prod(-1)
     joint = 1 - inside @ _MASS
     # What the integral's last digits lose, the bounds that always hold give back.
@@ -44,7 +46,7 @@ def adjusted(t: np.ndarray, dof: np.ndarray, loadings: np.ndarray) -> np.ndarray
 
 def critical(dof: np.ndarray, loadings: np.ndarray, confidence: float) -> np.ndarray:
     """Half-widths in standard errors, (comparisons,), of intervals that hold all at once."""
-    own = np.sqrt(np.maximum(1 - loadings**2, 1e-6))
+    own = np.sqrt(np.maximum(1 - loadings**2, _LEAST))
     shift = loadings * _AT[:, None]
 
     def missed(z: float) -> float:
