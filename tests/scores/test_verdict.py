@@ -1,0 +1,178 @@
+"""Verdicts of targets: each line of the table, what they stand on, and how long they take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.coverage import noise_target, seconds_of_verdicts
+from xstilts.errors import ConfigError
+from xstilts.scores.collapse import collapse_rate, lowest_over_all_runs
+from xstilts.scores.variance import Gain
+from xstilts.scores.verdict import TargetRuns, Verdict, verdict, verdicts
+
+NAMES = ("none", "mnli", "squad", "qqp", "ccg")
+LEADERS = ("mnli", "squad", "qqp")
+
+
+def target(
+    means: dict[str, float],
+    *,
+    spread: float = 0.5,
+    search: dict[str, float] | None = None,
+    learnt: dict[str, int] | None = None,
+    seeds: int = 5,
+    leaders: tuple[str, ...] = LEADERS,
+) -> TargetRuns:
+    """A target searched by two runs an arm and confirmed by so many for leaders and `none`.
+
+    `search` are search's means where they are others; of the arms in `learnt` only so many
+    confirmation runs learnt, the rest score 33.
+    """
+    noise = spread * np.array([-1.2, -0.5, 0.1, 0.4, 1.2])[:seeds]
+    arms, scores, number, confirms, well = [], [], [], [], []
+    for arm, name in enumerate(NAMES):
+        begin = (search or means).get(name, 70.0)
+        runs = [(begin - spread / 2, 0, False, True), (begin + spread / 2, 1, False, True)]
+        if name in (*leaders, "none"):
+            # Each arm's runs come in another order: seeds have nothing in common.
+            for seed, error in enumerate(np.roll(noise, arm)):
+                did = seed < (learnt or {}).get(name, seeds)
+                runs.append((means.get(name, 70.0) + error if did else 33.0, 2 + seed, True, did))
+        for score, seed, fresh, did in runs:
+            arms.append(arm), scores.append(score), number.append(seed)
+            confirms.append(fresh), well.append(did)
+    return TargetRuns(
+        names=NAMES,
+        arms=np.array(arms),
+        seeds=np.array(number),
+        scores=np.array(scores),
+        learnt=np.array(well),
+        confirms=np.array(confirms),
+        leaders=leaders,
+        hours=np.full(len(arms), 2.0),
+    )
+
+
+ALL = dict.fromkeys(NAMES, 70.0)
+
+
+@pytest.mark.parametrize(
+    ("word", "runs"),
+    [
+        ("best", target({"mnli": 75.0, "ccg": 60.0}, search={**ALL, "mnli": 75.0, "ccg": 60.0})),
+        ("ties", target({"mnli": 75.0, "squad": 75.0})),
+        ("harms", target({"mnli": 65.0, "squad": 65.0, "qqp": 65.0})),
+        ("none", target({"mnli": 69.9}, spread=0.1)),
+        ("within noise", target({"mnli": 70.6}, spread=1.5)),
+        ("not confirmed", replace(target(ALL), leaders=())),
+        ("not confirmed", target({"mnli": 75.0}, learnt={"none": 1})),
+    ],
+)
+def test_each_line_of_the_table(word: str, runs: TargetRuns) -> None:
+    assert verdict(runs).verdict == word
+
+
+def test_a_verdict_says_what_it_stands_on() -> None:
+    found = verdict(target({"mnli": 75.0, "squad": 75.2}))
+    assert (found.best, found.score, found.none) == ("mnli", pytest.approx(75), pytest.approx(70))
+    assert found.gain == pytest.approx(5) and found.gain_name == "gain"
+    assert found.low is not None and found.high is not None
+    assert found.low < 5 < found.high and found.low + found.high == pytest.approx(10)
+    assert found.p_null is not None and found.p_null < 0.001
+    assert found.p_best is not None and 0.1 < found.p_best < 0.5
+    assert found.ties[:2] == ("mnli", "squad")
+    assert (found.runs, found.seeds, found.hours_to_settle) == (5, 5, 0.0)
+    assert found.collapsed == {"mnli": (0, 5), "none": (0, 5)}
+    assert found.over_all is None
+
+
+def test_search_alone_gives_a_search_gain() -> None:
+    runs = target({}, search={**ALL, "mnli": 78.0}, leaders=())
+    found = verdict(replace(runs, confirms=np.zeros(len(runs.arms), bool), leaders=("mnli",)))
+    assert found.verdict == "not confirmed"
+    assert found.gain_name == "search gain" and found.gain is not None
+    assert (found.low, found.high, found.p_null, found.ties) == (None, None, None, ())
+    assert found.hours_to_settle is not None and found.hours_to_settle > 0
+    assert verdict(replace(runs, leaders=())) == Verdict("not confirmed")
+
+
+def test_it_is_about_search_first_unless_another_is_shown_to_be_better() -> None:
+    assert verdict(target({"mnli": 75.0, "squad": 75.4})).best == "mnli"
+    other = verdict(target({"mnli": 70.0, "squad": 75.0, "qqp": 74.9}))
+    assert other.best == "squad"
+    alone = verdict(target({"squad": 75.0}, leaders=("squad", "mnli", "qqp")))
+    assert other.low is not None and alone.low is not None
+    assert other.low < alone.low  # its interval holds for all three at once
+
+
+def test_what_search_left_behind_stays_in_the_set_until_it_is_excluded() -> None:
+    near = verdict(target({"mnli": 75.0}, search={**ALL, "mnli": 76.0, "ccg": 74.5}))
+    assert (near.verdict, near.ties) == ("ties", ("mnli", "ccg"))
+    far = verdict(target({"mnli": 75.0}, search={**ALL, "mnli": 76.0, "ccg": 60.0}))
+    assert far.ties == ("mnli",)
+
+
+def test_collapsed_runs_stand_beside_the_gain_and_not_in_it() -> None:
+    runs = target({"mnli": 72.0}, learnt={"mnli": 4})
+    found = verdict(runs)
+    assert found.gain == pytest.approx(72 - 70 - 0.5 * 1.2 / 4, abs=0.4)
+    assert found.collapsed == {"mnli": (1, 5), "none": (0, 5)}
+    assert found.over_all is False
+    # Where the baseline collapses and the candidate never does, it is better over all as well.
+    sure = verdict(target({"mnli": 90.0}, learnt={"none": 2}))
+    assert sure.over_all is not None
+    assert sure.low is not None and sure.none is not None
+    least = lowest_over_all_runs(
+        verdict_gain(sure), sure.none, collapse_rate(0, 5), collapse_rate(3, 5), 33.0
+    )
+    assert sure.over_all == (least > 0)
+
+
+def verdict_gain(found: Verdict) -> Gain:
+    """The gain of a verdict, as far as bounds go."""
+    assert found.gain is not None and found.low is not None and found.high is not None
+    return Gain(found.gain, found.low, found.high, 1.0, 1.0, 1.0, 0.0, 0.5)
+
+
+def test_a_sweep_of_many_targets_asks_more_of_each() -> None:
+    weak = target({"mnli": 70.9})
+    assert verdict(weak).verdict in ("best", "ties")
+    sweep = verdicts({"weak": weak, **{str(number): target(ALL) for number in range(8)}})
+    assert sweep["weak"].verdict == "within noise"
+    assert sweep["weak"].hours_to_settle is not None and sweep["weak"].hours_to_settle > 0
+
+
+def test_hours_are_those_of_the_runs_that_are_missing() -> None:
+    runs = target({"mnli": 70.6}, spread=1.5)
+    slow = verdict(replace(runs, hours=np.full(len(runs.arms), 4.0)))
+    quick = verdict(runs)
+    assert slow.hours_to_settle is not None and quick.hours_to_settle is not None
+    assert slow.hours_to_settle == pytest.approx(2 * quick.hours_to_settle)
+    assert verdict(replace(runs, hours=None)).hours_to_settle is None
+
+
+def test_items_widen_the_interval() -> None:
+    runs = noise_target(np.random.default_rng(0), 5, 12)
+    with_items, without = verdict(runs), verdict(replace(runs, covariance=None))
+    assert with_items.gain == without.gain
+    assert with_items.high is not None and without.high is not None
+    assert with_items.high > without.high
+
+
+def test_verdicts_of_the_largest_sweep_take_seconds() -> None:
+    assert seconds_of_verdicts(targets=3) < 5  # a third of it; alone it takes less than one
+
+
+def test_what_is_out_of_range_is_refused_in_one_line() -> None:
+    runs = target(ALL)
+    with pytest.raises(ConfigError, match="margin: it is in points, above 0; got -1"):
+        verdict(runs, margin=-1)
+    with pytest.raises(ConfigError, match="alpha: it lies between 0 and 1; got 5"):
+        verdicts({"xnli": runs}, alpha=5)
+    with pytest.raises(ConfigError, match="confidence: it lies between 0 and 1; got 95"):
+        verdict(runs, confidence=95)
+    with pytest.raises(ConfigError, match="have none among them"):
+        verdict(replace(runs, names=("a", "b", "c", "d", "e")))

@@ -1,0 +1,325 @@
+"""What a sweep may say of a target: one word, and the figures that it stands on.
+
+Runs of a target go in, those of search and those that confirmed its leaders with fresh seeds; a
+verdict comes out, a pure function of them. docs/statistics.md has its table in plain words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from xstilts.config.derive import NONE
+from xstilts.scores.arms import Arms, arms_of
+from xstilts.scores.better import Comparison, compare, holm
+from xstilts.scores.collapse import CollapseRate, collapse_rate, lowest_over_all_runs
+from xstilts.scores.items import refuse
+from xstilts.scores.settling import MARGIN, check_margin, settle
+from xstilts.scores.ties import ALPHA, ties
+from xstilts.scores.variance import CONFIDENCE, Gain, check_share
+
+Word = Literal["best", "ties", "none", "within noise", "harms", "not confirmed"]
+
+MIN_SEEDS = 3
+"""Fresh seeds that a confirmation plans at least: with two, one run that collapses leaves one."""
+
+_MIN_LEARNT = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetRuns:
+    """All finished runs of one target.
+
+    `names` (arms,) are the candidates, `none` among them; `arms` (runs,) their numbers, `seeds`
+    (runs,), `scores` (runs,), 0-100, means over the target's languages; `learnt` (runs,) false
+    where a run collapsed; `confirms` (runs,) true for runs with fresh seeds. `leaders` are
+    search's, its first ahead, as fixed before any run confirmed. `hours` (runs,) and `covariance`
+    (runs, runs), of `xstilts.scores.items` over `num_items` items, may be missing.
+    """
+
+    names: tuple[str, ...]
+    arms: np.ndarray
+    seeds: np.ndarray
+    scores: np.ndarray
+    learnt: np.ndarray
+    confirms: np.ndarray
+    leaders: tuple[str, ...]
+    hours: np.ndarray | None = None
+    covariance: np.ndarray | None = None
+    num_items: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A target's verdict; None where not known.
+
+    `best` is the candidate that it is about, `ties` are all that may be the best. `score`, `none`
+    and `gain` are means of runs that learnt; `low` and `high` bound the gain, `p_null` is the
+    probability of one as large under no effect, `p_best` that `best` is the best candidate.
+    `collapsed` has (collapsed, runs) of `best` and of `none`; `over_all` whether the gain holds
+    over all runs, collapsed ones too. Where the verdict is "not confirmed" the gain is a search
+    gain.
+    """
+
+    verdict: Word
+    best: str | None = None
+    ties: tuple[str, ...] = ()
+    score: float | None = None
+    none: float | None = None
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_best: float | None = None
+    p_null: float | None = None
+    collapsed: Mapping[str, tuple[int, int]] | None = None
+    over_all: bool | None = None
+    runs: int = 0
+    seeds: int = 0
+    hours_to_settle: float | None = None
+
+    @property
+    def gain_name(self) -> str:
+        """What the gain is to be called."""
+        return "search gain" if self.verdict == "not confirmed" else "gain"
+
+
+def verdicts(
+    targets: Mapping[str, TargetRuns],
+    *,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Verdict]:
+    """The verdicts of a sweep's targets. "Better than none" of any target, said wrongly, has
+    probability `alpha` over all of them (Holm); the rest is said target by target.
+
+    Raises: ConfigError where `margin`, `alpha` or `confidence` is out of range, or a target has
+    no `none` among its names.
+    """
+    compared = {name: _compare(runs, confidence) for name, runs in targets.items()}
+    known = [name for name, value in compared.items() if value is not None]
+    p = [value.p for value in compared.values() if value is not None]
+    better = dict(zip(known, holm(p, alpha), strict=True))
+    return {
+        name: verdict(
+            runs,
+            is_better=bool(better.get(name, False)),
+            level=alpha / max(len(known), 1),
+            margin=margin,
+            alpha=alpha,
+            confidence=confidence,
+        )
+        for name, runs in targets.items()
+    }
+
+
+def verdict(
+    runs: TargetRuns,
+    *,
+    is_better: bool | None = None,
+    level: float | None = None,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+    confidence: float = CONFIDENCE,
+) -> Verdict:
+    """The verdict of one target, by the first line of this table that is true:
+
+    | verdict | where |
+    |---|---|
+    | not confirmed | no leader, or not `none`, has two confirmation runs that learnt |
+    | best | better than none, and alone in the set of ties |
+    | ties | better than none, and others may be the best as well |
+    | harms | the interval of the gain lies below 0 |
+    | none | the interval lies below the margin: no gain that would matter |
+    | within noise | otherwise |
+
+    Better than none: `is_better`, as Holm says of the sweep's targets - by itself of the target
+    alone - and an interval above 0. It is about search's first that learnt, with an interval of
+    its own, unless that is out of the set of ties or only another leader's gain is above 0: then
+    about the highest of those, with an interval that holds for all leaders at once. `level` is
+    the one-sided level that hours to settle are reckoned for.
+    """
+    check_margin(margin)
+    check_share("alpha", alpha)
+    comparison = _compare(runs, confidence)
+    if comparison is None:
+        return _not_confirmed(runs, margin, level, confidence)
+    if is_better is None:
+        is_better = comparison.p <= alpha
+    fresh, leaders = _confirmed(runs)
+    baseline = runs.names.index(NONE)
+    inside = _set_of_ties(runs, leaders, alpha)
+    best, gain = _about(comparison, fresh, leaders, inside)
+    if is_better and gain.low > 0:
+        word: Word = "best" if inside == [best] else "ties"
+    elif gain.high < 0:
+        word = "harms"
+    else:
+        word = "none" if gain.high < margin else "within noise"
+    rates = {arm: _collapsed(runs, arm, confidence) for arm in (best, baseline)}
+    none = float(fresh.means[baseline])
+    members = runs.confirms & (runs.arms == best)
+    return Verdict(
+        verdict=word,
+        best=runs.names[best],
+        ties=tuple(runs.names[arm] for arm in inside),
+        score=float(fresh.means[best]),
+        none=none,
+        gain=gain.gain,
+        low=gain.low,
+        high=gain.high,
+        p_best=_p_best(runs, leaders, best),
+        p_null=gain.p,
+        collapsed={runs.names[arm]: (rate.collapsed, rate.runs) for arm, rate in rates.items()},
+        over_all=_holds_over_all(runs, gain, none, rates[best], rates[baseline]),
+        runs=int(members.sum()),
+        seeds=len(np.unique(runs.seeds[members])),
+        hours_to_settle=(
+            _hours(runs, fresh, best, gain.gain, margin, level, confidence)
+            if word == "within noise"
+            else 0.0
+        ),
+    )
+
+
+def _confirmed(runs: TargetRuns) -> tuple[Arms, list[int]]:
+    """The arms by confirmation runs that learnt, and those leaders that can be judged by them."""
+    if NONE not in runs.names:
+        raise refuse(
+            "verdict", f"a target's arms have {NONE} among them", ", ".join(runs.names), "add it"
+        )
+    fresh = _arms(runs, runs.confirms & runs.learnt)
+    numbers = [runs.names.index(name) for name in runs.leaders]
+    return fresh, [arm for arm in numbers if fresh.runs[arm] >= _MIN_LEARNT]
+
+
+def _arms(runs: TargetRuns, chosen: np.ndarray) -> Arms:
+    covariance = runs.covariance
+    return arms_of(
+        runs.scores[chosen],
+        runs.arms[chosen],
+        len(runs.names),
+        baseline=runs.names.index(NONE),
+        covariance=None if covariance is None else covariance[np.ix_(chosen, chosen)],
+        num_items=runs.num_items,
+    )
+
+
+def _compare(runs: TargetRuns, confidence: float) -> Comparison | None:
+    """The leaders against `none`; None where too few confirmation runs learnt."""
+    fresh, leaders = _confirmed(runs)
+    baseline = runs.names.index(NONE)
+    if not leaders or fresh.runs[baseline] < _MIN_LEARNT:
+        return None
+    return compare(fresh, baseline, leaders, confidence)
+
+
+def _about(
+    comparison: Comparison, fresh: Arms, leaders: list[int], inside: list[int]
+) -> tuple[int, Gain]:
+    """The candidate that the verdict is about, and its gain."""
+    first, gains = leaders[0], dict(zip(leaders, comparison.gains, strict=True))
+    tied = [arm for arm in leaders if arm in inside]
+    better = [arm for arm in tied if gains[arm].low > 0]
+    if first in tied and (comparison.gain_first.low > 0 or not better):
+        return first, comparison.gain_first
+    best = max(better or tied, key=lambda arm: float(fresh.means[arm]))
+    return best, gains[best]
+
+
+def _set_of_ties(runs: TargetRuns, leaders: list[int], alpha: float) -> list[int]:
+    """All candidates that may be the best, leaders ahead.
+
+    Two looks, two parts of alpha: leaders are judged by confirmation runs alone, which did not
+    choose them, and the candidates that search left behind by search's runs against those.
+    """
+    candidates = [arm for arm, name in enumerate(runs.names) if name != NONE]
+    behind = [arm for arm in candidates if arm not in leaders]
+    looks = 2 if behind else 1
+    fresh = _arms(runs, runs.confirms & runs.learnt & np.isin(runs.arms, leaders))
+    kept = ties(fresh, alpha=alpha, look=looks, looks=looks).inside
+    inside = [arm for arm in leaders if kept[arm]]
+    if behind:
+        apart = ties(_merged(runs, leaders), alpha=alpha, look=1, looks=2).inside
+        inside += [arm for arm in behind if apart[arm]]
+    return inside
+
+
+def _merged(runs: TargetRuns, leaders: list[int]) -> Arms:
+    """All candidates: leaders by their confirmation runs, others by search's."""
+    fits = np.where(np.isin(runs.arms, leaders), runs.confirms, ~runs.confirms)
+    return _arms(runs, runs.learnt & fits & (runs.arms != runs.names.index(NONE)))
+
+
+def _p_best(runs: TargetRuns, leaders: list[int], best: int) -> float:
+    return float(_merged(runs, leaders).p_best()[best])
+
+
+def _collapsed(runs: TargetRuns, arm: int, confidence: float) -> CollapseRate:
+    own = runs.confirms & (runs.arms == arm)
+    return collapse_rate(int((own & ~runs.learnt).sum()), int(own.sum()), confidence)
+
+
+def _holds_over_all(
+    runs: TargetRuns, gain: Gain, none: float, best: CollapseRate, baseline: CollapseRate
+) -> bool | None:
+    """None where no run of the target shows what a collapsed one scores."""
+    if runs.learnt.all():
+        return None
+    collapsed = float(runs.scores[~runs.learnt].mean())
+    return lowest_over_all_runs(gain, none, best, baseline, collapsed) > 0
+
+
+def _hours(
+    runs: TargetRuns,
+    arms: Arms,
+    arm: int,
+    gain: float,
+    margin: float,
+    level: float | None,
+    confidence: float,
+) -> float | None:
+    """Hours until the gain is settled; of search's runs all that a confirmation takes."""
+    if runs.hours is None:
+        return None
+    both = [arm, runs.names.index(NONE)]
+    if not arms.known[both].all():
+        return None
+    have = int(min((runs.confirms & (runs.arms == one)).sum() for one in both))
+    return settle(
+        gain,
+        seed_variance=float((arms.seed_variances[both] * arms.runs[both]).sum()),
+        item_variance=float(arms.item_variances[both[0], both[1]]),
+        seeds=have,
+        hours_per_seed=float(sum(runs.hours[runs.arms == one].mean() for one in both)),
+        margin=margin,
+        level=level,
+        confidence=confidence,
+    ).hours
+
+
+def _not_confirmed(
+    runs: TargetRuns, margin: float, level: float | None, confidence: float
+) -> Verdict:
+    """What search alone says: a gain that is flattered by having been chosen."""
+    if not runs.leaders:
+        return Verdict("not confirmed")
+    first, baseline = runs.names.index(runs.leaders[0]), runs.names.index(NONE)
+    found = _arms(runs, ~runs.confirms & runs.learnt)
+    if not (found.runs[first] and found.runs[baseline]):
+        return Verdict("not confirmed", best=runs.leaders[0])
+    score, none = float(found.means[first]), float(found.means[baseline])
+    members = ~runs.confirms & (runs.arms == first)
+    return Verdict(
+        verdict="not confirmed",
+        best=runs.leaders[0],
+        score=score,
+        none=none,
+        gain=score - none,
+        runs=int(members.sum()),
+        seeds=len(np.unique(runs.seeds[members])),
+        hours_to_settle=_hours(runs, found, first, score - none, margin, level, confidence),
+    )
