@@ -12,9 +12,10 @@ import pytest
 from xstilts.files import read_json, write_json
 from xstilts.records import TrialRecord
 from xstilts.report import record_table as module
+from xstilts.report.comparison import best_of
 from xstilts.report.frames import best_frame, scores_frame, stages_frame, trials_frame
 from xstilts.report.record_table import cache_path, record_table
-from xstilts.report.results import Results, best_of, launched, load_results
+from xstilts.report.results import Results, launched, load_results
 from xstilts.run.places import Places
 
 from ..benchmarks.results import write_storage
