@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,11 @@ def test_what_was_written_is_not_written_again(
     first = written()
     with monkeypatch.context() as patch:
         patch.setattr(own, "read_own", lambda *_: pytest.fail("read again"))
+        for folder in first.values():
+            os.utime(folder, (0, 0))
         assert written(metrics=["f1_macro"]) == first
+        used = [time.time() - folder.stat().st_mtime for folder in first.values()]
+        assert max(used) < 3600, "gc sees that they are used"
     write_csv(tmp_path / "de.csv", [("a", "1"), ("c", "5")])
     second = written()
     assert second["own:reviews"] == first["own:reviews"], "another test set trains nothing again"

@@ -20,6 +20,7 @@ from xstilts.cli.app import (
     Json,
     Name,
     Overrides,
+    Plugins,
     Storage,
     command,
     err,
@@ -178,7 +179,9 @@ def run(
 
 
 @command("xstilts status quickstart")
-def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
+def status(
+    name: Name, storage: Storage = None, plugins: Plugins = False, as_json: Json = False
+) -> None:
     """Show where a sweep stands, running or not."""
     import time
 
@@ -187,7 +190,7 @@ def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     from xstilts.report.usage import usage
     from xstilts.run.trial_states import TrialStates
 
-    results, now = results_of(name, storage).details, time.time()
+    results, now = results_of(name, storage, plugins).details, time.time()
     states = TrialStates(results.places).look()
     views, hours = trial_views(states, now), usage(results, now)
     if as_json:
@@ -206,6 +209,7 @@ def report(
     storage: Storage = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
     as_json: Json = False,
+    plugins: Plugins = False,
     sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
 ) -> None:
     """Show the tables of a sweep and write its report and pictures."""
@@ -222,7 +226,7 @@ def report(
     if form not in ("text", *writers):
         known = "text, markdown, csv, json"
         raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
-    results = results_of(name, storage).details
+    results = results_of(name, storage, plugins).details
     pictures = write_report(results)
     if form == "text":
         _print_results(results, pictures)
@@ -236,6 +240,7 @@ def report(
 def ui(
     name: Annotated[str | None, typer.Argument(help="The sweep's name or folder.")] = None,
     storage: Storage = None,
+    plugins: Plugins = False,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
@@ -245,7 +250,7 @@ def ui(
     from xstilts.tracking.moved import bring_along
 
     if name is not None:
-        uri = results_of(name, storage).tracking_uri
+        uri = results_of(name, storage, plugins).tracking_uri
     else:
         root = storage_of(storage, None, note)
         if not (root / "mlflow.db").exists():

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from xstilts.config.named import BenchmarkSpec, RecipeSpec
 from xstilts.config.space import Choice, Float, Int
 from xstilts.config.strict import Languages, Model, PlainName, PositiveFloat, PositiveInt
 from xstilts.config.task_spec import TaskSpec
+from xstilts.tasks.plugins import Plugin
 
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 """The name of a Python module."""
@@ -348,6 +349,19 @@ class Sweep(Model):
     resources: ResourcesSpec = ResourcesSpec()
     storage: Annotated[str, Field(min_length=1)] = "./runs"
     tracking: TrackingSpec = TrackingSpec()
+    _recalled: tuple[Plugin, ...] | None = PrivateAttr(None)
+
+    @property
+    def recalled(self) -> tuple[Plugin, ...] | None:
+        """The plugins of a sweep that is read from its storage, as they were described there; None
+        where modules are imported."""
+        return self._recalled
+
+    def recalling(self, plugins: tuple[Plugin, ...] | None) -> Sweep:
+        """The sweep with its plugins as they were described."""
+        sweep = self.model_copy()
+        sweep._recalled = plugins
+        return sweep
 
     @field_validator("storage")
     @classmethod

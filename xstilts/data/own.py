@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,11 @@ def write_own(name: str, spec: TaskSpec, storage: Path, hashes: Hashes) -> dict[
         for uses, digest in digests.items()
         if digest
     }
-    if all(folder.exists() for folder in folders.values()):
+    there = [folder for folder in folders.values() if folder.exists()]
+    for one in there:
+        with suppress(PermissionError):  # of another user, and its sweep's
+            one.touch()  # `gc` sees that it is used, before a launch says so
+    if len(there) == len(folders):
         return folders
     found, problems = read_own(name, spec)
     if problems:

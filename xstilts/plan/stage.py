@@ -17,7 +17,7 @@ from xstilts.files import sha256_of
 from xstilts.identity import RUNTIME_ONLY, counted, later
 from xstilts.plan.mixture import allocate
 from xstilts.tasks import Task, lookup
-from xstilts.tasks.kinds import KINDS
+from xstilts.tasks.kinds import BROUGHT, KINDS
 from xstilts.tasks.plugins import load_plugin
 
 VERSIONS = {
@@ -80,9 +80,10 @@ class Rows:
     @property
     def entry(self) -> Task:
         """The task, with the labels of these rows and the splits that they are cut from."""
-        for module, _ in self.plugins:  # in a process that has not read the sweep file
-            load_plugin(module)
         task = self.declared or lookup(self.task)
+        if task.kind not in (*KINDS, *BROUGHT):  # in a process that has not read the sweep file
+            for module, _ in self.plugins:
+                load_plugin(module)
         if self.apart:
             task = task.held_apart()
         task = task.variant(self.translated, self.where)

@@ -32,7 +32,7 @@ from xstilts.plan.stage import Train, fingerprint
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.columns import WholeNames
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
-from xstilts.report.stage_recipes import recipe_table, stage_recipes, trained_stages
+from xstilts.report.stage_recipes import final_stages, recipe_table, stage_recipes, trained_stages
 from xstilts.run.node import check_resources, places_on
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
@@ -54,9 +54,9 @@ def forecast(
     """
     sweep, inventory = planner.sweep, planner.inventory
     example = example_plans(sweep, planner)
-    stages = _stages(planner, example[NONE], store, places)
+    stages = _stages(planner, example, store, places)
     lengths = Lengths(places.storage, inventory)
-    tasks = list(_task_rows(example, lengths))
+    tasks = list(_task_rows(planner, example, lengths))
     summary: dict[str, Any] = {
         "sweep": sweep.name,
         "configurations": num_configurations(sweep),
@@ -84,7 +84,9 @@ def forecast(
     return summary
 
 
-def _stages(planner: Planner, baseline: TrialPlan, store: Store, places: Places) -> dict[str, Any]:
+def _stages(
+    planner: Planner, example: Mapping[str, TrialPlan], store: Store, places: Places
+) -> dict[str, Any]:
     """Numbers of distinct stages by class, and how many of those that are known are `done`.
 
     Where a sampler decides, they are a range from `least` to `most`: configurations that differ
@@ -93,19 +95,22 @@ def _stages(planner: Planner, baseline: TrialPlan, store: Store, places: Places)
     sweep = planner.sweep
     num_configs, num_seeds = num_configurations(sweep), len(sweep.seeds)
     num_trials = num_configs * num_seeds
-    cells = sum(len(group.cells) for group in baseline.target_sets)
+    cells = sum(len(group.cells) for group in example[NONE].target_sets)
+    finals = len(final_stages(planner, example))
     least, most = _range_of_encoders(sweep, planner, num_configs)
-    points = [*_known_points(sweep, places), baseline.point]
+    points = [*_known_points(sweep, places), example[NONE].point]
     plans = (plan for point in points for plan in _plans(planner, point))
     known = {fingerprint(stage): stage for plan in plans for stage in plan.training_stages}
-    targets = num_trials * cells
+    least_trials = min(least + num_seeds, num_trials)
+
+    def each(of_a_trial: int) -> dict[str, int]:
+        return {"least": least_trials * of_a_trial, "most": num_trials * of_a_trial}
+
     return {
         "intermediate": {"least": least, "most": most},
-        "target": {"least": min((least + num_seeds) * cells, targets), "most": targets},
-        "evaluation": {
-            "least": (least + num_seeds) * len(sweep.targets),
-            "most": num_trials * len(sweep.targets),
-        },
+        "target": each(cells),
+        **({"final": each(finals)} if finals else {}),
+        "evaluation": each(len(sweep.targets)),
         "done": sum(store.has(stage) for stage in known.values()),
     }
 
@@ -160,9 +165,9 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
     )
     for name in ("stages", "least", "most"):
         stages.add_column(name, justify="left" if name == "stages" else "right")
-    for name in ("intermediate", "target", "evaluation"):
-        bounds = summary["stages"][name]
-        stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
+    for name, bounds in summary["stages"].items():
+        if name != "done":
+            stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
     tasks = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("stage", "task", "rows", "examples", "batch", "steps", "epochs", "Mtokens"):
         tasks.add_column(name, justify="left" if name in ("stage", "task") else "right")
@@ -236,10 +241,14 @@ def _cost(rows: Sequence[Mapping[str, Any]], stage: str) -> str:
     return f"{steps:,} steps and {about}{tokens:,} tokens"
 
 
-def _task_rows(example: Mapping[str, TrialPlan], lengths: Lengths) -> Iterator[dict[str, Any]]:
-    for name, stage in trained_stages(example):
+def _task_rows(
+    planner: Planner, example: Mapping[str, TrialPlan], lengths: Lengths
+) -> Iterator[dict[str, Any]]:
+    for name, stage in (*trained_stages(example), *final_stages(planner, example)):
         for part in stage.parts:
             tokens, is_counted = lengths.drawn(part, example[NONE].model)
+            # How long a stage after selection is, the check that is chosen decides.
+            is_counted &= stage.phase != "final"
             yield {
                 "stage": name,
                 "task": part.train.task,

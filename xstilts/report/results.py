@@ -13,12 +13,11 @@ from statistics import fmean
 from typing import Any
 
 from xstilts.config.derive import languages_of, selection_notes
-from xstilts.config.load import parse_sweep
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.records import TrialRecord
-from xstilts.run.places import SWEEP, Places, sweep_names
+from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
 from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
@@ -199,23 +198,27 @@ def _in_words(numbers: set[int]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
-def load_results(places: Places) -> Results:
+def load_results(places: Places, with_plugins: bool = False) -> Results:
     """Read a sweep's folder.
 
-    Raises:
-        ConfigError: there is no sweep of that name.
+    Args:
+        with_plugins: see `launched`, and there what it raises.
     """
-    sweep, folder = launched(places)
+    sweep, folder = launched(places, with_plugins)
     folders: list[Path] = sorted(path for path in places.trials.glob("*") if path.is_dir())
     records = [record for record in map(read_record, folders) if record is not None]
     return Results(sweep, places, folder, records)
 
 
-def launched(places: Places) -> tuple[Sweep, Path]:
+def launched(places: Places, with_plugins: bool = False) -> tuple[Sweep, Path]:
     """A sweep as it was launched last, and the folder of that launch.
 
+    Args:
+        with_plugins: whether modules that its stored file names may be imported; they are only
+            where the launch, one of an older version, has not described what they bring.
+
     Raises:
-        ConfigError: there is no sweep of that name.
+        ConfigError: there is no sweep of that name, or it cannot be read without a plugin.
     """
     definition = places.definition()
     if definition is None:
@@ -231,4 +234,5 @@ def launched(places: Places) -> tuple[Sweep, Path]:
                 )
             ]
         )
-    return parse_sweep(definition.sweep, str(definition.folder / SWEEP)), definition.folder
+    allowed = definition.sweep.get("plugins", ()) if with_plugins else ()
+    return definition.parsed(allowed), definition.folder

@@ -51,9 +51,9 @@ class SweepResults:
         folder: the sweep's folder, `<storage>/sweeps/<name>`.
     """
 
-    def __init__(self, places: Places):
-        self._places = places
-        self.sweep, self._launch = launched(places)
+    def __init__(self, places: Places, with_plugins: bool = False):
+        self._places, self._with_plugins = places, with_plugins
+        self.sweep, self._launch = launched(places, with_plugins)
         self.folder: Path = places.sweep
 
     def __repr__(self) -> str:
@@ -192,7 +192,7 @@ class SweepResults:
     def details(self) -> Results:
         """The whole records, of which the reports of the command line are made; what it holds may
         change with any version."""
-        return load_results(self._places)
+        return load_results(self._places, self._with_plugins)
 
     def export_submission(self, trial: str, folder: Path) -> Exported:
         """Write a finished trial's predictions in XTREME's submission layout.
@@ -201,11 +201,10 @@ class SweepResults:
             ConfigError: there is no such finished trial.
             StoreError: the predictions are no longer in the store.
         """
-        record, planner, _ = self._reopened(trial)
+        record = self._finished(trial)
         from xstilts.run.export import export_submission
 
-        workshop = workshop_of(planner, self._places)
-        return export_submission(record, planner, workshop, folder)
+        return export_submission(record, self.sweep, Store(self._places.storage), folder)
 
     def export_labels(self, trial: str, folder: Path) -> Exported:
         """Write the gold of all that a finished trial was scored on, in the same layout.
@@ -284,7 +283,7 @@ class SweepResults:
     def _reopened(self, trial: str) -> tuple[TrialRecord, Planner, TrialPlan]:
         """A finished trial's record, the sweep's planner and the trial's plan."""
         record = self._finished(trial)
-        planner = planner_of(self._places, self._launch)
+        planner = planner_of(self._places, self._launch, self._with_plugins)
         return record, planner, planner.plan(record.point, record.seed)
 
     def _prediction_files(self, record: TrialRecord, target: str) -> list[tuple[str, Path]]:

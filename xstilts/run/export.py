@@ -14,12 +14,14 @@ import pyarrow as pa
 
 from xstilts.config.derive import languages_of
 from xstilts.config.own_tasks import find_task
+from xstilts.config.schema import Sweep
 from xstilts.errors import StoreError
 from xstilts.kinds.kind import is_labelled
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.records import TrialRecord
+from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task
@@ -35,9 +37,7 @@ class Exported:
     left_out: tuple[str, ...]
 
 
-def export_submission(
-    record: TrialRecord, planner: Planner, workshop: Workshop, folder: Path
-) -> Exported:
+def export_submission(record: TrialRecord, sweep: Sweep, store: Store, folder: Path) -> Exported:
     """Write a finished trial's predictions into `folder`, as XTREME's scorer reads them.
 
     Raises:
@@ -45,13 +45,13 @@ def export_submission(
     """
     found: dict[str, Path] = {}
     for stage in record.stages:
-        result = workshop.store.result(stage.name)
+        result = store.result(stage.name)
         for path in (result / "predictions").glob("*") if result else ():
             found[path.name] = path
     num_files = 0
-    split = planner.sweep.evaluation.split
-    for task in (find_task(planner.sweep, name) for name in planner.sweep.targets):
-        for language in languages_of(planner.sweep, task):
+    split = sweep.evaluation.split
+    for task in (find_task(sweep, name) for name in sweep.targets):
+        for language in languages_of(sweep, task):
             name = file_name(task, language)
             if task.name not in found:
                 rule = "its predictions are no longer in the store"

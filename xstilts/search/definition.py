@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from xstilts.config.load import parse_sweep
 from xstilts.config.named import RecipeSpec
+from xstilts.config.own_tasks import plugins_described
 from xstilts.config.schema import ResourcesSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
@@ -29,6 +29,7 @@ from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import target_sets
 from xstilts.run.places import (
     INVENTORY,
+    PLUGINS,
     PREPARED,
     REHEARSAL,
     SWEEP,
@@ -94,7 +95,7 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
             _refuse(places, rule, _changed(old, inventory.to_json(), old), repair)
         return Settled(target_points(sweep))
     # Read again, so that a key that has come since has its default.
-    was = parse_sweep(known.sweep, str(known.folder / SWEEP))
+    was = known.parsed(allowed=sweep.plugins)
     before, after = (one.model_dump(mode="json", by_alias=True) for one in (was, sweep))
     heads = frozenset(target_sets(was))
     _compare(_identity(before), _without_growth(_identity(after), before, heads), places)
@@ -116,9 +117,9 @@ def define(
 ) -> None:
     """Write what defines the sweep into the folder of a launch."""
     resolved = sweep.model_dump(mode="json", by_alias=True)
-    inventory = inventory.relative_to(places.storage)
+    taken = inventory.relative_to(places.storage).to_json()
     write_json(folder / TARGET_POINTS, settled.target_points)
-    write_json(folder / INVENTORY, inventory.to_json())
+    write_json(folder / INVENTORY, {**taken, PLUGINS: plugins_described(sweep)})
     write_atomically(folder / SWEEP_FILE, yaml.safe_dump(resolved, sort_keys=False))
     write_json(folder / SWEEP, resolved)  # the last: with it the definition is whole
 
@@ -135,7 +136,7 @@ def check_retraining(
     Raises:
         ConfigError: with the number of those stages.
     """
-    sweep = parse_sweep(before.sweep, str(before.folder / SWEEP))
+    sweep = before.parsed(allowed=before.sweep.get("plugins", ()))  # `settle` has compared them
     inventory = Inventory.from_json(before.inventory)
     other = sweep.model_copy(update={"resources": resources})
     was, now = (Planner(one, inventory, before.target_points) for one in (sweep, other))

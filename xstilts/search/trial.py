@@ -135,5 +135,5 @@ def _workshop(places: Places, launch: int, identity: str) -> tuple[Planner, Work
     """Kept between the trials of a warm worker: tokenizers and encoded rows stay open."""
     from xstilts.run.reopen import planner_of, workshop_of
 
-    planner = planner_of(places, places.launch(launch))
+    planner = planner_of(places, places.launch(launch), with_plugins=True)
     return planner, workshop_of(planner, places, identity)
