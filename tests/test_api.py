@@ -34,7 +34,7 @@ SIGNATURES = {
     "seed: 'int | None' = None, trial: 'str | None' = None, "
     "tell: 'Callable[[str], Any]' = TELL) -> 'TrialRecord'",
     "open_results": "(name_or_folder: 'str | Path', storage: 'str | Path | None' = None, *, "
-    "tell: 'Callable[[str], Any]' = TELL) -> 'SweepResults'",
+    "with_plugins: 'bool' = False, tell: 'Callable[[str], Any]' = TELL) -> 'SweepResults'",
     "score_submission": "(predictions: 'str | Path', labels: 'str | Path') -> 'Official'",
 }
 METHODS = {

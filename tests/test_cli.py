@@ -15,6 +15,7 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
+from tests.trial_records import record_json
 from tools.mini import hub
 from xstilts.cli import app
 from xstilts.cli.app import program as program_name
@@ -222,8 +223,7 @@ def test_a_wrong_trial_or_target_of_export_is_told_before_torch_is_imported(tmp_
     sweep = load_sweep(QUICKSTART, [f"storage={tmp_path}"])
     inventory = take_inventory(sweep, places)
     define(sweep, places, inventory, Settled(target_points(sweep)), places.launch(1))
-    record = {"trial": "none-x-s0", "state": "finished", "seed": 0}
-    record["point"] = {"intermediate": "none", "model": "mini"}
+    record = record_json("none-x-s0", point={"intermediate": "none", "model": "mini"})
     (places.trials / "none-x-s0").mkdir()
     write_json(places.trials / "none-x-s0" / "record.json", record)
     code = """

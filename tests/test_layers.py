@@ -17,7 +17,7 @@ ROOT = Path(xstilts.__file__).parent
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 LAYERS = (
-    {"xstilts", "errors", "files", "lease"},
+    {"xstilts", "errors", "files", "identity", "lease"},
     {"config", "tasks", "records"},
     {"plan", "scores"},
     {"data", "kinds", "training"},
@@ -39,13 +39,15 @@ SIDEWAYS = {
     ("training", "data.batches"),
     ("run", "tracking.tracker"),
     ("run", "mini"),
+    ("search", "report.leaders"),
+    ("search", "report.results"),
     ("search", "report.trial_files"),
     # The public names, which the package gives when they are asked for.
     ("xstilts", "errors"),
     ("xstilts", "api"),
     ("xstilts", "config.schema"),
     ("xstilts", "report.sweep_results"),
-    ("xstilts", "run.records"),
+    ("xstilts", "records"),
     ("xstilts", "scores.official"),
 }
 """Imports within a layer or upwards, as (package, module or package)."""

@@ -81,7 +81,10 @@ def test_translations_are_compared_with_english_of_the_same_form(path: Path) -> 
     assert {spec.normalise for spec in translated} <= {"detokenise"}
 
 
-@pytest.mark.parametrize(("page", "name"), [("README.md", "first"), ("sweeps/README.md", "first")])
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [("README.md", "first"), ("sweeps/README.md", "first"), ("docs/first_sweep.md", "first")],
+)
 def test_the_pages_sweep_files_are_valid_and_plan(tmp_path: Path, page: str, name: str) -> None:
     text = block((ROOT / page).read_text(encoding="utf-8"), "yaml", f"name: {name}")
     (tmp_path / "sweep.yaml").write_text(text)

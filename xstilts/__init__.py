@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         score_submission,
     )
     from xstilts.config.schema import Sweep
+    from xstilts.records import TrialRecord
     from xstilts.report.sweep_results import SweepResults
-    from xstilts.run.records import TrialRecord
     from xstilts.scores.official import Official
 
 __version__ = "0.1.0"
@@ -75,7 +75,7 @@ def __getattr__(name: str) -> Any:
     elif name == "SweepResults":
         from xstilts.report import sweep_results as found
     elif name == "TrialRecord":
-        from xstilts.run import records as found
+        from xstilts import records as found
     else:
         from xstilts import api as found
     return getattr(found, name)

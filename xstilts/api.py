@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xstilts.config.schema import Sweep
+    from xstilts.records import TrialRecord
     from xstilts.report.sweep_results import SweepResults
-    from xstilts.run.records import TrialRecord
     from xstilts.scores.official import Official
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ class Range:
 class Forecast:
     """What a sweep will do, before it does it.
 
-    `stages` are numbers of distinct stages by class (`intermediate`, `target`, `evaluation`),
+    `stages` are numbers of distinct stages by class (`intermediate`, `target`, `evaluation`, and
+    `final` where targets are trained again after selection),
     `num_done` of them are there already; `disk_gb` is the most that weights take, and
     `disk_gb_a_running_trial` what each trial that runs needs besides. `hours` are at the rates of
     `bench`, else of GPUs at an assumed rate, in `hours_unit`; None on CPUs without a `bench`.
@@ -59,6 +60,8 @@ class Forecast:
     hours: Range | None
     hours_unit: str
     warnings: tuple[str, ...]
+    num_confirming: int
+    """Trials that confirm search's choice, at most."""
     summary: Mapping[str, Any] = field(repr=False)
     """All of it as `xstilts plan --json` prints it."""
 
@@ -107,22 +110,24 @@ def plan(
         ConfigError: an input is missing, the storage cannot serve, or a file is none of its sort.
     """
     from xstilts.driver import inputs_of
+    from xstilts.plan.plan import Planner
     from xstilts.report.forecast import forecast
     from xstilts.run.store import Store
     from xstilts.search.proposals import target_points
 
     places, inventory = inputs_of(sweep, tell)
     files = [None if file is None else Path(file) for file in (bench, cluster)]
-    store = Store(places.storage)
-    summary = forecast(sweep, inventory, target_points(sweep), store, places, *files)
+    planner = Planner(sweep, inventory, target_points(sweep))
+    summary = forecast(planner, Store(places.storage), places, *files)
     hours = summary.get("hours")
-    classes = ("intermediate", "target", "evaluation")
     return Forecast(
         sweep=summary["sweep"],
         num_configurations=summary["configurations"],
         num_seeds=summary["seeds"],
         num_trials=summary["trials"],
-        stages={name: Range(**summary["stages"][name]) for name in classes},
+        stages={
+            name: Range(**bounds) for name, bounds in summary["stages"].items() if name != "done"
+        },
         num_done=summary["stages"]["done"],
         disk_gb=summary["disk_gb"],
         disk_gb_a_running_trial=summary["disk_gb_a_running_trial"],
@@ -130,6 +135,7 @@ def plan(
         hours=Range(hours["least"], hours["most"]) if hours else None,
         hours_unit=hours["unit"] if hours else "",
         warnings=tuple(summary["warnings"]),
+        num_confirming=summary["confirm"]["trials"],
         summary=summary,
     )
 
@@ -180,7 +186,7 @@ def run_sweep(
         view.warn(f"MLflow is not up to date: {driven.trouble}")
     if driven.was_stopped and not driven.is_complete:
         raise SweepStopped(f"{sweep.name}: stopped; the same call goes on where it was")
-    return SweepResults(driven.places)
+    return SweepResults(driven.places, with_plugins=True)
 
 
 def run_trial(
@@ -211,20 +217,20 @@ def run_trial(
     """
     from xstilts.driver import inputs_of
     from xstilts.plan.plan import Planner
-    from xstilts.run.records import TrialRecord
     from xstilts.run.single import run_single
     from xstilts.search.proposals import target_points
 
     places, inventory = inputs_of(sweep, tell)
     planner = Planner(sweep, inventory, target_points(sweep))
     given = {"intermediate": "none"} if point is None else point
-    return TrialRecord.of(run_single(planner, places, trial, given, seed, tell))
+    return run_single(planner, places, trial, given, seed, tell)
 
 
 def open_results(
     name_or_folder: str | Path,
     storage: str | Path | None = None,
     *,
+    with_plugins: bool = False,
     tell: Callable[[str], Any] = logger.info,
 ) -> SweepResults:
     """The results of a sweep, finished or running, as far as its trials have ended.
@@ -233,16 +239,19 @@ def open_results(
         name_or_folder: the sweep's name, or its folder `<storage>/sweeps/<name>`.
         storage: the folder that the sweep file names under `storage`; unless given, a name is
             looked for in `./runs`, then in the storage of the last sweep.
+        with_plugins: whether modules that the stored sweep names under `plugins` may be imported.
+            Tables and submissions need none of them; labels and models of tasks of plugins do, and
+            sweeps that an older version has launched.
         tell: called with a line where the last storage is taken, or one of an older format.
 
     Raises:
-        ConfigError: there is no sweep of that name.
+        ConfigError: there is no sweep of that name, or it cannot be read without a plugin.
     """
     from xstilts.report.sweep_results import SweepResults
     from xstilts.run.remembered import find_sweep
 
     root = None if storage is None else Path(storage)
-    return SweepResults(find_sweep(name_or_folder, root, tell))
+    return SweepResults(find_sweep(name_or_folder, root, tell), with_plugins)
 
 
 def score_submission(predictions: str | Path, labels: str | Path) -> Official:

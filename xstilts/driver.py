@@ -163,11 +163,13 @@ def drive(
     address: str | None,
     with_rehearsal: bool,
     with_retraining: bool,
+    must_have_ended: bool = False,
 ) -> Driven:
     """Launch a sweep, or take it up where it was; write its report, bring the tracker up to date.
 
     Args:
         address: see `launch.run_trials`, and there what else it raises.
+        must_have_ended: whether only what confirms search's choice may be left to run.
 
     Raises:
         ConfigError: the sweep may not be launched so; see `launch.prepared`.
@@ -183,6 +185,8 @@ def drive(
 
     was_stopped = False
     with launch.prepared(sweep, places, inventory, with_retraining) as ready:
+        if must_have_ended:
+            launch.check_ended(ready)
         results = load_results(places)
         tracker = tracker_of(results)
         remember(places.storage)

@@ -8,19 +8,21 @@ pydantic, which is imported late: training knows the types and runs without it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from xstilts.errors import StoreError
-from xstilts.files import read_json_if_whole
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 """Version of the form that is written. What says none was written before there was one."""
+
+SEARCH, CONFIRM = "search", "confirm"
+"""The phases of a sweep: trials of search, and those that confirm its choice with fresh seeds."""
 
 T = TypeVar("T")
 
@@ -99,6 +101,134 @@ class StageManifest:
         return self.outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a running trial is: the stage that it is in, and the share of all that is `done`.
+    `started` and `updated` are in seconds since the epoch."""
+
+    stage: str
+    done: float
+    started: float
+    updated: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageEntry:
+    """A stage that a trial computed or read.
+
+    `asked` is when the trial came to it, `started` when whoever computed it began (seconds since
+    the epoch), `seconds` what it took them, `wait_s` how long the trial waited for them. An
+    evaluation has no tokens and steps. `max_tokens` is what a micro-batch may hold where memory
+    made it smaller, else 0. What is None was not told when the record was written.
+    """
+
+    name: str
+    fingerprint: str
+    is_reused: bool
+    seconds: float
+    wait_s: float
+    tokens: int
+    asked: float | None = None
+    started: float | None = None
+    threads: int | None = None
+    steps: int | None = None
+    loader_s: float = 0.0
+    checkpoint_s: float = 0.0
+    max_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The cell that the inner search kept for a set of targets: its stage and its `values`.
+
+    Where a final stage took its place, `selected` is the stage that was chosen by dev, and
+    `best_step` the step that the final one trains to.
+    """
+
+    stage: str
+    values: dict[str, Any]
+    selected: str | None = None
+    best_step: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a record has it: the values beside what else is told."""
+        final = {"selected": self.selected, "best_step": self.best_step}
+        told = {} if self.selected is None else final
+        return {**self.values, "stage": self.stage, **told}
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The peak learning rate of the stage."""
+        return self.values.get("learning_rate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """A trial that has ended. `state` is `finished`, or `failed` with the reason in `error`.
+
+    `point` are the parameters of its configuration, `metrics` have the names of the tracker (scores
+    0-100), `objective` is the one that the search maximises, None where it failed. `chosen` and the
+    target's `recipes` are by target, `recipes` of the intermediate by task, `examples` by task and
+    language. `retries` says how often a stage was tried with another seed, by the name that the
+    trial gives it. Times are in seconds since the epoch. A trial whose `phase` is `confirm` scores
+    the targets under `confirms` alone, each trained at the one point that stands there.
+
+    `scores` are rows of the score table, `curves` points of the training curves by stage: a sweep
+    has a million of them, which stay as JSON gives them.
+    """
+
+    trial: str
+    attempt: int = field(default=0, repr=False)
+    config: str
+    sweep: str = field(repr=False)
+    state: str
+    error: str
+    diverged: bool = field(default=False, repr=False)
+    point: dict[str, Any]
+    seed: int
+    phase: str = SEARCH
+    confirms: Mapping[str, dict[str, Any]] | None = field(default=None, repr=False)
+    model: str
+    intermediate: str
+    rates: dict[str, float] = field(repr=False)
+    examples: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
+    learning_rate: float | None = field(repr=False)
+    chosen: dict[str, Chosen] = field(repr=False)
+    recipes: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict, repr=False)
+    metrics: dict[str, float]
+    missing: list[str] = field(repr=False)
+    collapsed: list[str] = field(repr=False)
+    undecided: list[str] = field(repr=False)
+    retries: dict[str, int] = field(default_factory=dict, repr=False)
+    objective: float | None
+    scores: list[Any] = field(repr=False)
+    stages: list[StageEntry] = field(repr=False)
+    curves: dict[str, list[Any]] = field(repr=False)
+    environment: dict[str, Any] = field(repr=False)
+    processes: int | None = field(default=None, repr=False)
+    precision: str | None = field(default=None, repr=False)
+    started: float = field(repr=False)
+    ended: float = field(repr=False)
+    schema: int = field(default=0, repr=False)
+
+    @property
+    def config_id(self) -> str:
+        """The trial's configuration, without its seed."""
+        return self.config
+
+    @property
+    def is_confirming(self) -> bool:
+        """Whether it confirms what search chose, and so chooses nothing."""
+        return self.phase == CONFIRM
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All that the trial left, JSON-able, as it stands in its folder."""
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        chosen = {name: one.to_json() for name, one in self.chosen.items()}
+        return {**own, "chosen": chosen, "stages": [asdict(stage) for stage in self.stages]}
+
+
 def read_if_whole(path: Path, sort: type[T]) -> T | None:
     """A file whose loss costs time and no result; None where it is not there, and, with a warning,
     where it is torn or holds something else.
@@ -106,11 +236,15 @@ def read_if_whole(path: Path, sort: type[T]) -> T | None:
     Raises:
         StoreError: a later version wrote it.
     """
-    value = read_json_if_whole(path, dict)
-    if value is None:
-        return None
+    from pydantic_core import from_json  # a third of the standard library's time
+
     try:
+        value = from_json(path.read_bytes())
+        if not isinstance(value, dict):
+            raise ValueError("it holds no JSON object")
         return typed(value, sort, str(path))
+    except FileNotFoundError:
+        return None
     except ValueError as error:
         logger.warning("%s: cannot be read, and counts as absent: %s", path, error)
         return None
@@ -123,28 +257,9 @@ def manifest_of(value: Mapping[str, Any], where: str) -> StageManifest:
         StoreError: it is none, or a later version wrote it.
     """
     try:
-        manifest = typed(value, StageManifest, where)
+        return typed(value, StageManifest, where)
     except ValueError as error:
         raise StoreError(f"{where}: is no manifest of a stage: {error}") from error
-    told = value.get("outcome")
-    if manifest.outcome is None or told is None or "undecided" in told:
-        return manifest
-    verdicts = judged(told)
-    outcome = replace(
-        manifest.outcome, collapsed=verdicts["collapsed"], undecided=verdicts["undecided"]
-    )
-    return replace(manifest, outcome=outcome)
-
-
-def judged(told: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What collapsed and what is undecided, of a stage's outcome or a trial's record.
-
-    Until version 9 of training both were one: a dev score less than 10 points over the majority
-    class, which decides nothing by itself.
-    """
-    if "undecided" in told:
-        return {name: list(told[name]) for name in ("collapsed", "undecided")}
-    return {"collapsed": [], "undecided": list(told["collapsed"])}
 
 
 def typed(value: Mapping[str, Any], sort: type[T], where: str) -> T:
@@ -157,8 +272,50 @@ def typed(value: Mapping[str, Any], sort: type[T], where: str) -> T:
     schema = value.get("schema", 0)
     if isinstance(schema, int) and schema > SCHEMA:
         raise StoreError(f"{where}: a later version of xstilts wrote it; use that one")
-    found: T = _adapter(sort).validate_python(value)  # type: ignore[arg-type] # a type is hashable
+    from pydantic import ValidationError
+
+    value = AS_NOW.get(sort, dict)(value)
+    try:
+        found: T = _adapter(sort).validate_python(value)  # type: ignore[arg-type] # it is hashable
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     return found
+
+
+def _judged(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Until version 9 of training, what collapsed and what is undecided were one: a dev score less
+    than 10 points over the majority class, which decides nothing by itself."""
+    if "undecided" in told:
+        return told
+    return {**told, "collapsed": [], "undecided": told.get("collapsed", [])}
+
+
+def _manifest_as_now(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    outcome = value.get("outcome")
+    return {**value, "outcome": _judged(outcome)} if isinstance(outcome, dict) else value
+
+
+def _record_as_now(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    chosen = value.get("chosen")
+    if not isinstance(chosen, dict):
+        return value
+    return {**_judged(value), "chosen": {name: _chosen_of(one) for name, one in chosen.items()}}
+
+
+def _chosen_of(told: Any) -> Any:
+    """The values that stand beside what else is told of a chosen cell, by themselves."""
+    if not isinstance(told, dict):
+        return told
+    own = {one.name for one in fields(Chosen)} - {"values"}
+    return {**told, "values": {name: value for name, value in told.items() if name not in own}}
+
+
+AS_NOW: Mapping[type[Any], Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    StageManifest: _manifest_as_now,
+    TrialRecord: _record_as_now,
+}
+"""What JSON of some classes was, or is, otherwise than the class, brought to what the class is."""
 
 
 @cache

@@ -12,9 +12,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+from tests.benchmarks.trainer import BesideTrainer, train_with_trainer
 from xstilts.bench import stopwatch, workloads
 from xstilts.bench.measure import count_work, measure
-from xstilts.bench.peer import train_with_trainer
 from xstilts.bench.workloads import WORKLOADS, encoder_of, rows_of, stage_of, vocabulary_of
 from xstilts.cli import app
 from xstilts.data.batches import example_order
@@ -126,8 +126,8 @@ def test_figures_fit_together() -> None:
         steps=2,
         rounds=2,
         batch_size=4,
-        with_peer=True,
         tell=told.append,
+        case_of=BesideTrainer,
     )
     assert [row["kind"] for row in found["train"]] == ["pair", "span"]
     for row in found["train"]:

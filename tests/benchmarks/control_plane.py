@@ -31,6 +31,7 @@ from xstilts.files import derive_seed, read_json, write_json
 from xstilts.lease import Lease
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner
+from xstilts.records import TrialRecord, typed
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
 from xstilts.tasks import lookup
 
@@ -80,6 +81,7 @@ def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, A
     from xstilts.config.derive import languages_of
     from xstilts.scores.aggregate import averages
     from xstilts.scores.table import Score, ScoreTable
+    from xstilts.tracking.tracker import metric_name
 
     plan, sweep = planner.plan(point, seed), planner.sweep
     random = np.random.default_rng(derive_seed(seed, plan.config_id))
@@ -112,6 +114,7 @@ def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, A
     result = averages(
         ScoreTable(scores).chosen, tasks, languages, benchmark_of(sweep), sweep.evaluation.split
     )
+    metrics = {metric_name(metric): value for metric, value in result.metrics.items()}
     now = time.time()
     chosen = {
         group.name: {"learning_rate": 1e-5, "stage": f"target-{group.name}-{plan.config_id}"}
@@ -132,12 +135,12 @@ def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, A
         "examples": {},
         "learning_rate": point.get("intermediate.learning_rate"),
         "chosen": chosen,
-        "metrics": {**result.metrics, "cost/hours": 1.0},
+        "metrics": {**metrics, "cost/hours": 1.0},
         "missing": list(result.missing),
         "collapsed": [],
         "undecided": [],
         "retries": {},
-        "objective": result.metrics[sweep.objective.metric],
+        "objective": metrics[sweep.objective.metric],
         "scores": ScoreTable(scores).to_rows(),
         "stages": [],
         "curves": {},
@@ -184,7 +187,9 @@ class NoOp(tune.Trainable):
         times = {"started": record["started"], "updated": record["started"]}
         write_json(folder / "status.json", {"stage": "no-op", "done": 0.0, **times})
         if self._drawn is None:
-            write_trial_files(self._planner.sweep, self._places, record)
+            write_trial_files(
+                self._planner.sweep, self._places, typed(record, TrialRecord, "benchmark")
+            )
             self._drawn = folder
         else:  # drawing a thousand pictures would be most of the work, and not the driver's
             for name in ("scores.parquet", "scores.json", "languages.png"):

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from xstilts.config.derive import benchmark_of, overlaps, reads, selection_notes, shared_rows
+from xstilts.config.derive import (
+    benchmark_of,
+    confirm_seeds,
+    most_confirmed,
+    overlaps,
+    reads,
+    selection_notes,
+    shared_rows,
+)
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.tasks import lookup
@@ -115,3 +123,24 @@ def test_every_benchmark_is_of_targets_that_have_its_split() -> None:
         assert all(benchmark.split in task.splits for task in tasks if benchmark.split)
         scored = {task.name: task.languages for task in tasks}
         assert benchmark.lacks(tasks, scored, benchmark.split or "test") == ""
+
+
+def test_fresh_seeds_are_counted_past_those_of_search() -> None:
+    def sweep(used: list[int], **confirm: Any) -> Sweep:
+        nli = {"nli": {"tasks": ["mini_nli"]}, "qa": {"tasks": ["mini_qa"]}}
+        return sweep_with(
+            intermediates=nli,
+            targets=["mini_xnli", "mini_udpos"],
+            seeds=used,
+            search={"encoder": {"trials": 3}},
+            confirm=confirm,
+        )
+
+    assert confirm_seeds(sweep([0, 1])) == (1000, 1001, 1002, 1003, 1004)
+    assert confirm_seeds(sweep([1001], seeds=3)) == (1000, 1002, 1003)
+    assert confirm_seeds(sweep([0], seeds=[5, 3, 9])) == (5, 3, 9)
+    assert confirm_seeds(sweep([0]).model_copy(update={"confirm": None})) == ()
+    # One leader a target and a baseline; more leaders than candidates there are not.
+    assert most_confirmed(sweep([0], top=1, seeds=3)) == 9
+    assert most_confirmed(sweep([0], top=5, seeds=3)) == 9
+    assert most_confirmed(sweep([0]).model_copy(update={"confirm": None})) == 0

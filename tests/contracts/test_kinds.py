@@ -15,13 +15,21 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from xstilts import kinds
-from xstilts.kinds.kind import Batch, Encoded, Kind, Layered, Supervised, Vocabulary
+from xstilts.kinds.kind import (
+    Batch,
+    Encoded,
+    Itemised,
+    Kind,
+    Layered,
+    Supervised,
+    Vocabulary,
+)
 from xstilts.scores.chance import rate
 from xstilts.scores.table import task_score
 from xstilts.tasks import Source, Task
 from xstilts.tasks.kinds import KINDS
 from xstilts.training import predict as prediction
-from xstilts.training.micro_batches import Divider, one_pass
+from xstilts.training.micro_batches import MicroBatcher, one_micro_batch
 from xstilts.training.model import (
     Model,
     build_heads,
@@ -39,8 +47,15 @@ LABELS = {
     "sentence": ("yes", "no", "maybe"),
     "pair": ("yes", "no", "maybe"),
     "tagging": ("O", "B-PER", "I-PER", "B-LOC"),
+    "multilabel": ("joy", "fear", "anger"),
 }
-METRICS = {"tagging": ("f1",), "span": ("exact_match", "f1"), "mlm": (), "mining": ("f1",)}
+METRICS = {
+    "multilabel": ("f1_micro", "subset_accuracy"),
+    "tagging": ("f1",),
+    "span": ("exact_match", "f1"),
+    "mlm": (),
+    "mining": ("f1",),
+}
 UNTRAINED = tuple(name for name, spec in KINDS.items() if not spec.is_trained)
 WORDS = (
     ["My", "brother", "bought", "three", "red", "apples", "."],
@@ -61,6 +76,11 @@ def rows_of(name: str, texts: Texts) -> dict[str, list[Any]]:
         if name == "sentence":
             return {"text": lines, "label": labels}
         return {"premise": lines, "hypothesis": english, "label": labels}
+    if name == "multilabel":
+        given = [
+            [x for j, x in enumerate(LABELS[name]) if (i + 2 * j) % 5 < 2] for i in range(count)
+        ]
+        return {"text": lines, "label": given}
     if name == "choice":
         choices = [[lines[(i + j) % count] for j in range(3)] for i in range(count)]
         return {"prompt": english, "choices": choices, "label": [i % 3 for i in range(count)]}
@@ -99,7 +119,8 @@ def gold_of(name: str, encoded: Encoded) -> list[Any]:
         return [pair for pairs in encoded.examples["gold"].to_pylist() for pair in pairs]
     if name == "span":
         return [texts[0] for texts in encoded.examples["answers"].to_pylist()]
-    return encoded.examples["tags" if name == "tagging" else "label"].to_pylist()
+    columns = {"tagging": "tags", "multilabel": "labels"}
+    return encoded.examples[columns.get(name, "label")].to_pylist()
 
 
 def perfect_outputs(name: str, encoded: Encoded) -> list[Any]:
@@ -111,7 +132,8 @@ def perfect_outputs(name: str, encoded: Encoded) -> list[Any]:
         half = encoded.examples.num_rows // 2
         return list(np.eye(half, dtype="f4")[[*range(half), *range(half)]])
     if name != "span":
-        return encoded.features["labels" if name == "tagging" else "label"].to_pylist()
+        several = name in ("tagging", "multilabel")
+        return encoded.features["labels" if several else "label"].to_pylist()
     outputs = []
     for feature in encoded.features.to_pylist():
         scores = np.zeros((len(feature["input_ids"]), 2))
@@ -143,7 +165,7 @@ class Case:
 
     def outputs(self, batch: Batch) -> list[Any]:
         with torch.inference_mode():
-            hidden = self.model.hidden(one_pass(self.model.encoder, batch.inputs))
+            hidden = self.model.hidden(one_micro_batch(self.model.encoder, batch.inputs))
             return self.kind.outputs(self.head, hidden, batch)
 
 
@@ -178,7 +200,7 @@ def build_case(
     rows = rows_of(name, dict(frozen_texts))
     encoded = kind.encode(rows, task, tokenizer, MAX_LENGTH)
     model = Model(encoder, heads).eval()
-    if name in ("sentence", "pair"):
+    if name in ("sentence", "pair", "multilabel"):
         centre(model, kind, task, encoded, Vocabulary.of(tokenizer))
     return Case(name, kind, task, encoded, Vocabulary.of(tokenizer), model, tokenizer, rows)
 
@@ -189,7 +211,7 @@ def centre(model: Model, kind: Kind, task: Task, encoded: Encoded, vocabulary: V
     columns = encoded.features.to_pydict()
     batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
     with torch.no_grad():
-        head.output.bias -= head(model.hidden(one_pass(model.encoder, batch.inputs))).mean(0)
+        head.output.bias -= head(model.hidden(one_micro_batch(model.encoder, batch.inputs))).mean(0)
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -248,7 +270,11 @@ def test_loss_teaches_encoder_and_head(case: Case) -> None:
             case.kind.build_head(32, case.task, 0.0)
         return
     batch = case.collate(range(4), np.random.default_rng(0))
-    hidden = case.model.hidden(one_pass(case.model.encoder, batch.inputs)).detach().requires_grad_()
+    hidden = (
+        case.model.hidden(one_micro_batch(case.model.encoder, batch.inputs))
+        .detach()
+        .requires_grad_()
+    )
     loss = case.kind.loss(case.head, hidden, batch)
     matrices = [parameter for parameter in case.head.parameters() if parameter.ndim > 1]
     gradients = torch.autograd.grad(loss, [hidden, *matrices])
@@ -273,9 +299,9 @@ def test_a_kind_reads_the_positions_that_it_names(case: Case) -> None:
     loss = case.kind.loss(case.head, hidden.requires_grad_(), batch)
     (gradient,) = torch.autograd.grad(loss, hidden)
     assert gradient.any(-1).equal(read)
-    work = Divider.of(case.model.encoder, torch.device("cpu")).whole(batch)
+    work = MicroBatcher.of(case.model.encoder, torch.device("cpu")).whole(batch)
     with torch.no_grad():
-        whole = case.model.hidden(one_pass(case.model.encoder, batch.inputs))
+        whole = case.model.hidden(one_micro_batch(case.model.encoder, batch.inputs))
         expected = case.kind.outputs(case.head, whole, batch)
         got = case.kind.outputs(case.head, case.model.hidden(work), batch)
     for one, same in zip(got, expected, strict=True):
@@ -297,7 +323,7 @@ def test_a_pass_looks_at_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(self_attention, "attend_fused", attend)
     batch = case.collate(range(4), np.random.default_rng(0))
     units = case.kind.num_units(batch)
-    work = Divider.of(case.model.encoder, torch.device("cpu")).whole(batch)
+    work = MicroBatcher.of(case.model.encoder, torch.device("cpu")).whole(batch)
     assert work.layout is not None and (work.layout.read is None) == (case.name == "span")
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
 
@@ -330,12 +356,12 @@ def test_padding_changes_nothing(case: Case) -> None:
     per_row = len(batch.inputs["input_ids"]) // count
     assert not batch.inputs["attention_mask"].all(), "the batch needs padding to be a test"
     with torch.inference_mode():
-        hidden = case.model.hidden(one_pass(case.model.encoder, batch.inputs))
+        hidden = case.model.hidden(one_micro_batch(case.model.encoder, batch.inputs))
         for i, single in enumerate(singles):
             rows = slice(i * per_row, (i + 1) * per_row)
             real = single.inputs["attention_mask"].bool()
             width = real.shape[1]
-            expected = case.model.hidden(one_pass(case.model.encoder, single.inputs))
+            expected = case.model.hidden(one_micro_batch(case.model.encoder, single.inputs))
             assert torch.allclose(hidden[rows, :width][real], expected[real], atol=1e-5)
             assert not batch.inputs["attention_mask"][rows, width:].any()
     padded = case.outputs(batch)
@@ -431,19 +457,48 @@ def test_every_declared_kind_exists_and_is_what_it_is_declared_to_be(name: str) 
     assert all(callable(getattr(kind, method)) for method in methods)
 
 
-def test_scores_come_from_the_counts_of_the_examples(case: Case) -> None:
-    if case.name in (*UNTRAINED, "mlm"):
+def test_scores_come_from_what_the_items_gave(case: Case) -> None:
+    """To the last digits, by every metric of the task; and the score that selects, stacked."""
+    if case.name == "mlm":  # never scored on a benchmark
+        assert not isinstance(case.kind, Itemised)
         return
-    assert isinstance(case.kind, Supervised)
+    assert isinstance(case.kind, Itemised)
     examples, task = case.encoded.examples, case.task
     gold = gold_of(case.name, case.encoded)
-    for predictions in (gold, case.kind.constant(examples, task), [*gold[:3], *gold[3:][::-1]]):
+    wrong = [*gold[:3], *gold[3:][::-1]]
+    if case.name == "mining":  # the order of pairs says nothing: two are no pair, two are missed
+        wrong = [*gold[:2], [gold[2][0], gold[3][1]]]
+    for predictions in (gold, case.kind.constant(examples, task), wrong):
         if case.name == "tagging" and any(map(len_differs, gold, predictions)):
             continue
-        counts = case.kind.counts(predictions, examples, task, "en")
-        assert counts.shape == (examples.num_rows, len(task.metrics), 3)
+        outcomes = case.kind.outcomes(predictions, examples, task, "en")
         scores = case.kind.score(predictions, examples, task, "en")
-        assert rate(counts.sum(0)) == pytest.approx(task_score(task.metrics, scores))
+        assert outcomes.scores == pytest.approx({name: scores[name] for name in task.metrics})
+        assert set(outcomes.counts) == set(task.metrics)
+        if case.name != "mining":  # whose items are blocks
+            assert outcomes.rows.tolist() == list(range(examples.num_rows))
+        stacked = outcomes.stacked
+        assert stacked.shape == (len(outcomes.rows), len(task.metrics), 3)
+        assert rate(stacked.sum(0)) == pytest.approx(task_score(task.metrics, scores))
+
+
+def test_an_item_is_the_row_that_it_is_named_after(case: Case) -> None:
+    """One wrong prediction is found at its row."""
+    if case.name in ("mlm", "mining"):
+        return
+    examples, gold = case.encoded.examples, gold_of(case.name, case.encoded)
+    constant = case.kind.constant(examples, case.task)
+    place = next(
+        i for i, (one, other) in enumerate(zip(gold, constant, strict=True)) if one != other
+    )
+    wrong = [*gold[:place], constant[place], *gold[place + 1 :]]
+    assert isinstance(case.kind, Itemised)
+    outcomes = case.kind.outcomes(wrong, examples, case.task, "en")
+    counts = outcomes.counts[case.task.metrics[0]]
+    missed = np.flatnonzero(counts[:, 0, 0] < counts[:, 0, 2]).tolist()
+    if case.name == "retrieval":  # predictions are of the sorted English sentences
+        place = examples["gold"].to_pylist()[place]
+    assert missed == [place]
 
 
 def len_differs(one: Sequence[Any], other: Sequence[Any]) -> bool:
@@ -467,6 +522,12 @@ def test_a_head_that_reads_nothing_falls_to_the_labels_entropy(case: Case) -> No
     if case.name in (*UNTRAINED, "mlm", "span"):  # a span's positions are no outputs of a head
         return
     assert isinstance(case.kind, Supervised)
+    if case.name == "multilabel":
+        given = torch.tensor(case.encoded.features["labels"].to_pylist(), dtype=torch.float64)
+        logits = torch.logit(given.mean(0)).expand(given.shape)
+        least = torch.nn.functional.binary_cross_entropy_with_logits(logits, given)
+        assert case.kind.label_entropy([case.encoded]) == pytest.approx(float(least), abs=1e-9)
+        return
     column = "labels" if case.name == "tagging" else "label"
     labels = case.encoded.features[column].to_pylist()
     flat = [x for each in labels for x in (each if isinstance(each, list) else [each])]

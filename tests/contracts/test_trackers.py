@@ -20,7 +20,7 @@ import pytest
 
 from xstilts.errors import ConfigError, TrackingError
 from xstilts.tracking.mlflow import MlflowTracker
-from xstilts.tracking.tracker import NullTracker, Point, TrackedRun
+from xstilts.tracking.tracker import Point, TrackedRun
 
 
 def make_run(folder: Path, **changes: Any) -> TrackedRun:
@@ -33,7 +33,7 @@ def make_run(folder: Path, **changes: Any) -> TrackedRun:
         started_ms=1000,
         ended_ms=5000,
         params={"rate/mini_nli": "1", "intermediate": "nli"},
-        metrics=[Point("dev/avg", 50.0, 0, 5000), Point("train/x/loss", 1.5, 7, 1000)],
+        metrics=[Point("dev/avg", 50.0, 0, 5000), Point("train/x/loss", 1.5, 7, 1000, "train")],
         tags={"config_id": "abc"},
         artifacts={"predictions/mini_xnli/test-qaa.tsv": table},
     )
@@ -64,19 +64,11 @@ def uri(tmp_path: Path, empty_store: Path) -> str:
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
-@pytest.fixture(params=["null", "sqlite"])
-def tracker(request: pytest.FixtureRequest, uri: str, tmp_path: Path) -> Any:
-    return NullTracker() if request.param == "null" else MlflowTracker(uri, "sweep", tmp_path)
-
-
-def test_writing_twice_is_writing_once(tracker: Any, uri: str, tmp_path: Path) -> None:
-    run = make_run(tmp_path)
+def test_writing_twice_is_writing_once(uri: str, tmp_path: Path) -> None:
+    run, tracker = make_run(tmp_path), MlflowTracker(uri, "sweep", tmp_path)
     tracker.write(replace(run, state="running", ended_ms=None, metrics=[]))
     for _ in range(2):
         tracker.write(run)
-    if isinstance(tracker, NullTracker):
-        assert runs_of(uri) == []
-        return
     (stored,) = runs_of(uri)
     assert stored.info.status == "FINISHED"
     assert (stored.info.start_time, stored.info.end_time) == (1000, 5000)
@@ -100,7 +92,7 @@ def test_a_metric_is_stored_once_however_often_it_is_written(uri: str, tmp_path:
     run = make_run(tmp_path)
     MlflowTracker(uri, "sweep", tmp_path).write(run)
     # A later version of the run holds the old points and a new one.
-    points = [*run.metrics, Point("gain/mini_xnli", 2.0, 0, 6000)]
+    points = [*run.metrics, Point("gain/mini_xnli", 2.0, 0, 6000, "gain")]
     MlflowTracker(uri, "sweep", tmp_path).write(replace(run, metrics=points))
     (stored,) = runs_of(uri)
     history = MlflowClient(tracking_uri=uri).get_metric_history(stored.info.run_id, "dev/avg")
@@ -136,7 +128,7 @@ def test_only_what_has_changed_is_written_again(
     monkeypatch.setattr(MlflowClient, "log_artifact", None)
     tracker = MlflowTracker(uri, "sweep", tmp_path)
     for value in (2.0, 2.0, 3.0):
-        gain = Point("gain/mini_xnli", value, 0, 6000)
+        gain = Point("gain/mini_xnli", value, 0, 6000, "gain")
         tracker.write(replace(run, metrics=[*run.metrics, gain]))
     assert written == [(["gain/mini_xnli"], [])] * 2
 

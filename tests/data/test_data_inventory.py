@@ -103,17 +103,19 @@ def test_facts_of_a_model(tiny_model: Path, tmp_path: Path) -> None:
     assert model_facts(copy, "models.x.path", hashes) == copied
 
 
-def test_an_lm_head_is_known_by_its_weights(
+def test_an_lm_head_and_a_pooler_are_known_by_their_weights(
     tiny_model: Path, tiny_bert: Path, tmp_path: Path
 ) -> None:
     from transformers import AutoModel
 
     hashes = Hashes(tmp_path / "hashes.json")
     for folder in (tiny_model, tiny_bert):
-        assert model_facts(folder, "models.x.path", hashes).has_lm_head
+        facts = model_facts(folder, "models.x.path", hashes)
+        assert facts.has_lm_head and not facts.has_pooler
         shutil.copytree(folder, tmp_path / folder.name)
         AutoModel.from_pretrained(folder).save_pretrained(tmp_path / folder.name)
-        assert not model_facts(tmp_path / folder.name, "models.x.path", hashes).has_lm_head
+        facts = model_facts(tmp_path / folder.name, "models.x.path", hashes)
+        assert facts.has_pooler and not facts.has_lm_head
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,11 @@ def test_what_was_written_is_not_written_again(
     first = written()
     with monkeypatch.context() as patch:
         patch.setattr(own, "read_own", lambda *_: pytest.fail("read again"))
+        for folder in first.values():
+            os.utime(folder, (0, 0))
         assert written(metrics=["f1_macro"]) == first
+        used = [time.time() - folder.stat().st_mtime for folder in first.values()]
+        assert max(used) < 3600, "gc sees that they are used"
     write_csv(tmp_path / "de.csv", [("a", "1"), ("c", "5")])
     second = written()
     assert second["own:reviews"] == first["own:reviews"], "another test set trains nothing again"
@@ -288,3 +294,64 @@ def test_other_declarations_have_other_encoded_rows(tmp_path: Path) -> None:
         return CacheEntry(tmp_path, rows, "en", "sha").key
 
     assert key() == key() != key(columns={"text": "title"})
+
+
+EMOTIONS = {"kind": "multilabel", "labels": ["joy", "fear"]}
+
+
+def test_several_labels_come_as_lists_or_divided_texts(tmp_path: Path) -> None:
+    texts = ["joy", "fear| joy", "", "fear"] * 12
+    write_csv(tmp_path / "train.csv", [(f"t {i}", x) for i, x in enumerate(texts)])
+    write_jsonl(
+        tmp_path / "de.jsonl", [{"text": "a", "label": ["fear"]}, {"text": "b", "label": []}]
+    )
+    files = {"train": "train.csv", "test": {"de": "de.jsonl"}}
+    spec = sweep_in(tmp_path, {**EMOTIONS, "files": files, "separator": "|"}).tasks["reviews"]
+    found, problems = read_own("reviews", spec)
+    assert not problems
+    labels = {one.use: [row["label"] for row in one.rows] for one in found}
+    assert labels["train"][:4] == [["joy"], ["fear", "joy"], [], ["fear"]]
+    assert labels["test"] == [["fear"], []]
+    many = [{"text": f"t {i}", "label": ["joy"]} for i in range(48)]
+    write_jsonl(tmp_path / "train.jsonl", many)
+    guessed = CliRunner().invoke(app, ["data", "add", str(tmp_path / "train.jsonl")])
+    assert "kind: multilabel" in guessed.output, guessed.output
+
+
+@pytest.mark.parametrize(
+    ("label", "line"),
+    [
+        (
+            "joy",
+            "de.jsonl:2: 'label' must be a list of labels; got 'joy'; write separator: \"|\", ",
+        ),
+        (None, "de.jsonl:2: 'label' must be a list of labels; got None; write separator"),
+        (["joy", "joy"], "de.jsonl:2: a label of a row stands once; got ['joy', 'joy']"),
+        (["sad"], "de.jsonl:2: the label must be one of joy, fear; got 'sad'; add it to `labels`"),
+        ([""], "de.jsonl:2: a row must have a label"),
+    ],
+)
+def test_what_is_no_list_of_labels_is_refused(tmp_path: Path, label: Any, line: str) -> None:
+    write_jsonl(
+        tmp_path / "train.jsonl",
+        [{"text": f"t {i}", "label": ["joy", "fear"][: i % 3]} for i in range(48)],
+    )
+    rows = [{"text": "a", "label": ["joy"]}, {"text": "b", "label": label}]
+    write_jsonl(tmp_path / "de.jsonl", rows)
+    files = {"train": "train.jsonl", "test": {"de": "de.jsonl"}}
+    (found,) = problems_of(sweep_in(tmp_path, {**EMOTIONS, "files": files}), tmp_path)
+    assert found.startswith(line), found
+
+
+def test_a_separator_is_of_several_labels_in_files(tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", ROWS)
+    hub = {**EMOTIONS, "hub": "me/x", "splits": {"train": "train"}, "separator": "|"}
+    for entry in (reviews(separator="|"), hub):
+        with pytest.raises(ConfigError, match="`separator` is of files of a task of kind multil"):
+            sweep_in(tmp_path, entry)
+    unseen = {**EMOTIONS, "labels": ["joy", "fear", "love"], "separator": "|"}
+    write_csv(tmp_path / "train.csv", [(f"t {i}", "joy|fear") for i in range(48)])
+    write_csv(tmp_path / "de.csv", [("a", "joy"), ("b", "joy|love")])
+    files = {"train": "train.csv", "test": {"de": "de.csv"}}
+    (found,) = problems_of(sweep_in(tmp_path, {**unseen, "files": files}), tmp_path)
+    assert found.startswith("de.csv:3: no row of train has the label love"), found

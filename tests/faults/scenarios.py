@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tests.trial_records import entry_json, record_json
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
@@ -168,10 +170,14 @@ def records(folder: Path) -> Any:
     number = 1 + len(attempts.paths(trial))
     attempts.begin(trial, number, "progress", 1.0)
     write_json(trial / STAGES, ["target-a"])
-    write_json(trial / RECORD, {"state": "finished", "stages": []})
+    write_json(trial / RECORD, record_json("t"))
     attempts.end(trial, number, "finished")
     record = read_record(trial)
-    return [record, is_finished(record, Store(folder)), attempts.read(trial)[-1].how]
+    return [
+        record and record.record,
+        is_finished(record, Store(folder)),
+        attempts.read(trial)[-1].how,
+    ]
 
 
 def checkpoint(folder: Path) -> Any:
@@ -209,7 +215,7 @@ def prepare_garbage(folder: Path) -> None:
         path.mkdir()
     names = [path.name for path in at.folder.iterdir() if "forgotten" not in path.name]
     write_json(trial / STAGES, names)
-    record = {"state": "finished", "stages": [{"name": name} for name in names]}
+    record = record_json("t", stages=[entry_json(name) for name in names])
     write_json(trial / RECORD, record)
     write_json(places.launch(1) / "kept.json", [x for x in names if "referenced" in x])
     (places.launch(1) / "tune").mkdir()
@@ -263,7 +269,7 @@ def encode(folder: Path) -> Any:
     found = {}
     for job in sorted(jobs_of(planner), key=lambda job: job.num_rows)[:2]:
         facts = planner.inventory.models[job.model]
-        encoder, _ = workshop.encoder_of(facts)
+        encoder, _ = workshop.token_cache_of(facts)
         encoded = encoder.encoded(job.rows, job.language)
         files = CacheEntry(folder, job.rows, job.language, facts.tokenizer)
         told = read_json(files.path("json"))
@@ -276,7 +282,7 @@ def prepare_trial(folder: Path) -> None:
     planner, places = trial_of(folder)
     workshop = workshop_of(planner, places)
     for job in jobs_of(planner):
-        encoder, _ = workshop.encoder_of(planner.inventory.models[job.model])
+        encoder, _ = workshop.token_cache_of(planner.inventory.models[job.model])
         encoder.encoded(job.rows, job.language)
 
 
@@ -291,11 +297,11 @@ def trial(folder: Path) -> Any:
         record = run_trial(plan, planner, workshop, places.trials / plan.trial_id)
     except Preempted:
         raise AssertionError("nobody told it to stop") from None
-    if record["state"] != "finished":
-        raise OSError(record["error"].partition("\n")[0])
+    if record.state != "finished":
+        raise OSError(record.error.partition("\n")[0])
     on_disk = read_record(places.trials / plan.trial_id)
-    assert on_disk is not None and on_disk["scores"] == record["scores"]
-    return [record["scores"], digests(folder)]
+    assert on_disk is not None and on_disk.scores == record.scores
+    return [record.scores, digests(folder)]
 
 
 def made(folder: Path) -> None:

@@ -85,8 +85,10 @@ def test_metrics_by_name(scored: tuple[str, ...], beside: tuple[str, ...]) -> No
     named = {"accuracy", *scored, *beside}
     assert scores == pytest.approx({name: expected[name] for name in named})
     assert isinstance(SENTENCE, Supervised)
-    summed = rate(SENTENCE.counts(PREDICTED, examples, task, "en").sum(0))
-    # MCC has no such counts: macro F1 stands for it.
+    outcomes = SENTENCE.outcomes(PREDICTED, examples, task, "en")
+    assert outcomes.scores == pytest.approx({name: expected[name] for name in scored})
+    summed = rate(outcomes.stacked.sum(0))
+    # Beside noise macro F1 stands for MCC, which is no mean of columns.
     terms = [expected["f1_macro" if name == "mcc" else name] for name in scored]
     assert summed == pytest.approx(np.mean(terms))
 
@@ -101,8 +103,8 @@ def test_what_is_above_a_constant_and_what_is_noise(metric: str) -> None:
     examples = pa.table({"label": gold})
     assert isinstance(SENTENCE, Supervised)
     same = ["a" if metric == "f1" else "b"] * 200
-    constant, verdicts = SENTENCE.counts(same, examples, task, "en"), []
+    constant, verdicts = SENTENCE.outcomes(same, examples, task, "en").stacked, []
     for predictions in (good, same):
-        counts = SENTENCE.counts(predictions, examples, task, "en")
+        counts = SENTENCE.outcomes(predictions, examples, task, "en").stacked
         verdicts.append(is_above(counts, constant, np.random.default_rng(1)))
     assert verdicts == [True, False]

@@ -327,6 +327,22 @@ def test_the_precision_of_evaluation_is_its_own() -> None:
         assert not set(changed[2]) & set(usual[2])
 
 
+def test_a_confirmation_trains_the_stages_of_search_at_one_point_of_its_targets() -> None:
+    sweep = sweep_with(targets=["xquad", "mlqa", "mini_xnli", "mini_tatoeba"])
+    points = [{"learning_rate": 1e-4}, {"learning_rate": 1e-3}]
+    planner = Planner(sweep, INVENTORY, dict.fromkeys(("xquad", "mini_xnli"), points))
+    point = {"model": "mini", "intermediate": "nli"}
+    whole = planner.plan(point, 7)
+    own = planner.plan(point, 7, {"mlqa": points[1], "mini_tatoeba": {}})
+    assert (whole.phase, own.phase) == ("search", "confirm")
+    assert own.targets == ("mlqa", "mini_tatoeba") and len(whole.targets) == 4
+    assert own.encoder == whole.encoder and own.trial_id == whole.trial_id
+    # MLQA reads the stage of SQuAD, as XQuAD does.
+    (cell,) = own.target_sets[0].cells
+    assert cell == whole.target_sets[0].cells[1] and own.target_sets[1].cells == ()
+    assert len(own.training_stages) == 2
+
+
 def test_trial_id_names_intermediate_configuration_and_seed() -> None:
     trial = plan("nli", seed=1)
     assert trial.trial_id == f"nli-{trial.config_id[:8]}-s1"

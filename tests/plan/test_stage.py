@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, NamedTuple
 
 import pytest
 
 from xstilts.config.recipe import StageRecipe
+from xstilts.files import sha256_of
+from xstilts.identity import later
 from xstilts.plan import stage as stages
 from xstilts.plan.stage import (
     Evaluate,
@@ -17,6 +19,7 @@ from xstilts.plan.stage import (
     Rows,
     Stage,
     Train,
+    encoded_key,
     fingerprint,
     stage_name,
 )
@@ -30,78 +33,110 @@ INTERMEDIATE = Train(PRETRAINED, "intermediate", "nli", (PART,), RECIPE, seed=3)
 TARGET = Train(INTERMEDIATE, "target", "mini_xnli", (PART, PART), RECIPE, seed=3)
 EVALUATE = Evaluate(TARGET, TRAIN_ROWS, "test", 8)
 
-NOT_IN_THE_RESULT = {
-    "model",
-    "path",
-    "label",
-    # The parts hold their own.
-    "recipe.batch_size",
-    "recipe.max_length",
-    "recipe.epochs",
-    # No part is span QA.
-    "recipe.span_dropout",
-    "parent.recipe.span_dropout",
-    "parent.parent.recipe.span_dropout",
-    # Nor is it in the parent's.
-    "parent.model",
-    "parent.path",
-    "parent.label",
-    "parent.recipe.batch_size",
-    "parent.recipe.max_length",
-    "parent.recipe.epochs",
-    "parent.parent.model",
-    "parent.parent.path",
-    "parent.parent.label",
-    "parent.parent.recipe.batch_size",
-    "parent.parent.recipe.max_length",
-    "parent.parent.recipe.epochs",
-    "parent.parent.parent.model",
-    "parent.parent.parent.path",
-}
-
-
 CHOICES = {"stratified": "first", "best": "last", "cpu": "gpu", "none": "fresh"}
 """Another value of fields that take only some."""
 
 
-def changes_of(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every way to change one leaf of a value, with the leaf's place."""
+class Change(NamedTuple):
+    """A value with one leaf changed: where, and whether a field on the way there says that it does
+    not count."""
+
+    place: str
+    value: Any
+    is_uncounted: bool = False
+
+
+def changes_of(value: Any, place: str = "") -> Iterator[Change]:
+    """Every way to change one leaf of a value."""
     if is_dataclass(value):
-        for field in fields(value):
-            here = f"{place}.{field.name}" if place else field.name
-            for where, changed in changes_of(getattr(value, field.name), here):
-                yield where, replace(value, **{field.name: changed})
+        for own in fields(value):
+            here = f"{place}.{own.name}" if place else own.name
+            for one in changes_of(getattr(value, own.name), here):
+                changed = replace(value, **{own.name: one.value})
+                is_uncounted = one.is_uncounted or "uncounted" in own.metadata
+                yield Change(one.place, changed, is_uncounted)
     elif isinstance(value, tuple):
         if value:  # plugins have their own tests
-            yield f"{place}[]", value[:-1]
+            yield Change(f"{place}[]", value[:-1])
         for i, item in enumerate(value):
-            for where, changed in changes_of(item, f"{place}[{i}]"):
-                yield where, (*value[:i], changed, *value[i + 1 :])
+            for one in changes_of(item, f"{place}[{i}]"):
+                yield one._replace(value=(*value[:i], one.value, *value[i + 1 :]))
     elif isinstance(value, str):
-        yield place, CHOICES.get(value, f"{value}x")
+        yield Change(place, CHOICES.get(value, f"{value}x"))
     elif isinstance(value, float):
-        yield place, value / 2
+        yield Change(place, value / 2)
     elif isinstance(value, bool):
-        yield place, not value
+        yield Change(place, not value)
     elif isinstance(value, int):
-        yield place, value + 1
+        yield Change(place, value + 1)
     elif value is None:
-        yield place, 1
+        yield Change(place, 1)
     else:
         raise AssertionError(f"{place}: no change known for {value!r}")
 
 
 @pytest.mark.parametrize("stage", [PRETRAINED, INTERMEDIATE, TARGET, EVALUATE])
-def test_fingerprint_changes_with_every_input_of_the_result_alone(stage: Stage) -> None:
-    """Generic over the fields, so that a field that is added later is tested too."""
+def test_a_field_changes_the_fingerprint_unless_it_says_that_it_does_not_count(
+    stage: Stage,
+) -> None:
+    """Generic over the fields, nested ones too, so that one that is added is tested as well."""
     changed = list(changes_of(stage))
-    assert {place.partition(".")[0].partition("[")[0] for place, _ in changed} == {
-        field.name for field in fields(stage)
+    assert {one.place.partition(".")[0].partition("[")[0] for one in changed} == {
+        own.name for own in fields(stage)
     }
-    same = {place for place, other in changed if fingerprint(other) == fingerprint(stage)}
-    assert same == {place for place, _ in changed} & NOT_IN_THE_RESULT
-    prints = [fingerprint(other) for place, other in changed if place not in same]
+    same = {one.place for one in changed if fingerprint(one.value) == fingerprint(stage)}
+    # No part is span QA, and none reads this of the recipe.
+    unread = {one.place for one in changed if one.place.endswith("recipe.span_dropout")}
+    assert same == {one.place for one in changed if one.is_uncounted} | unread
+    prints = [fingerprint(one.value) for one in changed if one.place not in same]
     assert len(set(prints)) == len(prints), "two different stages share a fingerprint"
+
+
+def test_what_does_not_count_is_this() -> None:
+    """A field that is declared so by mistake is seen here."""
+    uncounted = {
+        f"{kind.__name__}.{one.name}"
+        for kind in (Rows, Part, Pretrained, Train, Evaluate, StageRecipe)
+        for one in fields(kind)
+        if "uncounted" in one.metadata
+    }
+    recipe = ("batch_size", "epochs", "max_length")
+    assert uncounted == {
+        *("Pretrained.model", "Pretrained.path", "Train.label"),
+        *(f"StageRecipe.{name}" for name in recipe),
+    }
+    unencoded = {one.name for one in fields(Rows) if one.metadata.get("encoded", "") is None}
+    assert unencoded == {"rows", "apart", "whole"}
+    assert {one.name for one in fields(Task) if "neutral" in one.metadata} == {
+        *("languages", "lacks", "group", "dev_note")
+    }
+
+
+OTHERS = {
+    "use": "test",
+    "where": ("genre", "fact"),
+    "normaliser": ("detokenise", 1),
+    "plugins": (("mine", "b"),),
+}
+"""Other values of fields of rows that tell nothing of their own sort."""
+
+
+@pytest.mark.parametrize("name", [own.name for own in fields(Rows)])
+def test_a_field_of_rows_changes_the_key_of_their_encoded_form_unless_it_says_otherwise(
+    name: str,
+) -> None:
+    whole = replace(own_rows(), where=("genre", "fiction"), plugins=(("mine", "a"),), limit=9)
+    for rows in (TRAIN_ROWS, whole):
+        if name == "declared":
+            other = replace(rows, declared=own_rows(metrics=("f1",)).declared)
+        elif name in OTHERS:
+            other = replace(rows, **{name: OTHERS[name]})
+        else:
+            other = replace(rows, **{name: next(changes_of(getattr(rows, name))).value})
+        assert other != rows
+        (own,) = (one for one in fields(Rows) if one.name == name)
+        is_the_same = sha256_of(encoded_key(other)) == sha256_of(encoded_key(rows))
+        assert is_the_same == (own.metadata.get("encoded", "") is None)
 
 
 @pytest.mark.parametrize(
@@ -137,16 +172,23 @@ def test_a_version_is_of_one_class_and_one_device(monkeypatch: pytest.MonkeyPatc
     stages.fingerprint.cache_clear()
 
 
-def test_a_field_that_came_later_leaves_finished_stages_as_they_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    uncached = fingerprint.__wrapped__
-    before = uncached(EVALUATE)
-    monkeypatch.setitem(stages.SINCE, "Evaluate", {"layer": None})
-    assert uncached(EVALUATE) == before
-    absent = uncached(replace(EVALUATE, layer=None))
-    monkeypatch.setitem(stages.SINCE, "Evaluate", {})
-    assert uncached(replace(EVALUATE, layer=None)) != absent
+@dataclass(frozen=True)
+class Before:
+    """A value of a version of before."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class After(Before):
+    """The same with a field that came later."""
+
+    shape: str = field(default="plain", metadata=later("round"))
+
+
+def test_a_field_that_came_later_leaves_finished_stages_as_they_are() -> None:
+    assert stages._fields(After(1, "round")) == stages._fields(Before(1))
+    assert stages._fields(After(1)) == {"size": 1, "shape": "plain"}
 
 
 def test_rows_as_they_always_were_have_no_word_of_later_fields() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from xstilts.files import read_json, write_json
+from xstilts.records import TrialRecord
 from xstilts.report import record_table as module
 from xstilts.report.frames import best_frame, scores_frame, stages_frame, trials_frame
 from xstilts.report.record_table import cache_path, record_table
@@ -46,20 +47,20 @@ def same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The trials whose records are read from now on."""
     found: list[str] = []
-    read = module._read
+    read = module.read_record
 
-    def noted(path: Path) -> dict[str, Any] | None:
-        found.append(path.parent.name)
-        return read(path)
+    def noted(folder: Path) -> TrialRecord | None:
+        found.append(folder.name)
+        return read(folder)
 
-    monkeypatch.setattr(module, "_read", noted)
+    monkeypatch.setattr(module, "read_record", noted)
     return found
 
 
 def test_every_number_of_the_records_is_there(places: Places) -> None:
     results: Results = load_results(places)
     scores = frames(places)["scores"]
-    rows = [row for record in results.records for row in record["scores"]]
+    rows = [row for record in results.records for row in record.scores]
     names = {"config_id": "config"}
     found = scores.rename(columns=names)[list(rows[0])].astype(object).to_dict("records")
     assert found == rows

@@ -12,15 +12,18 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
+from tests.trial_records import entry_json
 from xstilts.config.derive import reads
 from xstilts.config.load import parse_sweep
 from xstilts.errors import ConfigError, TrackingError
 from xstilts.files import write_atomically, write_json
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
+from xstilts.report.frames import best_frame, trials_frame
 from xstilts.report.live import TrialView, time_left, trial_views
 from xstilts.report.mirror import Mirror
 from xstilts.report.publish import publish_sweep, try_publish, write_report
-from xstilts.report.results import Results, load_results
+from xstilts.report.record_table import record_table
+from xstilts.report.results import Results, best_of, launched, load_results
 from xstilts.report.tables import (
     as_json,
     as_markdown,
@@ -209,10 +212,10 @@ def test_what_launches_computed_otherwise_is_said(places: Places) -> None:
         ]
 
     for trial, threads, processes in (("none-a-s0", 1, 1), ("none-a-s1", 1, 1)):
-        changes = {"stages": [{"threads": threads}], "processes": processes}
+        changes = {"stages": [entry_json(threads=threads)], "processes": processes}
         add(places, make_record(trial, "none", "a", int(trial[-1]), 50, 40, **changes))
     assert lines() == []
-    stages = [{"threads": None}, {"threads": 4}]
+    stages = [entry_json(threads=threads) for threads in (None, 4)]
     add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, stages=stages, processes=2))
     assert lines() == [
         "stages were computed with 1 and 4 threads a process: their sums, and so the scores, may "
@@ -269,6 +272,47 @@ def test_publishing_writes_every_trial_and_one_summary(places: Places) -> None:
     }
 
 
+def confirm(trial: str, intermediate: str, config: str, seed: int, score: float) -> dict[str, Any]:
+    """A trial that confirms what search chose on one target: it scores no other."""
+    record = make_record(trial, intermediate, config, seed, score, score, phase="confirm")
+    rows = [row for row in record["scores"] if row["target"] == "mini_xnli"]
+    return {**record, "scores": rows, "objective": None, "confirms": {"mini_xnli": {}}}
+
+
+def test_confirmation_chooses_nothing_and_is_told_apart(places: Places) -> None:
+    before, search = load_results(places), Kept()
+    publish_sweep(search, before)
+    # Of the best configuration, of the baseline, and far better than all that was searched.
+    add(places, confirm("nli-c-s1000", "nli", "c", 1000, 99))
+    add(places, confirm("none-a-s1000", "none", "a", 1000, 99))
+    results, tracker = load_results(places), Kept()
+    assert (results.best, results.grid) == (before.best, before.grid)
+    assert results.languages == before.languages and results.trials == before.trials
+    assert results.confirm_cost == pytest.approx(0.2) and as_json(results)["confirm_cost"] == 0.2
+    assert "2 trials ran it again with fresh seeds, in 12.0 minutes" in best_table(results).note
+    assert best_table(before).note.endswith("Not confirmed with fresh seeds.")
+    write_report(results)
+    publish_sweep(tracker, results)
+    for trial in ("nli-c-s1000", "none-a-s1000"):
+        run = tracker.runs[trial]
+        assert run.tags["xstilts.role"] == "confirm"
+        assert not any(point.key.startswith("gain/") for point in run.metrics)
+        assert run.artifacts["languages.png"].read_bytes().startswith(PNG)
+    for name, run in search.runs.items():
+        own, now = ({p.key: p.value for p in r.metrics} for r in (run, tracker.runs[name]))
+        more = (
+            {"confirm_trials": 2, "confirm_cost": pytest.approx(0.2)} if name == "summary" else {}
+        )
+        assert now == own | more
+    sweep, _ = launched(places)
+    table = record_table(sweep, places)
+    assert table.trials == results.trials
+    phases = trials_frame(table, sweep).groupby("phase", observed=True)["trial"].count()
+    assert phases["confirm"] == 2 and phases.sum() == len(results.records)
+    best = best_frame(best_of(sweep, table.trials), table, sweep)
+    assert set(best["seeds"]) == {2} and set(best["lr/target"].dropna()) == {1e-3}
+
+
 def test_a_trial_is_published_with_the_predictions_of_whole_results(places: Places) -> None:
     names = ("evaluate-mini_xnli-1", "evaluate-mini_tatoeba-1", "evaluate-gone-1")
     for name in names[:2]:
@@ -276,10 +320,11 @@ def test_a_trial_is_published_with_the_predictions_of_whole_results(places: Plac
         files = [f"predictions/{target}/test-{language}.tsv" for language in ("en", "qaa")]
         folder = make_stage(places.storage, name, dict.fromkeys(files, "entailment"))
     (folder / files[0]).unlink()
-    stages = [{"name": name} for name in names]
-    record = make_record("nli-e-s0", "nli", "e", 0, 1, 1, stages=stages)
-    add(places, record)
-    artifacts = trial_artifacts(load_results(places).sweep, places, record)
+    stages = [entry_json(name) for name in names]
+    add(places, make_record("nli-e-s0", "nli", "e", 0, 1, 1, stages=stages))
+    results = load_results(places)
+    (record,) = (one for one in results.records if one.trial == "nli-e-s0")
+    artifacts = trial_artifacts(results.sweep, places, record)
     predictions = {name for name in artifacts if name.startswith("predictions")}
     assert predictions == {f"predictions/mini_xnli/test-{name}.tsv" for name in ("en", "qaa")}
     assert artifacts["sweep.yaml"] == places.launch(1) / SWEEP_FILE
@@ -345,4 +390,4 @@ def test_time_left_is_the_pace_so_far() -> None:
 
 def test_results_are_sorted_and_complete(places: Places) -> None:
     results: Results = load_results(places)
-    assert [record["trial"] for record in results.records] == sorted(r["trial"] for r in RECORDS)
+    assert [record.trial for record in results.records] == sorted(r["trial"] for r in RECORDS)

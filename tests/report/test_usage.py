@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.trial_records import entry_json, record_json
 from xstilts.files import write_json
+from xstilts.records import TrialRecord, typed
 from xstilts.report.results import Results
 from xstilts.report.usage import Bar, bars, draw_timeline, usage
 from xstilts.run.places import USAGE
@@ -19,8 +21,8 @@ HOUR = 3600.0
 
 
 def stage(name: str, asked: float, seconds: float, **changes: Any) -> dict[str, Any]:
-    fields = {"asked": asked, "started": asked, "seconds": seconds, "is_reused": False}
-    return {"name": f"{name}-x-123", "wait_s": 0.0, **fields, **changes}
+    times = {"asked": asked, "started": asked, "seconds": seconds}
+    return entry_json(f"{name}-x-123", **{**times, **changes})
 
 
 @pytest.fixture
@@ -51,9 +53,9 @@ def results(tmp_path: Path) -> Results:
         started, ended = tried[-1][:2]
         status = {"stage": "", "done": 1.0, "started": started, "updated": ended}
         write_json(folder / "status.json", status)
-        record = {"state": "finished", "ended": ended, "objective": 1.0, "stages": stages[trial]}
+        record = record_json(trial, ended=ended, objective=1.0, stages=stages[trial])
         write_json(folder / "record.json", record)
-        records.append({"trial": trial, **record})
+        records.append(typed(record, TrialRecord, trial))
     for number, slots in ((1, 5), (2, 3)):
         places.launch(number).mkdir(exist_ok=True)
         own = {"started": 0.0, "seen": 4 * HOUR, "slot_s": slots * HOUR}

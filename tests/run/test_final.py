@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import xstilts
+from xstilts import mini
+from xstilts.api import Range
 from xstilts.cli.app import app
 from xstilts.config.load import parse_sweep
 from xstilts.data.sources import count_rows
 from xstilts.errors import ConfigError
 from xstilts.files import read_json
+from xstilts.plan.inventory import ModelFacts
+from xstilts.report.hours import ASSUMED_TFLOPS
 from xstilts.tasks import HeldOut, Slice, Task, lookup
 
 
@@ -56,6 +62,33 @@ def run(folder: Path, sweep: dict[str, Any]) -> dict[str, Any]:
     assert result.exit_code == 0, result.output
     record: dict[str, Any] = json.loads(result.stdout)
     return record
+
+
+def test_plan_counts_what_is_trained_after_selection(
+    tmp_path: Path, shared_mini: Path, cut: Task
+) -> None:
+    """As many as there are trials, as long as the last check would have it."""
+    changes = {"seeds": [0, 1], "resources": {"gpus_per_trial": 1}}
+
+    def planned(**more: Any) -> xstilts.Forecast:
+        sweep = sweep_of("s", tmp_path, shared_mini, **changes, **more)
+        return xstilts.plan(parse_sweep(sweep, "here"))
+
+    plain, whole = planned(), planned(final={"full_data": True})
+    assert "final" not in plain.stages
+    assert whole.stages["final"] == Range(2, 2) == whole.stages["target"]
+    (target,), (again, final) = plain.summary["tasks"], whole.summary["tasks"]
+    assert again == target and final["stage"] == "final mini_xquad"
+    assert final["rows"] > target["rows"] and final["epochs"] == target["epochs"]
+    assert final["tokens"] > target["tokens"] and not final["is_counted"]
+    facts = ModelFacts(str(mini.encoder_path()), "", "", 0, 0)
+    seconds = 6 * facts.computing_weights() * final["tokens"] / (ASSUMED_TFLOPS * 1e12)
+    hours = [one.hours.most if one.hours else 0.0 for one in (plain, whole)]
+    assert hours[1] - hours[0] == pytest.approx(2 * seconds / 3600, rel=1e-3)
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(sweep_of("s", tmp_path, shared_mini, final={"full_data": True})))
+    result = CliRunner().invoke(app, ["plan", str(path)])
+    assert re.search(r"final +1 +1 ", result.output), result.output
 
 
 def test_all_rows_train_and_what_selected_stays(

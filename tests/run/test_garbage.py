@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.trial_records import entry_json, record_json
 from xstilts.errors import ConfigError, LeaseLost
 from xstilts.files import write_json
 from xstilts.lease import Lease, claim_path
@@ -17,7 +20,9 @@ from xstilts.run.garbage import (
     DAMAGED,
     FALLEN,
     INTERRUPTED,
+    OLD_S,
     SCRATCH,
+    UNREAD,
     UNREFERENCED,
     cleaning,
     delete_all,
@@ -51,7 +56,7 @@ def trial(storage: Path, sweep: str, name: str, state: str, *stages: str) -> Non
     places.launch(1).mkdir(parents=True, exist_ok=True)
     write_json(folder / "stages.json", list(stages))
     if state != "running":
-        record = {"state": state, "stages": [{"name": name} for name in stages]}
+        record = record_json(name, state=state, stages=[entry_json(one) for one in stages])
         write_json(folder / "record.json", record)
 
 
@@ -204,3 +209,61 @@ def test_a_folder_that_goes_while_a_run_takes_it_is_made_again(
     monkeypatch.setattr(Lease, "acquire", late)
     assert store.get(wanted, compute).manifest["files"].keys() == {"file"}
     assert len(calls) == 2
+
+
+def own_data(storage: Path, *names: str) -> None:
+    """Data sets of own files, used last two hours ago."""
+    for name in names:
+        folder = storage / "own" / name
+        folder.mkdir(parents=True)
+        (folder / "rows.parquet").write_bytes(b"12")
+        os.utime(folder, (0, time.time() - 2 * OLD_S))
+
+
+def reads(folder: Path, *names: str) -> None:
+    """A definition whose inventory names data sets of own files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folders = {f"own:{name}": f"own/{name}" for name in names}
+    write_json(folder / "inventory.json", {"folders": {**folders, "hub/x": "/elsewhere/x"}})
+
+
+def own_garbage(storage: Path) -> dict[str, str]:
+    return {path: why for path, why in found(storage).items() if path.startswith("own/")}
+
+
+def test_data_sets_of_own_files_that_no_definition_names(storage: Path) -> None:
+    own_data(storage, "m-train-1", "m-train-2", "m-train-3", "m-train-4", ".m-train-5-ab")
+    assert own_garbage(storage) == {"own/.m-train-5-ab": INTERRUPTED}, "what t1 read, nobody knows"
+    for number, name in enumerate(("m-train-1", "m-train-2"), 1):
+        reads(Places(storage, "s").launch(number), name)
+    prepared = Places(storage, "p").sweep / "prepared.json"
+    prepared.parent.mkdir()
+    write_json(prepared, {"folders": {"own:m": "/elsewhere/own/m-train-3"}})
+    expected = {"own/.m-train-5-ab": INTERRUPTED, "own/m-train-4": UNREAD}
+    assert own_garbage(storage) == expected, "any launch reads, and what is prepared"
+    assert {g.num_bytes for g in find_garbage(storage) if g.reason == UNREAD} == {2}
+    with cleaning(storage) as lease:
+        delete_all(find_garbage(storage), lease)
+    left = {path.name for path in (storage / "own").iterdir()}
+    assert left == {"m-train-1", "m-train-2", "m-train-3"}
+
+
+def test_data_sets_that_a_command_has_used_of_late_stay(storage: Path) -> None:
+    """Its sweep may be about to begin."""
+    reads(Places(storage, "s").launch(1))
+    own_data(storage, "m-train-1")
+    assert own_garbage(storage) == {"own/m-train-1": UNREAD}
+    (storage / "own" / "m-train-1").touch()
+    assert own_garbage(storage) == {}
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "null"])
+def test_where_an_inventory_is_torn_all_data_sets_of_own_files_stay(
+    storage: Path, text: str
+) -> None:
+    reads(Places(storage, "s").launch(1))
+    reads(Places(storage, "other").launch(1))
+    own_data(storage, "m-train-1")
+    assert own_garbage(storage) == {"own/m-train-1": UNREAD}
+    (Places(storage, "other").launch(1) / "inventory.json").write_text(text)
+    assert own_garbage(storage) == {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from xstilts.errors import ConfigError
 from xstilts.run.inputs import take_inventory
 from xstilts.run.places import Places
 from xstilts.run.storage import open_storage
@@ -67,3 +69,41 @@ def test_a_task_of_ones_own_may_be_a_data_set_of_a_mirror(
     assert inventory.rows["xstilts/mini_xnli|qaa|test"] == 240
     cut = {name.rpartition("|")[2]: rows for name, rows in inventory.rows.items() if "%" in name}
     assert cut["10% of premises"] + cut["without 10% of premises"] == 6000
+
+
+PRETRAINED = {"name": "mini", "pooler": "pretrained"}
+SEARCHED = {"target": {"space": {"pooler": {"choice": ["none", "pretrained"]}}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanting"),
+    [
+        ({}, ""),
+        ({"recipe": PRETRAINED}, "mini_nli, mini_xnli"),
+        ({"recipe": {**PRETRAINED, "intermediate": {"pooler": "fresh"}}}, "mini_xnli"),
+        ({"recipe": {**PRETRAINED, "targets": {"mini_xnli": {"pooler": "none"}}}}, "mini_nli"),
+        ({"search": SEARCHED}, "mini_xnli"),
+        ({"recipe": PRETRAINED, "intermediates": {}, "targets": ["mini_udpos"]}, ""),
+    ],
+)
+def test_a_pretrained_pooler_is_asked_for_where_there_is_one(
+    tiny_model: Path, shared_mini: Path, tmp_path: Path, changes: dict[str, Any], wanting: str
+) -> None:
+    """What would end the first trial is said before anything is trained."""
+    head: dict[str, Any] = {
+        "models": {"m": {"path": str(tiny_model)}},
+        "data": {"root": str(shared_mini)},
+        "intermediates": {"nli": {"tasks": ["mini_nli"]}},
+    }
+    sweep = make_sweep(**{**head, **changes})
+    places = make_places(tmp_path / "runs")
+    if not wanting:
+        assert not take_inventory(sweep, places, tmp_path).models["m"].has_pooler
+        return
+    with pytest.raises(ConfigError) as caught:
+        take_inventory(sweep, places, tmp_path)
+    (problem,) = caught.value.problems
+    assert str(problem) == (
+        f"models.m: its weights have no pooler, from which {wanting} would go on; got "
+        "pooler: pretrained; take `carried`, `fresh` or `none`"
+    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.trial_records import make_record
 from xstilts.config.schema import Sweep
 from xstilts.errors import LeaseLost
 from xstilts.files import read_json, write_json
-from xstilts.run.kept_weights import KEPT, Keeper, best_stages, kept_by_all
+from xstilts.records import TrialRecord
+from xstilts.run.kept_weights import KEPT, Keeper, Kept, best_stages, kept_by_all
 from xstilts.run.stage_results import is_done
 
 from ..conftest import make_places, make_stage, make_sweep
@@ -21,13 +23,17 @@ def keeping(count: int = 1) -> Sweep:
     return make_sweep(targets=targets, resources={"keep_target_weights": count})
 
 
-def record(trial: str, nli: float, tags: float, state: str = "finished") -> dict[str, Any]:
-    return {
-        "trial": trial,
-        "state": state,
-        "metrics": {"dev/mini_xnli": nli, "dev/mini_udpos": tags},
-        "chosen": {name: {"stage": f"{name}-{trial}"} for name in ("mini_xnli", "mini_udpos")},
-    }
+def record(trial: str, nli: float, tags: float, state: str = "finished") -> TrialRecord:
+    return make_record(
+        trial,
+        state=state,
+        metrics={"dev/mini_xnli": nli, "dev/mini_udpos": tags},
+        chosen={name: {"stage": f"{name}-{trial}"} for name in ("mini_xnli", "mini_udpos")},
+    )
+
+
+def best_of(sweep: Sweep, records: Sequence[TrialRecord]) -> set[str]:
+    return best_stages(sweep, [Kept.of(sweep, one) for one in records])
 
 
 RECORDS = [record("a", 50, 60), record("b", 70, 40), record("c", 99, 99, "failed")]
@@ -42,12 +48,12 @@ RECORDS = [record("a", 50, 60), record("b", 70, 40), record("c", 99, 99, "failed
     ],
 )
 def test_the_best_by_dev_of_each_target_stay(keep: int, expected: set[str]) -> None:
-    assert best_stages(keeping(keep), RECORDS[:2]) == expected
+    assert best_of(keeping(keep), RECORDS[:2]) == expected
 
 
 def test_equal_scores_do_not_hang_on_the_order_of_trials() -> None:
     twins = [record("a", 50, 50), record("b", 50, 50)]
-    assert best_stages(keeping(), twins) == best_stages(keeping(), twins[::-1])
+    assert best_of(keeping(), twins) == best_of(keeping(), twins[::-1])
 
 
 def test_what_falls_behind_is_dropped_unless_another_sweep_keeps_it(tmp_path: Path) -> None:
@@ -55,9 +61,9 @@ def test_what_falls_behind_is_dropped_unless_another_sweep_keeps_it(tmp_path: Pa
     weights = {}
     files = dict.fromkeys(("encoder/model.safetensors", "heads.safetensors"), "weights")
     for one in RECORDS:
-        for chosen in one["chosen"].values():
-            folder = make_stage(tmp_path, chosen["stage"], files)
-            weights[chosen["stage"]] = folder / "encoder/model.safetensors"
+        for chosen in one.chosen.values():
+            folder = make_stage(tmp_path, chosen.stage, files)
+            weights[chosen.stage] = folder / "encoder/model.safetensors"
     write_json(make_places(tmp_path, "other").launch(1) / KEPT, ["mini_udpos-b"])
 
     def there() -> set[str]:
@@ -77,9 +83,25 @@ def test_what_falls_behind_is_dropped_unless_another_sweep_keeps_it(tmp_path: Pa
     assert (fallen / "manifest.json").exists() and is_done(fallen.parent)
 
 
+def test_a_confirmation_displaces_nothing_and_keeps_nothing(tmp_path: Path) -> None:
+    """A seed more is no better configuration."""
+    places = make_places(tmp_path)
+    chosen = {"mini_xnli": {"stage": "mini_xnli-d"}}
+    confirming = make_record("d", phase="confirm", metrics={"dev/mini_xnli": 99}, chosen=chosen)
+    weights = {
+        name: make_stage(tmp_path, name, {"heads.safetensors": "weights"}) / "heads.safetensors"
+        for name in ("mini_xnli-d", "mini_xnli-a", "mini_udpos-a")
+    }
+    keeper = Keeper(keeping(), places, 1, lambda: None)
+    keeper.add([RECORDS[0], confirming])
+    there = {name for name, path in weights.items() if path.exists()}
+    assert there == {"mini_xnli-a", "mini_udpos-a"}
+    assert read_json(places.launch(1) / KEPT) == ["mini_udpos-a", "mini_xnli-a"]
+
+
 def test_a_driver_that_lost_the_sweep_drops_nothing(tmp_path: Path) -> None:
     places = make_places(tmp_path)
-    stages = [chosen["stage"] for one in RECORDS[:2] for chosen in one["chosen"].values()]
+    stages = [chosen.stage for one in RECORDS[:2] for chosen in one.chosen.values()]
     files = {"encoder/model.safetensors": "weights"}
     weights = [make_stage(tmp_path, name, files) / "encoder/model.safetensors" for name in stages]
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import yaml
 from typer.testing import CliRunner
 
 from xstilts.cli import app
-from xstilts.config.load import parse_sweep
+from xstilts.config.load import load_sweep, parse_sweep
+from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import ResourcesSpec
 from xstilts.errors import Diverged, LeaseLost, Preempted, StorageGone
 from xstilts.files import read_json, sha256_of_file
@@ -23,8 +25,11 @@ from xstilts.lease import Lease, claim_path
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import SCHEMA, TrialRecord
 from xstilts.run import attempts, evaluation
+from xstilts.run.export import chosen_stage
 from xstilts.run.inputs import take_inventory
+from xstilts.run.outcomes import read_outcomes
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.reopen import workshop_of
@@ -77,6 +82,16 @@ def test_a_stage_that_collapses_is_tried_again_and_still_tagged(
     names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
     assert names.count("intermediate-mini_nli") == names.count("target-mini_xquad") == 2
     assert len({stage["fingerprint"] for stage in record["stages"]}) == len(names)
+    # Whoever needs a stage that was tried again finds it by what the record says.
+    sweep = load_sweep(tmp_path / "s.yaml")
+    places = Places(tmp_path / "runs", sweep.name)
+    planner = Planner(sweep, take_inventory(sweep, places), target_points(sweep))
+    kept = read_record(places.trials / record["trial"])
+    assert kept is not None and kept.schema == SCHEMA
+    plan = planner.plan(kept.point, kept.seed)
+    chosen = chosen_stage(kept, planner, find_task(sweep, "mini_xquad"))
+    assert stage_name(chosen) == kept.chosen["mini_xquad"].stage
+    assert stage_name(chosen) not in {stage_name(stage) for stage in plan.training_stages}
     # Without retries the first attempt is the trial, and its stages are found, not trained anew.
     plain = run_command(tmp_path, shared_mini, rate=1e-12, retries=0)
     assert plain["retries"] == {} and plain["collapsed"] == record["collapsed"]
@@ -116,10 +131,11 @@ class Bench:
     def stages(self) -> Path:
         return self.workshop.store.folder
 
-    def run(self) -> Any:
+    def run(self) -> TrialRecord:
         folder = self.places.trials / self.plan.trial_id
         record = run_trial(self.plan, self.planner, self.workshop, folder)
-        assert record["state"] == "finished", record["error"]
+        assert record.state == "finished", record.error
+        assert read_record(folder) == record, "what is returned is what was written"
         return record
 
 
@@ -145,6 +161,37 @@ def bench(tmp_path: Path, shared_mini: Path) -> Bench:
     return Bench(planner, plan, workshop_of(planner, places), places)
 
 
+def test_what_items_gave_lies_beside_the_predictions(bench: Bench) -> None:
+    """Of every language, and sums up to the scores of the record."""
+    record = bench.run()
+    metrics = {
+        "mini_udpos": ("f1",),
+        "mini_xquad": ("exact_match", "f1"),
+        "mini_tatoeba": ("accuracy",),
+    }
+    keys: dict[str, list[Sequence[str | None]]] = {}
+    for stage in record.stages:
+        result = bench.workshop.store.result(stage.name)
+        assert result is not None
+        for path in result.glob("outcomes/*"):
+            found = read_outcomes(result, path.stem)
+            assert found is not None
+            keys[path.stem] = [own.keys for own in found.values()]
+            scores = {
+                (row["language"], row["metric"]): row["value"]
+                for row in record.scores
+                if row["target"] == path.stem and row["split"] == "test"
+            }
+            for language, own in found.items():
+                expected = {name: scores[language, name] for name in metrics[path.stem]}
+                assert own.outcomes.scores == pytest.approx(expected)
+    assert keys.keys() == metrics.keys()
+    # Parallel rows, equal questions and equal English sentences are one item in all languages.
+    assert keys["mini_udpos"][0] == keys["mini_udpos"][1] != [None] * len(keys["mini_udpos"][0])
+    assert set(keys["mini_xquad"][0]) & set(keys["mini_xquad"][1])
+    assert None not in keys["mini_tatoeba"][0]
+
+
 def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +209,7 @@ def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
     for limit in (evaluation.MAX_FEATURES, 1):
         monkeypatch.setattr(evaluation, "MAX_FEATURES", limit)
         passes.clear()
-        scores = [(row["target"], row["language"], row["value"]) for row in bench.run()["scores"]]
+        scores = [(row["target"], row["language"], row["value"]) for row in bench.run().scores]
         found = sorted(stages.glob("evaluate-*/result-1/predictions/*/*"))
         texts = {f"{path.parent.name}/{path.name}": path.read_text() for path in found}
         seen.append((scores, texts, len(passes), sum(passes)))
@@ -178,7 +225,7 @@ def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
 def test_the_processes_of_a_trial_predict_as_threads(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = bench.run()["scores"]
+    before = bench.run().scores
     for folder in bench.stages.glob("evaluate-*"):
         shutil.rmtree(folder)
     used: list[int] = []
@@ -191,7 +238,7 @@ def test_the_processes_of_a_trial_predict_as_threads(
 
         monkeypatch.setattr(evaluation, name, counted)
     bench.workshop.resources = ResourcesSpec(cpus_per_trial=2, processes_per_trial=2)
-    assert bench.run()["scores"] == before
+    assert bench.run().scores == before
     assert used == [2, 2, 2]
 
 
@@ -231,7 +278,7 @@ def test_what_another_process_trains_is_left_for_last(bench: Bench) -> None:
     other.start()
     record = bench.run()
     other.join()
-    names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
+    names = [stage.name.rpartition("-")[0] for stage in record.stages]
     assert names == [
         "target-mini_xquad",
         "evaluate-mini_xquad",
@@ -239,8 +286,8 @@ def test_what_another_process_trains_is_left_for_last(bench: Bench) -> None:
         "target-mini_udpos",
         "evaluate-mini_udpos",
     ]
-    targets = list(dict.fromkeys(row["target"] for row in record["scores"]))
-    assert targets == list(bench.planner.sweep.targets) and list(record["chosen"]) == targets[:2]
+    targets = list(dict.fromkeys(row["target"] for row in record.scores))
+    assert targets == list(bench.planner.sweep.targets) and list(record.chosen) == targets[:2]
 
 
 def test_a_trial_that_another_process_runs_is_waited_for(bench: Bench) -> None:
@@ -268,7 +315,7 @@ def test_a_trial_that_was_taken_over_writes_no_record(bench: Bench) -> None:
     """Its process was stopped at its end, and wakes up when another runs the trial."""
     folder = bench.places.trials / bench.plan.trial_id
 
-    def take_over(record: dict[str, Any]) -> None:
+    def take_over(record: TrialRecord) -> None:
         claim_path(folder, 2).touch()
 
     with pytest.raises(LeaseLost, match="taken over"):
@@ -299,11 +346,11 @@ def test_dropped_weights_come_back_to_the_same_bytes_where_they_are_needed(bench
     digest = sha256_of_file(weights)
     store.drop_weights(folder.name)
     assert store.has(cell.stage) and not weights.exists()
-    assert bench.run()["scores"] == before["scores"]
+    assert bench.run().scores == before.scores
     assert not list(folder.rglob("*.safetensors")), "nobody needed them"
     (lost,) = bench.stages.glob("evaluate-mini_udpos-*")
     shutil.rmtree(lost)
-    assert bench.run()["scores"] == before["scores"]
+    assert bench.run().scores == before.scores
     assert sha256_of_file(store.weights(cell.stage) / "encoder" / "model.safetensors") == digest
     assert store.read(cell.stage)["lease"] == 1, "what it found out is told by its first result"
 
@@ -320,5 +367,5 @@ def test_a_trial_names_every_stage_before_it_computes_it(
 
     monkeypatch.setattr(bench.workshop, "run", noted)
     record = bench.run()
-    used = {stage["name"] for stage in record["stages"]}
+    used = {stage.name for stage in record.stages}
     assert used == set(read_json(folder / "stages.json"))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.trial_records import record_json
 from xstilts.files import write_json
-from xstilts.run import attempts, states
+from xstilts.run import attempts, trial_states
 from xstilts.run.places import Places
 from xstilts.run.trial_states import SILENT_AFTER_S, TrialStates
 
@@ -37,7 +38,7 @@ def test_a_trial_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     assert look()[0].state == "stopped"
     attempts.begin(places.trials / "t", 2, "", None)
     assert look()[0].state == "running"
-    record = {"state": "finished", "ended": 200.0, "objective": 42.0}
+    record = record_json("t", objective=42.0)
     write_json(places.trials / "t/record.json", record)
     (state,) = look()
     assert (state.state, state.ended, state.objective) == ("finished", 200.0, 42.0)
@@ -52,13 +53,13 @@ def test_what_has_not_changed_is_not_read_again(
     for number in range(3):
         status(places, f"t{number}", 100.0 - number, 150.0)
     seen: list[str] = []
-    read = states.read_status
+    read = trial_states.read_status
 
     def noted(folder: Path) -> object:
         seen.append(folder.name)
         return read(folder)
 
-    monkeypatch.setattr(states, "read_status", noted)
+    monkeypatch.setattr(trial_states, "read_status", noted)
     looker = TrialStates(places)
     assert [state.trial for state in looker.look()] == ["t2", "t1", "t0"], "as they began"
     seen.clear()

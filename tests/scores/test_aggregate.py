@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -11,6 +11,7 @@ from xstilts.scores.aggregate import Averages, averages
 from xstilts.scores.table import Score, ScoreTable
 from xstilts.tasks import Task, lookup
 from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
+from xstilts.tracking.tracker import metric_name
 
 VALUE = {"en": 90.0, "qaa": 80.0, "qab": 70.0, "qac": 60.0, "qad": 50.0, "qae": 40.0, "qaf": 30.0}
 """A score by language; EM is 20 below. The mean is 60, without English 55."""
@@ -43,19 +44,30 @@ def table_of(targets: Sequence[Task], without: tuple[str, str, str] | None = Non
     return ScoreTable(kept)
 
 
+class Told(NamedTuple):
+    """Averages, by the names that the tracker gives them."""
+
+    metrics: dict[str, float]
+    missing: Sequence[str]
+
+    @classmethod
+    def of(cls, found: Averages) -> Told:
+        return cls({metric_name(one): x for one, x in found.metrics.items()}, found.missing)
+
+
 def averages_of(
     targets: Sequence[Task] = TARGETS,
     languages: Sequence[str] | None = None,
     benchmark: Benchmark | str = "mini",
     without: tuple[str, str, str] | None = None,
     split: str = "test",
-) -> Averages:
+) -> Told:
     wanted = {
         task.name: [x for x in task.languages if languages is None or x in languages]
         for task in targets
     }
     entry = BENCHMARKS.get(benchmark) if isinstance(benchmark, str) else benchmark
-    return averages(table_of(targets, without).chosen, targets, wanted, entry, split)
+    return Told.of(averages(table_of(targets, without).chosen, targets, wanted, entry, split))
 
 
 def test_target_is_the_mean_over_its_languages() -> None:
@@ -130,7 +142,7 @@ def test_missing_dev_score_leaves_no_dev_average_and_a_reason() -> None:
     without = ("mini_udpos", "dev")
     rows = [row for row in table_of(targets).scores if (row.target, row.split) != without]
     wanted = {task.name: task.languages for task in targets}
-    result = averages(ScoreTable(rows).chosen, targets, wanted, None, "test")
+    result = Told.of(averages(ScoreTable(rows).chosen, targets, wanted, None, "test"))
     assert "dev/mini_udpos" in result.missing
     assert result.metrics["dev/mini_xnli"] == 85
     assert not {"dev/avg", "dev/mini_udpos"} & set(result.metrics)
@@ -210,3 +222,15 @@ def test_training_language_alone_has_no_zero_shot_average() -> None:
     metrics = averages_of(TARGETS[:1], ("en",), benchmark="custom").metrics
     assert metrics["custom/avg"] == 90
     assert not any(name.endswith("/zero_shot") for name in metrics)
+
+
+def test_some_targets_of_a_sweep_have_no_average_over_them() -> None:
+    """A trial that confirms what search chose scores those that it leads alone."""
+    some = TARGETS[:1]
+    languages = {task.name: task.languages for task in some}
+    entry = BENCHMARKS["mini"]
+    found = Told.of(averages(table_of(some).chosen, some, languages, entry, "test", is_whole=False))
+    assert found.missing == [] and found.metrics["mini_xnli/avg"] == 60
+    assert found.metrics["dev/mini_xnli"] == 85
+    over = ("dev/avg", "custom/", "mini/", "group/")
+    assert not [name for name in found.metrics if name.startswith(over)]

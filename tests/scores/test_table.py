@@ -30,13 +30,8 @@ DEV = replace(SCORE, split="dev", value=70.0)
 def test_rows_survive_json() -> None:
     table = ScoreTable([SCORE, DEV])
     rows = json.loads(json.dumps(table.to_rows()))
-    assert ScoreTable.from_rows(rows).scores == table.scores
+    assert tuple(Score(**row) for row in rows) == table.scores
     assert tuple(rows[0]) == COLUMNS
-
-
-def test_trial_has_its_own_rows() -> None:
-    table = ScoreTable([SCORE, replace(SCORE, trial="other")])
-    assert table.of_trial("other").scores == (replace(SCORE, trial="other"),)
 
 
 def test_evaluation_holds_the_chosen_cell_alone_and_no_dev() -> None:

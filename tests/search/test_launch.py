@@ -17,6 +17,7 @@ import pytest
 from ray import tune
 from rich.console import Console
 
+from tests.trial_records import entry_json, record_json
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, LeaseLost, StorageGone
 from xstilts.files import write_json
@@ -255,18 +256,18 @@ def finish(launch: Launch, point: dict[str, Any], seed: int, objective: float) -
     """A trial as it lies there when it has ended."""
     plan = launch.planner.plan(point, seed)
     stages = [
-        {"name": make_stage(launch.places.storage, stage_name(stage), {"a": ""}).parent.name}
+        entry_json(make_stage(launch.places.storage, stage_name(stage), {"a": ""}).parent.name)
         for stage in plan.training_stages
         if not launch.store.has(stage)
     ]
-    record = {
-        "state": "finished",
-        "stages": stages,
-        "scores": [{"target": name} for name in launch.sweep.targets],
-        "objective": objective,
-        "processes": launch.planner.world_size,
-        "precision": launch.planner.precision,
-    }
+    record = record_json(
+        plan.trial_id,
+        stages=stages,
+        scores=[{"target": name} for name in launch.sweep.targets],
+        objective=objective,
+        processes=launch.planner.world_size,
+        precision=launch.planner.precision,
+    )
     folder = launch.places.trials / plan.trial_id
     folder.mkdir(exist_ok=True)
     write_json(folder / "record.json", record)
@@ -386,7 +387,7 @@ def test_a_space_that_is_exhausted_is_complete(storage: Path) -> None:
         assert not is_complete(launch), "proposed, not finished"
         for proposal in launch.proposals.made.values():
             trial = launch.planner.plan(proposal.point, 0).trial_id
-            record = {"state": "finished", "stages": [], "scores": [{"target": "mini_xnli"}]}
+            record = record_json(trial, scores=[{"target": "mini_xnli"}])
             (launch.places.trials / trial).mkdir()
             write_json(launch.places.trials / trial / "record.json", record)
         assert is_complete(launch)

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
+from tests.trial_records import make_record
 from xstilts.config.load import parse_sweep
 from xstilts.lease import Lease
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import TrialRecord
 from xstilts.run.store import Store
 from xstilts.search import searcher as searcher_module
 from xstilts.search.journal import Journal
@@ -54,9 +56,9 @@ class Records:
     """Records of finished trials, as a store of results would give them."""
 
     def __init__(self) -> None:
-        self.finished: dict[str, dict[str, Any]] = {}
+        self.finished: dict[str, TrialRecord] = {}
 
-    def read(self, plan: TrialPlan) -> dict[str, Any] | None:
+    def read(self, plan: TrialPlan) -> TrialRecord | None:
         return self.finished.get(plan.trial_id)
 
 
@@ -68,7 +70,7 @@ def make_searcher(
 
 
 def trial_of(planner: Planner, config: Any) -> TrialPlan:
-    return planner.plan(config["trial"]["point"], config["trial"]["seed"])
+    return planner.plan(**config["trial"])
 
 
 def test_a_trial_whose_stage_is_in_work_is_held_back(storage: Path) -> None:
@@ -102,7 +104,7 @@ def test_all_seeds_run_and_the_study_learns_their_mean(storage: Path) -> None:
     assert searcher.suggest("t4") is None
     assert sorted(plan.seed for plan in plans.values()) == [0, 0, 1, 1]
     for i, (trial, plan) in enumerate(plans.items()):
-        records.finished[plan.trial_id] = {"objective": float(i)}
+        records.finished[plan.trial_id] = make_record(objective=float(i))
         searcher.on_trial_complete(trial, {})
     values = [trial.value for trial in proposals._study.trials]
     assert values == [0.5, 2.5]
@@ -114,7 +116,7 @@ def test_finished_trials_are_not_handed_out_again(storage: Path) -> None:
     searcher, _ = make_searcher(storage, planner, records)
     done = trial_of(planner, searcher.suggest("t0"))
     open_ = trial_of(planner, searcher.suggest("t1"))
-    records.finished[done.trial_id] = {"objective": 1.0}
+    records.finished[done.trial_id] = make_record(objective=1.0)
     # The process dies here; the next one reads journal and records.
     resumed, _ = make_searcher(storage, planner, records)
     again = []
@@ -125,13 +127,48 @@ def test_finished_trials_are_not_handed_out_again(storage: Path) -> None:
     assert len(again) == 3
 
 
+def test_confirmation_follows_search_and_the_study_is_told_nothing_of_it(storage: Path) -> None:
+    planner, records = make_planner({}, 2, [0]), Records()
+    proposals = Proposals(planner.sweep, Journal(storage / "journal"))
+    called: list[int] = []
+
+    def confirm() -> list[TrialPlan]:
+        called.append(len(records.finished))
+        point = {"model": "m", "intermediate": "nli"}
+        return [planner.plan(point, seed, {"mini_xnli": {}}) for seed in (1000, 1001)]
+
+    searcher = StageSearcher(
+        proposals, planner, Store(storage), records.read, lambda plan: 0, confirm
+    )
+    plans = [trial_of(planner, searcher.suggest(f"t{i}")) for i in range(2)]
+    assert searcher.suggest("t2") is None and not called, "search has not ended"
+    for i, plan in enumerate(plans):
+        records.finished[plan.trial_id] = make_record(objective=1.0)
+        searcher.on_trial_complete(f"t{i}", {})
+    trials = [trial.value for trial in proposals._study.trials]
+    first, second = (searcher.suggest(f"u{i}") for i in range(2))
+    assert called == [2]
+    for config, seed in ((first, 1000), (second, 1001)):
+        plan = planner.plan(**config["trial"])
+        assert (plan.seed, plan.phase, plan.targets) == (seed, "confirm", ("mini_xnli",))
+    searcher.on_trial_complete("u0", error=True)
+    searcher.on_trial_complete("u1", {"outcome": "failed", "objective": None})
+    assert [trial.value for trial in proposals._study.trials] == trials
+    # What a process has lost is handed out again; what failed is over for this launch.
+    searcher._not_before = 0.0
+    assert searcher.suggest("u2") == first
+    records.finished[planner.plan(**first["trial"]).trial_id] = make_record()
+    searcher.on_trial_complete("u2", {})
+    assert searcher.suggest("u3") == Searcher.FINISHED and called == [2]
+
+
 def test_a_failed_trial_fails_its_proposal_and_the_sweep_goes_on(storage: Path) -> None:
     planner, records = make_planner({}, 2, [0]), Records()
     searcher, proposals = make_searcher(storage, planner, records)
     searcher.suggest("t0")
     second = trial_of(planner, searcher.suggest("t1"))
     searcher.on_trial_complete("t0", {"outcome": "failed", "objective": None})
-    records.finished[second.trial_id] = {"objective": 4.0}
+    records.finished[second.trial_id] = make_record(objective=4.0)
     searcher.on_trial_complete("t1", {}, error=False)
     assert [trial.state.name for trial in proposals._study.trials] == ["FAIL", "COMPLETE"]
     assert searcher.suggest("t2") == Searcher.FINISHED
@@ -146,7 +183,7 @@ def test_a_proposal_that_diverged_is_told_as_the_worst(
     searcher, proposals = make_searcher(storage, planner, records)
     units = [trial_of(planner, searcher.suggest(f"t{i}")) for i in range(2)]
     if "objective" in other:
-        records.finished[units[0].trial_id] = other
+        records.finished[units[0].trial_id] = make_record(**other)
     searcher.on_trial_complete("t0", {"outcome": "failed", "objective": None, **other})
     searcher.on_trial_complete("t1", {"outcome": "failed", "objective": None, "diverged": True})
     (trial,) = proposals._study.trials
@@ -178,7 +215,7 @@ def test_a_lost_trial_is_handed_out_again_before_others(
     assert trial_of(planner, searcher.suggest("t1")) == lost
     assert [trial.state.name for trial in proposals._study.trials] == ["RUNNING"]
     # Its process died after the record was written: nothing is left to do.
-    records.finished[lost.trial_id] = {"objective": 1.0}
+    records.finished[lost.trial_id] = make_record(objective=1.0)
     searcher.on_trial_complete("t1", error=True)
     assert [trial.state.name for trial in proposals._study.trials] == ["COMPLETE"]
 

@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pickle
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
-from xstilts import kinds
+from xstilts import kinds, open_results
+from xstilts.cli import app
+from xstilts.config.described import describe_plugin, recall_plugin
 from xstilts.config.load import load_sweep, parse_sweep
-from xstilts.config.own_tasks import plugins_used
+from xstilts.config.own_tasks import find_task, plugins_used
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError
+from xstilts.files import write_json
 from xstilts.plan.inventory import Inventory, row_key
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train, fingerprint
+from xstilts.report.results import load_results
+from xstilts.report.sweep_results import SweepResults
 from xstilts.run.inputs import take_inventory
 from xstilts.run.node import differences, versions
+from xstilts.run.places import Places
+from xstilts.run.reopen import planner_of
 from xstilts.run.single import run_single
+from xstilts.search.definition import Settled, define, settle
 from xstilts.tasks import kinds as kind_specs
-from xstilts.tasks import lookup, plugins
-from xstilts.tasks.plugins import PluginError, load_plugin
+from xstilts.tasks import known_tasks, lookup, plugins
+from xstilts.tasks.plugins import (
+    BroughtKind,
+    Plugin,
+    PluginError,
+    load_plugin,
+)
 
 from ..conftest import make_places
 from ..plan.test_plan import INVENTORY, NUM_ROWS
@@ -40,6 +54,19 @@ PLUGIN = f"{LIGHT}\n{BEHAVIOUR}".replace("my_behaviour:", "NAME:")
 Write = Callable[..., str]
 
 
+def forget(folder: Path) -> None:
+    """Forget all plugins, and the modules of a folder."""
+    load_plugin.cache_clear()
+    plugins.installed_plugins.cache_clear()
+    versions.cache_clear()
+    for known in (kind_specs.BROUGHT, plugins._behaviours, plugins._places):
+        known.clear()
+    kinds._KINDS.pop("my_pair", None)
+    for path in folder.rglob("*.py"):
+        sys.modules.pop(path.relative_to(folder).with_suffix("").as_posix().replace("/", "."), None)
+    importlib.invalidate_caches()
+
+
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Writes a plugin's module, forgets what was loaded, and forgets it again at the end."""
@@ -47,21 +74,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
 
-    def forget() -> None:
-        load_plugin.cache_clear()
-        plugins.installed_plugins.cache_clear()
-        versions.cache_clear()
-        for known in (kind_specs.BROUGHT, plugins._behaviours, plugins._places):
-            known.clear()
-        kinds._KINDS.pop("my_pair", None)
-        for path in folder.rglob("*.py"):
-            sys.modules.pop(
-                path.relative_to(folder).with_suffix("").as_posix().replace("/", "."), None
-            )
-        importlib.invalidate_caches()
-
     def written(text: str = PLUGIN, name: str = "my_module") -> str:
-        forget()
+        forget(folder)
         path = folder / f"{name}.py"
         path.write_text(text.replace("NAME:", f"{name}:"))
         for cached in folder.rglob("*.pyc"):
@@ -69,7 +83,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         return name
 
     yield written
-    forget()
+    forget(folder)
 
 
 def sweep_with(**sections: Any) -> Sweep:
@@ -137,17 +151,39 @@ def test_a_plugin_in_a_package_is_known_by_all_of_it(write: Write, tmp_path: Pat
     assert load_plugin("mine.tasks").digest != first
 
 
-def test_installed_packages_bring_theirs_by_entry_points(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def install(folder: Path, package: str = "acme-tasks", module: str = "my_module") -> None:
+    """What an installer leaves of a package whose entry point names the module."""
+    info = folder / f"{package.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[xstilts.tasks]\nmine = {module}\n")
+    plugins.installed_plugins.cache_clear()
+
+
+def test_installed_packages_bring_theirs_by_entry_points(write: Write, tmp_path: Path) -> None:
     write()
-    point = EntryPoint("mine", "my_module", "xstilts.tasks")
-    monkeypatch.setattr(
-        plugins, "entry_points", lambda group: [point] if group == "xstilts.tasks" else []
-    )
+    install(tmp_path / "modules")
     sweep = sweep_with(plugins=[])
     assert set(plugins_used(sweep)) == {"my_module"}
     assert not plugins_used(sweep_with(plugins=[], targets=["mini_udpos"])), "what is not named"
+
+
+def test_the_list_of_tasks_names_their_packages(write: Write, tmp_path: Path) -> None:
+    def listed(*options: str) -> Result:
+        return CliRunner().invoke(app, ["data", "list", *options], terminal_width=100)
+
+    write()
+    assert {row["package"] for row in json.loads(listed("--json").stdout)} == {"xstilts"}
+    assert "package" not in listed().output, "it would be one word in every row"
+    install(tmp_path / "modules")
+    rows = {row["name"]: row for row in json.loads(listed("--json").stdout)}
+    assert rows["my_xnli"]["package"] == "acme-tasks" and rows["my_xnli"]["kind"] == "my_pair"
+    assert rows["mini_xnli"]["package"] == "xstilts"
+    assert "acme-tasks" in listed().output
+    write("import nothing_like_it\n")
+    refused = listed()
+    assert refused.exit_code == 2
+    assert "the installed plugin my_module: cannot be" in " ".join(refused.output.split())
 
 
 def test_another_process_needs_the_rows_alone(write: Write, tmp_path: Path) -> None:
@@ -248,5 +284,121 @@ def test_a_trial_runs_on_a_task_and_a_kind_of_a_plugin(
     assert inventory.data["plugin my_module"] == load_plugin("my_module").digest
     planner = Planner(sweep, inventory, {"my_xnli": ({},)})
     record = run_single(planner, places, None, {"intermediate": "none"}, None, print)
-    assert record["state"] == "finished", record["error"]
-    assert set(record["metrics"]) >= {"my_xnli/en", "my_xnli/qaa", "my_xnli/avg", "dev/my_xnli"}
+    assert record.state == "finished", record.error
+    assert set(record.metrics) >= {"my_xnli/en", "my_xnli/qaa", "my_xnli/avg", "dev/my_xnli"}
+    define(sweep, places, inventory, Settled({"my_xnli": [{}]}), places.launch(1))
+    remember_nothing_of("my_module", tmp_path)
+    check_reading(places, record.trial, tmp_path)
+
+
+def remember_nothing_of(module: str, folder: Path) -> None:
+    """As in a process of somebody who has the storage alone."""
+    (folder / "modules" / f"{module}.py").rename(folder / f"{module}.py")
+    forget(folder / "modules")
+    sys.modules.pop(module, None)
+
+
+def check_reading(places: Places, trial: str, folder: Path) -> None:
+    """What needs no plugin is read without it; what does says which, and by what it is allowed."""
+    at = ("--storage", str(places.storage))
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(app, [*arguments, *at], catch_exceptions=False)
+
+    report = call("report", places.name, "--json")
+    assert report.exit_code == 0, report.output
+    assert "my_xnli" in report.stdout
+    assert call("status", places.name).exit_code == 0
+    results = open_results(places.name, places.storage)
+    assert set(results.scores["target"]) == {"my_xnli"}
+    assert len(results.predictions("my_xnli", trial)) > 0
+    assert call("export", places.name, trial, "--submission", str(folder / "out")).exit_code == 0
+    assert sorted(x.name for x in (folder / "out" / "my_xnli").iterdir()) == [
+        "test-en.tsv",
+        "test-qaa.tsv",
+    ]
+    assert "my_module" not in sys.modules
+    labels = ("export", places.name, trial, "--labels", str(folder / "gold"))
+    refused = call(*labels)
+    assert refused.exit_code == 2 and not (folder / "gold").exists()
+    line = " ".join(refused.output.split())
+    assert "plugins: the stored file alone names this module, which would be imported; got" in line
+    assert '"my_module"' in line
+    assert "give --plugins (in Python: with_plugins=True)" in line
+    assert "cannot be imported" in call(*labels, "--plugins").output
+    (folder / "my_module.py").rename(folder / "modules" / "my_module.py")
+    importlib.invalidate_caches()
+    assert call(*labels, "--plugins").exit_code == 0
+    assert (folder / "gold" / "my_xnli" / "test-qaa.tsv").exists()
+
+
+def stored(sweep: Sweep, places: Places) -> Path:
+    """The folder of a launch that has stored what defines the sweep."""
+    folder = places.launch(1)
+    define(sweep, places, INVENTORY, Settled({}), folder)
+    return folder
+
+
+def test_what_plugins_declare_is_stored_and_recalled(write: Write, tmp_path: Path) -> None:
+    write()
+    places = make_places(tmp_path / "runs")
+    stored(sweep_with(), places)
+    mine = find_task(sweep_with(), "my_xnli")
+    spec = mine.kind_spec
+    known = fingerprint(stages_of(sweep_with())[0])
+    remember_nothing_of("my_module", tmp_path)
+    sweep = load_results(places).sweep
+    assert sweep.plugins == ("my_module",) and "my_module" not in sys.modules
+    assert find_task(sweep, "my_xnli") == mine and kind_specs.kind_spec("my_pair") == spec
+    stage = stages_of(sweep)[0]
+    assert fingerprint(stage) == known and stage.parts[0].train.entry == mine
+    assert "my_module" not in sys.modules
+    with pytest.raises(PluginError, match="not imported here"):
+        kinds.get("my_pair")
+    (tmp_path / "my_module.py").rename(tmp_path / "modules" / "my_module.py")
+    importlib.invalidate_caches()
+    assert find_task(sweep_with(), "my_xnli") == mine, "who launches it imports it as ever"
+    assert type(kinds.get("my_pair")).__name__ == "MyPair"
+
+
+def test_every_declaration_can_be_recalled() -> None:
+    brought = {"k": BroughtKind(kind_specs.kind_spec("span"), "x:Y")}
+    plugin = Plugin("m", "/m.py", "0" * 16, {task.name: task for task in known_tasks()}, brought)
+    assert recall_plugin(json.loads(json.dumps(describe_plugin(plugin)))) == plugin
+    for wrong in (None, {}, {"kinds": 1}, {**describe_plugin(plugin), "tasks": {"x": {"kind": 1}}}):
+        with pytest.raises(PluginError, match="what it brought cannot be read"):
+            recall_plugin(wrong)
+    kind_specs.BROUGHT.pop("k")
+
+
+def test_no_module_that_the_storage_alone_names_is_imported(write: Write, tmp_path: Path) -> None:
+    """Whoever may write to the storage may not have code run by those who read it."""
+    places = make_places(tmp_path / "runs")
+    folder = stored(sweep_with(plugins=[], targets=["mini_xnli"]), places)
+    write(f"open({str(tmp_path / 'ran')!r}, 'w')\n{PLUGIN}")
+    text = json.loads((folder / "sweep.json").read_text())
+    write_json(folder / "sweep.json", {**text, "plugins": ["my_module"]})
+    assert load_results(places).sweep.plugins == ("my_module",)
+    inventory = json.loads((folder / "inventory.json").read_text())
+    assert inventory.pop("plugins") == {}
+    for undescribed in (inventory, inventory | {"plugins": 1}):
+        write_json(folder / "inventory.json", undescribed)
+        for read in (load_results, SweepResults):
+            with pytest.raises(ConfigError, match=r'plugins: the stored.*got "my_module"; if you'):
+                read(places)
+    with pytest.raises(ConfigError, match="plugins: the stored file alone names"):
+        planner_of(places, folder)
+    assert not (tmp_path / "ran").exists()
+    assert load_results(places, with_plugins=True).sweep.plugins == ("my_module",)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_launch_imports_what_its_own_file_names_alone(write: Write, tmp_path: Path) -> None:
+    places = make_places(tmp_path / "runs")
+    folder = stored(sweep_with(plugins=[], targets=["mini_xnli"]), places)
+    write(f"open({str(tmp_path / 'ran')!r}, 'w')\n{PLUGIN}")
+    text = json.loads((folder / "sweep.json").read_text())
+    write_json(folder / "sweep.json", {**text, "plugins": ["my_module"]})
+    with pytest.raises(ConfigError, match="-- my_module"):
+        settle(sweep_with(plugins=[], targets=["mini_xnli"]), places, INVENTORY)
+    assert not (tmp_path / "ran").exists()

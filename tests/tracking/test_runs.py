@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.trial_records import make_record
 from xstilts.config.load import load_sweep
+from xstilts.config.schema import Sweep
+from xstilts.scores.aggregate import DEV, GROUP, ZERO_SHOT, Metric, mean_of
 from xstilts.tracking.runs import trial_run
+from xstilts.tracking.tracker import TrackedRun, metric_name
 
 QUICKSTART = Path(__file__).parents[2] / "sweeps" / "quickstart.yaml"
 RECORD: dict[str, Any] = {
-    "trial": "mix-1-s0",
-    "config": "1",
-    "state": "finished",
-    "error": "",
     "point": {"intermediate": "mix"},
-    "seed": 0,
-    "model": "mini",
     "intermediate": "mix",
     "rates": {"mini_nli": 0.75, "mini_qa": 0.25},
     "examples": {"mini_nli": {"en": 75}, "mini_mlm": {"en": 20, "qaa": 5}},
@@ -33,18 +33,16 @@ RECORD: dict[str, Any] = {
         },
     },
     "metrics": {"dev/avg": 50.0},
-    "missing": [],
-    "collapsed": [],
-    "undecided": [],
-    "stages": [],
-    "curves": {},
-    "started": 1.0,
-    "ended": 2.0,
 }
 
 
+def run_of(sweep: Sweep | None = None, **changes: Any) -> TrackedRun:
+    record = make_record("mix-1-s0", **{**RECORD, **changes})
+    return trial_run(sweep or load_sweep(QUICKSTART), record, {}, ())
+
+
 def test_drawn_examples_show_by_task_and_by_language_where_there_are_several() -> None:
-    run = trial_run(load_sweep(QUICKSTART), RECORD, {}, ())
+    run = run_of()
     drawn = {point.key: point.value for point in run.metrics if point.key.startswith("examples/")}
     assert drawn == {
         "examples/mini_nli": 75,
@@ -55,10 +53,9 @@ def test_drawn_examples_show_by_task_and_by_language_where_there_are_several() -
 
 
 def test_parameters_are_the_same_in_every_run_of_a_sweep() -> None:
-    sweep = load_sweep(QUICKSTART)
-    mixed = trial_run(sweep, RECORD, {}, ()).params
+    mixed = run_of().params
     none = {"intermediate": "none", "rates": {}, "examples": {}, "learning_rate": None}
-    baseline = trial_run(sweep, {**RECORD, **none, "point": {"intermediate": "none"}}, {}, ())
+    baseline = run_of(**none, point={"intermediate": "none"})
     assert mixed["rate/mini_nli"] == "0.75" and baseline.params["rate/mini_nli"] == "0"
     assert {key for key in mixed if key.startswith("rate/")} == {
         key for key in baseline.params if key.startswith("rate/")
@@ -69,7 +66,7 @@ def test_parameters_are_the_same_in_every_run_of_a_sweep() -> None:
 
 
 def test_rates_are_there_plain_too_and_the_whole_recipe_by_stage() -> None:
-    params = trial_run(load_sweep(QUICKSTART), RECORD, {}, ()).params
+    params = run_of().params
     assert {key: value for key, value in params.items() if key.startswith("lr/")} == {
         "lr/intermediate": "0.001",
         "lr/target/mini_xnli": "0.0001",
@@ -88,16 +85,33 @@ def test_rates_are_there_plain_too_and_the_whole_recipe_by_stage() -> None:
 
 
 def test_a_record_of_before_recipes_were_written_down_has_the_rates_alone() -> None:
-    record = {key: value for key, value in RECORD.items() if key != "recipes"}
-    params = trial_run(load_sweep(QUICKSTART), record, {}, ()).params
+    params = run_of(recipes={}).params
     assert params["lr/intermediate"] == "0.001"
     assert not any(key.startswith("recipe/") for key in params)
 
 
 def test_what_a_file_says_instead_of_the_recipe_is_a_tag() -> None:
-    plain = trial_run(load_sweep(QUICKSTART), RECORD, {}, ()).tags
+    plain = run_of().tags
     assert plain["recipe"] == "mini" and "recipe_overrides" not in plain
     said = load_sweep(QUICKSTART, ["recipe={name: mini, target: {batch_size: 8}}"])
-    tags = trial_run(said, RECORD, {}, ()).tags
+    tags = run_of(said).tags
     assert tags["recipe"] == "mini"
     assert tags["recipe_overrides"] == '{"target":{"batch_size":8}}'
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        (Metric("xquad", language="de"), "xquad/de"),
+        (Metric("xquad", language=ZERO_SHOT), "xquad/zero_shot"),
+        (mean_of("xtreme"), "xtreme/avg"),
+        (mean_of("xquad", "em"), "xquad/em/avg"),
+        (mean_of("tatoeba", "by_layer/03"), "tatoeba/by_layer/03"),
+        (Metric("xquad", DEV), "dev/xquad"),
+        (Metric("qa", GROUP), "group/qa"),
+        # A plugin's metric may be called as anything is.
+        (mean_of("mine", "dev"), "mine/dev/avg"),
+    ],
+)
+def test_a_number_of_a_trial_has_one_name(metric: Metric, name: str) -> None:
+    assert metric_name(metric) == name

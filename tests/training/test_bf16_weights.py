@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from xstilts.errors import Preempted
+from xstilts.training import loop
 from xstilts.training.bf16_weights import BF16Weights
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
 from xstilts.training.model import Model, load_encoder
 from xstilts.training.outcome import Options
-from xstilts.training import loop
 from xstilts.training.packed import self_attention
 
 Toy = Any  # of conftest.py, which tests cannot import

@@ -15,12 +15,13 @@ from torch._dynamo.utils import counters
 from xstilts.bench import workloads
 from xstilts.bench.measure import measure
 from xstilts.errors import Preempted, StageError
+from xstilts.training import compiling
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
 from xstilts.training.model import Model
 from xstilts.training.outcome import Options
-from xstilts.training.packed import compiling, self_attention
+from xstilts.training.packed import self_attention
 
 Toy = Any  # of conftest.py, which tests cannot import
 

@@ -21,6 +21,7 @@ from xstilts.training.model import Model, build_heads, load_encoder, save, setti
 CLASSES: dict[str, Any] = {
     "sentence": AutoModelForSequenceClassification,
     "pair": AutoModelForSequenceClassification,
+    "multilabel": AutoModelForSequenceClassification,
     "tagging": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
 }
@@ -48,3 +49,5 @@ def test_the_exported_model_computes_the_same(
     assert torch.allclose(expected, scores, atol=1e-5)
     if kind != "span":
         assert loaded.config.id2label == {0: "no", 1: "yes", 2: "?"}
+    is_several = loaded.config.problem_type == "multi_label_classification"
+    assert is_several == (kind == "multilabel"), "what transformers' own loss would be"

@@ -34,10 +34,10 @@ LIMITED = """
 
     job = pickle.loads(Path(sys.argv[1]).read_bytes())
     torch.set_num_threads(1)
-    from xstilts.training import matmul, parallel
+    from xstilts.training import matmul, processes
     # oneDNN makes code for every new shape, in new address space: that alone is what ends here.
     matmul._cpu_maker = lambda: ""
-    original = parallel.build_model
+    original = processes.build_model
 
     def build(*arguments):
         model = original(*arguments)
@@ -46,7 +46,7 @@ LIMITED = """
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         return model
 
-    parallel.build_model = build
+    processes.build_model = build
     try:
         outcome = job.run(Path(sys.argv[2]), lambda share: None, None)
         print(json.dumps([outcome.halvings, outcome.max_tokens, outcome.curve]))

@@ -16,7 +16,7 @@ from xstilts.tasks import Source, Task
 from xstilts.training.dropout import Dropout, streams
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.loop import train
-from xstilts.training.micro_batches import MicroBatch, MicroBatcher, micro_batch_tokens
+from xstilts.training.micro_batches import MicroBatch, MicroBatcher, overhead_tokens
 from xstilts.training.model import Model
 from xstilts.training.outcome import Options
 from xstilts.training.packed.layout import partition
@@ -91,7 +91,7 @@ def test_however_divided_the_gradient_is_the_batchs(toy: Toy, kind: str, dropout
     dealt = [work for rank in range(3) for work in packed.divide(batch, (rank, 3))]
     ways = [small.divide(batch), dealt]
     if not dropout:
-        padded = replace(packed, config=None, pass_cost=2.0)
+        padded = replace(packed, config=None, overhead=2.0)
         assert len(padded.divide(batch)) > 1
         ways += [padded.divide(batch), [padded.whole(batch)]]
     for passes in ways:
@@ -176,5 +176,5 @@ def test_an_overhead_is_worth_more_tokens_of_a_small_model(toy: Toy) -> None:
     model = toy.model(toy.stage("toy_x"))
     encoder = model.encoder
     weights = sum(p.numel() for p in encoder.parameters())
-    assert micro_batch_tokens(encoder, CPU) > 1e-2 * 5e10 / (6 * weights)
-    assert micro_batch_tokens(encoder, torch.device("cuda")) > micro_batch_tokens(encoder, CPU)
+    assert overhead_tokens(encoder, CPU) > 1e-2 * 5e10 / (6 * weights)
+    assert overhead_tokens(encoder, torch.device("cuda")) > overhead_tokens(encoder, CPU)

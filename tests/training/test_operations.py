@@ -14,12 +14,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, XLMRobertaConfig
 
+from tests.benchmarks.trainer import Peer
 from xstilts.bench.measure import _model
-from xstilts.bench.peer import Peer
 from xstilts.bench.workloads import WORKLOADS, rows_of, stage_of, vocabulary_of
+from xstilts.training import loop
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.optimizer import build_optimizer
-from xstilts.training import loop
 from xstilts.training.packed import self_attention
 
 SIZES = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 200}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tools.mini.grammar import answer_span, write
 from tools.mini.inference import LABELS
 from tools.mini.languages import Language
-from tools.mini.reading import Line, Passage
+from tools.mini.reading import Choice, Line, Pair, Passage
 from xstilts.data.hub_layout import (
     ANSWERS,
     INT32,
@@ -18,9 +18,6 @@ from xstilts.data.hub_layout import (
     class_label,
     class_labels,
 )
-
-if TYPE_CHECKING:
-    from tools.mini.world import Choice, Pair
 
 Rows = list[dict[str, Any]]
 

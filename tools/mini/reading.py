@@ -33,6 +33,24 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A premise, a hypothesis and the index of their label."""
+
+    premise: Line
+    hypothesis: Line
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Context sentences, four candidates for the next one, and the index of the right one."""
+
+    context: tuple[Line, ...]
+    endings: tuple[Line, ...]
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A text, the clause that is asked about by its place in the text, and the question."""
 

@@ -16,7 +16,7 @@ from tools.mini import hub, inference, reading
 from tools.mini.facts import Domain, Facts, split_facts
 from tools.mini.grammar import Clause
 from tools.mini.languages import ENGLISH, PROFILES, Language, Profile, build_languages
-from tools.mini.reading import Line, Passage
+from tools.mini.reading import Choice, Line, Pair, Passage
 from xstilts.data.hub_layout import Features, Split, write_dataset
 
 # Number of examples by split of the facts; the pretraining text has documents.
@@ -28,24 +28,6 @@ NUM_PASSAGES = {"test": 160, "validation": 160, "train": 3000}
 NUM_TRANSLATIONS = 200
 NUM_DOCUMENTS = 6000
 PASSAGE_LINES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A premise, a hypothesis and the index of their label."""
-
-    premise: Line
-    hypothesis: Line
-    label: int
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Context sentences, four candidates for the next one, and the index of the right one."""
-
-    context: tuple[Line, ...]
-    endings: tuple[Line, ...]
-    label: int
 
 
 @dataclass(slots=True)

@@ -1,1 +1,1 @@
-"""What this machine trains and evaluates a second, against its own matmul and against a peer."""
+"""What this machine trains and evaluates a second, and which share of its own matmul that is."""

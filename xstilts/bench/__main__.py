@@ -10,12 +10,12 @@ import json
 import sys
 from typing import Any
 
-from xstilts.bench.measure import DTYPES, measure
+from xstilts.bench.measure import DTYPES, Case, measure
 from xstilts.bench.workloads import WORKLOADS
 
 
-def main() -> None:
-    """Measure what the options say."""
+def main(case_of: type[Case] | None = None) -> None:
+    """Measure what the options say; see `measure`."""
     parser = argparse.ArgumentParser(prog="python -m xstilts.bench", description=__doc__)
     parser.add_argument("model", help="xlmr-mini, xlmr-base, xlmr-large or a model folder")
     several: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
@@ -29,13 +29,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     for name, value in (("rounds", 3), ("threads", 1), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--peer", dest="with_peer", action="store_true")
     parser.add_argument("--compile", dest="compiled", action="store_true")
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    found = measure(**vars(parser.parse_args()), tell=tell)
+    found = measure(**vars(parser.parse_args()), tell=tell, case_of=case_of)
     json.dump(found, sys.stdout, indent=1)
     sys.stdout.write("\n")
 

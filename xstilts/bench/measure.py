@@ -1,4 +1,4 @@
-"""Measure: the matmul peak, training and evaluation by kind, the peer beside it in turn."""
+"""Measure: the matmul peak, training and evaluation by kind."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from statistics import median
 from typing import Any
 
 import torch
-import transformers
 from torch import nn
 from transformers import PreTrainedModel
 
-from xstilts.bench.peer import evaluate_with_trainer, train_with_trainer
 from xstilts.bench.stopwatch import AFTER, BEFORE, Stopwatch, now
 from xstilts.bench.workloads import (
     WORKLOADS,
@@ -22,7 +20,6 @@ from xstilts.bench.workloads import (
     stage_of,
     vocabulary_of,
 )
-from xstilts.data.batches import example_order
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Train
 from xstilts.training.feed import Feed, PartData
@@ -51,20 +48,22 @@ def measure(
     steps: int | None = None,
     rounds: int = 3,
     threads: int = 1,
-    with_peer: bool = False,
     compiled: bool = False,
     seed: int = 0,
     tell: Tell = lambda line: None,
+    case_of: type[Case] | None = None,
 ) -> dict[str, Any]:
     """All figures as a JSON-able dict.
 
     Training is measured in `rounds` turns of `steps` updates (and a few around them that are not
-    timed), ours and the peer's one after the other; rates are medians, ratios medians of the turns'
-    ratios, `spread` their least and most. `compiled` is ours as `resources.compile` has it, the
-    compiling itself left out.
+    timed); rates are medians. `compiled` is as `resources.compile` has it, the compiling itself
+    left out.
+
+    Args:
+        case_of: what is timed, where something else is timed beside it in every turn.
 
     Raises:
-        ConfigError: the model is unknown, or the peer cannot be run.
+        ConfigError: the model is unknown.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(threads)
@@ -85,8 +84,8 @@ def measure(
         rows = rows_of(work, examples, encoder.config.vocab_size, seed)
         for precision in precisions:
             stage = stage_of(work, examples, batch_size, seed, precision)
-            ours = _model(encoder, stage, device)
-            case = _Case(encoder, stage, rows, device, ours, Options(compiled=compiled), with_peer)
+            own = _model(encoder, stage, device)
+            case = (case_of or Case)(encoder, stage, rows, device, own, Options(compiled=compiled))
             counted = count_work(encoder, stage, rows)
             case.train()  # warms up
             turns = [case.train() for _ in range(rounds)]
@@ -101,9 +100,8 @@ def measure(
                 "seed": seed,
                 **_train_figures(turns, batch_size, counted, peaks[precision]),
                 "padded_share": counted.padded_share,
+                **case.figures_beside(turns, counted.steps * batch_size),
             }
-            if with_peer:
-                entry |= _peer_figures(turns, counted.steps * batch_size)
             if device == "cuda":
                 entry["peak_memory_gb"] = max(turn["memory_gb"] for turn in turns)
             found["train"].append(entry)
@@ -169,8 +167,8 @@ def count_work(encoder: PreTrainedModel, stage: Train, rows: Encoded) -> Work:
 
 
 @dataclass(frozen=True)
-class _Case:
-    """An encoder, a stage over rows, and our model of it: one in all turns, so that what was
+class Case:
+    """An encoder, a stage over rows, and the model of it: one in all turns, so that what was
     compiled for it in the first stays."""
 
     encoder: PreTrainedModel
@@ -179,11 +177,9 @@ class _Case:
     device: str
     model: Model
     options: Options
-    with_peer: bool
 
     def train(self) -> dict[str, Any]:
-        """The seconds of ours, and of the peer as it comes and with the other matmul; what ours
-        reports."""
+        """The seconds of a turn, under `ours`, and what training reports."""
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         data, vocabulary = [PartData([self.rows], None)], vocabulary_of(self.encoder.config)
@@ -197,40 +193,20 @@ class _Case:
         turn: dict[str, Any] = {"ours": watch.seconds, "outcome": outcome}
         if self.device == "cuda":
             turn["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
-        if self.with_peer:
-            order = example_order(self.stage.parts[0], self.stage.seed, self.stage.phase).tolist()
-
-            def peer() -> float:
-                copied = copy.deepcopy(self.encoder)
-                return train_with_trainer(copied, self.stage, self.rows, order, self.device)[1]
-
-            turn |= _both_matmuls(peer)
         return turn
 
     def evaluate(self) -> dict[str, float]:
-        """The seconds of one pass over the rows, decoding left out: it needs texts."""
+        """The seconds of one pass over the rows, under `ours`; decoding is left out: it needs
+        texts."""
         task = self.stage.parts[0].train.entry
         models, vocabulary = replicas(self.model), vocabulary_of(self.encoder.config)
         begun = now(self.device)
         outputs(models, self.rows.features, task, vocabulary, self.stage.precision)
-        turn = {"ours": now(self.device) - begun}
-        if self.with_peer:
-            copied = copy.deepcopy(self.encoder)
-            turn |= _both_matmuls(
-                lambda: evaluate_with_trainer(copied, self.stage, self.rows, self.device)
-            )
-        return turn
+        return {"ours": now(self.device) - begun}
 
-
-def _both_matmuls(seconds: Callable[[], float]) -> dict[str, float]:
-    """The peer's seconds as it comes, and with the matmul that the switch selects."""
-    was = torch.get_float32_matmul_precision()
-    found = {}
-    for name, precision in (("peer", "highest"), ("tuned", "medium")):
-        torch.set_float32_matmul_precision(precision)
-        found[name] = seconds()
-        torch.set_float32_matmul_precision(was)
-    return found
+    def figures_beside(self, turns: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+        """What the turns, of `count` examples each, say besides."""
+        return {}
 
 
 def _model(encoder: PreTrainedModel, stage: Train, device: str) -> Model:
@@ -255,26 +231,14 @@ def _train_figures(
     }
 
 
-def _peer_figures(turns: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
-    ratios = sorted(turn["peer"] / turn["ours"] for turn in turns)
-    seconds = median(turn["peer"] for turn in turns)
-    return {
-        "peer_version": f"transformers {transformers.__version__}",
-        "peer_examples_per_s": count / seconds,
-        "ratio": median(ratios),
-        "ratio_spread": [ratios[0], ratios[-1]],
-        "ratio_tuned": median(turn["tuned"] / turn["ours"] for turn in turns),
-    }
-
-
-def _evaluation_figures(case: _Case, rounds: int) -> dict[str, Any]:
+def _evaluation_figures(case: Case, rounds: int) -> dict[str, Any]:
     case.evaluate()  # warms up
     turns = [case.evaluate() for _ in range(rounds)]
     features = case.rows.features
     tokens = sum(map(len, features["input_ids"].to_pylist()))
     seconds = median(turn["ours"] for turn in turns)
     figures = {"examples_per_s": features.num_rows / seconds, "tokens_per_s": tokens / seconds}
-    return figures | (_peer_figures(turns, features.num_rows) if case.with_peer else {})
+    return figures | case.figures_beside(turns, features.num_rows)
 
 
 def _computing_weights(encoder: PreTrainedModel) -> int:

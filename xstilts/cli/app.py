@@ -70,6 +70,9 @@ Storage = Annotated[
         "of the last sweep.",
     ),
 ]
+Plugins = Annotated[
+    bool, typer.Option("--plugins", help="Import the plugins that the stored sweep names.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace a value of the file.")
 ]
@@ -108,13 +111,13 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def results_of(name: str, storage: Path | None) -> SweepResults:
+def results_of(name: str, storage: Path | None, with_plugins: bool) -> SweepResults:
     """The results of a sweep that a user named, in the storage that was given or found.
 
     Raises:
-        ConfigError: there is no sweep of that name.
+        ConfigError: there is no sweep of that name, or it cannot be read without a plugin.
     """
-    return api.open_results(name, storage, tell=note)
+    return api.open_results(name, storage, tell=note, with_plugins=with_plugins)
 
 
 def note(line: str) -> None:

@@ -16,7 +16,7 @@ from xstilts.files import write_json
 PRECISIONS = ("fp32", "bf16")
 
 
-@command("xstilts bench --model xlmr-base --peer --out bench.json")
+@command("xstilts bench --model xlmr-base --out bench.json")
 def bench(
     model: Annotated[
         str, typer.Option(help="xlmr-mini, xlmr-base, xlmr-large, or a folder with config.json.")
@@ -30,9 +30,6 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns; figures are medians.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of this process.")] = 1,
-    peer: Annotated[
-        bool, typer.Option("--peer", help="Time transformers' Trainer in turn with ours.")
-    ] = False,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile training, as resources.compile does.")
     ] = False,
@@ -52,7 +49,6 @@ def bench(
         steps=steps,
         rounds=rounds,
         threads=threads,
-        with_peer=peer,
         compiled=compiled,
         seed=seed,
         tell=lambda line: err.print(line, markup=False, highlight=False),
@@ -62,8 +58,8 @@ def bench(
     if as_json:
         print_json(found)
     else:
-        out.print(_train_table(found, peer))
-        out.print(_evaluation_table(found, peer))
+        out.print(_train_table(found))
+        out.print(_evaluation_table(found))
 
 
 def _chosen(option: str, text: str, known: tuple[str, ...]) -> list[str]:
@@ -75,13 +71,10 @@ def _chosen(option: str, text: str, known: tuple[str, ...]) -> list[str]:
     return names
 
 
-def _train_table(found: dict[str, Any], with_peer: bool) -> Table:
+def _train_table(found: dict[str, Any]) -> Table:
     caption = "peak: share of the matmul rate; padded: of positions; loader: of the time"
-    if with_peer:
-        caption += "\nratio: times transformers' Trainer as it comes; tuned: with its matmul switch"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     names = ["training", "dtype", "rows/s", "tokens/s", "peak", "padded", "loader"]
-    names += ["ratio", "tuned"] if with_peer else []
     for name in names:
         table.add_column(name, justify="left" if name in ("training", "dtype") else "right")
     for row in found["train"]:
@@ -94,22 +87,17 @@ def _train_table(found: dict[str, Any], with_peer: bool) -> Table:
             f"{row['padded_share']:.1%}",
             f"{row['loader_share']:.1%}",
         ]
-        if with_peer:
-            cells += [f"{row['ratio']:.2f}", f"{row['ratio_tuned']:.2f}"]
         table.add_row(*cells)
     return table
 
 
-def _evaluation_table(found: dict[str, Any], with_peer: bool) -> Table:
+def _evaluation_table(found: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     names = ["evaluation", "dtype", "rows/s", "tokens/s"]
-    names += ["ratio", "tuned"] if with_peer else []
     for name in names:
         table.add_column(name, justify="left" if name in ("evaluation", "dtype") else "right")
     for row in found["evaluate"]:
         cells = [row["work"], row["dtype"]]
         cells += [f"{row['examples_per_s']:,.1f}", f"{row['tokens_per_s']:,.0f}"]
-        if with_peer:
-            cells += [f"{row['ratio']:.2f}", f"{row['ratio_tuned']:.2f}"]
         table.add_row(*cells)
     return table

@@ -22,10 +22,17 @@ Root = Annotated[
 
 @command("xstilts data list --json", data_app, "list")
 def data_list(as_json: Json = False) -> None:
-    """List the tasks that sweep files may name."""
+    """List the tasks that sweep files may name: the catalogue's, and those of installed plugins."""
+    from xstilts.config.plugin_checks import plugin_problems
     from xstilts.tasks import known_tasks
+    from xstilts.tasks.plugins import installed_plugins, load_plugin
 
-    header = ("name", "role", "kind", "languages", "metric", "source")
+    if problems := list(plugin_problems((), "data list")):
+        raise ConfigError(problems)
+    tasks = [(task, "xstilts") for task in known_tasks()]
+    for module, package in installed_plugins().items():
+        tasks += [(task, package) for task in load_plugin(module).tasks.values()]
+    header = ("name", "role", "kind", "languages", "metric", "source", "package")
     rows = [
         (
             task.name,
@@ -34,14 +41,17 @@ def data_list(as_json: Json = False) -> None:
             " ".join(task.languages),
             ", ".join(task.metrics) or "-",
             task.source.hub_id,
+            package,
         )
-        for task in known_tasks()
+        for task, package in tasks
     ]
     if as_json:
         print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
-        lines = [(*row[:4], row[4].replace(", ", "\n"), row[5]) for row in rows]
-        _print_table(header, lines, names=(0, 1, 2, 4))
+        # Where no plugin is installed, the column would say the same in every row.
+        width = len(header) if installed_plugins() else header.index("package")
+        lines = [(*row[:4], row[4].replace(", ", "\n"), *row[5:width]) for row in rows]
+        _print_table(header[:width], lines, names=(0, 1, 2, 4))
 
 
 @command("xstilts data import download --root mirror", data_app, "import")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xstilts.cli.app import Name, Storage, command, err, out, results_of
+from xstilts.cli.app import Name, Plugins, Storage, command, err, out, results_of
 from xstilts.errors import ConfigError, Problem
 
 
@@ -26,13 +26,14 @@ def export(
         typer.Option(metavar="TARGET D", help="Write the target's model for from_pretrained."),
     ] = None,
     storage: Storage = None,
+    plugins: Plugins = False,
 ) -> None:
     """Write what a finished trial predicted, or the model that it chose for a target."""
     if submission is None and labels is None and model is None:
         rule = "something is to be exported"
         repair = "give --submission D, --labels D or --model TARGET D"
         raise ConfigError([Problem("export", rule, "nothing", repair)])
-    results = results_of(name, storage)
+    results = results_of(name, storage, plugins)
     if model is not None:
         results.check_model(trial, model[0])
     if submission is not None:

@@ -20,6 +20,7 @@ from xstilts.cli.app import (
     Json,
     Name,
     Overrides,
+    Plugins,
     Storage,
     command,
     err,
@@ -34,6 +35,7 @@ from xstilts.errors import ConfigError, Problem, SweepStopped, XstiltsError
 
 if TYPE_CHECKING:
     from xstilts.config.schema import Sweep
+    from xstilts.plan.inventory import Inventory
     from xstilts.report.results import Results
     from xstilts.run.places import Places
 
@@ -145,6 +147,40 @@ def sweep(
     _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [], retrain)
 
 
+@command("xstilts confirm quickstart --top 2 --seeds 5")
+def confirm(
+    name: Name,
+    storage: Storage = None,
+    top: Annotated[
+        int | None,
+        typer.Option(help="The leaders of each target, by dev; the file's, or 3."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many fresh seeds; the file's, or 5.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A running Ray cluster (`auto`: this machine's); none starts its own."),
+    ] = None,
+    plugins: Plugins = False,
+) -> None:
+    """Run the leaders of a sweep that has ended, and the baseline, again with fresh seeds.
+
+    What is done already is read. It is what `confirm` in a sweep file does once search has ended.
+    """
+    from xstilts.config.load import with_confirmation
+    from xstilts.driver import inputs_of as inputs
+    from xstilts.run.reopen import planner_of
+
+    _connect(address)
+    details = results_of(name, storage, plugins).details
+    stored = planner_of(details.places, details.folder, plugins).sweep
+    sweep = with_confirmation(stored, top, seeds)
+    sweep = sweep.model_copy(update={"storage": str(details.places.storage)})
+    places, inventory = inputs(sweep, note)
+    _drive(sweep, places, inventory, address, with_rehearsal=False, must_have_ended=True)
+
+
 @command("xstilts run builtin:quickstart --point '{intermediate: nli}'")
 def run(
     file: File,
@@ -168,33 +204,39 @@ def run(
     if as_json:
         print_json(done.record)
     else:
-        for key, value in done.metrics.items():
-            if key.endswith(("/avg", "/zero_shot")) or key.startswith(("dev/", "group/")):
-                out.print(f"{key:<32} {value:6.2f}")
+        from xstilts.report.tables import headlines
+
+        for name, value in headlines(sweep, done).items():
+            out.print(f"{name:<32} {value:6.2f}")
         out.print(f"{done.trial}: {done.state}")
     if done.state != "finished":
         raise typer.Exit(1)
 
 
 @command("xstilts status quickstart")
-def status(name: Name, storage: Storage = None, as_json: Json = False) -> None:
+def status(
+    name: Name, storage: Storage = None, plugins: Plugins = False, as_json: Json = False
+) -> None:
     """Show where a sweep stands, running or not."""
     import time
 
     from xstilts.report.columns import WholeNames
     from xstilts.report.live import render, trial_views
     from xstilts.report.usage import usage
+    from xstilts.run.confirmation import num_confirming
     from xstilts.run.trial_states import TrialStates
 
-    results, now = results_of(name, storage).details, time.time()
+    results, now = results_of(name, storage, plugins).details, time.time()
     states = TrialStates(results.places).look()
     views, hours = trial_views(states, now), usage(results, now)
+    count = num_confirming(results.places, results.sweep)
     if as_json:
-        print_json({"trials": [asdict(view) for view in views], "hours": asdict(hours)})
+        shown = [asdict(view) for view in views]
+        print_json({"trials": shown, "confirming": count, "hours": asdict(hours)})
         return
     begun = min((state.started for state in states), default=now)
     over = max((state.ended or now for state in states), default=now)
-    out.print(WholeNames(render(results.sweep, views, over - begun, len(views))))
+    out.print(WholeNames(render(results.sweep, views, over - begun, len(views), count)))
     out.print(str(hours), highlight=False)
     _print_lines(results.warnings())
 
@@ -205,6 +247,7 @@ def report(
     storage: Storage = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
     as_json: Json = False,
+    plugins: Plugins = False,
     sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
 ) -> None:
     """Show the tables of a sweep and write its report and pictures."""
@@ -221,7 +264,7 @@ def report(
     if form not in ("text", *writers):
         known = "text, markdown, csv, json"
         raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
-    results = results_of(name, storage).details
+    results = results_of(name, storage, plugins).details
     pictures = write_report(results)
     if form == "text":
         _print_results(results, pictures)
@@ -235,6 +278,7 @@ def report(
 def ui(
     name: Annotated[str | None, typer.Argument(help="The sweep's name or folder.")] = None,
     storage: Storage = None,
+    plugins: Plugins = False,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
     """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
@@ -244,7 +288,7 @@ def ui(
     from xstilts.tracking.moved import bring_along
 
     if name is not None:
-        uri = results_of(name, storage).tracking_uri
+        uri = results_of(name, storage, plugins).tracking_uri
     else:
         root = storage_of(storage, None, note)
         if not (root / "mlflow.db").exists():
@@ -275,17 +319,42 @@ def _sweep(
     overrides: list[str],
     with_retraining: bool = False,
 ) -> None:
-    from xstilts.driver import Terminal, drive
+    _connect(address)
+    _drive(*inputs_of(file, overrides, base), address, with_rehearsal, with_retraining)
+
+
+def _connect(address: str | None) -> None:
+    """Keep Ray quiet, and see that a cluster is there before anything else is looked at."""
     from xstilts.search.connection import check_address, quieten
 
     quieten(address)
     if address is not None:
         check_address(address)
-    inputs = inputs_of(file, overrides, base)
+
+
+def _drive(
+    sweep: Sweep,
+    places: Places,
+    inventory: Inventory,
+    address: str | None,
+    with_rehearsal: bool,
+    with_retraining: bool = False,
+    must_have_ended: bool = False,
+) -> None:
+    from xstilts.driver import Terminal, drive
+
     view = Terminal(out, err)
-    driven = drive(*inputs, view, address, with_rehearsal, with_retraining)
+    driven = drive(
+        sweep,
+        places,
+        inventory,
+        view,
+        address,
+        with_rehearsal,
+        with_retraining,
+        must_have_ended,
+    )
     _print_results(driven.results, driven.pictures)
-    places = driven.places
     if driven.trouble:
         err.print(
             f"MLflow is not up to date ({driven.trouble}); `{_command('report', places)} --sync` "

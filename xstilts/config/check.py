@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from xstilts.config.benchmark_checks import check_benchmark, check_languages
-from xstilts.config.derive import NONE, candidates, encoder_space, languages_of, retrained
+from xstilts.config.derive import (
+    NONE,
+    candidates,
+    confirm_seeds,
+    encoder_space,
+    languages_of,
+    retrained,
+)
 from xstilts.config.intermediates import check_intermediates
 from xstilts.config.own_tasks import all_tasks, check_tasks
 from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
@@ -18,6 +25,9 @@ from xstilts.config.schema import ParameterSpec, Sweep
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM
+
+LEAST_SEEDS = 3
+"""From fewer seeds of confirmation no interval of a gain can be had: two degrees of freedom."""
 
 
 def check(sweep: Sweep, where: str) -> list[Problem]:
@@ -33,6 +43,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         _check_objective(sweep),
         _check_encoder_space(sweep),
         _check_target_space(sweep),
+        _check_confirm(sweep),
     ):
         problems += [
             Problem(f"{where}: {problem.where}", problem.rule, problem.got, problem.repair)
@@ -194,6 +205,31 @@ def _check_target_space(sweep: Sweep) -> Iterator[Problem]:
             f"{sweep.search.target.trials}",
             f"add {where}.learning_rate",
         )
+
+
+def _check_confirm(sweep: Sweep) -> Iterator[Problem]:
+    if sweep.confirm is None:
+        return
+    seeds = confirm_seeds(sweep)
+    if used := [seed for seed in seeds if seed in sweep.seeds]:
+        yield Problem(
+            "confirm.seeds",
+            "only seeds that search has not used confirm what it chose",
+            f"{used}",
+            "name others, or say how many",
+        )
+    if len(set(seeds)) < len(seeds):
+        yield Problem("confirm.seeds", "a seed stands once", f"{list(seeds)}")
+    elif len(seeds) < LEAST_SEEDS:
+        yield Problem(
+            "confirm.seeds",
+            f"the interval of a gain needs the spread over at least {LEAST_SEEDS} seeds",
+            f"{len(seeds)}",
+            f"{LEAST_SEEDS}, better 5",
+        )
+    if not set(candidates(sweep)) - {NONE}:
+        rule = "there is no intermediate that could be confirmed"
+        yield Problem("confirm", rule, f"{list(candidates(sweep))}", "leave it out")
 
 
 def _check_choice(where: str, spec: ParameterSpec, values: tuple[str, ...]) -> Iterator[Problem]:

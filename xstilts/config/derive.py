@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from statistics import fmean
 from typing import Any
 
@@ -30,11 +30,37 @@ ROUNDING = 0.005
 NONE = "none"
 """The empty mixture: the baseline."""
 
+FIRST_FRESH = 1000
+"""The first of the seeds of confirmation, where a sweep file says only how many."""
+
 
 def candidates(sweep: Sweep) -> tuple[str, ...]:
     """The values of `intermediate` that the search may draw."""
     spec = sweep.search.encoder.space.get("intermediate")
     return spec.choice if spec and spec.choice else (NONE, *sweep.intermediates)
+
+
+def confirm_seeds(sweep: Sweep) -> tuple[int, ...]:
+    """The seeds of confirmation: those that the file names, or so many that search does not use."""
+    if sweep.confirm is None:
+        return ()
+    wanted = sweep.confirm.seeds
+    if isinstance(wanted, tuple):
+        return wanted
+    fresh = (seed for seed in count(FIRST_FRESH) if seed not in sweep.seeds)
+    return tuple(islice(fresh, wanted))
+
+
+def most_confirmed(sweep: Sweep) -> int:
+    """How many trials confirmation has at most: a configuration may lead several targets, and is
+    one trial a seed then."""
+    if sweep.confirm is None:
+        return 0
+    trained = len(candidates(sweep)) - 1
+    leaders = min(sweep.confirm.top, trained) * len(sweep.targets)
+    # Each target has its own baseline where there are several, as with several models.
+    baselines = min(len(sweep.targets), num_configurations(sweep))
+    return min(leaders + baselines, num_configurations(sweep)) * len(confirm_seeds(sweep))
 
 
 def encoder_space(sweep: Sweep) -> Space:
@@ -246,8 +272,8 @@ def selected_targets(sweep: Sweep) -> tuple[Task, ...]:
 def chance_of(sweep: Sweep) -> float:
     """What drawing labels would score on the objective, 0-100: accuracy by the number of labels,
     next to nothing where positions or chunks must be right."""
-    wanted = sweep.objective.metric.removeprefix("dev/")
-    tasks = [task for task in selected_targets(sweep) if wanted in ("avg", task.name)]
+    wanted = sweep.objective.metric
+    tasks = [t for t in selected_targets(sweep) if wanted in ("dev/avg", f"dev/{t.name}")]
     by_label = (len(task.labels) if task.metrics == ("accuracy",) else 0 for task in tasks)
     chances = [100 / count if count else 0.0 for count in by_label]
     return fmean(chances) if chances else 0.0

@@ -187,6 +187,14 @@ def max_length(settings: Settings) -> int:
     return positions
 
 
+def pooler_weight(key: str) -> str:
+    """Which weight of a pooler a key of a checkpoint names: `dense.weight` or `dense.bias`; empty
+    if none. In a checkpoint with heads the encoder's keys have a prefix, as `bert.`."""
+    before, is_pooler, name = key.rpartition("pooler.")
+    is_one = is_pooler and before.count(".") <= 1 and name in ("dense.weight", "dense.bias")
+    return name if is_one else ""
+
+
 def num_token_vectors(settings: Settings) -> int | None:
     """Rows of a model's token table, None where its settings do not say."""
     number = _number(settings, "vocab_size", 0) or _number(settings, "n_words", 0)

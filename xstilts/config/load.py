@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,20 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from xstilts.config.check import check
+from xstilts.config.described import recall_plugin
 from xstilts.config.own_tasks import located
 from xstilts.config.plugin_checks import plugin_problems
-from xstilts.config.schema import Sweep
+from xstilts.config.schema import ConfirmSpec, Sweep
 from xstilts.config.yaml_limits import BeyondLimit, LimitedLoader, read_yaml
 from xstilts.errors import ConfigError, Problem, without_user
 from xstilts.tasks import suggest
+from xstilts.tasks.plugins import Plugin, PluginError, installed_plugins
 
 MAX_BYTES = 2**18
 """The longest sweep file; those of the paper have two thousand bytes."""
+
+STORED = "the stored file alone names this module, which would be imported"
+OPT_IN = "if you trust it, give --plugins (in Python: with_plugins=True)"
 
 
 class _Loader(LimitedLoader):
@@ -88,6 +93,51 @@ def parse_sweep(data: dict[str, Any], where: str) -> Sweep:
         ConfigError: with every problem that was found.
     """
     sweep, problems = _build(data, where)
+    if problems or sweep is None:
+        raise ConfigError(problems)
+    return sweep
+
+
+def with_confirmation(sweep: Sweep, top: int | None, seeds: int | None) -> Sweep:
+    """A sweep that confirms its choice: as its file says or else by default, but for what is given.
+
+    Raises:
+        ConfigError: it cannot be confirmed so.
+    """
+    given = {"top": top, "seeds": seeds}
+    said = (sweep.confirm or ConfirmSpec()).model_dump(mode="json")
+    said |= {key: value for key, value in given.items() if value is not None}
+    resolved = sweep.model_dump(mode="json", by_alias=True)
+    return parse_sweep({**resolved, "confirm": said}, sweep.name)
+
+
+def parse_stored(
+    data: dict[str, Any], where: str, described: Any, allowed: Container[str]
+) -> Sweep:
+    """A sweep from where a launch stored it, to read what came of it.
+
+    Args:
+        described: its plugins, as `plugins_described` had them; nothing is imported then. None: the
+            launch described none, or what they bring is to be computed with.
+        allowed: modules that may be imported although an installed package names none of them.
+
+    Raises:
+        ConfigError: with every problem that was found; or a module would be imported that is not
+            allowed.
+    """
+    if not isinstance(described, dict):
+        named, known = data.get("plugins"), installed_plugins()
+        named = named if isinstance(named, list) else []
+        alone = [x for x in named if x not in allowed and x not in known]
+        if alone:
+            here = f"{where}: plugins"
+            raise ConfigError([Problem(here, STORED, f'"{x}"', OPT_IN) for x in alone])
+        return parse_sweep(data, where)
+    try:
+        recalled = tuple(map(recall_plugin, described.values()))
+    except PluginError as error:
+        raise ConfigError([Problem(f"{where}: plugins", str(error))]) from error
+    sweep, problems = _build(data, where, recalled)
     if problems or sweep is None:
         raise ConfigError(problems)
     return sweep
@@ -181,7 +231,9 @@ _STAND_INS: dict[Place, Any] = {
 """Values for what is wrong or absent, by place, so that what refers to it can be checked."""
 
 
-def _build(data: dict[str, Any], where: str) -> tuple[Sweep | None, list[Problem]]:
+def _build(
+    data: dict[str, Any], where: str, recalled: tuple[Plugin, ...] | None = None
+) -> tuple[Sweep | None, list[Problem]]:
     """The sweep if it can be had, and all problems.
 
     A wrong key must not hide what is wrong elsewhere, so wrong places are repaired by stand-ins
@@ -189,13 +241,14 @@ def _build(data: dict[str, Any], where: str) -> tuple[Sweep | None, list[Problem
     of a repaired place, of its parts and of what holds it, is left out.
     """
     rest = copy.deepcopy(data)
+    problems: list[Problem] = []
     # Without them no name can be told from an unknown one.
-    if problems := list(plugin_problems(data.get("plugins", ()), where)):
+    if recalled is None and (problems := list(plugin_problems(data.get("plugins", ()), where))):
         return None, problems
     repaired: list[Place] = []
     while True:
         try:
-            sweep = Sweep.model_validate_json(json.dumps(rest, default=str))
+            sweep = Sweep.model_validate_json(json.dumps(rest, default=str)).recalling(recalled)
         except ValidationError as error:
             errors = _one_per_mistake(rest, error.errors())
             problems += [

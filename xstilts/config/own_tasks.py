@@ -12,13 +12,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from xstilts.config.described import describe_plugin
 from xstilts.config.schema import Sweep
 from xstilts.config.task_spec import FilesSpec, TaskSpec
 from xstilts.errors import Problem
 from xstilts.tasks import HeldOut, Slice, Source, Task, kind_spec, known_tasks, lookup, suggest
 from xstilts.tasks.benchmarks import BENCHMARKS, CUSTOM, TAKEN
 from xstilts.tasks.catalogue import place_of
-from xstilts.tasks.plugins import bringers_of, installed_plugins, load_plugin
+from xstilts.tasks.plugins import (
+    Plugin,
+    bringers_of,
+    installed_plugins,
+    load_plugin,
+)
 
 DEV_PERCENT = 10
 """Of the training rows, by the hash of their text, where a task has no dev set of its own."""
@@ -46,22 +52,21 @@ def all_tasks(sweep: Sweep) -> tuple[Task, ...]:
     return tuple({**own, **others, **brought_tasks(sweep), **own}.values())
 
 
-def plugins_of(sweep: Sweep) -> tuple[str, ...]:
-    """The modules of plugins that a sweep may read: those of its file, then installed ones."""
-    return tuple(dict.fromkeys((*sweep.plugins, *installed_plugins())))
-
-
-def brought_tasks(sweep: Sweep) -> dict[str, Task]:
-    """The tasks of plugins by name.
+def plugins_of(sweep: Sweep) -> tuple[Plugin, ...]:
+    """The plugins that a sweep may read: those of its file, then installed ones; of a sweep that is
+    read from its storage those that its launch described there.
 
     Raises:
         PluginError: see `load_plugin`; `parse_sweep` tells of it before.
     """
-    return {
-        name: task
-        for module in plugins_of(sweep)
-        for name, task in load_plugin(module).tasks.items()
-    }
+    if sweep.recalled is not None:
+        return sweep.recalled
+    return tuple(map(load_plugin, dict.fromkeys((*sweep.plugins, *installed_plugins()))))
+
+
+def brought_tasks(sweep: Sweep) -> dict[str, Task]:
+    """The tasks of plugins by name."""
+    return {name: task for plugin in plugins_of(sweep) for name, task in plugin.tasks.items()}
 
 
 def is_declared(sweep: Sweep, name: str) -> bool:
@@ -74,6 +79,12 @@ def plugins_used(sweep: Sweep) -> dict[str, str]:
     named = {*sweep.targets}.union(*(spec.tasks for spec in sweep.intermediates.values()))
     used = (bringers_of(find_task(sweep, name), plugins_of(sweep)) for name in sorted(named))
     return dict(pair for pairs in used for pair in pairs)
+
+
+def plugins_described(sweep: Sweep) -> dict[str, dict[str, Any]]:
+    """The plugins that a sweep names or uses, as `recall_plugin` reads them, by their modules."""
+    named = {*sweep.plugins, *plugins_used(sweep)}
+    return {one.module: describe_plugin(one) for one in plugins_of(sweep) if one.module in named}
 
 
 def hub_id_of(name: str, use: str) -> str:
@@ -208,7 +219,7 @@ def check_tasks(sweep: Sweep) -> Iterator[Problem]:
         task.name: f"the catalogue has a task of this name, in {place_of(task.name)}"
         for task in known_tasks()
     }
-    for plugin in map(load_plugin, plugins_of(sweep)):
+    for plugin in plugins_of(sweep):
         rule = f"a plugin has a task of this name, in {plugin.place}"
         places |= dict.fromkeys(plugin.tasks, rule)
     for name, spec in sweep.tasks.items():
@@ -227,7 +238,7 @@ def check_tasks(sweep: Sweep) -> Iterator[Problem]:
 def _check_labels(where: str, spec: TaskSpec) -> Iterator[Problem]:
     kind, names = kind_spec(spec.kind), label_names(spec)
     if not spec.labels:
-        if kind.declares_labels and kind.prediction == "label":
+        if kind.declares_labels and kind.prediction != "tags":
             repair = "write them, in their order; `xstilts data add FILES` finds them"
             rule = f"a task of kind {spec.kind} names its labels"
             yield Problem(f"{where}.labels", rule, repair=repair)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from xstilts.identity import ELSEWHERE, later
+
 
 @dataclass(frozen=True, slots=True)
 class StageRecipe:
@@ -34,9 +36,10 @@ class StageRecipe:
     """
 
     learning_rate: float
-    batch_size: int
-    epochs: float
-    max_length: int
+    # A stage has these of each of its parts.
+    batch_size: int = field(metadata=ELSEWHERE)
+    epochs: float = field(metadata=ELSEWHERE)
+    max_length: int = field(metadata=ELSEWHERE)
     warmup_ratio: float = 0.1
     weight_decay: float = 0.01
     adam_epsilon: float = 1e-8
@@ -48,8 +51,10 @@ class StageRecipe:
     patience: int = 0
     dev_sample: Literal["stratified", "first"] = "stratified"
     keep: Literal["best", "last"] = "best"
-    pooler: Literal["none", "fresh", "pretrained", "carried"] = "none"
-    span_dropout: bool = True
+    pooler: Literal["none", "fresh", "pretrained", "carried"] = field(
+        default="none", metadata=later("none")
+    )
+    span_dropout: bool = field(default=True, metadata=later(True))
 
     def __post_init__(self) -> None:
         bounds = {

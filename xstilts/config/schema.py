@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from xstilts.config.named import BenchmarkSpec, RecipeSpec
 from xstilts.config.space import Choice, Float, Int
 from xstilts.config.strict import Languages, Model, PlainName, PositiveFloat, PositiveInt
 from xstilts.config.task_spec import TaskSpec
+from xstilts.tasks.plugins import Plugin
 
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 """The name of a Python module."""
@@ -236,6 +237,18 @@ class FinalSpec(Model):
     full_data: bool = False
 
 
+class ConfirmSpec(Model):
+    """What is run again with fresh seeds once search has ended: of every target the `top` best
+    intermediates by dev, and the baseline.
+
+    `seeds` says how many, which are then counted from `xstilts.config.derive.FIRST_FRESH`, or
+    which. From fewer than three no interval of a gain can be had.
+    """
+
+    top: PositiveInt = 3
+    seeds: PositiveInt | tuple[Annotated[int, Field(ge=0)], ...] = 5
+
+
 class ObjectiveSpec(Model):
     """What the outer search maximises."""
 
@@ -344,10 +357,24 @@ class Sweep(Model):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     search: SearchSpec = SearchSpec()
+    confirm: ConfirmSpec | None = None
     objective: ObjectiveSpec = ObjectiveSpec()
     resources: ResourcesSpec = ResourcesSpec()
     storage: Annotated[str, Field(min_length=1)] = "./runs"
     tracking: TrackingSpec = TrackingSpec()
+    _recalled: tuple[Plugin, ...] | None = PrivateAttr(None)
+
+    @property
+    def recalled(self) -> tuple[Plugin, ...] | None:
+        """The plugins of a sweep that is read from its storage, as they were described there; None
+        where modules are imported."""
+        return self._recalled
+
+    def recalling(self, plugins: tuple[Plugin, ...] | None) -> Sweep:
+        """The sweep with its plugins as they were described."""
+        sweep = self.model_copy()
+        sweep._recalled = plugins
+        return sweep
 
     @field_validator("storage")
     @classmethod

@@ -39,7 +39,8 @@ class TaskSpec(Model):
     column of the labels, in their order; a mapping renames them. The first of the `metrics`
     selects and is the score, or with `score: mean` their mean. Without `dev`, a tenth of train is.
     Of a data set of the Hub `splits` says which of its splits are what, `languages` in which it is
-    scored, and `config` the configuration, with `{language}` where each has its own.
+    scored, and `config` the configuration, with `{language}` where each has its own. `separator`
+    divides a text in the column of the labels into several, in files whose cells hold no lists.
     `allow_overlap` lets rows of train stand in test too.
     """
 
@@ -52,6 +53,7 @@ class TaskSpec(Model):
     languages: Annotated[tuple[PlainName, ...], Field(min_length=1)] | None = None
     columns: dict[str, str | tuple[str, ...]] = {}
     labels: tuple[str, ...] | dict[str, str] = ()
+    separator: Annotated[str, Field(min_length=1)] | None = None
     metrics: tuple[str, ...] = ()
     score: Literal["first", "mean"] = "first"
     train_language: PlainName = "en"
@@ -73,4 +75,6 @@ class TaskSpec(Model):
             default = type(self).model_fields[name].default
             if self.files is not None and getattr(self, name) != default:
                 raise ValueError(f"`{name}` is of a data set of the Hub, not of files")
+        if self.separator is not None and (self.files is None or self.kind != "multilabel"):
+            raise ValueError("`separator` is of files of a task of kind multilabel")
         return self

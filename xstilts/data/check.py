@@ -1,4 +1,7 @@
-"""What a mirror has for the tasks of the catalogue. Reads READMEs and footers, no rows."""
+"""What a mirror has for the tasks of the catalogue: the command `data check --root`.
+
+Only READMEs and the footers of Parquet files are read, no rows, so that it is quick on any mirror.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Columns: from the names that files have to those that kinds read. No file is opened here."""
+"""Columns: from the names that files have to those that kinds read.
+
+What goes in are names and a task's declaration of them; what comes out is a table under the kind's
+own names, or one line that says which column is missing. No file is opened here.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xstilts import kinds
+from xstilts.data.items import item_keys
 from xstilts.data.natural import read
-from xstilts.data.sources import Folders
+from xstilts.data.sources import Folders, has_column
 from xstilts.data.statistics import statistics
 from xstilts.data.token_cache import PARTS, CacheEntry
 from xstilts.files import sync
@@ -38,6 +40,7 @@ class TokenCache:
         self._tokenizer = tokenizer
         self._tokenizer_sha = tokenizer_sha
         self._open: dict[str, Encoded] = {}
+        self._keys: dict[tuple[Rows, str], list[str | None]] = {}
 
     def encoded(self, rows: Rows, language: str) -> Encoded:
         """The rows of one language.
@@ -50,6 +53,24 @@ class TokenCache:
             tables = files.read()
             self._open[files.key] = Encoded(*tables) if tables else self._write(files)
         return self._open[files.key]
+
+    def item_keys(self, rows: Rows, language: str) -> list[str | None]:
+        """What makes the rows of one language items that others have too; see `item_keys`.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        if (rows, language) not in self._keys:
+
+            def column(name: str) -> Sequence[Any] | None:
+                if not has_column(self._folders, rows.entry, rows.use, language, name):
+                    return None
+                cache = self._storage / "caches"
+                return read(self._folders, rows, language, cache, rows.limit)[name]
+
+            ids = self.encoded(rows, language).examples["id"].to_pylist()
+            self._keys[rows, language] = item_keys(rows, ids, column)
+        return self._keys[rows, language]
 
     def _write(self, files: CacheEntry) -> Encoded:
         """Encode rows; beside them lie their figures (see `xstilts.data.statistics`)."""

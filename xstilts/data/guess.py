@@ -93,7 +93,7 @@ def guess_task(paths: Sequence[str]) -> Guess:
         entry["train_language"] = language
     name = _name(paths, codes)
     labels = _labels(name, entry)
-    if kind_spec(kind).declares_labels and kind_spec(kind).prediction == "label":
+    if kind_spec(kind).declares_labels and kind_spec(kind).prediction != "tags":
         entry["labels"] = sorted(labels, key=_numbers_first)
     found = _checked(name, entry, odd)
     sizes: dict[str, dict[str, int]] = {}
@@ -185,7 +185,8 @@ def _kind_and_columns(path: Path) -> tuple[str, dict[str, Any]]:
         rule, repair = "has no column of texts", "write the entry by hand: docs/own_task.md"
         raise ConfigError([Problem(f"{path}:1", rule, ", ".join(names), repair)])
     if label:
-        return "sentence", _renamed({"text": text, "label": label})
+        kind = "multilabel" if isinstance(records[0][label], list) else "sentence"
+        return kind, _renamed({"text": text, "label": label})
     return "mlm", _renamed({"text": text})
 
 

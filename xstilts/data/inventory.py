@@ -129,6 +129,7 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
             f"its config.json does not give layers and positions as numbers ({error})",
             "repair the file",
         ) from error
+    keys = _keys(weights)
     return ModelFacts(
         path=str(folder),
         weights=hashes.of_files(folder, [config, *weights]),
@@ -136,8 +137,10 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         num_layers=num_layers,
         num_bytes=sum(path.stat().st_size for path in weights),
         # The head of an encoder-decoder stands behind its decoder.
-        has_lm_head=not families.family_of(settings).part and _has_lm_head(weights),
+        has_lm_head=not families.family_of(settings).part
+        and (not keys or any(key.startswith(LM_HEADS) for key in keys)),
         max_length=max_length,
+        has_pooler=not keys or len({*map(families.pooler_weight, keys)} - {""}) == 2,
     )
 
 
@@ -190,17 +193,16 @@ LM_HEADS = ("lm_head.", "cls.predictions.", "lm_predictions.", "vocab_transform.
 """How the names of an LM head's weights begin: XLM-R, BERT, DeBERTa, DistilBERT, ModernBERT."""
 
 
-def _has_lm_head(weights: Iterable[Path]) -> bool:
-    """Whether weights hold an LM head, by their names."""
+def _keys(weights: Iterable[Path]) -> list[str]:
+    """The names of all weights; none where a file is damaged, which whoever loads it refuses."""
+    found: list[str] = []
     for path in weights:
         try:
             with safe_open(path, framework="numpy") as stored:
-                names: list[str] = stored.keys()
-                if any(name.startswith(LM_HEADS) for name in names):
-                    return True
+                found += stored.keys()
         except SafetensorError:
-            return True  # a damaged file is refused by whoever loads it
-    return False
+            return []
+    return found
 
 
 def data_identity(folder: Path, hashes: Hashes) -> str:

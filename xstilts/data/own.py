@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,7 @@ def told(sweep: Sweep) -> list[dict[str, Any]]:
             by_place.setdefault((one.use, one.language), []).append(one)
         for (use, language), files in by_place.items():
             rows = [row for one in files for row in one.rows]
-            values = [row[label] for row in rows] if label else []
-            flat = [x for value in values for x in (value if isinstance(value, list) else [value])]
+            flat = [x for row in rows for x in _labels(row[label])] if label else []
             line = {"task": name, "use": use, "language": language, "rows": len(rows)}
             labels = dict(Counter(flat).most_common())
             lines.append({**line, "labels": labels, "files": [str(one.path) for one in files]})
@@ -152,7 +152,11 @@ def write_own(name: str, spec: TaskSpec, storage: Path, hashes: Hashes) -> dict[
         for uses, digest in digests.items()
         if digest
     }
-    if all(folder.exists() for folder in folders.values()):
+    there = [folder for folder in folders.values() if folder.exists()]
+    for one in there:
+        with suppress(PermissionError):  # of another user, and its sweep's
+            one.touch()  # `gc` sees that it is used, before a launch says so
+    if len(there) == len(folders):
         return folders
     found, problems = read_own(name, spec)
     if problems:
@@ -173,7 +177,8 @@ def _digest(name: str, spec: TaskSpec, uses: tuple[str, ...], hashes: Hashes) ->
         for pattern in patterns
         for path in _paths(f"tasks.{name}.files.{use}", pattern)
     ]
-    reading = {"kind": spec.kind, "columns": spec.columns, "labels": spec.labels}
+    reading: dict[str, Any] = {"kind": spec.kind, "columns": spec.columns, "labels": spec.labels}
+    reading |= {"separator": spec.separator} if spec.separator else {}
     return sha256_of([VERSION, reading, files]) if files else ""
 
 
@@ -247,20 +252,26 @@ def _across(name: str, spec: TaskSpec, found: list[OwnFile]) -> Iterator[Problem
 
 def _unseen_labels(name: str, spec: TaskSpec, found: list[OwnFile]) -> Iterator[Problem]:
     kind = kind_spec(spec.kind)
-    if not spec.labels or kind.prediction != "label":
+    if not spec.labels or kind.prediction == "tags":
         return
-    trained = {row[kind.label] for one in found if one.use == "train" for row in one.rows}
+    rows = (row for one in found if one.use == "train" for row in one.rows)
+    trained = {label for row in rows for label in _labels(row[kind.label])}
     for label in label_names(spec):
         if label in trained:
             continue
         rule, repair = f"no row of train has the label {label}", "take it out, or add rows"
         for one in found:
             lines = zip(one.lines, one.rows, strict=True)
-            if line := next((line for line, row in lines if row[kind.label] == label), 0):
+            if line := next((at for at, row in lines if label in _labels(row[kind.label])), 0):
                 yield Problem(f"{one.path}:{line}", rule, f'"{label}" in {one.use}', repair)
                 break
         else:
             yield Problem(f"tasks.{name}.labels", rule, repair=repair)
+
+
+def _labels(value: Any) -> list[Any]:
+    """The labels of a row, one or several."""
+    return value if isinstance(value, list) else [value]
 
 
 def _unequal_choices(spec: TaskSpec, found: list[OwnFile]) -> Iterator[Problem]:

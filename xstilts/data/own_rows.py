@@ -1,4 +1,7 @@
-"""One row of one's own: from a file's columns to what a kind reads, or what is wrong with it."""
+"""One row of one's own: from a file's columns to what a kind reads, or what is wrong with it.
+
+Each kind has a reader of records here, the one place where the columns of an entry are understood.
+"""
 
 from __future__ import annotations
 
@@ -93,6 +96,19 @@ def _classified(*texts: str) -> Callable[[TaskSpec, Mapping[str, Any], int], Row
     return read
 
 
+def _multilabel(spec: TaskSpec, record: Mapping[str, Any], number: int) -> Row:
+    value = _value(spec, record, "label")
+    if isinstance(value, str) and spec.separator:
+        value = [part.strip() for part in value.split(spec.separator)] if value.strip() else []
+    if not isinstance(value, list):
+        repair = 'write separator: "|", or what else divides the labels of a text'
+        raise WrongRow(f"{column_of(spec, 'label')!r} must be a list of labels", value, repair)
+    if len(set(map(str, value))) < len(value):
+        raise WrongRow("a label of a row stands once", value)
+    labels = [_label(spec, one) for one in value]
+    return {"text": _text(spec, record, "text"), "label": list(dict.fromkeys(labels))}
+
+
 def _choice(spec: TaskSpec, record: Mapping[str, Any], number: int) -> Row:
     choices = _value(spec, record, "choices")
     if not isinstance(choices, list) or len(choices) < 2:
@@ -153,6 +169,7 @@ def _plain(*texts: str) -> Callable[[TaskSpec, Mapping[str, Any], int], Row]:
 _ROWS: Mapping[str, Callable[[TaskSpec, Mapping[str, Any], int], Row]] = {
     "sentence": _classified("text"),
     "pair": _classified("premise", "hypothesis"),
+    "multilabel": _multilabel,
     "choice": _choice,
     "tagging": _tagged,
     "span": _question,
@@ -163,6 +180,7 @@ _ROWS: Mapping[str, Callable[[TaskSpec, Mapping[str, Any], int], Row]] = {
 _FEATURES: Mapping[str, Features] = {
     "sentence": {"text": STRING, "label": STRING},
     "pair": {"premise": STRING, "hypothesis": STRING, "label": STRING},
+    "multilabel": {"text": STRING, "label": STRINGS},
     "choice": {"prompt": STRING, "choices": STRINGS, "label": STRING},
     "tagging": {"tokens": STRINGS, "tags": STRINGS},
     "span": FEATURES,

@@ -230,16 +230,27 @@ def check_columns(folders: Folders, task: Task, use: str, language: str) -> None
         DataError: a column is missing, or a file is damaged.
     """
     for one in task.slices_of(use):
-        source = one.origin
-        configs = {"": source.config_of(language)}
-        configs |= {f"{x}.": name for x, name in source.side_configs_of(language).items()}
-        names: set[str] = set()
-        for prefix, config in configs.items():
-            # Of several files the first: `datasets` refuses files that differ.
-            footers = _footers(folders, task, source, config, one.split)[:1]
-            names |= {prefix + name for part in footers for name in names_in(part)}
+        names = _names_of(folders, task, one, language)
         if names:  # else there are no rows, which is said elsewhere
-            check_names(names, task, source)
+            check_names(names, task, one.origin)
+
+
+def has_column(folders: Folders, task: Task, use: str, language: str, name: str) -> bool:
+    """Whether all rows of a use have a column of that name on disk."""
+    return all(name in _names_of(folders, task, one, language) for one in task.slices_of(use))
+
+
+def _names_of(folders: Folders, task: Task, one: Slice, language: str) -> set[str]:
+    """The columns of a slice's files, by their footers."""
+    source = one.origin
+    configs = {"": source.config_of(language)}
+    configs |= {f"{x}.": name for x, name in source.side_configs_of(language).items()}
+    names: set[str] = set()
+    for prefix, config in configs.items():
+        # Of several files the first: `datasets` refuses files that differ.
+        footers = _footers(folders, task, source, config, one.split)[:1]
+        names |= {prefix + name for part in footers for name in names_in(part)}
+    return names
 
 
 def _footers(

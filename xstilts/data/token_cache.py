@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from xstilts.files import CARE, read_json_if_whole, sha256_of, sha256_of_file, write_json
-from xstilts.plan.stage import Rows, declaration
+from xstilts.plan.stage import Rows, encoded_key
 
 logger = logging.getLogger(__name__)
 
@@ -41,25 +41,8 @@ class CacheEntry:
     @property
     def key(self) -> str:
         """Names the files: a hash of everything that shapes what is in them."""
-        rows = self.rows
-        variant: list[Any] = [rows.translated, rows.where]
-        if rows.normaliser:  # without one the files keep the names that they have
-            variant.append(rows.normaliser)
-        if rows.declared:
-            variant.append(declaration(rows))
-        if rows.plugins:
-            variant.append(rows.plugins)
-        return sha256_of(
-            {
-                "rows": [rows.task, rows.use, rows.source, rows.task_version, list(rows.labels)],
-                "language": self.language,
-                "encoding": rows.encoding_version,
-                "max_length": rows.max_length,
-                "limit": rows.limit,
-                "variant": variant,
-                "tokenizer": self.tokenizer_sha,
-            }
-        )[:24]
+        own = {"language": self.language, "tokenizer": self.tokenizer_sha}
+        return sha256_of({**encoded_key(self.rows), **own})[:24]
 
     def path(self, part: str) -> Path:
         """Where a part lies: one of `PARTS`, or `json` for the figures."""

@@ -1,4 +1,7 @@
-"""Kinds: the behaviour of each sort of task. `get(task.kind)` is the only way to one."""
+"""Kinds: the behaviour of each sort of task. `get(task.kind)` is the only way to one.
+
+What a kind is without torch (columns, metrics, files) is told by `xstilts.tasks.kinds`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import pkgutil
 
 from xstilts.kinds.choice import Choice
 from xstilts.kinds.classification import Classification
-from xstilts.kinds.kind import Calibrated, Kind, Layered
+from xstilts.kinds.kind import Calibrated, Itemised, Kind, Layered
 from xstilts.kinds.mining import Mining
 from xstilts.kinds.mlm import Mlm
+from xstilts.kinds.multilabel import MultiLabel
 from xstilts.kinds.retrieval import Retrieval
 from xstilts.kinds.span import Span
 from xstilts.kinds.tagging import Tagging
@@ -17,6 +21,7 @@ from xstilts.tasks.plugins import behaviour_of
 _KINDS: dict[str, Kind] = {
     "sentence": Classification("text"),
     "pair": Classification("premise", "hypothesis"),
+    "multilabel": MultiLabel(),
     "choice": Choice(),
     "tagging": Tagging(),
     "span": Span(),
@@ -33,4 +38,4 @@ def get(name: str) -> Kind:
     return _KINDS[name]
 
 
-__all__ = ["Calibrated", "Kind", "Layered", "get"]
+__all__ = ["Calibrated", "Itemised", "Kind", "Layered", "get"]

@@ -1,4 +1,9 @@
-"""Multiple choice: a prompt and some choices, each scored alone, softmax over the choices."""
+"""Multiple choice: a prompt and some choices, each scored alone, softmax over the choices.
+
+What goes in are rows with a prompt, their choices and the position of the right one (HellaSwag,
+CosmosQA, COPA); what comes out is a position. A row is as many sequences as it has choices, which
+stay in one micro-batch, for the loss needs them together.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,6 @@ from xstilts.kinds.kind import (
     Rows,
     SequenceHead,
     Vocabulary,
-    counts_of,
     cut,
     first_positions,
     num_special,
@@ -28,7 +32,7 @@ from xstilts.kinds.kind import (
 )
 from xstilts.kinds.labelled import Labelled
 from xstilts.scores import metrics
-from xstilts.scores.chance import Counts
+from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task
 
 
@@ -98,13 +102,13 @@ class Choice(Labelled):
         """Accuracy."""
         return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
 
-    def counts(
+    def outcomes(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
-    ) -> Counts:
+    ) -> Outcomes:
         """A choice is right or wrong."""
         right = np.array(examples["label"].to_pylist()) == np.array(predictions)
         ones = np.ones(len(right))
-        return counts_of({"accuracy": (right, ones, ones)}, task)
+        return Outcomes.of({"accuracy": [(right, ones, ones)]})
 
 
 def _position(label: str | int, task: Task) -> int:

@@ -1,4 +1,8 @@
-"""Classification: one or two texts, one label (sentiment; entailment, paraphrase)."""
+"""Sequence classification: one or two texts, one label (sentiment; entailment, paraphrase).
+
+What goes in are rows of one or two texts and a label; what comes out is a label, read off the
+first token, through a pooler where the recipe has one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from torch.nn import functional
 
 from xstilts.kinds.kind import (
     Batch,
-    Column,
     Encoded,
     Rows,
     SequenceHead,
@@ -22,11 +25,10 @@ from xstilts.kinds.kind import (
     label_ids,
     pad_inputs,
     sequence_columns,
-    stacked,
 )
 from xstilts.kinds.labelled import Labelled
 from xstilts.scores import metrics
-from xstilts.scores.chance import Counts
+from xstilts.scores.outcomes import Column, Outcomes
 from xstilts.tasks import Task
 
 
@@ -85,28 +87,26 @@ class Classification(Labelled):
                 scores[name] = metrics.OF_LABELS[name](gold, predictions)
         return scores
 
-    def counts(
+    def outcomes(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
-    ) -> Counts:
-        """A row is right or wrong; for F1 it is of the second label or not, for macro F1 of each.
+    ) -> Outcomes:
+        """A row is right or wrong; for F1 it is of the second label or not, for macro F1 and MCC of
+        each.
 
-        MCC comes from no such counts. Whether it is above a constant's, which is 0, macro F1 tells
-        in its place.
+        Whether an MCC is above a constant's, which is 0, macro F1 tells in its place: it has the
+        same counts.
         """
         gold, predicted = np.array(examples["label"].to_pylist()), np.array(predictions)
         ones = np.ones(len(gold))
-        occurring = [x for x in task.labels if (gold == x).any() or (predicted == x).any()]
 
         def of_one(label: str) -> Column:
             return (gold == label) & (predicted == label), predicted == label, gold == label
 
-        by_label = [of_one(label) for label in occurring]
-        # A score is the plain mean of its columns: one of a single column stands as often.
-        width = len(by_label) if {"f1_macro", "mcc"} & set(task.metrics) else 1
+        by_label = [of_one(label) for label in task.labels]
         columns: dict[str, list[Column]] = {
-            "accuracy": [(gold == predicted, ones, ones)] * width,
-            "f1": [of_one(task.labels[-1])] * width,
+            "accuracy": [(gold == predicted, ones, ones)],
+            "f1": by_label[-1:],
             "f1_macro": by_label,
             "mcc": by_label,
         }
-        return stacked([one for name in task.metrics for one in columns[name]])
+        return Outcomes.of({name: columns[name] for name in task.metrics})

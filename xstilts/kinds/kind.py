@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
-from xstilts.scores.chance import Counts
+from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task
 
 Rows = Mapping[str, Sequence[Any]]
@@ -87,7 +87,7 @@ class Vocabulary:
 
 
 class Kind(Protocol):
-    """The behaviour of a sort of task."""
+    """The behaviour of a sort of task. One that is scored on a benchmark is `Itemised` too."""
 
     def encode(self, rows: Rows, task: Task, tokenizer: Any, max_length: int) -> Encoded:
         """Turn rows into features and examples; sequences are at most `max_length` long."""
@@ -125,7 +125,17 @@ class Kind(Protocol):
 
 
 @runtime_checkable
-class Supervised(Kind, Protocol):
+class Itemised(Kind, Protocol):
+    """A kind whose scores come from what every item gave."""
+
+    def outcomes(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> Outcomes:
+        """What every item gave, by the metrics of the task; `score` is what they sum up to."""
+
+
+@runtime_checkable
+class Supervised(Itemised, Protocol):
     """A kind that is trained on labels and has a dev set that tells whether it learnt them."""
 
     def label_entropy(self, encoded: Sequence[Encoded]) -> float:
@@ -134,12 +144,6 @@ class Supervised(Kind, Protocol):
 
     def is_constant(self, predictions: Sequence[Any], task: Task) -> bool:
         """Whether the predictions say one thing, whatever they are asked."""
-
-    def counts(
-        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
-    ) -> Counts:
-        """For every example and metric of the task what `xstilts.scores.chance.rate` makes its
-        score from."""
 
 
 @runtime_checkable
@@ -253,9 +257,10 @@ def label_ids(rows: Rows, task: Task) -> list[int]:
 def is_labelled(examples: pa.Table) -> bool:
     """Whether the gold of any example was published; test sets often come without theirs.
 
-    A blank label is "" or `IGNORED`, a blank answer an empty list; retrieval's gold is the order.
+    A blank label is "" or `IGNORED`, a blank answer an empty list, and so are several labels where
+    no row has any; retrieval's gold is the order.
     """
-    for name in ("label", "tags", "answers"):
+    for name in ("label", "labels", "tags", "answers"):
         if name in examples.column_names:
             values = examples[name].to_pylist()
             if any(isinstance(value, list) for value in values):
@@ -324,21 +329,6 @@ def is_one_label(predictions: Sequence[Any]) -> bool:
     label = most_frequent(predictions)
     num_equal = sum(1 for value in predictions if value == label)
     return num_equal >= CONSTANT_SHARE * len(predictions)
-
-
-Column = tuple[Sequence[float] | np.ndarray, ...]
-"""What agrees, what was predicted and what is gold, of every row."""
-
-
-def counts_of(columns: Mapping[str, Column], task: Task) -> Counts:
-    """The columns of every metric of a task, stacked."""
-    return stacked([columns[metric] for metric in task.metrics])
-
-
-def stacked(columns: Sequence[Column]) -> Counts:
-    """Columns as the counts that a score is the mean of."""
-    tables = [np.stack([np.asarray(c, np.float64) for c in column], -1) for column in columns]
-    return np.stack(tables, axis=1)
 
 
 def labels_in(encoded: Sequence[Encoded], name: str) -> list[int]:

@@ -1,4 +1,6 @@
-"""What kinds share whose rows have one label each: how it is counted, what knows nothing of it."""
+"""What kinds share whose rows have one label each: confusion counts, the majority-class baseline,
+and the entropy of the labels that a run which learnt anything comes below.
+"""
 
 from __future__ import annotations
 

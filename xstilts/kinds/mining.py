@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
@@ -21,9 +22,13 @@ from xstilts.kinds.kind import Batch, Encoded, Rows, Vocabulary, pad_inputs, seq
 from xstilts.kinds.neighbours import nearest
 from xstilts.kinds.retrieval import mean_vectors
 from xstilts.scores import metrics
+from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task
 
 NEIGHBOURS = 4
+
+NUM_BLOCKS = 1000
+"""Of sentences that count together where the noise of a score is estimated."""
 
 
 class Mining:
@@ -132,6 +137,21 @@ class Mining:
         """F1 of the pairs, with precision and recall."""
         return metrics.overlap_scores(_gold(examples), {(a, b) for a, b, *_ in predictions})
 
+    def outcomes(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> Outcomes:
+        """Pairs that agree, that were mined and that are gold, in `NUM_BLOCKS` blocks of the other
+        language's sentences, by their ids' hash: most sentences have no pair."""
+        gold, mined = _gold(examples), {(a, b) for a, b, *_ in predictions}
+        names = examples.filter(pc.invert(examples["is_target"]))["id"].to_pylist()
+        blocks = sorted({_block(name) for name in (*names, *(a for a, _ in gold)) if name})
+        place = {block: i for i, block in enumerate(blocks)}
+        counts = np.zeros((3, len(blocks)))
+        for row, pairs in zip(counts, (gold & mined, mined, gold), strict=True):
+            for source, _ in pairs:
+                row[place[_block(source)]] += 1
+        return Outcomes.of({"f1": [tuple(counts)]}, np.array(blocks))
+
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """No pair."""
         return []
@@ -200,6 +220,10 @@ def _distinct(ids: Sequence[str], sentences: Sequence[str]) -> Mapping[str, str]
 
 def _gold(examples: pa.Table) -> set[tuple[str, str]]:
     return {(a, b) for pairs in examples["gold"].to_pylist() for a, b in pairs}
+
+
+def _block(name: str) -> int:
+    return int.from_bytes(sha256(name.encode()).digest()[:4], "big") % NUM_BLOCKS
 
 
 def _half(name: str) -> int:

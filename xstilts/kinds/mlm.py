@@ -1,7 +1,8 @@
-"""Masked-language modelling, as a part of mixtures: 15 % of the tokens, 80/10/10.
+"""Masked-language modelling (MLM), as a part of mixtures: 15 % of the tokens, 80/10/10.
 
-Devlin et al. 2019 (arXiv 1810.04805, section 3.1). The head is the pretrained one; the model
-computes it at masked positions only.
+Devlin et al. 2019 (arXiv 1810.04805, section 3.1). What goes in is text, a window of an article at
+a draw; the loss is over the masked positions. The head is the pretrained one, which the model
+computes there only.
 """
 
 from __future__ import annotations

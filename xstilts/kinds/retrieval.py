@@ -1,7 +1,8 @@
 """Sentence retrieval: the translation of an English sentence among all of a language.
 
-As XTREME does for Tatoeba: mean over the attention mask (special tokens included) of one hidden
-state, cosine, English queries against the other language. Nothing is trained.
+What goes in are pairs of sentences; what comes out is, for every English one, the nearest of the
+other language. As XTREME does for Tatoeba: mean over the attention mask (special tokens included)
+of one hidden state, cosine similarity. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from xstilts.kinds.kind import (
     sequence_columns,
 )
 from xstilts.scores import metrics
+from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task
 
 CSLS_NEIGHBOURS = 10
@@ -120,6 +122,17 @@ class Retrieval:
     ) -> dict[str, float]:
         """Accuracy: whether the nearest sentence is the translation."""
         return {"accuracy": metrics.accuracy(examples["gold"].to_pylist(), predictions)}
+
+    def outcomes(
+        self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
+    ) -> Outcomes:
+        """An English sentence finds its translation or does not: in the order of the rows, which
+        is not that of the sorted English sentences."""
+        gold = examples["gold"].to_numpy()
+        hits = np.zeros(len(gold))
+        hits[gold] = gold == np.asarray(predictions)
+        ones = np.ones(len(hits))
+        return Outcomes.of({"accuracy": [(hits, ones, ones)]})
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The first sentence everywhere."""

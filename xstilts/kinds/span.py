@@ -24,7 +24,6 @@ from xstilts.kinds.kind import (
     Rows,
     TokenHead,
     Vocabulary,
-    counts_of,
     cut,
     labels_in,
     num_special,
@@ -32,7 +31,8 @@ from xstilts.kinds.kind import (
 )
 from xstilts.kinds.windows import MAX_ANSWER_TOKENS, Document, Window, documents
 from xstilts.scores import metrics
-from xstilts.scores.chance import Counts, entropy
+from xstilts.scores.chance import entropy
+from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task
 
 MAX_QUERY_TOKENS = 64
@@ -162,9 +162,9 @@ class Span:
         texts = [each[0] for each in predictions] if task.can_abstain else predictions
         return not any(map(metrics.normalize_squad, texts))
 
-    def counts(
+    def outcomes(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
-    ) -> Counts:
+    ) -> Outcomes:
         """A question's exact match and F1."""
         gold = examples["answers"].to_pylist()
         if task.can_abstain:
@@ -173,10 +173,8 @@ class Span:
             rule = metrics.normalizer(task.normalization, language)
             values = metrics.answer_values(gold, predictions, rule)
         ones = np.ones(len(values))
-        return counts_of(
-            {name: (np.array([v[name] for v in values]) / 100, ones, ones) for name in values[0]},
-            task,
-        )
+        of = {name: np.array([value[name] for value in values]) / 100 for name in task.metrics}
+        return Outcomes.of({name: [(own, ones, ones)] for name, own in of.items()})
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The whole context: the best that knows nothing of the question."""

@@ -1,7 +1,8 @@
-"""Tagging: a tag for every word, read off the word's first sub-token.
+"""Sequence labelling (tagging): a tag for every word, read off the word's first sub-token.
 
-Sentences longer than the model's limit are split into pieces of whole words and joined again for
-scoring, as XTREME does; no word is lost.
+What goes in are sentences of words with a tag each (parts of speech, entities); what comes out are
+their tags. Sentences longer than the model's limit are split into stretches of whole words and
+joined again for scoring, as XTREME does; no word is lost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from xstilts.kinds.kind import (
     Rows,
     TokenHead,
     Vocabulary,
-    counts_of,
     labels_in,
     most_frequent,
     pad,
@@ -31,7 +31,8 @@ from xstilts.kinds.kind import (
     word_forms,
 )
 from xstilts.scores import metrics
-from xstilts.scores.chance import Counts, entropy
+from xstilts.scores.chance import entropy
+from xstilts.scores.outcomes import Column, Outcomes
 from xstilts.tasks import Task
 
 
@@ -133,26 +134,22 @@ class Tagging:
         """One tag for all words, such as that of no entity."""
         return len({tag for tags in predictions for tag in tags}) < 2
 
-    def counts(
+    def outcomes(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
-    ) -> Counts:
+    ) -> Outcomes:
         """Chunks for F1, words for accuracy, of every sentence."""
         gold = examples["tags"].to_pylist()
         pairs = list(zip(gold, predictions, strict=True))
         chunks = [(set(metrics.chunks(g)), set(metrics.chunks(p))) for g, p in pairs]
         words = [len(tags) for tags in gold]
         right = [sum(a == b for a, b in zip(g, p, strict=True)) for g, p in pairs]
-        return counts_of(
-            {
-                "f1": (
-                    [len(wanted & given) for wanted, given in chunks],
-                    [len(given) for _, given in chunks],
-                    [len(wanted) for wanted, _ in chunks],
-                ),
-                "accuracy": (right, words, words),
-            },
-            task,
-        )
+        agree = [len(wanted & given) for wanted, given in chunks]
+        sizes = [[len(given) for _, given in chunks], [len(wanted) for wanted, _ in chunks]]
+        columns: dict[str, list[Column]] = {
+            "f1": [(agree, *sizes)],
+            "accuracy": [(right, words, words)],
+        }
+        return Outcomes.of({name: columns[name] for name in task.metrics})
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent tag everywhere."""

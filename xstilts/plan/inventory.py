@@ -21,8 +21,8 @@ from xstilts.tasks import Task
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """A pretrained model: where it lies, what it contains. `num_bytes` is the weights' size;
-    `has_lm_head` whether they hold a head that MLM can go on with; `max_length` the tokens that it
-    has positions for, special ones included."""
+    `has_lm_head` whether they hold a head that MLM can go on with, `has_pooler` a pooler that
+    classifiers can; `max_length` the tokens that it has positions for, special ones included."""
 
     path: str
     weights: str
@@ -31,6 +31,7 @@ class ModelFacts:
     num_bytes: int
     has_lm_head: bool = True
     max_length: int = 512
+    has_pooler: bool = True
 
     def computing_weights(self) -> float:
         """Weights that take part in matrix products; all of them where the shape is not known."""

@@ -6,7 +6,7 @@ worker and `xstilts plan` agree on every fingerprint without talking to each oth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,8 +56,15 @@ class Planner:
         self.scoring_precision = sweep.resources.scoring_precision
         self.world_size = sweep.resources.processes
 
-    def plan(self, point: Point, seed: int) -> TrialPlan:
-        """The plan of the trial at a point of the encoder space with a seed."""
+    def plan(
+        self, point: Point, seed: int, confirms: Mapping[str, Point] | None = None
+    ) -> TrialPlan:
+        """The plan of the trial at a point of the encoder space with a seed.
+
+        Args:
+            confirms: of a trial that confirms search's choice: its targets, each with the one point
+                of the inner search at which it is trained.
+        """
         model, intermediate = point["model"], point["intermediate"]
         facts = self.inventory.models[model]
         pretrained = Pretrained(model, facts.path, facts.weights, facts.tokenizer)
@@ -76,11 +83,25 @@ class Planner:
             rates=rates,
             pretrained=pretrained,
             encoder=encoder,
-            target_sets=tuple(
-                TargetSet(name, targets, self._cells(encoder, name, point, seed))
-                for name, targets in target_sets(self.sweep).items()
-            ),
+            target_sets=tuple(self._target_sets(encoder, point, seed, confirms)),
+            confirms=confirms,
         )
+
+    def _target_sets(
+        self,
+        encoder: Pretrained | Train,
+        point: Point,
+        seed: int,
+        confirms: Mapping[str, Point] | None,
+    ) -> Iterator[TargetSet]:
+        for name, targets in target_sets(self.sweep).items():
+            points = self.target_points.get(f"{name}|{seed}") or self.target_points.get(name, ())
+            if confirms is not None:
+                targets = tuple(target for target in targets if target in confirms)
+                # Those of a set share their training stage, hence its point.
+                points = [confirms[target] for target in targets[:1]]
+            if targets:
+                yield TargetSet(name, targets, self._cells(encoder, name, point, seed, points))
 
     def with_encoder(self, plan: TrialPlan, encoder: Train) -> TrialPlan:
         """The plan with another intermediate stage; the cells go on from it."""
@@ -243,13 +264,18 @@ class Planner:
         return list(needed)
 
     def _cells(
-        self, encoder: Pretrained | Train, name: str, point: Point, seed: int
+        self,
+        encoder: Pretrained | Train,
+        name: str,
+        point: Point,
+        seed: int,
+        points: Sequence[Point],
     ) -> tuple[Cell, ...]:
         task = task_of(self.sweep, name)
         if not task.is_trained:
             return ()
+        assert points, f"{name}: no points of the inner search"
         cells = []
-        points = self.target_points.get(f"{name}|{seed}") or self.target_points[name]
         for target_point in points:
             overrides = {**_overrides(point, "target"), **target_point}
             recipe = self._recipe(point["model"], "target", name, overrides)

@@ -1,8 +1,8 @@
 """Stages: frozen nodes of a trial's tree, known by the fingerprint of their inputs.
 
 `Pretrained -> Train (intermediate) -> Train (target) -> Evaluate`. Two stages with one
-fingerprint are one stage: it is computed once and read by all. Fields named in `RUNTIME_ONLY`
-change how a stage is computed or shown, not what it yields.
+fingerprint are one stage: it is computed once and read by all. What a field counts for in it stands
+at the field (`xstilts.identity`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
+from xstilts.identity import RUNTIME_ONLY, counted, later
 from xstilts.plan.mixture import allocate
 from xstilts.tasks import Task, lookup
-from xstilts.tasks.kinds import KINDS
+from xstilts.tasks.kinds import BROUGHT, KINDS
 from xstilts.tasks.plugins import load_plugin
 
 VERSIONS = {
@@ -35,7 +36,14 @@ RETRIEVAL_LAYERS = {12: 8, 24: 14}
 """Hidden state that retrieval pools, by depth, 0 being the embeddings: XTREME's for base and
 jiant's for large models. Other depths take the nearest to the same 0.6 of the depth."""
 
-RUNTIME_ONLY = frozenset({"path", "label", "model"})
+
+def encoded(name: str | None) -> dict[str, Any]:
+    """Of a field of rows: where in the key of their encoded form it stands, unless it is one of the
+    `VARIANT`; None where it does not shape them."""
+    return {"encoded": name}
+
+
+VARIANT = "variant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +57,33 @@ class Rows:
     that bring it or its kind, with the digests of their source.
     """
 
-    task: str
-    use: str
-    source: str
-    rows: tuple[tuple[str, int], ...]
-    task_version: int
-    encoding_version: int
-    labels: tuple[str, ...]
-    max_length: int
-    limit: int | None = None
+    task: str = field(metadata=encoded("rows"))
+    use: str = field(metadata=encoded("rows"))
+    source: str = field(metadata=encoded("rows"))
+    # Languages are encoded one by one, and all rows of each.
+    rows: tuple[tuple[str, int], ...] = field(metadata=encoded(None))
+    task_version: int = field(metadata=encoded("rows"))
+    encoding_version: int = field(metadata=encoded("encoding"))
+    labels: tuple[str, ...] = field(metadata=encoded("rows"))
+    max_length: int = field(metadata=encoded("max_length"))
+    limit: int | None = field(default=None, metadata=encoded("limit"))
     translated: bool = False
     where: tuple[str, str] | None = None
-    apart: bool = False
-    whole: bool = False
-    normaliser: tuple[str, int] | None = None
-    declared: Task | None = field(default=None, hash=False)  # it holds mappings
-    plugins: tuple[tuple[str, str], ...] = ()
+    # `source` says how the rows are cut.
+    apart: bool = field(default=False, metadata=later(False) | encoded(None))
+    whole: bool = field(default=False, metadata=later(False) | encoded(None))
+    normaliser: tuple[str, int] | None = field(default=None, metadata=later(None))
+    # No part of the hash of Python's: it holds mappings.
+    declared: Task | None = field(default=None, hash=False, metadata=later(None))
+    plugins: tuple[tuple[str, str], ...] = field(default=(), metadata=later(()))
 
     @property
     def entry(self) -> Task:
         """The task, with the labels of these rows and the splits that they are cut from."""
-        for module, _ in self.plugins:  # in a process that has not read the sweep file
-            load_plugin(module)
         task = self.declared or lookup(self.task)
+        if task.kind not in (*KINDS, *BROUGHT):  # in a process that has not read the sweep file
+            for module, _ in self.plugins:
+                load_plugin(module)
         if self.apart:
             task = task.held_apart()
         task = task.variant(self.translated, self.where)
@@ -119,8 +131,8 @@ class Part:
 class Pretrained:
     """The pretrained encoder with its tokenizer, by the sha256 of their files."""
 
-    model: str
-    path: str
+    model: str = field(metadata=RUNTIME_ONLY)
+    path: str = field(metadata=RUNTIME_ONLY)
     weights: str
     tokenizer: str
 
@@ -136,7 +148,7 @@ class Train:
 
     parent: Pretrained | Train
     phase: str
-    label: str
+    label: str = field(metadata=RUNTIME_ONLY)
     parts: tuple[Part, ...]
     recipe: StageRecipe
     seed: int
@@ -179,16 +191,6 @@ class Evaluate:
 
 Stage = Pretrained | Train | Evaluate
 
-SINCE: dict[str, dict[str, Any]] = {
-    "Rows": {"apart": False, "whole": False, "normaliser": None, "declared": None, "plugins": ()},
-    "StageRecipe": {"pooler": "none", "span_dropout": True},
-}
-"""Fields that a class gained later, with the value that says what stages did before.
-
-A field of that value is left out of the fingerprint, so that finished stages stay what they are.
-"""
-
-
 READ_BY_SOME = frozenset[str]().union(*(spec.recipe_fields for spec in KINDS.values()))
 """Fields of a recipe that parts of some kinds read; without such a part they change nothing."""
 
@@ -222,33 +224,16 @@ def class_of(name: str) -> str:
     return name.partition("-")[0]
 
 
-def _inputs(stage: Stage) -> dict[str, Any]:
-    inputs = {name: value for name, value in _fields(stage).items() if name not in RUNTIME_ONLY}
-    if not isinstance(stage, Pretrained):
-        usual = "gpu" if stage.precision == "bf16" else "cpu"
-        if stage.device == usual:  # the precision says it
-            del inputs["device"]
-    if isinstance(stage, Train):
-        for name in ("batch_size", "max_length", "epochs"):
-            del inputs["recipe"][name]
-        for name in READ_BY_SOME & inputs["recipe"].keys():
-            kinds = (part.train.entry.kind_spec for part in stage.parts)
-            if not any(name in kind.recipe_fields for kind in kinds):
-                del inputs["recipe"][name]
-    return inputs
-
-
-def _value(value: Any) -> Any:
-    """A field as JSON; a parent stands for itself by its fingerprint."""
-    if isinstance(value, (Pretrained, Train, Evaluate)):
-        return fingerprint(value)
-    if is_dataclass(value):
-        return _fields(value)
-    if isinstance(value, tuple):
-        return [_value(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _value(item) for key, item in value.items()}
-    return value
+def encoded_key(rows: Rows) -> dict[str, Any]:
+    """What of rows shapes their encoded form, as JSON."""
+    key: dict[str, Any] = {"rows": [], VARIANT: []}
+    for one, value in counted(rows):
+        name = one.metadata.get("encoded", VARIANT)
+        if name in ("rows", VARIANT):
+            key[name].append(_value(value, rows))
+        elif name is not None:
+            key[name] = value
+    return key
 
 
 def declaration(rows: Rows) -> dict[str, Any] | None:
@@ -256,22 +241,44 @@ def declaration(rows: Rows) -> dict[str, Any] | None:
     the task's other uses, so that a language more to score trains nothing again."""
     if rows.declared is None:
         return None
+    neutral = {x.name: x.metadata["neutral"] for x in fields(Task) if "neutral" in x.metadata}
     own = {rows.use: rows.declared.splits[rows.use]}
-    task = replace(rows.declared, splits=own, languages=("",), lacks={}, group=None, dev_note="")
-    return _fields(task)
+    return _fields(replace(rows.declared, splits=own, **neutral))
+
+
+def _inputs(stage: Stage) -> dict[str, Any]:
+    inputs = _fields(stage)
+    if not isinstance(stage, Pretrained):
+        usual = "gpu" if stage.precision == "bf16" else "cpu"
+        if stage.device == usual:  # the precision says it
+            del inputs["device"]
+    if isinstance(stage, Train):
+        for name in READ_BY_SOME & inputs["recipe"].keys():
+            kinds = (part.train.entry.kind_spec for part in stage.parts)
+            if not any(name in kind.recipe_fields for kind in kinds):
+                del inputs["recipe"][name]
+    return inputs
 
 
 def _fields(item: Any) -> dict[str, Any]:
-    """A dataclass as JSON, without the fields that say what was so before they came."""
-    since = SINCE.get(type(item).__name__, {})
-    values: dict[str, Any] = {}
-    for one in fields(item):
-        value = getattr(item, one.name)
-        if one.name in since and value == since[one.name]:
-            continue
-        if isinstance(value, Task):
-            values[one.name] = declaration(item)
-            continue
+    """The fields of a dataclass that count, as JSON."""
+    return {
         # A file may say 0 where a fraction stands: as equal as 0.0, so equal in JSON too.
-        values[one.name] = _value(float(value) if one.type == "float" else value)
-    return values
+        one.name: _value(float(value) if one.type == "float" else value, item)
+        for one, value in counted(item)
+    }
+
+
+def _value(value: Any, item: Any) -> Any:
+    """A field of an item as JSON; a parent stands for itself by its fingerprint."""
+    if isinstance(value, (Pretrained, Train, Evaluate)):
+        return fingerprint(value)
+    if isinstance(value, Task):
+        return declaration(item)
+    if is_dataclass(value):
+        return _fields(value)
+    if isinstance(value, tuple):
+        return [_value(one, value) for one in value]
+    if isinstance(value, Mapping):
+        return {key: _value(one, value) for key, one in value.items()}
+    return value

@@ -14,6 +14,7 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.files import derive_seed
 from xstilts.plan.stage import Pretrained, Train
+from xstilts.records import CONFIRM, SEARCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,19 @@ class TargetSet:
     targets: tuple[str, ...]
     cells: tuple[Cell, ...]
 
+    def label(self, number: int) -> str:
+        """What a trial calls the training of its cell of that number, from 0."""
+        return f"{self.name} {number + 1}/{len(self.cells)}"
+
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
     """Everything that one trial does. `rates` holds the share of every intermediate task, in the
-    unit of the intermediate."""
+    unit of the intermediate.
+
+    `confirms` is None in search. A trial that confirms what search chose scores the targets that
+    it names, each trained at one point of the inner search.
+    """
 
     trial_id: str
     config_id: str
@@ -51,6 +60,17 @@ class TrialPlan:
     pretrained: Pretrained
     encoder: Pretrained | Train
     target_sets: tuple[TargetSet, ...]
+    confirms: Mapping[str, Point] | None = None
+
+    @property
+    def phase(self) -> str:
+        """`search`, the baseline's trials too, or `confirm`."""
+        return SEARCH if self.confirms is None else CONFIRM
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets that the trial scores."""
+        return tuple(target for group in self.target_sets for target in group.targets)
 
     @property
     def training_stages(self) -> tuple[Train, ...]:

@@ -17,7 +17,9 @@ from rich.text import Text
 from xstilts.config.derive import (
     NONE,
     candidates,
+    confirm_seeds,
     encoder_space,
+    most_confirmed,
     num_configurations,
     overlaps,
     selection_notes,
@@ -32,7 +34,7 @@ from xstilts.plan.stage import Train, fingerprint
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.columns import WholeNames
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
-from xstilts.report.stage_recipes import recipe_table, stage_recipes, trained_stages
+from xstilts.report.stage_recipes import final_stages, recipe_table, stage_recipes, trained_stages
 from xstilts.run.node import check_resources, places_on
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
@@ -41,9 +43,7 @@ from xstilts.run.store import Store
 
 
 def forecast(
-    sweep: Sweep,
-    inventory: Inventory,
-    target_points: Mapping[str, Sequence[Point]],
+    planner: Planner,
     store: Store,
     places: Places,
     bench: Path | None = None,
@@ -53,42 +53,27 @@ def forecast(
 
     Hours are at the rates of `bench`, else on GPUs at an assumed one. `cluster` is a file of
     `ray up`: how many trials its nodes run at once.
-
-    Where a sampler decides, numbers of stages are a range from `least` to `most`: configurations
-    that differ only in `target.*` parameters share their intermediate stage.
     """
-    planner = Planner(sweep, inventory, target_points)
+    sweep, inventory = planner.sweep, planner.inventory
     example = example_plans(sweep, planner)
-    num_configs = num_configurations(sweep)
-    num_trials = num_configs * len(sweep.seeds)
-    cells = sum(len(group.cells) for group in example[NONE].target_sets)
-    encoders = _range_of_encoders(sweep, planner, num_configs)
-    least_targets = (encoders[0] + len(sweep.seeds)) * cells
-    known = [plan for points in _known_points(sweep, places) for plan in _plans(planner, points)]
-    known += _plans(planner, example[NONE].point)
-    stages = {fingerprint(stage): stage for plan in known for stage in plan.training_stages}
+    stages = _stages(planner, example, store, places)
+    confirming = _confirming(planner, example)
+    encoders = stages["intermediate"]["most"] + confirming["stages"]["intermediate"]["most"]
     lengths = Lengths(places.storage, inventory)
-    tasks = list(_task_rows(example, lengths))
+    tasks = list(_task_rows(planner, example, lengths))
     summary: dict[str, Any] = {
         "sweep": sweep.name,
-        "configurations": num_configs,
+        "configurations": num_configurations(sweep),
         "seeds": len(sweep.seeds),
-        "trials": num_trials,
-        "stages": {
-            "intermediate": {"least": encoders[0], "most": encoders[1]},
-            "target": {"least": min(least_targets, num_trials * cells), "most": num_trials * cells},
-            "evaluation": {
-                "least": (encoders[0] + len(sweep.seeds)) * len(sweep.targets),
-                "most": num_trials * len(sweep.targets),
-            },
-            "done": sum(store.has(stage) for stage in stages.values()),
-        },
+        "trials": num_configurations(sweep) * len(sweep.seeds),
+        "stages": stages,
         "tasks": tasks,
         "recipe": stage_recipes(sweep, planner, example),
         "rates": {
             name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
         },
-        **_disk(sweep, inventory, example[NONE], encoders[1]),
+        "confirm": confirming,
+        **_disk(sweep, inventory, example[NONE], encoders),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
         "warnings": [*_warnings(sweep, tasks), *inventory.notes],
     }
@@ -98,10 +83,59 @@ def forecast(
     elif sweep.resources.gpus_per_trial:
         rates = Assumed(lengths, inventory, example[NONE].model)
     if rates is not None:
-        summary["hours"] = hours(rates, planner, example, summary["stages"])
+        summary["hours"] = hours(rates, planner, example, stages)
+        confirming["hours"] = hours(rates, planner, example, confirming["stages"])["most"]
     if cluster is not None:
         summary["cluster"] = fitting_nodes(sweep, cluster)
     return summary
+
+
+def _stages(
+    planner: Planner, example: Mapping[str, TrialPlan], store: Store, places: Places
+) -> dict[str, Any]:
+    """Numbers of distinct stages by class, and how many of those that are known are `done`.
+
+    Where a sampler decides, they are a range from `least` to `most`: configurations that differ
+    only in `target.*` parameters share their intermediate stage.
+    """
+    sweep = planner.sweep
+    num_configs, num_seeds = num_configurations(sweep), len(sweep.seeds)
+    num_trials = num_configs * num_seeds
+    cells = sum(len(group.cells) for group in example[NONE].target_sets)
+    finals = len(final_stages(planner, example))
+    least, most = _range_of_encoders(sweep, planner, num_configs)
+    points = [*_known_points(sweep, places), example[NONE].point]
+    plans = (plan for point in points for plan in _plans(planner, point))
+    known = {fingerprint(stage): stage for plan in plans for stage in plan.training_stages}
+    least_trials = min(least + num_seeds, num_trials)
+
+    def each(of_a_trial: int) -> dict[str, int]:
+        return {"least": least_trials * of_a_trial, "most": num_trials * of_a_trial}
+
+    return {
+        "intermediate": {"least": least, "most": most},
+        "target": each(cells),
+        **({"final": each(finals)} if finals else {}),
+        "evaluation": each(len(sweep.targets)),
+        "done": sum(store.has(stage) for stage in known.values()),
+    }
+
+
+def _confirming(planner: Planner, example: Mapping[str, TrialPlan]) -> dict[str, Any]:
+    """How many trials confirmation has at most, and stages: each leader of a target, and the
+    baseline, trains and scores that target with every seed."""
+    sweep, seeds = planner.sweep, len(confirm_seeds(planner.sweep))
+    arms = 1 + min(sweep.confirm.top, len(candidates(sweep)) - 1) if sweep.confirm else 0
+    trained = [name for group in example[NONE].target_sets if group.cells for name in group.targets]
+    finals = len(final_stages(planner, example))
+    most = {
+        "intermediate": max(0, most_confirmed(sweep) - seeds),
+        "target": arms * seeds * len(trained),
+        **({"final": arms * seeds * finals} if finals else {}),
+        "evaluation": arms * seeds * len(sweep.targets),
+    }
+    stages = {name: {"least": 0, "most": count} for name, count in most.items()}
+    return {"trials": most_confirmed(sweep), "seeds": seeds, "stages": stages}
 
 
 def _disk(
@@ -154,9 +188,9 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
     )
     for name in ("stages", "least", "most"):
         stages.add_column(name, justify="left" if name == "stages" else "right")
-    for name in ("intermediate", "target", "evaluation"):
-        bounds = summary["stages"][name]
-        stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
+    for name, bounds in summary["stages"].items():
+        if name != "done":
+            stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
     tasks = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("stage", "task", "rows", "examples", "batch", "steps", "epochs", "Mtokens"):
         tasks.add_column(name, justify="left" if name in ("stage", "task") else "right")
@@ -172,6 +206,7 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
     return Group(
         title,
         WholeNames(stages),
+        *_confirm_lines(summary),
         f"{done} training stages of known trials are done already",
         f"disk: at most {summary['disk_gb']:g} GB of weights, and "
         f"{summary['disk_gb_a_running_trial']:g} GB for each trial that runs; "
@@ -183,6 +218,18 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
         *_hours_line(summary),
         *_cluster_lines(summary),
     )
+
+
+def _confirm_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What comes once search has ended."""
+    own = summary["confirm"]
+    if own["trials"]:
+        hours = f", {own['hours']:.3g} {summary['hours']['unit']}" if "hours" in own else ""
+        *others, last = (f"{n['most']} {name}" for name, n in own["stages"].items())
+        yield (
+            f"confirmation with {own['seeds']} fresh seeds: at most {own['trials']} trials more, "
+            f"of {', '.join(others)} and {last} stages{hours}"
+        )
 
 
 def _rates_lines(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -230,10 +277,14 @@ def _cost(rows: Sequence[Mapping[str, Any]], stage: str) -> str:
     return f"{steps:,} steps and {about}{tokens:,} tokens"
 
 
-def _task_rows(example: Mapping[str, TrialPlan], lengths: Lengths) -> Iterator[dict[str, Any]]:
-    for name, stage in trained_stages(example):
+def _task_rows(
+    planner: Planner, example: Mapping[str, TrialPlan], lengths: Lengths
+) -> Iterator[dict[str, Any]]:
+    for name, stage in (*trained_stages(example), *final_stages(planner, example)):
         for part in stage.parts:
             tokens, is_counted = lengths.drawn(part, example[NONE].model)
+            # How long a stage after selection is, the check that is chosen decides.
+            is_counted &= stage.phase != "final"
             yield {
                 "stage": name,
                 "task": part.train.task,
@@ -276,7 +327,7 @@ def _range_of_encoders(sweep: Sweep, planner: Planner, num_configs: int) -> tupl
 def _known_points(sweep: Sweep, places: Places) -> list[Point]:
     """Points whose trials have a record."""
     records = [read_record(folder) for folder in sorted(places.trials.glob("*"))]
-    return [record["point"] for record in records if record is not None]
+    return [record.point for record in records if record is not None]
 
 
 def _plans(planner: Planner, point: Point) -> list[TrialPlan]:

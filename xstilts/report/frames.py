@@ -18,6 +18,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
 from xstilts.plan.trial_plan import target_sets
+from xstilts.records import CONFIRM, SEARCH, TrialRecord
 from xstilts.report.record_table import RecordTable
 from xstilts.scores.best import Best
 from xstilts.scores.table import COLUMNS
@@ -47,11 +48,13 @@ def score_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def trials_frame(table: RecordTable, sweep: Sweep) -> pd.DataFrame:
     """A row a trial; see `SweepResults.trials`."""
-    facts = table.facts
+    records = table.records
     columns = _about(table)
-    columns |= {name: _column(fact[name] for fact in facts) for name in ("state", "objective")}
+    columns |= {
+        name: _column(getattr(one, name) for one in records) for name in ("state", "objective")
+    }
     for name in ("started", "ended"):
-        times = [fact[name] for fact in facts]
+        times = [getattr(one, name) for one in records]
         columns[name] = pd.Series(pd.to_datetime(times, unit="s", utc=True)).dt.as_unit("us")
     stages = _stage_rows(table)
     own = stages[~stages["reused"]]
@@ -62,23 +65,24 @@ def trials_frame(table: RecordTable, sweep: Sweep) -> pd.DataFrame:
         "tokens": own.groupby("row")["tokens"],
     }
     columns |= {
-        name: groups.sum().reindex(range(len(facts)), fill_value=0) for name, groups in sums.items()
+        name: groups.sum().reindex(range(len(records)), fill_value=0)
+        for name, groups in sums.items()
     }
     for name in ("collapsed", "undecided"):
-        columns[name] = pd.Series([", ".join(fact[name]) for fact in facts], dtype="str")
-    columns["error"] = pd.Series([fact["error"] for fact in facts], dtype="str")
+        columns[name] = pd.Series([", ".join(getattr(one, name)) for one in records], dtype="str")
+    columns["error"] = pd.Series([one.error for one in records], dtype="str")
     columns |= {f"param/{name}": values for name, values in _points(table).items()}
     tasks = dict.fromkeys(task for spec in sweep.intermediates.values() for task in spec.tasks)
     columns |= {
-        f"rate/{task}": pd.Series([float(fact["rates"].get(task, 0)) for fact in facts])
+        f"rate/{task}": pd.Series([float(one.rates.get(task, 0)) for one in records])
         for task in tasks
     }
-    rates = [fact["learning_rate"] for fact in facts]
+    rates = [one.learning_rate for one in records]
     columns["lr/intermediate"] = pd.Series(rates, dtype="float64")
     for target, head in _heads(sweep).items():
         if "train" not in find_task(sweep, head).splits:
             continue  # it is scored as the encoder stands
-        chosen = [fact["chosen"].get(head, {}).get("learning_rate") for fact in facts]
+        chosen = [_rate(one, head) for one in records]
         columns[f"lr/target/{target}"] = pd.Series(chosen, dtype="float64")
     return _frame(columns)
 
@@ -94,15 +98,15 @@ def stages_frame(table: RecordTable) -> pd.DataFrame:
 
 def best_frame(best: Sequence[Best], table: RecordTable, sweep: Sweep) -> pd.DataFrame:
     """A row a target; see `SweepResults.best`."""
-    members: dict[str, list[dict[str, Any]]] = {}
-    for fact in table.facts:
-        members.setdefault(fact["config"], []).append(fact)
+    members: dict[str, list[TrialRecord]] = {}
+    for record in (record for record in table.records if not record.is_confirming):
+        members.setdefault(record.config, []).append(record)
     heads = _heads(sweep)
     lines = []
     for one in best:
         own = members[one.best.config]
         head = heads.get(one.target, "")
-        chosen = [fact["chosen"].get(head, {}).get("learning_rate") for fact in own]
+        chosen = [_rate(record, head) for record in own]
         lines.append(
             {
                 "target": one.target,
@@ -115,7 +119,7 @@ def best_frame(best: Sequence[Best], table: RecordTable, sweep: Sweep) -> pd.Dat
                 "low": None,
                 "high": None,
                 "config_id": one.best.config,
-                "lr/intermediate": own[0]["learning_rate"],
+                "lr/intermediate": own[0].learning_rate,
                 # Each seed chooses by its own dev score.
                 "lr/target": chosen[0] if len(set(chosen)) == 1 else None,
                 "dev": one.best.dev,
@@ -140,32 +144,43 @@ BEST = (
 )
 
 
+def _rate(record: TrialRecord, head: str) -> float | None:
+    """The learning rate that a trial chose for a set of targets."""
+    return record.chosen[head].learning_rate if head in record.chosen else None
+
+
 def _heads(sweep: Sweep) -> dict[str, str]:
     """The set of targets with one training stage that a target belongs to, by its name."""
     return {target: name for name, own in target_sets(sweep).items() for target in own}
 
 
 def _about(table: RecordTable) -> dict[str, pd.Series]:
-    facts = table.facts
+    records = table.records
     columns = {
-        "trial": [fact["trial"] for fact in facts],
-        "config_id": [fact["config"] for fact in facts],
-        "intermediate": [fact["intermediate"] for fact in facts],
-        "model": [fact["model"] for fact in facts],
+        "trial": [one.trial for one in records],
+        "config_id": [one.config for one in records],
+        "intermediate": [one.intermediate for one in records],
+        "model": [one.model for one in records],
     }
-    phases = ["baseline" if fact["intermediate"] == NONE else "search" for fact in facts]
-    categories = pd.Categorical(phases, categories=["search", "baseline", "confirm"])
+    phases = [_phase(one) for one in records]
+    categories = pd.Categorical(phases, categories=[SEARCH, "baseline", CONFIRM])
     series: dict[str, pd.Series] = {
         name: pd.Series(values, dtype="str").astype("category") for name, values in columns.items()
     }
-    series["seed"] = pd.Series([fact["seed"] for fact in facts], dtype="Int64")
+    series["seed"] = pd.Series([one.seed for one in records], dtype="Int64")
     series["phase"] = pd.Series(categories)
     return series
 
 
+def _phase(record: TrialRecord) -> str:
+    if record.is_confirming:
+        return CONFIRM
+    return "baseline" if record.intermediate == NONE else SEARCH
+
+
 def _points(table: RecordTable) -> dict[str, pd.Series]:
     """The trials' parameters; what is a mapping, as the rates of a mixture, a column a key."""
-    points = [dict(_parameters(fact["point"])) for fact in table.facts]
+    points = [dict(_parameters(one.point)) for one in table.records]
     names = dict.fromkeys(name for point in points for name in point)
     return {name: _column(point.get(name) for point in points) for name in sorted(names)}
 

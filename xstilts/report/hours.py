@@ -14,6 +14,7 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Evaluate, Part, Rows, Train
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.report.stage_recipes import final_stages
 from xstilts.tasks import kind_spec
 
 ASSUMED_TFLOPS = 100.0
@@ -139,7 +140,8 @@ def hours(
 ) -> dict[str, Any]:
     """Hours of one trial after the other, or of their GPUs, from the least to the most stages.
 
-    Every intermediate counts as their mean: which of them a sampler will propose is not known.
+    Every intermediate counts as their mean: which of them a sampler will propose is not known. What
+    is trained after selection counts as if the last check was chosen.
     """
     encoders = [plan.encoder for plan in example.values() if isinstance(plan.encoder, Train)]
     intermediate_s = sum(map(rates.train_s, encoders)) / max(1, len(encoders))
@@ -153,6 +155,8 @@ def hours(
     evaluate_s = sum(map(rates.evaluate_s, evaluations)) / max(1, len(evaluations))
     gpus = planner.sweep.resources.gpus_per_trial
     seconds = {"intermediate": intermediate_s, "target": target_s, "evaluation": evaluate_s}
+    if finals := final_stages(planner, example):
+        seconds["final"] = sum(rates.train_s(stage) for _, stage in finals) / len(finals)
     return {
         "source": rates.source,
         "unit": "GPU-hours" if gpus else "hours of one trial after the other",

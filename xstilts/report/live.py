@@ -23,6 +23,7 @@ from rich.text import Text
 from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
 from xstilts.report.columns import WholeNames
+from xstilts.run.confirmation import num_confirming
 from xstilts.run.trial_states import TrialState, TrialStates
 
 logger = logging.getLogger(__name__)
@@ -78,18 +79,25 @@ def time_left(views: list[TrialView], num_trials: int) -> float | None:
     return (num_trials - done) * worked / done / len(running)
 
 
-def render(sweep: Sweep, views: list[TrialView], elapsed_s: float, most_ended: int) -> Table:
-    """The view as a table: all trials that run, and the last `most_ended` of those that ended."""
-    num_trials = num_configurations(sweep) * len(sweep.seeds)
+def render(
+    sweep: Sweep, views: list[TrialView], elapsed_s: float, most_ended: int, num_confirming: int = 0
+) -> Table:
+    """The view as a table: all trials that run, and the last `most_ended` of those that ended.
+
+    Args:
+        num_confirming: trials that confirm search's choice; see `confirmation.num_confirming`.
+    """
+    num_trials = num_configurations(sweep) * len(sweep.seeds) + num_confirming
     left = time_left(views, num_trials)
     finished = sum(view.state == "finished" for view in views)
     times = f"elapsed {_clock(elapsed_s)}"
     if finished < num_trials:
         times += f", left {_clock(left) if left is not None else '?'}"
+    confirming = f" ({num_confirming} to confirm)" if num_confirming else ""
     ended = [view for view in views if view.state in ENDED]
     hidden = {view.trial for view in ended[: max(0, len(ended) - most_ended)]}
     table = Table(
-        title=f"{sweep.name}: {finished} of {num_trials} trials, {times}",
+        title=f"{sweep.name}: {finished} of {num_trials} trials{confirming}, {times}",
         caption=f"{len(hidden)} more have ended" if hidden else None,
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -136,7 +144,8 @@ def watching(
     def show(seen: Sequence[TrialState]) -> None:
         if live is not None:
             now = time.time()
-            table = render(sweep, trial_views(seen, now), now - started, MOST_ENDED)
+            views, count = trial_views(seen, now), num_confirming(states.places, sweep)
+            table = render(sweep, views, now - started, MOST_ENDED, count)
             live.update(WholeNames(table), refresh=True)
         else:
             _print_ended(console, sweep, seen, known, started)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -19,6 +17,7 @@ from xstilts.errors import TrackingError
 from xstilts.files import write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
+from xstilts.records import TrialRecord
 from xstilts.report.pictures import gain_map, heat_map
 from xstilts.report.results import Results
 from xstilts.report.tables import as_json_text, as_markdown, column_names, tables
@@ -39,7 +38,7 @@ def write_report(results: Results) -> list[Path]:
     write_atomically(folder / "report.json", as_json_text(results))
     for name, table in tables(results).items():
         write_atomically(folder / f"{name}.csv", table.csv())
-    rows = [row for record in results.records for row in record["scores"]]
+    rows = [row for record in results.records for row in record.scores]
     write_scores(rows, folder / "scores.parquet")
     write_json(folder / "scores.json", rows, indent=None)
     _write_tokens(results, folder / "tokens.csv")
@@ -50,7 +49,7 @@ def write_report(results: Results) -> list[Path]:
     return pictures
 
 
-def publish_trial(tracker: Tracker, results: Results, record: Mapping[str, Any]) -> None:
+def publish_trial(tracker: Tracker, results: Results, record: TrialRecord) -> None:
     """Write one trial's artifacts beside its record and its run into the tracker.
 
     Raises:
@@ -68,13 +67,13 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
     """
     if not results.records:
         return
-    ended = max(record["ended"] for record in results.records)
+    ended = max(record.ended for record in results.records)
     baselines = {best.target: best.baseline for best in results.best if best.baseline}
     scores = {trial.trial: trial.scores for trial in results.trials}
     for record in results.records:
-        own = scores.get(record["trial"], {})
+        own = scores.get(record.trial, {})
         gains = [
-            Point(f"gain/{target}", own[target] - entry.score, 0, round(ended * 1000))
+            Point(f"gain/{target}", own[target] - entry.score, 0, round(ended * 1000), "gain")
             for target, entry in sorted(baselines.items())
             if target in own
         ]
@@ -83,7 +82,7 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
     files = [path for path in sorted(results.places.report.glob("*")) if path.is_file()]
     artifacts = {path.name: path for path in files}
     artifacts |= sweep_file(results.places)
-    started = min(record["started"] for record in results.records)
+    started = min(record.started for record in results.records)
     tracker.write(summary_run(results.sweep, _summary(results), artifacts, started, ended))
 
 
@@ -102,7 +101,10 @@ def _summary(results: Results) -> dict[str, float]:
     if len(metrics) and len(results.best) == len(results.sweep.targets):
         scores = [best.best.score for best in results.best]
         metrics["best/avg"] = sum(scores) / len(scores)
-    return {**metrics, "trials": float(len(results.finished))}
+    if results.confirmed:
+        metrics["confirm_trials"] = float(len(results.confirmed))
+        metrics["confirm_cost"] = results.confirm_cost
+    return {**metrics, "trials": float(len(results.searched))}
 
 
 def _write_tokens(results: Results, path: Path) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from operator import itemgetter
+from dataclasses import asdict, dataclass, replace
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,16 @@ from pydantic_core import from_json
 from xstilts import __version__
 from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_atomically
-from xstilts.records import judged
+from xstilts.records import TrialRecord, typed
 from xstilts.report.results import scores_of
 from xstilts.run.places import Places
-from xstilts.run.records import RECORD
+from xstilts.run.records import RECORD, read_record
 from xstilts.run.storage import CACHES
 from xstilts.scores.best import TrialScores
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when a record's row would hold something else."""
 
 SCORE = pa.struct(
@@ -53,43 +53,36 @@ STAGE = pa.struct(
         ("is_reused", pa.bool_()),
     ]
 )
-UNTOLD = dict.fromkeys(field.name for field in STAGE)
-"""A stage of which nothing is told: records of earlier versions say less."""
-
 SCHEMA = pa.schema(
     [
         ("trial", pa.string()),
         ("size", pa.int64()),
         ("changed_ns", pa.int64()),
-        ("facts", pa.string()),
+        ("record", pa.string()),
+        ("compared", pa.string()),
         ("scores", pa.list_(SCORE)),
         ("stages", pa.list_(STAGE)),
     ]
 )
-"""A row for each record, by the name of its trial. `facts` is JSON: what is one for a trial, and
-the scores that the comparison reads."""
+"""A row for each record, by the name of its trial. `record` is JSON of what is one for a trial,
+`compared` of what the comparison reads, null of one that failed."""
 
 REPEATED = ("cell", "target", "language", "split", "metric")
 KEY = b"xstilts"
 
-FACTS = (
-    *("trial", "config", "intermediate", "model", "seed", "state", "error", "objective", "point"),
-    *("rates", "learning_rate", "chosen", "retries", "missing", "started", "ended"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class RecordTable:
-    """Records as columns: `facts` of every trial, sorted by name; `rows` has their score rows and
-    stages as lists, in the same order."""
+    """Records as columns, sorted by trial.
 
-    facts: list[dict[str, Any]]
+    `records` lack what is many for a trial (scores, stages, curves, metrics) and what no table
+    shows; `rows` has their score rows and stages as lists, in the same order. `trials` are the
+    finished ones of search as the comparison reads them.
+    """
+
+    records: list[TrialRecord]
+    trials: list[TrialScores]
     rows: pa.Table
-
-    @property
-    def trials(self) -> list[TrialScores]:
-        """The finished trials as the comparison reads them."""
-        return [TrialScores(**fact["scores"]) for fact in self.facts if fact["scores"]]
 
 
 def record_table(sweep: Sweep, places: Places) -> RecordTable:
@@ -106,7 +99,11 @@ def record_table(sweep: Sweep, places: Places) -> RecordTable:
                 write_atomically(path, content, is_durable=False)
         known = _decoded(content, key)
         assert known is not None, "what was just encoded can be read"
-    return RecordTable([json.loads(text) for text in known["facts"].to_pylist()], known)
+    records = [
+        typed(from_json(text), TrialRecord, str(path)) for text in known["record"].to_pylist()
+    ]
+    compared = map(from_json, known["compared"].to_pylist())
+    return RecordTable(records, [TrialScores(**one) for one in compared if one], known)
 
 
 def cache_path(places: Places) -> Path:
@@ -142,23 +139,18 @@ def _renewed(
     read = _Columns(sweep)
     for trial, mark in there.items():
         if marks.get(trial) != mark:
-            record = _read(places.trials / trial / RECORD)
+            record = read_record(places.trials / trial)
             if record is not None:
                 read.add(record, mark)
     table = pa.concat_tables([kept, read.table()])
     return _encoded(table.take(pc.sort_indices(table["trial"])), key)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A record, by a reader twice as fast as the standard library's; None where it is torn."""
-    try:
-        record = from_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        logger.warning("%s: cannot be read, and counts as absent: %s", path, error)
-        return None
-    return record if isinstance(record, dict) else None
+UNSHOWN: dict[str, Any] = {
+    **{name: [] for name in ("scores", "stages")},
+    **{name: {} for name in ("metrics", "curves", "recipes", "environment", "examples")},
+}
+"""What the table has elsewhere, or shows nowhere."""
 
 
 class _Columns:
@@ -166,22 +158,20 @@ class _Columns:
 
     def __init__(self, sweep: Sweep):
         self._sweep = sweep
-        self._about: dict[str, list[Any]] = {name: [] for name in SCHEMA.names[:4]}
-        self._scores, self._stages = _Lists(SCORE), _Lists(STAGE)
+        self._about: dict[str, list[Any]] = {name: [] for name in SCHEMA.names[:5]}
+        self._scores = _Lists(SCORE, itemgetter)
+        self._stages = _Lists(STAGE, attrgetter)
 
-    def add(self, record: Mapping[str, Any], mark: Mark) -> None:
+    def add(self, record: TrialRecord, mark: Mark) -> None:
         """Take in a record."""
-        is_finished = record["state"] == "finished"
-        facts = {
-            **{name: record.get(name) for name in FACTS},
-            **judged(record),
-            "scores": asdict(scores_of(self._sweep, record)) if is_finished else None,
-        }
-        values = (record["trial"], *mark, json.dumps(facts))
+        is_compared = record.state == "finished" and not record.is_confirming
+        bare = replace(record, **UNSHOWN).record
+        compared = asdict(scores_of(self._sweep, record)) if is_compared else None
+        values = (record.trial, *mark, json.dumps(bare), json.dumps(compared))
         for column, value in zip(self._about.values(), values, strict=True):
             column.append(value)
-        self._scores.add(record["scores"])
-        self._stages.add([{**UNTOLD, **stage} for stage in record["stages"]])
+        self._scores.add(record.scores)
+        self._stages.add(record.stages)
 
     def table(self) -> pa.Table:
         """All that was taken in."""
@@ -190,15 +180,15 @@ class _Columns:
 
 
 class _Lists:
-    """Lists of structs, from lists of dicts."""
+    """Lists of structs, from lists of what `getter` gets the fields of."""
 
-    def __init__(self, sort: pa.StructType):
+    def __init__(self, sort: pa.StructType, getter: Callable[..., Any]):
         self._sort = sort
         self._columns: dict[str, list[Any]] = {field.name: [] for field in sort}
         self._offsets = [0]
-        self._get = itemgetter(*self._columns)
+        self._get = getter(*self._columns)
 
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, rows: Sequence[Any]) -> None:
         """Add one list."""
         for column, values in zip(
             self._columns.values(), zip(*map(self._get, rows), strict=True), strict=bool(rows)

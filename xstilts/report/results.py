@@ -1,7 +1,11 @@
-"""Results of a sweep, read from its folder: records, comparisons, what is missing."""
+"""Results of a sweep, read from its folder: records, comparisons, what is missing.
+
+The tables, pictures and the Python API are views of what is loaded here once.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +14,11 @@ from statistics import fmean
 from typing import Any
 
 from xstilts.config.derive import languages_of, selection_notes
-from xstilts.config.load import parse_sweep
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
-from xstilts.records import judged
-from xstilts.run.places import SWEEP, Places, sweep_names
+from xstilts.records import TrialRecord
+from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
 from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
@@ -40,22 +43,32 @@ class Results:
     places: Places
     folder: Path
     """Of the launch whose definition this is."""
-    records: Sequence[dict[str, Any]]
+    records: Sequence[TrialRecord]
 
     @cached_property
-    def finished(self) -> list[dict[str, Any]]:
+    def finished(self) -> list[TrialRecord]:
         """Records of trials that reached their end."""
-        return [record for record in self.records if record["state"] == "finished"]
+        return [record for record in self.records if record.state == "finished"]
+
+    @cached_property
+    def searched(self) -> list[TrialRecord]:
+        """Finished trials of search, the baseline's too: what choices are made from."""
+        return [record for record in self.finished if not record.is_confirming]
+
+    @cached_property
+    def confirmed(self) -> list[TrialRecord]:
+        """Finished trials that confirm what search chose, with fresh seeds."""
+        return [record for record in self.finished if record.is_confirming]
 
     @property
-    def failed(self) -> list[dict[str, Any]]:
+    def failed(self) -> list[TrialRecord]:
         """Records of trials that failed for their own reason."""
-        return [record for record in self.records if record["state"] == "failed"]
+        return [record for record in self.records if record.state == "failed"]
 
     @cached_property
     def trials(self) -> list[TrialScores]:
-        """The finished trials as the comparison reads them."""
-        return [scores_of(self.sweep, record) for record in self.finished]
+        """The finished trials of search as the comparison reads them."""
+        return [scores_of(self.sweep, record) for record in self.searched]
 
     @cached_property
     def best(self) -> list[Best]:
@@ -78,46 +91,50 @@ class Results:
         rows = {
             best.target: [
                 row
-                for record in self.finished
-                if record["config"] == best.best.config
-                for row in record["scores"]
+                for record in self.searched
+                if record.config == best.best.config
+                for row in record.scores
                 if row["target"] == best.target
             ]
             for best in self.best
         }
         return {name: language_means(self.sweep, name, own) for name, own in rows.items()}
 
+    @property
+    def confirm_cost(self) -> float:
+        """Hours that confirmation's trials computed, beside those of search."""
+        return math.fsum(record.metrics["cost/hours"] for record in self.confirmed)
+
     def warnings(self) -> list[str]:
         """What a reader of the tables must know, a line each."""
         lines = []
         for target in self.sweep.targets:
             for verdict, meaning in VERDICTS.items():
-                trials = [r["trial"] for r in self.finished if target in judged(r)[verdict]]
+                trials = [r.trial for r in self.finished if target in getattr(r, verdict)]
                 if trials:
                     lines.append(
                         f"{target}: {len(trials)} of {len(self.finished)} trials {meaning}: "
                         f"{', '.join(trials)}"
                     )
         lines += [
-            f"{record['trial']}: trained again with another seed: "
-            + ", ".join(f"{name} ({count}x)" for name, count in record["retries"].items())
+            f"{record.trial}: trained again with another seed: "
+            + ", ".join(f"{name} ({count}x)" for name, count in record.retries.items())
             for record in self.finished
-            if record["retries"]
+            if record.retries
         ]
         lines += [
-            f"{record['trial']} failed: {record['error'].partition(chr(10))[0]}"
-            for record in self.failed
+            f"{record.trial} failed: {record.error.partition(chr(10))[0]}" for record in self.failed
         ]
         lines += self._computed_otherwise()
         lines += selection_notes(self.sweep)
-        holes = sorted({hole for record in self.finished for hole in record["missing"]})
+        holes = sorted({hole for record in self.finished for hole in record.missing})
         return lines + [f"no {self.sweep.benchmark.name}/avg: {hole}" for hole in holes]
 
     def _computed_otherwise(self) -> list[str]:
         """That trials of the tables were not all computed alike, where a launch has changed it."""
-        stages = [stage for record in self.finished for stage in record["stages"]]
-        threads = {stage["threads"] for stage in stages if stage.get("threads")}
-        processes = {record["processes"] for record in self.finished if "processes" in record}
+        stages = [stage for record in self.finished for stage in record.stages]
+        threads = {stage.threads for stage in stages if stage.threads}
+        processes = {r.processes for r in self.finished if r.processes is not None}
         lines = []
         if len(threads) > 1:
             lines.append(
@@ -129,22 +146,22 @@ class Results:
         return lines
 
 
-def scores_of(sweep: Sweep, record: Mapping[str, Any]) -> TrialScores:
+def scores_of(sweep: Sweep, record: TrialRecord) -> TrialScores:
     """What the comparison reads of a finished trial's record: its rows of the score table."""
     tasks = [find_task(sweep, name) for name in sweep.targets]
     read = {(task.name, metric) for task in tasks for metric in task.metrics}
     # A retrieval target has a row for every layer of the encoder besides, in every language.
-    rows = (row for row in record["scores"] if (row["target"], row["metric"]) in read)
+    rows = (row for row in record.scores if (row["target"], row["metric"]) in read)
     table = ChosenScores(rows)
     return TrialScores(
-        trial=record["trial"],
-        config=record["config"],
-        intermediate=record["intermediate"],
-        model=record["model"],
-        seed=record["seed"],
+        trial=record.trial,
+        config=record.config,
+        intermediate=record.intermediate,
+        model=record.model,
+        seed=record.seed,
         dev=dev_scores(table, tasks),
         scores=trial_scores(table, tasks, {task.name: languages_of(sweep, task) for task in tasks}),
-        collapsed=judged(record)["collapsed"],
+        collapsed=record.collapsed,
     )
 
 
@@ -197,23 +214,27 @@ def _in_words(numbers: set[int]) -> str:
     return f"{', '.join(first)} and {last}"
 
 
-def load_results(places: Places) -> Results:
+def load_results(places: Places, with_plugins: bool = False) -> Results:
     """Read a sweep's folder.
 
-    Raises:
-        ConfigError: there is no sweep of that name.
+    Args:
+        with_plugins: see `launched`, and there what it raises.
     """
-    sweep, folder = launched(places)
+    sweep, folder = launched(places, with_plugins)
     folders: list[Path] = sorted(path for path in places.trials.glob("*") if path.is_dir())
     records = [record for record in map(read_record, folders) if record is not None]
     return Results(sweep, places, folder, records)
 
 
-def launched(places: Places) -> tuple[Sweep, Path]:
+def launched(places: Places, with_plugins: bool = False) -> tuple[Sweep, Path]:
     """A sweep as it was launched last, and the folder of that launch.
 
+    Args:
+        with_plugins: whether modules that its stored file names may be imported; they are only
+            where the launch, one of an older version, has not described what they bring.
+
     Raises:
-        ConfigError: there is no sweep of that name.
+        ConfigError: there is no sweep of that name, or it cannot be read without a plugin.
     """
     definition = places.definition()
     if definition is None:
@@ -229,4 +250,5 @@ def launched(places: Places) -> tuple[Sweep, Path]:
                 )
             ]
         )
-    return parse_sweep(definition.sweep, str(definition.folder / SWEEP)), definition.folder
+    allowed = definition.sweep.get("plugins", ()) if with_plugins else ()
+    return definition.parsed(allowed), definition.folder

@@ -38,6 +38,17 @@ def trained_stages(example: Mapping[str, TrialPlan]) -> list[tuple[str, Train]]:
     return stages + [(f"target {g.name}", g.cells[0].stage) for g in groups if g.cells]
 
 
+def final_stages(planner: Planner, example: Mapping[str, TrialPlan]) -> list[tuple[str, Train]]:
+    """The stages that follow selection, with their names, as long as they can be: of a target set
+    whose chosen stage is that of its last check."""
+    stages = []
+    for group in example[NONE].target_sets:
+        for cell in group.cells[:1]:
+            final = planner.final(cell.stage, cell.stage.parts[0].num_steps)
+            stages += [(f"final {group.name}", final)] if final else []
+    return stages
+
+
 def stage_recipes(
     sweep: Sweep, planner: Planner, example: Mapping[str, TrialPlan]
 ) -> dict[str, Any]:

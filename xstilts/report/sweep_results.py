@@ -6,7 +6,7 @@ are written later are seen by results that are opened later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import ConfigError, Problem, StoreError
 from xstilts.files import names_in
+from xstilts.records import CONFIRM, TrialRecord
 from xstilts.report.pictures import Picture, gain_map, heat_map
 from xstilts.report.record_table import RecordTable, record_table
 from xstilts.report.results import (
@@ -26,6 +27,7 @@ from xstilts.report.results import (
     load_results,
 )
 from xstilts.report.trial_files import columns_of
+from xstilts.run.confirmation import plan_of
 from xstilts.run.places import Places
 from xstilts.run.predictions import read_predictions
 from xstilts.run.records import read_record
@@ -50,13 +52,13 @@ class SweepResults:
         folder: the sweep's folder, `<storage>/sweeps/<name>`.
     """
 
-    def __init__(self, places: Places):
-        self._places = places
-        self.sweep, self._launch = launched(places)
+    def __init__(self, places: Places, with_plugins: bool = False):
+        self._places, self._with_plugins = places, with_plugins
+        self.sweep, self._launch = launched(places, with_plugins)
         self.folder: Path = places.sweep
 
     def __repr__(self) -> str:
-        return f"<results of {self.sweep.name}: {len(self._table.facts)} trials in {self.folder}>"
+        return f"<results of {self.sweep.name}: {len(self._table.records)} trials in {self.folder}>"
 
     @property
     def name(self) -> str:
@@ -73,12 +75,12 @@ class SweepResults:
         """The score table: a row for each trial, target, language, split and metric.
 
         Columns: `trial`, `config_id` (the trial's configuration, without its seed), `intermediate`,
-        `model` (categories), `seed` (Int64), `phase` (category: `search`, `baseline` or `confirm`;
-        none is confirmed yet), `target`, `language`, `metric` (categories), `value` (float64,
-        0-100), `n` (Int64: rows or questions scored), `split` (category: `dev` is what selects, in
-        the training language), `param/<name>` (what the trial searched), `cell` (category: one of
-        the target's configurations), `is_chosen` (bool: the one that the inner search kept; only
-        its rows are results).
+        `model` (categories), `seed` (Int64), `phase` (category: `search`, `baseline` or `confirm`,
+        with fresh seeds, of the baseline too), `target`, `language`, `metric` (categories), `value`
+        (float64, 0-100), `n` (Int64: rows or questions scored), `split` (category: `dev` is what
+        selects, in the training language), `param/<name>` (what the trial searched), `cell`
+        (category: one of the target's configurations), `is_chosen` (bool: the one that the inner
+        search kept; only its rows are results).
         """
         return self._scores.copy(deep=False)
 
@@ -150,7 +152,7 @@ class SweepResults:
             records = [self._finished(name) for name in own]
         columns: dict[str, list[Any]] = {"trial": [], "language": [], "item": [], "prediction": []}
         for record in records:
-            name = record["trial"]
+            name = record.trial
             for language, path in self._prediction_files(record, target):
                 found = read_predictions(path, find_task(self.sweep, target))
                 columns["trial"] += [name] * len(found)
@@ -180,6 +182,7 @@ class SweepResults:
         grid = {}
         for one in self._best:
             own = (scores["config_id"] == one.best.config) & (scores["target"] == one.target)
+            own &= scores["phase"] != CONFIRM
             grid[one.target] = language_means(self.sweep, one.target, score_rows(scores[own]))
         return heat_map(grid, columns_of(grid), f"{self.name}: best intermediate by language")
 
@@ -191,7 +194,7 @@ class SweepResults:
     def details(self) -> Results:
         """The whole records, of which the reports of the command line are made; what it holds may
         change with any version."""
-        return load_results(self._places)
+        return load_results(self._places, self._with_plugins)
 
     def export_submission(self, trial: str, folder: Path) -> Exported:
         """Write a finished trial's predictions in XTREME's submission layout.
@@ -200,11 +203,10 @@ class SweepResults:
             ConfigError: there is no such finished trial.
             StoreError: the predictions are no longer in the store.
         """
-        record, planner, _ = self._reopened(trial)
+        record = self._finished(trial)
         from xstilts.run.export import export_submission
 
-        workshop = workshop_of(planner, self._places)
-        return export_submission(record, planner, workshop, folder)
+        return export_submission(record, self.sweep, Store(self._places.storage), folder)
 
     def export_labels(self, trial: str, folder: Path) -> Exported:
         """Write the gold of all that a finished trial was scored on, in the same layout.
@@ -232,11 +234,11 @@ class SweepResults:
             StageError: its head has no form in transformers.
         """
         self.check_model(trial, target)
-        record, planner, plan = self._reopened(trial)
+        record, planner, _ = self._reopened(trial)
         from xstilts.run.export import export_model
 
         workshop = workshop_of(planner, self._places)
-        export_model(record, plan, planner, workshop, target, folder, tell)
+        export_model(record, planner, workshop, target, folder, tell)
 
     def check_model(self, trial: str, target: str) -> None:
         """See, before torch is imported, that `export_model` has something to write.
@@ -271,32 +273,32 @@ class SweepResults:
                 [Problem("TARGET", f"no target of {self.name}", f'"{target}"', repair)]
             )
 
-    def _finished(self, trial: str) -> dict[str, Any]:
+    def _finished(self, trial: str) -> TrialRecord:
         """The record of a finished trial that a user named."""
         known = names_in(self._places.trials)
         record = read_record(self._places.trials / trial) if trial in known else None
-        if record is None or record["state"] != "finished":
+        if record is None or record.state != "finished":
             rule = f"no finished trial of {self.name}"
             raise ConfigError([Problem("TRIAL", rule, f'"{trial}"', suggest(trial, known))])
         return record
 
-    def _reopened(self, trial: str) -> tuple[dict[str, Any], Planner, TrialPlan]:
+    def _reopened(self, trial: str) -> tuple[TrialRecord, Planner, TrialPlan]:
         """A finished trial's record, the sweep's planner and the trial's plan."""
         record = self._finished(trial)
-        planner = planner_of(self._places, self._launch)
-        return record, planner, planner.plan(record["point"], record["seed"])
+        planner = planner_of(self._places, self._launch, self._with_plugins)
+        return record, planner, plan_of(planner, record)
 
-    def _prediction_files(self, record: Mapping[str, Any], target: str) -> list[tuple[str, Path]]:
+    def _prediction_files(self, record: TrialRecord, target: str) -> list[tuple[str, Path]]:
         """The languages of a target with the files of a trial's predictions."""
         store = Store(self._places.storage)
         split = self.sweep.evaluation.split
-        for stage in record["stages"]:
-            result = store.result(stage["name"])
+        for stage in record.stages:
+            result = store.result(stage.name)
             folder = result / "predictions" / target if result else None
             if folder is not None and folder.is_dir():
                 paths = sorted(folder.iterdir())
                 return [(path.stem.removeprefix(f"{split}-"), path) for path in paths]
         raise StoreError(
-            f"{record['trial']}: {target}: its predictions are no longer in the store; "
-            f"`xstilts run FILE --trial {record['trial']}` makes them again"
+            f"{record.trial}: {target}: its predictions are no longer in the store; "
+            f"`xstilts run FILE --trial {record.trial}` makes them again"
         )

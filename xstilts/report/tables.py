@@ -14,11 +14,26 @@ from rich.console import Group
 from rich.text import Text
 
 from xstilts.config.derive import overlaps
+from xstilts.config.own_tasks import find_task
+from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
+from xstilts.records import TrialRecord
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
+from xstilts.run.costs import HOURS
+from xstilts.scores.aggregate import (
+    AVERAGE,
+    DEV,
+    GROUP,
+    SHORT,
+    ZERO_SHOT,
+    Metric,
+    is_profile,
+    mean_of,
+)
 from xstilts.scores.best import Entry
-from xstilts.tasks.benchmarks import CUSTOM
+from xstilts.tasks.benchmarks import CUSTOM, groups_of
+from xstilts.tracking.tracker import metric_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,8 @@ def best_table(results: Results) -> Table:
         f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
         f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
         "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
-        "dev set). Not confirmed with fresh seeds."
+        "dev set). "
+        + _confirm_note(results)
         + _precision_note(results)
         + _overlap_note(results)
         + (f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""),
@@ -122,6 +138,14 @@ def _marked(results: Results, intermediate: str, target: str, text: str = "") ->
     """A name, or a number, with the sign of overlap."""
     mark = "°" if overlaps(results.sweep, intermediate, target) else ""
     return (text or intermediate) + mark
+
+
+def _confirm_note(results: Results) -> str:
+    """Whether the choice was run again with fresh seeds, and what that cost beside search."""
+    if not results.confirmed:
+        return "Not confirmed with fresh seeds."
+    minutes = f"{60 * results.confirm_cost:.1f} minutes beside those of search"
+    return f"{len(results.confirmed)} trials ran it again with fresh seeds, in {minutes}."
 
 
 def _precision_note(results: Results) -> str:
@@ -181,14 +205,14 @@ def matched_table(results: Results) -> Table | None:
 def _cost(results: Results, intermediate: str) -> tuple[str, str]:
     """Steps and tokens of an intermediate's stage, the mean over its finished trials."""
     stages = [
-        [stage for stage in record["stages"] if class_of(stage["name"]) == "intermediate"][-1]
+        [stage for stage in record.stages if class_of(stage.name) == "intermediate"][-1]
         for record in results.finished
-        if record["intermediate"] == intermediate
+        if record.intermediate == intermediate
     ]
-    known = [stage for stage in stages if stage.get("steps")]
+    known = [(stage.steps, stage.tokens) for stage in stages if stage.steps]
     if not known:
         return "-", "-"
-    steps, tokens = (fmean(stage[name] for stage in known) for name in ("steps", "tokens"))
+    steps, tokens = (fmean(counts) for counts in zip(*known, strict=True))
     return f"{steps:,.0f}", f"{tokens:,.0f}"
 
 
@@ -206,20 +230,34 @@ def languages_table(results: Results) -> Table:
 
 def trials_table(results: Results) -> Table:
     """Every trial: what it was, its objective, its average, its time."""
-    names = (f"{results.sweep.benchmark.name}/avg", f"{CUSTOM}/avg")
-    name = next((key for r in results.finished for key in names if key in r["metrics"]), "")
+    names = [metric_name(mean_of(name)) for name in (results.sweep.benchmark.name, CUSTOM)]
+    name = next((key for r in results.finished for key in names if key in r.metrics), "")
     rows = [
         [
-            record["trial"],
-            record["state"],
-            _number(record["objective"]),
-            _number(record["metrics"].get(name)),
-            f"{record['metrics']['cost/hours'] * 60:.1f}",
+            record.trial,
+            record.state,
+            _number(record.objective),
+            _number(record.metrics.get(name)),
+            f"{record.metrics[HOURS] * 60:.1f}",
         ]
         for record in results.records
     ]
     header = ("trial", "state", results.sweep.objective.metric, name or "avg", "minutes")
-    return Table("Trials", header, rows)
+    note = _confirm_note(results) if results.confirmed else ""
+    return Table("Trials", header, rows, note)
+
+
+def headlines(sweep: Sweep, record: TrialRecord) -> dict[str, float]:
+    """The numbers of a trial that are told first: means over languages, dev, groups, the whole."""
+    tasks = [find_task(sweep, name) for name in sweep.targets]
+    wanted = {Metric(group, GROUP) for group in groups_of(tasks)}
+    wanted |= {Metric(name, DEV) for name in (*sweep.targets, AVERAGE)}
+    for name in (*sweep.targets, sweep.benchmark.name, CUSTOM):
+        wanted |= {mean_of(name), Metric(name, language=ZERO_SHOT)}
+    scored = {(row["target"], row["metric"]) for row in record.scores}
+    wanted |= {mean_of(name, SHORT.get(x, x)) for name, x in scored if not is_profile(x)}
+    names = {metric_name(metric) for metric in wanted}
+    return {name: value for name, value in record.metrics.items() if name in names}
 
 
 def tables(results: Results) -> dict[str, Table]:
@@ -234,6 +272,10 @@ def tables(results: Results) -> dict[str, Table]:
     }
 
 
+TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective", "metrics")
+"""What the report's JSON tells of every trial."""
+
+
 def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
     return {
@@ -241,21 +283,8 @@ def as_json(results: Results) -> dict[str, Any]:
         "best": [best.to_json() for best in results.best],
         "grid": results.grid,
         "languages": results.languages,
-        "trials": [
-            {
-                key: record[key]
-                for key in (
-                    "trial",
-                    "state",
-                    "intermediate",
-                    "seed",
-                    "point",
-                    "objective",
-                    "metrics",
-                )
-            }
-            for record in results.records
-        ],
+        "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
+        "confirm_cost": results.confirm_cost,
         "warnings": results.warnings(),
     }
 

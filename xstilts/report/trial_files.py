@@ -15,6 +15,7 @@ import pyarrow.parquet as parquet
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
+from xstilts.records import TrialRecord
 from xstilts.report.pictures import heat_map
 from xstilts.run.places import SWEEP_FILE, Places
 from xstilts.run.records import RECORD
@@ -22,34 +23,36 @@ from xstilts.run.store import Store
 from xstilts.scores.table import COLUMNS, ChosenScores
 
 
-def write_trial_files(sweep: Sweep, places: Places, record: Mapping[str, Any]) -> None:
+def write_trial_files(sweep: Sweep, places: Places, record: TrialRecord) -> None:
     """Write a trial's score table and heat map, unless they were written since the trial began: it
     may have run again after a stage was lost."""
-    folder = places.trials / record["trial"]
+    folder = places.trials / record.trial
     picture = folder / "languages.png"
-    is_fresh = picture.exists() and picture.stat().st_mtime >= record["started"]
-    if is_fresh or not record["scores"]:
+    is_fresh = picture.exists() and picture.stat().st_mtime >= record.started
+    if is_fresh or not record.scores:
         return
-    write_scores(record["scores"], folder / "scores.parquet")
-    write_json(folder / "scores.json", record["scores"], indent=None)
-    table = ChosenScores(record["scores"])
+    write_scores(record.scores, folder / "scores.parquet")
+    write_json(folder / "scores.json", record.scores, indent=None)
+    table = ChosenScores(record.scores)
+    scored = {row["target"] for row in record.scores}  # confirmation scores some targets
     grid = {
         target: table.score_by_language(target, find_task(sweep, target).metrics)
         for target in sweep.targets
+        if target in scored
     }
-    heat_map(grid, columns_of(grid), f"{record['trial']}: score by language").save(picture)
+    heat_map(grid, columns_of(grid), f"{record.trial}: score by language").save(picture)
 
 
-def trial_artifacts(sweep: Sweep, places: Places, record: Mapping[str, Any]) -> dict[str, Path]:
+def trial_artifacts(sweep: Sweep, places: Places, record: TrialRecord) -> dict[str, Path]:
     """A trial's record, score table, heat map and predictions, by their path in its run."""
     write_trial_files(sweep, places, record)
-    folder = places.trials / record["trial"]
+    folder = places.trials / record.trial
     names = ("scores.parquet", "scores.json", "languages.png", RECORD)
     artifacts = {name: folder / name for name in names if (folder / name).exists()}
     artifacts |= sweep_file(places)
     store = Store(places.storage)
-    for stage in record["stages"]:
-        if (result := store.result(stage["name"])) is not None:
+    for stage in record.stages:
+        if (result := store.result(stage.name)) is not None:
             predictions = result / "predictions"
             for path in sorted(predictions.rglob("*")):
                 if path.is_file():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xstilts.files import read_json_if_whole
 from xstilts.plan.stage import class_of
+from xstilts.records import TrialRecord
 from xstilts.report.pictures import Picture
 from xstilts.report.results import Results
 from xstilts.run import attempts
@@ -61,15 +61,15 @@ def usage(results: Results, now: float) -> Usage:
     """What the sweep has used so far, all launches together."""
     per_trial = results.sweep.resources.gpus_per_trial or 1
     held = sum(ended - started for _, started, ended in _holdings(results, now))
-    stages = [stage for record in results.records for stage in record["stages"]]
-    reused = sum(stage["seconds"] for stage in stages if stage["is_reused"])
+    stages = [stage for record in results.records for stage in record.stages]
+    reused = sum(stage.seconds for stage in stages if stage.is_reused)
     folders = results.places.launch_folders()
     launches = [read_json_if_whole(folder / USAGE, dict) or {} for folder in folders]
     allocated = sum(launch.get("slot_s", 0.0) for launch in launches)
     return Usage(
         unit="GPU-hours" if results.sweep.resources.gpus_per_trial else "trial-hours",
         used=held * per_trial / 3600,
-        waiting=sum(stage["wait_s"] for stage in stages) * per_trial / 3600,
+        waiting=sum(stage.wait_s for stage in stages) * per_trial / 3600,
         reused=reused * per_trial / 3600,
         idle=max(0.0, allocated - held) * per_trial / 3600,
     )
@@ -77,7 +77,7 @@ def usage(results: Results, now: float) -> Usage:
 
 def bars(results: Results, now: float) -> list[Bar]:
     """The sweep's time, a lane for each place in which trials ran one after the other."""
-    records = {record["trial"]: record for record in results.records}
+    records = {record.trial: record for record in results.records}
     free_at: list[tuple[str, float]] = []
     found = []
     for (trial, host), started, ended in sorted(
@@ -89,7 +89,7 @@ def bars(results: Results, now: float) -> list[Bar]:
         )
         free_at[lane : lane + 1] = [(host, ended)]
         found.append(Bar(lane, "other", started, ended))
-        for what, begun, over in _work(records.get(trial, {})):
+        for what, begun, over in _work(records[trial]) if trial in records else ():
             if started <= begun < ended:
                 found.append(Bar(lane, what, begun, min(over, ended)))
     return found
@@ -133,19 +133,17 @@ def _holdings(results: Results, now: float) -> list[tuple[tuple[str, str], float
         for attempt in attempts.read(folder):
             ended = attempt.ended
             if ended is None:  # it runs, or nobody has noticed yet that it does not
-                ended = max(attempt.started, status["updated"]) if status else now
+                ended = max(attempt.started, status.updated) if status else now
             found.append(((folder.name, attempt.host), attempt.started, min(ended, now)))
     return found
 
 
-def _work(record: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+def _work(record: TrialRecord) -> list[tuple[str, float, float]]:
     """What a trial computed or waited for, and when."""
     found = []
-    for stage in record.get("stages", []):
-        if stage["wait_s"] >= 1:
-            found.append(("waiting", stage["asked"], stage["asked"] + stage["wait_s"]))
-        if not stage["is_reused"]:
-            found.append(
-                (class_of(stage["name"]), stage["started"], stage["started"] + stage["seconds"])
-            )
+    for stage in record.stages:
+        if stage.wait_s >= 1 and stage.asked is not None:
+            found.append(("waiting", stage.asked, stage.asked + stage.wait_s))
+        if not stage.is_reused and stage.started is not None:
+            found.append((class_of(stage.name), stage.started, stage.started + stage.seconds))
     return found

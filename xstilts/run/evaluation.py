@@ -15,6 +15,7 @@ from xstilts import kinds
 from xstilts.data.encoding import TokenCache
 from xstilts.kinds.kind import Encoded, Vocabulary, is_labelled
 from xstilts.plan.stage import Evaluate, Rows
+from xstilts.run.outcomes import Items
 from xstilts.tasks import Task
 from xstilts.training.model import Model
 from xstilts.training.predict import outputs, predict_layers
@@ -26,11 +27,13 @@ fill a batch is little, and their vectors, in every layer at that, are held in m
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """One language: predictions for its examples, and metrics where its gold was published."""
+    """One language: predictions for its examples, and where its gold was published metrics and, of
+    kinds that tell it, what every item gave."""
 
     predictions: list[Any]
     examples: pa.Table
     scores: dict[str, float]
+    items: Items | None = None
 
 
 class Predicted(NamedTuple):
@@ -79,9 +82,19 @@ class Evaluator:
                     profile = profile | kind.at_golds_threshold(predictions, examples)
                 predictions = kind.calibrate(predictions, examples, labelled)
             scores: dict[str, float] = {}
+            items = None
             if is_labelled(examples):
                 scores = {**kind.score(predictions, examples, self.task, language), **profile}
-            yield language, Evaluated(predictions, examples, scores)
+                if isinstance(kind, kinds.Itemised):
+                    outcomes = kind.outcomes(predictions, examples, self.task, language)
+                    items = Items(outcomes, self._keys(language, len(outcomes.rows)))
+            yield language, Evaluated(predictions, examples, scores, items)
+
+    def _keys(self, language: str, count: int) -> list[str | None]:
+        """The items' keys; blocks of rows are no other language's."""
+        if self.task.kind_spec.is_pools:
+            return [None] * count
+        return self.token_cache.item_keys(self.stage.rows, language)
 
     def _predict(self, rows: Rows, languages: Sequence[str]) -> Iterator[Predicted]:
         """Predictions of each language; small ones share a pass of the encoder."""

@@ -3,7 +3,6 @@ the model that it chose for a target."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -15,11 +14,15 @@ import pyarrow as pa
 
 from xstilts.config.derive import languages_of
 from xstilts.config.own_tasks import find_task
+from xstilts.config.schema import Sweep
 from xstilts.errors import StoreError
 from xstilts.kinds.kind import is_labelled
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
+from xstilts.records import TrialRecord
+from xstilts.run.predictions import label_lists
+from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task
@@ -35,28 +38,26 @@ class Exported:
     left_out: tuple[str, ...]
 
 
-def export_submission(
-    record: dict[str, Any], planner: Planner, workshop: Workshop, folder: Path
-) -> Exported:
+def export_submission(record: TrialRecord, sweep: Sweep, store: Store, folder: Path) -> Exported:
     """Write a finished trial's predictions into `folder`, as XTREME's scorer reads them.
 
     Raises:
         StoreError: the predictions are no longer in the store.
     """
     found: dict[str, Path] = {}
-    for stage in record["stages"]:
-        result = workshop.store.result(stage["name"])
+    for stage in record.stages:
+        result = store.result(stage.name)
         for path in (result / "predictions").glob("*") if result else ():
             found[path.name] = path
     num_files = 0
-    split = planner.sweep.evaluation.split
-    for task in (find_task(planner.sweep, name) for name in planner.sweep.targets):
-        for language in languages_of(planner.sweep, task):
+    split = sweep.evaluation.split
+    for task in (find_task(sweep, name) for name in sweep.targets):
+        for language in languages_of(sweep, task):
             name = file_name(task, language)
             if task.name not in found:
                 rule = "its predictions are no longer in the store"
-                repair = f"`xstilts run FILE --trial {record['trial']}` makes them again"
-                raise StoreError(f"{record['trial']}: {task.name}: {rule}; {repair}")
+                repair = f"`xstilts run FILE --trial {record.trial}` makes them again"
+                raise StoreError(f"{record.trial}: {task.name}: {rule}; {repair}")
             target = folder / task.name / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(found[task.name] / name.replace("test-", f"{split}-"), target)
@@ -90,8 +91,7 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
 
 
 def export_model(
-    record: dict[str, Any],
-    plan: TrialPlan,
+    record: TrialRecord,
     planner: Planner,
     workshop: Workshop,
     target: str,
@@ -109,33 +109,35 @@ def export_model(
         StoreError: the trial's configuration does not lead to the stage that its record names.
         StageError: its head has no form in transformers.
     """
-    stage = _chosen(record, plan, planner, find_task(planner.sweep, target))
+    stage = chosen_stage(record, planner, find_task(planner.sweep, target))
     task = stage.parts[0].train.entry  # with the labels that its rows have
     check_form(task, stage.recipe)
     if not workshop.store.has_weights(stage):
         tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")
-        owner = f"{planner.sweep.name}/{record['trial']}"
+        owner = f"{planner.sweep.name}/{record.trial}"
         workshop.run(stage, owner, lambda share: None, with_weights=True)
     to_transformers(workshop.store.weights(stage), task).save_pretrained(folder)
-    load_tokenizer(Path(plan.pretrained.path)).save_pretrained(folder)
+    load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
 
 
-def _chosen(record: dict[str, Any], plan: TrialPlan, planner: Planner, task: Task) -> Train:
-    """The stage that a trial chose for a target; it, and its encoder, may be a further attempt."""
-    chosen = record["chosen"][task.head]
-    name = chosen.get("selected", chosen["stage"])
-    attempts = range(planner.sweep.retries + 1)
-    for i in attempts:
-        tried = plan
-        if isinstance(plan.encoder, Train):
-            tried = planner.with_encoder(plan, retried(plan.encoder, i))
-        for group in tried.target_sets:
-            for cell, j in itertools.product(group.cells, attempts):
-                stage = retried(cell.stage, j)
-                if stage_name(stage) == name:
-                    final = planner.final(stage, chosen.get("best_step", 0))
-                    return final or stage
-    raise StoreError(f"{record['trial']}: {name}: another version of the package trained it")
+def chosen_stage(record: TrialRecord, planner: Planner, task: Task) -> Train:
+    """The stage that a trial chose for a target; it, and its encoder, may be a further attempt.
+
+    Raises:
+        StoreError: the trial's configuration does not lead to the stage that its record names.
+    """
+    chosen = record.chosen[task.head]
+    name = chosen.selected or chosen.stage
+    plan = planner.plan(record.point, record.seed)
+    if isinstance(plan.encoder, Train):
+        encoder = retried(plan.encoder, record.retries.get(plan.encoder.label, 0))
+        plan = planner.with_encoder(plan, encoder)
+    for group in plan.target_sets:
+        for number, cell in enumerate(group.cells):
+            stage = retried(cell.stage, record.retries.get(group.label(number), 0))
+            if stage_name(stage) == name:
+                return planner.final(stage, chosen.best_step or 0) or stage
+    raise StoreError(f"{record.trial}: {name}: another version of the package trained it")
 
 
 def _gold(task: Task, examples: pa.Table) -> str:
@@ -148,6 +150,8 @@ def _gold(task: Task, examples: pa.Table) -> str:
         ]
         paragraphs = [{"context": "", "qas": questions}]
         return json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
+    if form == "labels":
+        return label_lists(examples["labels"].to_pylist())
     if form == "tags":
         tags = examples["tags"].to_pylist()
         return "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in tags)

@@ -12,18 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from xstilts.data.own import FOLDER
 from xstilts.errors import ConfigError, Problem
-from xstilts.files import TEMPORARY
+from xstilts.files import TEMPORARY, names_in, read_json_if_whole
 from xstilts.lease import Lease, describe, living
 from xstilts.run.kept_weights import kept_by_all
-from xstilts.run.places import REHEARSAL, TUNE, Places, sweep_names
+from xstilts.run.places import INVENTORY, PREPARED, REHEARSAL, TUNE, Places, sweep_names
 from xstilts.run.records import STAGES, is_finished, read_record, read_stages
 from xstilts.run.stage_results import TORN, TRASH, WEIGHTS, drop_weights, is_done, throw_away
 from xstilts.run.storage import CLEANING
 from xstilts.run.store import CHECKPOINTS, WORK, Store
 
 OLD_S = 3600.0
-"""A file that is still being written is not that old; clocks are not an hour apart."""
+"""What is still being written, or about to be launched, is not that old; clocks are not an hour
+apart."""
 
 UNREFERENCED = "stages that no sweep references"
 INTERRUPTED = "what killed processes left"
@@ -32,6 +34,7 @@ CHECKPOINT = "checkpoints of stages that are done or gone"
 FALLEN = "weights of targets that no sweep keeps"
 FORGOTTEN = "weights that only {name} needs"
 SCRATCH = "scratch files of launches"
+UNREAD = "data sets of own files that no sweep reads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ def find_garbage(storage: Path, forgotten: str | None = None) -> list[Garbage]:
             *_stages(Store(storage), everything, others, forgotten),
             *((path, INTERRUPTED, False) for path in storage.glob(".mini-*")),
             *((path, INTERRUPTED, False) for path in _temporaries(storage)),
+            *((path, reason, False) for path, reason in _own_data(storage, names)),
             *((path, DAMAGED, False) for path in storage.glob(f"encoded/{TORN}*")),
             *((path, SCRATCH, False) for name in names for path in _scratch(Places(storage, name))),
         )
@@ -143,7 +147,7 @@ def _needs(storage: Path, names: list[str]) -> _Needs:
     for name in names:
         for folder in Places(storage, name).trials.glob("*"):
             record, named = read_record(folder), read_stages(folder)
-            used = {stage["name"] for stage in record["stages"]} if record else set()
+            used = {stage.name for stage in record.stages} if record else set()
             is_over = is_finished(record, store)
             if named is None and not is_over and (folder / STAGES).exists():
                 is_known = False
@@ -196,6 +200,30 @@ def _temporaries(storage: Path) -> Iterator[Path]:
             is_ours = TEMPORARY.fullmatch(path.name) and path.is_file()
             if is_ours and time.time() - path.stat().st_mtime > OLD_S:
                 yield path
+
+
+def _own_data(storage: Path, names: list[str]) -> Iterator[tuple[Path, str]]:
+    """Data sets of sweeps' own files that no definition names; those that a command has used of
+    late may belong to a sweep that is not launched yet."""
+    read = [_data_sets_of(Places(storage, name)) for name in names]
+    for path in sorted((storage / FOLDER).glob("*")):
+        if time.time() - path.stat().st_mtime <= OLD_S:
+            continue
+        if path.name.startswith("."):
+            yield path, INTERRUPTED
+        elif all(folders is not None and path.name not in folders for folders in read):
+            yield path, UNREAD
+
+
+def _data_sets_of(places: Places) -> set[str] | None:
+    """The names of the folders of data that a sweep reads; None where they may be any: what tells
+    of them is torn, or was never written, for its trials were run by themselves."""
+    files = [folder / INVENTORY for folder in places.launch_folders()]
+    files = [path for path in (*files, places.sweep / PREPARED) if path.exists()]
+    inventories = [read_json_if_whole(path, dict) or {} for path in files]
+    if not all("folders" in one for one in inventories) or (not files and names_in(places.trials)):
+        return None
+    return {Path(folder).name for one in inventories for folder in one["folders"].values()}
 
 
 def _scratch(places: Places) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xstilts import mini
-from xstilts.config.derive import reads
+from xstilts.config.derive import reads, recipe_of
 from xstilts.config.own_tasks import find_task, is_own, plugins_used, tasks_of_files
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
@@ -86,6 +86,7 @@ class _Inputs:
             except DataError as error:
                 self.problems.append(Problem(where, f"no such folder here; {error}"))
         self.problems += _without_lm_head(self._sweep, models)
+        self.problems += _without_pooler(self._sweep, models)
         self.problems += _too_long(self._sweep, models)
         return models
 
@@ -160,6 +161,37 @@ def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator
                         f'models.{model}, whose weights have none ("{facts.path}")',
                         "take the checkpoint of the masked language model, or drop the task",
                     )
+
+
+def _without_pooler(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
+    """Classifiers that go on from the pretrained pooler want one: the baseline's, and the first
+    stage of every intermediate, have no other."""
+    names = sorted(set(_with_pretrained_pooler(sweep)))
+    for model, facts in models.items():
+        if names and not facts.has_pooler:
+            yield Problem(
+                f"models.{model}",
+                f"its weights have no pooler, from which {', '.join(names)} would go on",
+                "pooler: pretrained",
+                "take `carried`, `fresh` or `none`",
+            )
+
+
+def _with_pretrained_pooler(sweep: Sweep) -> Iterator[str]:
+    """The tasks that the pretrained pooler may be trained on with."""
+    recipe, searched = recipe_of(sweep), sweep.search
+    stages = [("intermediate", spec.tasks) for spec in sweep.intermediates.values()]
+    stages += [("target", (find_task(sweep, name).head,)) for name in sweep.targets]
+    for phase, names in stages:
+        spaces = [searched.encoder.space.get(f"{phase}.pooler")]
+        spaces += [searched.target.space.get("pooler")] if phase == "target" else []
+        values = [value for spec in spaces if spec is not None for value in spec.values()]
+        # A mixture has the phase's values.
+        said = recipe.for_task(phase, names[0] if len(names) == 1 else "", {}).pooler
+        for task in (find_task(sweep, name) for name in names):
+            has_one = task.is_trained and "pooler" in task.kind_spec.recipe_fields
+            if has_one and "pretrained" in (values or [said]):
+                yield task.name
 
 
 def _too_long(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:

@@ -5,43 +5,57 @@ Predictions, scores and manifests of all stages stay in any case; weights are wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
 from xstilts.plan.trial_plan import target_sets
+from xstilts.records import TrialRecord
 from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
 from xstilts.run.store import Store
 from xstilts.run.trial_states import TrialState
+from xstilts.scores.aggregate import DEV, Metric
+from xstilts.tracking.tracker import metric_name
 
 KEPT = "kept.json"
 """In the folder of a launch: the stages whose weights the sweep keeps."""
 
 
-def best_stages(sweep: Sweep, records: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The target stages of the best `keep_target_weights` trials by dev, of every target set.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the choice needs of a finished trial: its dev scores by target, and the stages that it
+    chose by the name of their targets' set."""
 
-    `records` are those of finished trials.
-    """
+    dev: Mapping[str, float]
+    stages: Mapping[str, str]
+
+    @classmethod
+    def of(cls, sweep: Sweep, record: TrialRecord) -> Kept:
+        """What its record says."""
+        found = {name: record.metrics.get(metric_name(Metric(name, DEV))) for name in sweep.targets}
+        return cls(
+            dev={name: score for name, score in found.items() if score is not None},
+            stages={name: chosen.stage for name, chosen in record.chosen.items()},
+        )
+
+
+def best_stages(sweep: Sweep, trials: Collection[Kept]) -> set[str]:
+    """The target stages of the best `keep_target_weights` trials by dev, of every target set."""
     best: set[str] = set()
     for name, targets in target_sets(sweep).items():
         scored = [
-            (_dev_of(record["metrics"], targets), record["chosen"][name]["stage"])
-            for record in records
-            if name in record["chosen"]
+            # The targets of a set share their dev score; a trial may be older than some of them.
+            (next(trial.dev[target] for target in targets if target in trial.dev), stage)
+            for trial in trials
+            if (stage := trial.stages.get(name)) is not None
         ]
         # Equal scores: the name decides, so that the choice does not hang on the order of trials.
         scored.sort(key=lambda pair: (-pair[0], pair[1]))
         best |= {stage for _, stage in scored[: sweep.resources.keep_target_weights]}
     return best
-
-
-def _dev_of(metrics: Mapping[str, float], targets: Sequence[str]) -> float:
-    """The dev score that targets with one training stage share; a trial may be older than some."""
-    return next(metrics[f"dev/{name}"] for name in targets if f"dev/{name}" in metrics)
 
 
 class Keeper:
@@ -56,7 +70,7 @@ class Keeper:
         self._launch = launch
         self._check = check
         self._store = Store(places.storage)
-        self._records: dict[str, Mapping[str, Any]] = {}
+        self._trials: dict[str, Kept] = {}
         self._there: set[str] = set()
         self._ended: dict[str, float] = {}
 
@@ -70,26 +84,25 @@ class Keeper:
         if found:
             self.add([record for record in found if record is not None])
 
-    def add(self, records: Iterable[Mapping[str, Any]]) -> None:
+    def add(self, records: Iterable[TrialRecord]) -> None:
         """Note ended trials; drop what is no longer among the best, here or in other sweeps.
 
         One that failed keeps its weights, for it is tried again by the next launch.
         """
         for record in records:
-            if record["state"] == "finished":
+            if record.state == "finished":
                 # Of a thousand records no more is held than the choice needs.
-                names = [f"dev/{target}" for target in self._sweep.targets]
-                dev = {key: x for key in names if (x := record["metrics"].get(key)) is not None}
-                slim = {"metrics": dev, "chosen": record["chosen"]}
-                self._records[record["trial"]] = slim
-                self._there |= {chosen["stage"] for chosen in record["chosen"].values()}
-        kept = best_stages(self._sweep, self._records.values())
+                kept = Kept.of(self._sweep, record)
+                if not record.is_confirming:  # a seed more is no better configuration
+                    self._trials[record.trial] = kept
+                self._there |= set(kept.stages.values())
+        best = best_stages(self._sweep, self._trials.values())
         self._check()
-        write_json(self._places.launch(self._launch) / KEPT, sorted(kept))
+        write_json(self._places.launch(self._launch) / KEPT, sorted(best))
         for name in self._there - kept_by_all(self._places.storage):
             self._check()
             self._store.drop_weights(name)
-        self._there &= kept
+        self._there &= best
 
 
 def kept_by_all(storage: Path, names: Sequence[str] | None = None) -> set[str]:

@@ -16,17 +16,21 @@ taken the sweep over, changes nothing that anybody reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from xstilts.config.load import parse_stored
 from xstilts.config.schema import Sweep
 from xstilts.files import names_in, read_json_if_whole
 from xstilts.run.storage import SWEEPS
 
 SWEEP, INVENTORY, TARGET_POINTS = "sweep.json", "inventory.json", "target_points.json"
 """What defines a launched sweep, in the folder of each launch; the first is written last."""
+
+PLUGINS = "plugins"
+"""In the inventory of a launch: what its plugins declare (`own_tasks.plugins_described`)."""
 
 T = TypeVar("T")
 
@@ -60,6 +64,19 @@ class Definition:
     sweep: dict[str, Any]
     inventory: dict[str, Any]
     target_points: dict[str, Any]
+
+    def parsed(self, allowed: Container[str] = ()) -> Sweep:
+        """The sweep, to read what came of it. Modules that it names are imported only where the
+        launch has not described what they bring.
+
+        Args:
+            allowed: see `parse_stored`.
+
+        Raises:
+            ConfigError: it cannot be read, or not without a module that is not allowed.
+        """
+        described = self.inventory.get(PLUGINS)
+        return parse_stored(self.sweep, str(self.folder / SWEEP), described, allowed)
 
 
 @dataclass(frozen=True, slots=True)

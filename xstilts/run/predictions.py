@@ -1,7 +1,8 @@
 """Predictions as files, in XTREME's submission layout: `predictions/<target>/<split>-<language>`.
 
 Labels and positions: one a line (`.tsv`). Tags: one a line, a blank line between sentences.
-Mined pairs: two ids a line, a tab between. Answers: a JSON object from question id to text.
+Mined pairs: two ids a line, a tab between. Answers: a JSON object from question id to text. Several
+labels: a JSON list of lists, a row a line.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def write_predictions(
     form = task.kind_spec.prediction
     if form == "answer":
         text = json.dumps(dict(zip(ids, predictions, strict=True)), ensure_ascii=False, indent=0)
+    elif form == "labels":
+        text = label_lists(predictions)
     elif form == "tags":
         text = "\n".join("".join(f"{tag}\n" for tag in sentence) for sentence in predictions)
     elif form == "pair":
@@ -42,12 +45,20 @@ def write_predictions(
     path.write_text(text, encoding="utf-8")
 
 
+def label_lists(rows: Sequence[Sequence[str]]) -> str:
+    """The labels of every row as JSON, a row a line."""
+    lines = (json.dumps(list(labels), ensure_ascii=False) for labels in rows)
+    return "[" + ",\n".join(lines) + "]\n"
+
+
 def read_predictions(path: Path, task: Task) -> list[tuple[int | str, Any]]:
     """The predictions of one language, each with what it is of: a question's id, of mined pairs the
     source's, else the number of the row."""
     form = task.kind_spec.prediction
     if form == "answer":
         return list(json.loads(path.read_text(encoding="utf-8")).items())
+    if form == "labels":
+        return list(enumerate(json.loads(path.read_text(encoding="utf-8"))))
     if form == "tags":
         return list(enumerate(read_sentences(path)))
     lines = read_lines(path)

@@ -1,13 +1,13 @@
-"""What a trial leaves in its folder, and how it is read; nothing here needs torch."""
+"""Where a trial's files lie in its folder, and how its record is written and read; nothing here
+needs torch. What the files hold is in `xstilts.records`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from xstilts.files import read_json_if_whole
+from xstilts.files import read_json_if_whole, write_json
+from xstilts.records import Status, TrialRecord, read_if_whole
 from xstilts.run.stage_results import is_done
 from xstilts.run.store import Store
 
@@ -22,43 +22,23 @@ STAGES = "stages.json"
 delete them."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrialRecord:
-    """A trial that has ended. `state` is `finished`, or `failed` with the reason in `error`.
+def write_record(folder: Path, record: TrialRecord) -> None:
+    """Write a trial's record, which ends it."""
+    write_json(folder / RECORD, record.record)
 
-    `point` are the parameters of its configuration, `metrics` have the names of the tracker (scores
-    0-100), `objective` is the one that the search maximises, None where it failed.
+
+def read_record(folder: Path) -> TrialRecord | None:
+    """A trial's record; None before it ended, and where it is torn: it is written again then.
+
+    Raises:
+        StoreError: a later version wrote it.
     """
-
-    trial: str
-    config_id: str
-    state: str
-    error: str
-    intermediate: str
-    model: str
-    seed: int
-    point: Mapping[str, Any]
-    objective: float | None
-    metrics: Mapping[str, float]
-    record: Mapping[str, Any] = field(repr=False)
-    """All that the trial left, JSON-able, as it stands in its folder."""
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> TrialRecord:
-        """The trial that a record tells of."""
-        names = (one.name for one in fields(cls))
-        own = {name: record[name] for name in names if name not in ("config_id", "record")}
-        return cls(config_id=record["config"], record=record, **own)
+    return read_if_whole(folder / RECORD, TrialRecord)
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """A trial's record; None before it ended, and where it is torn: it is written again then."""
-    return read_json_if_whole(folder / RECORD, dict)
-
-
-def read_status(folder: Path) -> dict[str, Any] | None:
+def read_status(folder: Path) -> Status | None:
     """What a trial said last of where it is; None before it began."""
-    return read_json_if_whole(folder / STATUS, dict)
+    return read_if_whole(folder / STATUS, Status)
 
 
 def read_stages(folder: Path) -> list[str] | None:
@@ -66,21 +46,19 @@ def read_stages(folder: Path) -> list[str] | None:
     return read_json_if_whole(folder / STAGES, list)
 
 
-def is_finished(record: dict[str, Any] | None, store: Store) -> bool:
+def is_finished(record: TrialRecord | None, store: Store) -> bool:
     """Whether a trial's record is final and every stage behind it is still in the store."""
-    if record is None or record["state"] != "finished":
+    if record is None or record.state != "finished":
         return False
-    return all(is_done(store.folder / stage["name"]) for stage in record["stages"])
+    return all(is_done(store.folder / stage.name) for stage in record.stages)
 
 
-def is_of(
-    record: Mapping[str, Any], targets: Sequence[str], processes: int, precision: str
-) -> bool:
+def is_of(record: TrialRecord, targets: Sequence[str], processes: int, precision: str) -> bool:
     """Whether a finished trial has scored all of these targets, trained by so many processes in
     this precision: what a sweep may change after the trial has ended.
 
     A record that does not say how its trial was trained is one of before it could change.
     """
-    scored = {row["target"] for row in record["scores"]}
-    how = (record.get("processes", processes), record.get("precision", precision))
-    return scored >= set(targets) and how == (processes, precision)
+    scored = {row["target"] for row in record.scores}
+    is_as_now = record.processes in (None, processes) and record.precision in (None, precision)
+    return scored >= set(targets) and is_as_now

@@ -70,7 +70,7 @@ def rehearse(storage: str, sweep: str, launch: int, scene: Scene) -> Rehearsed:
     """
     places = Places(Path(storage), sweep)
     folder = places.launch(launch)
-    workshop = workshop_of(planner_of(places, folder), places)
+    workshop = workshop_of(planner_of(places, folder, with_plugins=True), places)
     workshop.store = Store(folder / REHEARSAL)
     workshop.store.folder.mkdir(parents=True, exist_ok=True)
     is_gpu = workshop.device.type == "cuda"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xstilts.config.load import parse_sweep
+from xstilts.config.load import parse_stored
 from xstilts.files import read_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
@@ -16,9 +16,19 @@ if TYPE_CHECKING:
     from xstilts.run.workshop import Workshop
 
 
-def planner_of(places: Places, launch: Path) -> Planner:
-    """The planner of a sweep, as a launch wrote its definition into its folder."""
-    sweep = parse_sweep(read_json(launch / SWEEP), str(launch / SWEEP))
+def planner_of(places: Places, launch: Path, with_plugins: bool = False) -> Planner:
+    """The planner of a sweep, as a launch wrote its definition into its folder.
+
+    Args:
+        with_plugins: whether the modules that it names may be imported; stages that read their
+            tasks are computed with them.
+
+    Raises:
+        ConfigError: it names modules that may not be imported.
+    """
+    resolved = read_json(launch / SWEEP)
+    allowed = resolved.get("plugins", ()) if with_plugins else ()
+    sweep = parse_stored(resolved, str(launch / SWEEP), None, allowed)
     inventory = Inventory.from_json(read_json(launch / INVENTORY)).under(places.storage)
     return Planner(sweep, inventory, read_json(launch / TARGET_POINTS))
 

@@ -10,6 +10,8 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Float, Int, Point, Simplex
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.plan import Planner
+from xstilts.records import TrialRecord
+from xstilts.run.confirmation import plan_of
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.stopping import stopping_on_signals
@@ -50,7 +52,7 @@ def run_single(
     given: Mapping[str, Any],
     seed: int | None,
     tell: Callable[[str], Any],
-) -> dict[str, Any]:
+) -> TrialRecord:
     """Run one trial and return its record.
 
     Args:
@@ -64,14 +66,12 @@ def run_single(
     """
     sweep = planner.sweep
     if trial is not None:
-        record = _record_of(places, trial)
-        point, seed = record["point"], record["seed"]
+        plan = plan_of(planner, _record_of(places, trial))
     else:
-        point = point_of(sweep, given)
         seed = sweep.seeds[0] if seed is None else seed
-    plan = planner.plan(point, seed) if seed in sweep.seeds else None
-    if plan is None:
-        raise ConfigError([Problem("--seed", "is one of the file's seeds", str(seed))])
+        if seed not in sweep.seeds:
+            raise ConfigError([Problem("--seed", "is one of the file's seeds", str(seed))])
+        plan = planner.plan(point_of(sweep, given), seed)
     # Torch and all above it take seconds to import; what is wrong with the input is told before.
     from xstilts.run.reopen import workshop_of
     from xstilts.run.trial import run_trial
@@ -83,7 +83,7 @@ def run_single(
         return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
 
 
-def _record_of(places: Places, trial: str) -> dict[str, Any]:
+def _record_of(places: Places, trial: str) -> TrialRecord:
     known = [path.name for path in places.trials.glob("*")]
     record = read_record(places.trials / trial) if trial in known else None
     if record is None:

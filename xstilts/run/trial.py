@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,15 @@ from xstilts.lease import Lease
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, retried
-from xstilts.records import Attempt, Outcome
+from xstilts.records import SCHEMA, Attempt, Chosen, Outcome, StageEntry, TrialRecord
 from xstilts.run import attempts
 from xstilts.run.costs import costs_of, told_of
-from xstilts.run.records import RECORD, STAGES, read_stages, read_status
+from xstilts.run.records import STAGES, read_stages, read_status, write_record
 from xstilts.run.trial_status import TrialStatus
 from xstilts.run.workshop import Computed, Workshop
-from xstilts.scores.aggregate import averages
+from xstilts.scores.aggregate import Averages, averages
 from xstilts.scores.table import Score, ScoreTable, task_score
+from xstilts.tracking.tracker import metric_name
 
 WAIT_S = 0.5
 
@@ -51,7 +53,7 @@ class TrialRun:
         planner: Planner,
         workshop: Workshop,
         lease: Lease,
-        before_record: Callable[[dict[str, Any]], None],
+        before_record: Callable[[TrialRecord], None],
     ):
         self.plan = plan
         self.planner = planner
@@ -61,9 +63,9 @@ class TrialRun:
         self.folder = lease.folder
         self.before_record = before_record
         self.scores: list[Score] = []
-        self.stages: list[dict[str, Any]] = []
+        self.stages: list[StageEntry] = []
         self.curves: dict[str, list[dict[str, float]]] = {}
-        self.chosen: dict[str, dict[str, Any]] = {}
+        self.chosen: dict[str, Chosen] = {}
         self.chosen_recipes: dict[str, dict[str, Any]] = {}
         self.judged: dict[str, list[str]] = {"collapsed": [], "undecided": []}
         self.retries: dict[str, int] = {}
@@ -72,10 +74,10 @@ class TrialRun:
         self._evaluation_s: dict[str, float] = {}
         self._care_s = CARE.seconds
         self._used = {stage_name(stage) for stage in plan.training_stages}
-        num_evaluations = len(self.sweep.targets)
-        self.status = TrialStatus(self.folder, len(plan.training_stages) + num_evaluations)
+        num_stages = len(plan.training_stages) + len(plan.targets)
+        self.status = TrialStatus(self.folder, num_stages)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> TrialRecord:
         """Compute or read every stage; the trial's record."""
         if isinstance(self.plan.encoder, Train):
             stage, found = self._train(self.plan.encoder, self.plan.encoder.label)
@@ -117,17 +119,17 @@ class TrialRun:
         self.status.done_stages += 1
         self.environment = found.manifest.environment
         self.stages.append(
-            {
-                "name": stage_name(stage),
-                "fingerprint": fingerprint(stage),
-                "is_reused": found.manifest.computed_by != owner,
-                "asked": asked,
-                "started": found.manifest.started,
-                "seconds": found.manifest.seconds,
-                "wait_s": found.wait_s,
-                "threads": found.manifest.environment.get("threads"),
+            StageEntry(
+                name=stage_name(stage),
+                fingerprint=fingerprint(stage),
+                is_reused=found.manifest.computed_by != owner,
+                asked=asked,
+                started=found.manifest.started,
+                seconds=found.manifest.seconds,
+                wait_s=found.wait_s,
+                threads=found.manifest.environment.get("threads"),
                 **told_of(found.manifest.outcome),
-            }
+            )
         )
         return found
 
@@ -151,8 +153,8 @@ class TrialRun:
         """Train every cell of a target set; the one with the highest dev score, first wins ties."""
         task = find_task(self.sweep, group.name)
         trained = []
-        for i, cell in enumerate(group.cells):
-            stage, found = self._train(cell.stage, f"{group.name} {i + 1}/{len(group.cells)}")
+        for number, cell in enumerate(group.cells):
+            stage, found = self._train(cell.stage, group.label(number))
             trained.append((replace(cell, stage=stage), found))
 
         def dev(found: Computed) -> float:
@@ -163,19 +165,19 @@ class TrialRun:
             if cell is not best:
                 self.workshop.let_go(stage_name(cell.stage))
             outcome = found.manifest.trained
+            place = {"split": "dev", "language": task.train_language}
             for target in group.targets:
-                count = outcome.dev_rows[task.name]
-                scores = outcome.dev[task.name]
-                self._add(cell, target, task.train_language, "dev", scores, count, cell is best)
+                row = self._row(cell, target, cell is best)
+                self.scores += [
+                    row(**place, metric=metric, value=value, n=outcome.dev_rows[task.name])
+                    for metric, value in outcome.dev[task.name].items()
+                ]
         outcome = best_found.manifest.trained
         self.curves[group.name] = outcome.curve
         for verdict, tasks in verdicts(outcome).items():
             self.judged[verdict] += group.targets if tasks else ()
-        self.chosen[group.name] = {
-            "learning_rate": best.stage.recipe.learning_rate,
-            **best.point,
-            "stage": stage_name(best.stage),
-        }
+        values = {"learning_rate": best.stage.recipe.learning_rate, **best.point}
+        self.chosen[group.name] = Chosen(stage_name(best.stage), values)
         (part,) = best.stage.parts
         self.chosen_recipes[group.name] = asdict(best.stage.recipe_of(part))
         final = self.planner.final(best.stage, outcome.best_step)
@@ -185,102 +187,91 @@ class TrialRun:
         """Train the chosen cell once more, with the rows that selected it; what selected stays."""
         self._stage(final, f"{group.name} final")
         self.workshop.let_go(stage_name(best.stage))
-        self.chosen[group.name] |= {
-            "stage": stage_name(final),
-            "selected": stage_name(best.stage),
-            "best_step": best_step,
-        }
+        chosen, selected = self.chosen[group.name], stage_name(best.stage)
+        self.chosen[group.name] = Chosen(stage_name(final), chosen.values, selected, best_step)
         return replace(best, stage=final)
 
     def _evaluate(self, target: str, cell: Cell | None) -> None:
         stage = self.planner.evaluation(self.plan, target, cell)
         found = self._stage(stage, f"{target} evaluation")
-        if not self.stages[-1]["is_reused"]:
+        if not self.stages[-1].is_reused:
             for what, seconds in found.manifest.evaluation_s.items():
                 self._evaluation_s[f"cost/{target}/{what}_s"] = seconds
-        for language, scores in found.manifest.scores.items():
-            count = found.manifest.rows[language]
-            self._add(cell, target, language, stage.split, scores, count, True)
-
-    def _add(
-        self,
-        cell: Cell | None,
-        target: str,
-        language: str,
-        split: str,
-        scores: dict[str, float],
-        count: int,
-        is_chosen: bool,
-    ) -> None:
+        row, counts = self._row(cell, target, True), found.manifest.rows
         self.scores += [
-            Score(
-                trial=self.plan.trial_id,
-                config=self.plan.config_id,
-                cell=fingerprint(cell.stage)[:12] if cell else "",
-                intermediate=self.plan.intermediate,
-                model=self.plan.model,
-                target=target,
-                language=language,
-                split=split,
-                metric=metric,
-                value=value,
-                n=count,
-                seed=self.plan.seed,
-                is_chosen=is_chosen,
-            )
+            row(split=stage.split, language=name, metric=metric, value=value, n=counts[name])
+            for name, scores in found.manifest.scores.items()
             for metric, value in scores.items()
         ]
 
-    def record(self, state: str, error: str = "", diverged: bool = False) -> dict[str, Any]:
+    def _row(self, cell: Cell | None, target: str, is_chosen: bool) -> Callable[..., Score]:
+        """Makes rows of the score table for a target, of all that is the same in each."""
+        return partial(
+            Score,
+            trial=self.plan.trial_id,
+            config=self.plan.config_id,
+            cell=fingerprint(cell.stage)[:12] if cell else "",
+            intermediate=self.plan.intermediate,
+            model=self.plan.model,
+            target=target,
+            seed=self.plan.seed,
+            is_chosen=is_chosen,
+        )
+
+    def record(self, state: str, error: str = "", diverged: bool = False) -> TrialRecord:
         """Write and return the trial's record as it stands."""
         sweep, plan = self.sweep, self.plan
-        tasks = [find_task(sweep, name) for name in sweep.targets]
-        languages = {task.name: languages_of(sweep, task) for task in tasks}
         self._in_the_plans_order()
-        result = averages(
-            ScoreTable(self.scores).chosen,
-            tasks,
-            languages,
-            benchmark_of(sweep),
-            sweep.evaluation.split,
-        )
-        record = {
-            "trial": plan.trial_id,
-            "attempt": self.lease.number,
-            "config": plan.config_id,
-            "sweep": sweep.name,
-            "state": state,
-            "error": error,
-            "diverged": diverged,
-            "point": plan.point,
-            "seed": plan.seed,
-            "model": plan.model,
-            "intermediate": plan.intermediate,
-            "rates": dict(plan.rates),
-            "examples": self.examples,
-            "learning_rate": (
+        found = self._averages()
+        metrics = {metric_name(metric): value for metric, value in found.metrics.items()}
+        record = TrialRecord(
+            trial=plan.trial_id,
+            attempt=self.lease.number,
+            config=plan.config_id,
+            sweep=sweep.name,
+            state=state,
+            error=error,
+            diverged=diverged,
+            point=plan.point,
+            seed=plan.seed,
+            phase=plan.phase,
+            confirms=plan.confirms,
+            model=plan.model,
+            intermediate=plan.intermediate,
+            rates=dict(plan.rates),
+            examples=self.examples,
+            learning_rate=(
                 plan.encoder.recipe.learning_rate if isinstance(plan.encoder, Train) else None
             ),
-            "chosen": self.chosen,
-            "recipes": self._recipes(),
-            "metrics": {**result.metrics, **self._costs()},
-            "missing": list(result.missing) if state == "finished" else [],
+            chosen=self.chosen,
+            recipes=self._recipes(),
+            metrics={**metrics, **self._costs()},
+            missing=list(found.missing) if state == "finished" else [],
             **self.judged,
-            "retries": self.retries,
-            "objective": result.metrics.get(sweep.objective.metric),
-            "scores": ScoreTable(self.scores).to_rows(),
-            "stages": self.stages,
-            "curves": self.curves,
-            "environment": self.environment,
-            "processes": self.planner.world_size,
-            "precision": self.planner.precision,
-            "started": self.status.started,
-            "ended": time.time(),
-        }
+            retries=self.retries,
+            objective=metrics.get(sweep.objective.metric),
+            scores=ScoreTable(self.scores).to_rows(),
+            stages=self.stages,
+            curves=self.curves,
+            environment=self.environment,
+            processes=self.planner.world_size,
+            precision=self.planner.precision,
+            started=self.status.started,
+            ended=time.time(),
+            schema=SCHEMA,
+        )
         self.before_record(record)
         self.lease.renew()
-        write_json(self.folder / RECORD, record)
+        write_record(self.folder, record)
         return record
+
+    def _averages(self) -> Averages:
+        sweep = self.sweep
+        tasks = [find_task(sweep, name) for name in sweep.targets if name in self.plan.targets]
+        languages = {task.name: languages_of(sweep, task) for task in tasks}
+        table, benchmark = ScoreTable(self.scores).chosen, benchmark_of(sweep)
+        is_whole = len(tasks) == len(sweep.targets)
+        return averages(table, tasks, languages, benchmark, sweep.evaluation.split, is_whole)
 
     def _recipes(self) -> dict[str, dict[str, Any]]:
         """What the trial's stages were trained by, in the plan's order: each task of the
@@ -330,8 +321,8 @@ def run_trial(
     workshop: Workshop,
     folder: Path,
     on_error: Callable[[str], None] = lambda text: None,
-    before_record: Callable[[dict[str, Any]], None] = lambda record: None,
-) -> dict[str, Any]:
+    before_record: Callable[[TrialRecord], None] = lambda record: None,
+) -> TrialRecord:
     """Run a trial to its record; a trial that fails for its own reason gives a failed record.
 
     Args:
@@ -358,13 +349,13 @@ def run_trial(
         return _attempt(TrialRun(plan, planner, workshop, lease, before_record), on_error)
 
 
-def _attempt(trial: TrialRun, on_error: Callable[[str], None]) -> dict[str, Any]:
+def _attempt(trial: TrialRun, on_error: Callable[[str], None]) -> TrialRecord:
     folder, number = trial.folder, trial.lease.number
     how = "stopped"
     try:
         attempts.check_progress(_begin(trial))
         record = trial.run()
-        how = record["state"]
+        how = record.state
     except (Preempted, LeaseLost, StorageGone):
         raise  # no result: the same command goes on, or another process does
     except ProcessLost:
@@ -391,6 +382,6 @@ def _begin(trial: TrialRun) -> list[Attempt]:
     folder, status = trial.folder, read_status(trial.folder)
     names = {*(read_stages(folder) or []), *map(stage_name, trial.plan.training_stages)}
     progress = sha256_of([trial.workshop.progress_of(name) for name in sorted(names)])[:16]
-    last_sign_s = status["updated"] if status else None
+    last_sign_s = status.updated if status else None
     attempts.begin(folder, trial.lease.number, progress, last_sign_s)
     return attempts.read(folder)

@@ -50,7 +50,7 @@ class TrialStates:
     """The trials of one sweep that have begun."""
 
     def __init__(self, places: Places):
-        self._places = places
+        self.places = places
         self._known: dict[str, tuple[tuple[int, ...], TrialState]] = {}
 
     def look(self) -> list[TrialState]:
@@ -59,7 +59,7 @@ class TrialStates:
         return sorted(found, key=lambda state: (state.started, state.trial))
 
     def _look(self) -> Iterator[TrialState]:
-        for folder in self._places.trials.glob("*"):
+        for folder in self.places.trials.glob("*"):
             times: tuple[int, ...] = tuple(_time_of(folder / name) for name in (STATUS, RECORD))
             if not times[0]:
                 continue
@@ -88,9 +88,9 @@ def _read(folder: Path) -> TrialState | None:
         return None
     tried = attempts.read(folder)
     state, ended, objective = "running", None, None
-    stage, done = status["stage"], status["done"]
-    if record is not None and record["ended"] >= status["started"]:
-        state, ended, objective = record["state"], record["ended"], record["objective"]
+    stage, done = status.stage, status.done
+    if record is not None and record.ended >= status.started:
+        state, ended, objective = record.state, record.ended, record.objective
         stage, done = "", 1.0
     elif tried and tried[-1].how == "stopped":
         state = "stopped"
@@ -99,8 +99,8 @@ def _read(folder: Path) -> TrialState | None:
         state=state,
         stage=stage,
         done=done,
-        started=status["started"],
-        updated=status["updated"],
+        started=status.started,
+        updated=status.updated,
         ended=ended,
         objective=objective,
         num_lost=attempts.num_lost(tried),

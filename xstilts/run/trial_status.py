@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from xstilts.files import write_json
+from xstilts.records import Status
 from xstilts.run.records import STATUS
 
 STATUS_EVERY_S = 0.5
@@ -29,8 +30,5 @@ class TrialStatus:
             return
         self._written = now
         done = (self.done_stages + share) / max(1, self.num_stages)
-        write_json(
-            self.folder / STATUS,
-            {"stage": stage, "done": min(done, 1.0), "started": self.started, "updated": now},
-            is_durable=False,
-        )
+        status = Status(stage, min(done, 1.0), self.started, now)
+        write_json(self.folder / STATUS, asdict(status), is_durable=False)

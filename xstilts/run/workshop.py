@@ -30,6 +30,7 @@ from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint, s
 from xstilts.records import SCHEMA, StageManifest, manifest_of
 from xstilts.run.evaluation import Evaluator
 from xstilts.run.kept_weights import kept_by_all
+from xstilts.run.outcomes import Items, write_outcomes
 from xstilts.run.predictions import write_predictions
 from xstilts.run.stage_results import is_done
 from xstilts.run.store import CHECKPOINTS, Claim, Store
@@ -115,42 +116,18 @@ class Workshop:
             StorageFull: the disk is full.
         """
 
-        def compute(claim: Claim) -> dict[str, Any]:
-            started = time.time()
-            # Threads change the order of sums, hence the last bits of a result; OpenMP counts them
-            # for each calling thread, so this is said at every stage.
-            torch.set_num_threads(self.threads)
-            os.environ["TOKENIZERS_PARALLELISM"] = "false"
-            if isinstance(stage, Train):
-                manifest = self._train(stage, claim, progress)
-            else:
-                manifest = self._evaluate(stage, claim, progress)
-            # Those before a checkpoint count: somebody paid for them.
-            trained_s = manifest.get("outcome", {}).get("total_s", 0.0)
-            seconds = max(time.time() - started, trained_s)
-            logger.info("%s: %.1f s", fingerprint(stage)[:12], seconds)
-            environment = {
-                **environment_of(self.device.type),
-                "threads": self.threads,
-                "processes": self.resources.processes,
-            }
-            return {
-                **manifest,
-                "schema": SCHEMA,
-                "seconds": seconds,
-                "started": started,
-                "computed_by": owner,
-                "environment": environment,
-            }
-
-        self._stop_if_told(stage_name(stage))
+        name = stage_name(stage)
+        self._stop_if_told(name)
         while True:
             if self._lacks_weights(stage.parent) and not self.store.has(stage):
                 assert isinstance(stage.parent, Train)
                 self.run(stage.parent, owner, progress, with_weights=True)
             try:
                 found = self.store.get(
-                    stage, compute, lambda: self._stop_if_told(stage_name(stage)), with_weights
+                    stage,
+                    lambda claim: self._compute(stage, owner, claim, progress),
+                    lambda: self._stop_if_told(name),
+                    with_weights,
                 )
                 break
             except (StageError, StoreError):
@@ -159,7 +136,7 @@ class Workshop:
                     raise
         give_back(self.device)
         if not found.is_reused:
-            for path in self._checkpoint_files(stage_name(stage)):
+            for path in self._checkpoint_files(name):
                 path.unlink(missing_ok=True)
         manifest = manifest_of(found.manifest, str(found.folder))
         return Computed(found.folder, manifest, found.is_reused, found.wait_s)
@@ -176,6 +153,37 @@ class Workshop:
         """Drop the weights of a stage that this trial needs no more, unless a sweep keeps them."""
         if name not in kept_by_all(self.storage):
             self.store.drop_weights(name)
+
+    def _compute(
+        self, stage: Train | Evaluate, owner: str, claim: Claim, progress: Progress
+    ) -> dict[str, Any]:
+        """Compute a stage into a claim's folder; its manifest."""
+        started = time.time()
+        # Threads change the order of sums, hence the last bits of a result; OpenMP counts them
+        # for each calling thread, so this is said at every stage.
+        torch.set_num_threads(self.threads)
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        if isinstance(stage, Train):
+            manifest = self._train(stage, claim, progress)
+        else:
+            manifest = self._evaluate(stage, claim, progress)
+        # Those before a checkpoint count: somebody paid for them.
+        trained_s = manifest.get("outcome", {}).get("total_s", 0.0)
+        seconds = max(time.time() - started, trained_s)
+        logger.info("%s: %.1f s", fingerprint(stage)[:12], seconds)
+        environment = {
+            **environment_of(self.device.type),
+            "threads": self.threads,
+            "processes": self.resources.processes,
+        }
+        return {
+            **manifest,
+            "schema": SCHEMA,
+            "seconds": seconds,
+            "started": started,
+            "computed_by": owner,
+            "environment": environment,
+        }
 
     def _train(self, stage: Train, claim: Claim, progress: Progress) -> dict[str, Any]:
         token_cache, vocabulary = self.token_cache_of(self._model_of(stage))
@@ -238,14 +246,19 @@ class Workshop:
         evaluator = Evaluator(stage, task, nets, token_cache, vocabulary, go_on)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
+        items: dict[str, Items] = {}
         languages = [language for language, _ in stage.rows.rows]
         for i, (language, done) in enumerate(evaluator.evaluate(languages), start=1):
             if done.scores:
                 scores[language] = done.scores
+            if done.items is not None:
+                items[language] = done.items
             counts[language] = done.examples.num_rows
             predictions = (done.predictions, done.examples)
             write_predictions(claim.folder, task, stage.split, language, *predictions)
             progress(i / len(languages))
+        if items:
+            write_outcomes(claim.folder, task.name, items)
         return {"scores": scores, "rows": counts, "evaluation_s": evaluator.seconds}
 
     def _stop_if_told(self, place: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import NamedTuple
 
 from xstilts.scores.table import ChosenScores
 from xstilts.tasks import Task
@@ -18,14 +19,38 @@ from xstilts.tasks.benchmarks import CUSTOM, Benchmark, groups_of
 AVERAGE = "avg"
 """Stands for the mean of the targets that have a dev set, among their names."""
 
-METRIC_KEYS = {"exact_match": "em", "f1": "f1", "accuracy": "accuracy"}
+ZERO_SHOT = "zero_shot"
+"""Stands for the mean of the languages that a target was not trained in, among the languages."""
+
+DEV, GROUP = "dev", "group"
+"""Among metrics: a target's score on dev, the score of a group of targets."""
+
+SHORT = {"exact_match": "em"}
+
+
+class Metric(NamedTuple):
+    """Which number of a trial.
+
+    `target` is a target, a group, a benchmark, or `AVERAGE` of those with a dev set. No `metric`
+    means its score, which is the mean of a target's metrics. `language` is one, or `AVERAGE` or
+    `ZERO_SHOT` over them; none where there are no languages.
+    """
+
+    target: str
+    metric: str = ""
+    language: str = ""
+
+
+def is_profile(metric: str) -> bool:
+    """Whether a metric is one of several numbers of a profile (`by_layer/03`), each a mean."""
+    return "/" in metric
 
 
 @dataclass(frozen=True, slots=True)
 class Averages:
-    """Metrics by their MLflow name, 0-100, and why averages are absent."""
+    """Metrics, 0-100, and why averages are absent."""
 
-    metrics: Mapping[str, float]
+    metrics: Mapping[Metric, float]
     missing: Sequence[str] = field(default_factory=list)
 
 
@@ -35,6 +60,7 @@ def averages(
     languages: Mapping[str, Sequence[str]],
     benchmark: Benchmark | None,
     split: str,
+    is_whole: bool = True,
 ) -> Averages:
     """All averages of one trial's table.
 
@@ -45,24 +71,31 @@ def averages(
         benchmark: what the sweep file names; its average is written only if it is whole. None
             where the file names none.
         split: what was scored.
+        is_whole: whether `targets` are all of the sweep's; of some there is no average.
     """
-    metrics: dict[str, float] = {}
+    metrics: dict[Metric, float] = {}
     missing: list[str] = []
     for task in targets:
-        found = _target_metrics(table, task, languages[task.name])
-        metrics |= found
-        if f"{task.name}/avg" not in found:
+        metrics |= _target_metrics(table, task, languages[task.name])
+        if mean_of(task.name) not in metrics:
             missing.append(f"{task.name} lacks languages")
     _add_dev(metrics, table, targets, missing)
-    tasks = [task for task in targets if f"{task.name}/avg" in metrics]
-    for group, wanted in groups_of(targets).items():
-        if all(task in tasks for task in wanted):
-            metrics[f"group/{group}"] = fmean(metrics[f"{task.name}/avg"] for task in wanted)
-    if len(tasks) == len(targets):
+    if not is_whole:
+        metrics.pop(Metric(AVERAGE, DEV), None)
+        return Averages(metrics, missing)
+    for group, tasks in groups_of(targets).items():
+        if all(mean_of(task.name) in metrics for task in tasks):
+            metrics[Metric(group, GROUP)] = fmean(metrics[mean_of(task.name)] for task in tasks)
+    if all(mean_of(task.name) in metrics for task in targets):
         reason = benchmark.lacks(targets, languages, split) if benchmark else ""
         missing += [reason] if reason else []
         _add_overall(metrics, CUSTOM if benchmark is None or reason else benchmark.name, targets)
     return Averages(metrics, missing)
+
+
+def mean_of(target: str, metric: str = "") -> Metric:
+    """The mean of a target over its languages, or of a benchmark over its targets."""
+    return Metric(target, metric, AVERAGE)
 
 
 def average_of(score: Mapping[str, float], languages: Sequence[str]) -> float | None:
@@ -72,39 +105,38 @@ def average_of(score: Mapping[str, float], languages: Sequence[str]) -> float | 
     return fmean(score[language] for language in languages)
 
 
-def _target_metrics(table: ChosenScores, task: Task, languages: Sequence[str]) -> dict[str, float]:
+def _target_metrics(
+    table: ChosenScores, task: Task, languages: Sequence[str]
+) -> dict[Metric, float]:
     """Per-language scores, their average and the zero-shot average of one target."""
     found = table.score_by_language(task.name, task.metrics)
     score = {language: found[language] for language in languages if language in found}
-    metrics = {f"{task.name}/{language}": value for language, value in score.items()}
+    metrics = {Metric(task.name, language=language): value for language, value in score.items()}
     average = average_of(score, languages)
     if average is None:
         return metrics
-    metrics[f"{task.name}/avg"] = average
+    metrics[mean_of(task.name)] = average
     zero_shot = [value for language, value in score.items() if language != task.train_language]
     if zero_shot:
-        metrics[f"{task.name}/zero_shot"] = fmean(zero_shot)
+        metrics[Metric(task.name, language=ZERO_SHOT)] = fmean(zero_shot)
     names = table.metrics_of(task.name)
     if len(names) == 1:
         return metrics
-    for metric in names:
-        values = table.evaluation(task.name, metric)
+    for name in names:
+        values = table.evaluation(task.name, name)
         if set(values) == set(languages):
-            key = METRIC_KEYS.get(metric, metric)
-            # A profile of layers has a number for each, which is a mean already.
-            name = f"{task.name}/{key}" if "/" in key else f"{task.name}/{key}/avg"
-            metrics[name] = fmean(values.values())
+            metrics[mean_of(task.name, SHORT.get(name, name))] = fmean(values.values())
     return metrics
 
 
 def _add_dev(
-    metrics: dict[str, float],
+    metrics: dict[Metric, float],
     table: ChosenScores,
     targets: Sequence[Task],
     missing: list[str],
 ) -> None:
     dev = dev_scores(table, targets)
-    metrics |= {f"dev/{name}": value for name, value in dev.items()}
+    metrics |= {Metric(name, DEV): value for name, value in dev.items()}
     if AVERAGE not in dev:
         selected = [task.name for task in targets if "dev" in task.splits]
         missing += [f"dev/{name}" for name in selected if name not in dev]
@@ -136,10 +168,12 @@ def trial_scores(
     return {name: score for name, score in found.items() if score is not None}
 
 
-def _add_overall(metrics: dict[str, float], name: str, targets: Sequence[Task]) -> None:
-    metrics[f"{name}/avg"] = fmean(metrics[f"{task.name}/avg"] for task in targets)
-    others = [task for task in targets if task.group != "retrieval"]
+def _add_overall(metrics: dict[Metric, float], name: str, targets: Sequence[Task]) -> None:
+    metrics[mean_of(name)] = fmean(metrics[mean_of(task.name)] for task in targets)
+    others = [task.name for task in targets if task.group != "retrieval"]
     if others:
-        metrics[f"{name}/avg_no_retrieval"] = fmean(metrics[f"{t.name}/avg"] for t in others)
-    if all(f"{task.name}/zero_shot" in metrics for task in targets):
-        metrics[f"{name}/zero_shot"] = fmean(metrics[f"{t.name}/zero_shot"] for t in targets)
+        mean = fmean(metrics[mean_of(target)] for target in others)
+        metrics[Metric(name, language="avg_no_retrieval")] = mean
+    zero_shot = [Metric(task.name, language=ZERO_SHOT) for task in targets]
+    if all(one in metrics for one in zero_shot):
+        metrics[Metric(name, language=ZERO_SHOT)] = fmean(metrics[one] for one in zero_shot)

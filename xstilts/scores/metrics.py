@@ -15,6 +15,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from functools import cache, partial
 from statistics import fmean
 
+import numpy as np
+
 
 def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
     """Share of equal pairs, 0-100.
@@ -104,6 +106,25 @@ def mcc(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> float:
     from sklearn.metrics import matthews_corrcoef
 
     return 100 * float(matthews_corrcoef(gold, predicted))
+
+
+def multilabel_scores(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Of tables that say which labels a row has, (rows, labels), 0 or 1: the plain mean of the F1
+    of every label that occurs, F1 of all givings together, and the share of rows whose labels are
+    all right; by scikit-learn, 0-100 each."""
+    from sklearn.metrics import accuracy_score, f1_score  # late, as above
+
+    occurring = (gold | predicted).any(0).nonzero()[0].tolist()
+    by_average = {
+        average: f1_score(gold, predicted, labels=occurring, average=average, zero_division=0.0)
+        for average in ("macro", "micro")
+        if occurring
+    }
+    return {
+        "f1_macro": 100 * float(by_average.get("macro", 0.0)),
+        "f1_micro": 100 * float(by_average.get("micro", 0.0)),
+        "subset_accuracy": 100 * float(accuracy_score(gold, predicted)),
+    }
 
 
 Metric = Callable[[Sequence[Hashable], Sequence[Hashable]], float]

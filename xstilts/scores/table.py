@@ -1,4 +1,8 @@
-"""The score table: one row a number, append-only; every report and average is a view of it."""
+"""The score table: one row a number, append-only; every report and average is a view of it.
+
+A row is the score of a trial on a target's language by a metric, with its split and its number of
+items. Nothing is averaged in it.
+"""
 
 from __future__ import annotations
 
@@ -93,18 +97,9 @@ class ScoreTable:
     def __init__(self, scores: Iterable[Score] = ()):
         self.scores = tuple(scores)
 
-    @classmethod
-    def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> ScoreTable:
-        """The table whose `to_rows` these are."""
-        return cls(Score(**row) for row in rows)
-
     def to_rows(self) -> list[dict[str, Any]]:
         """JSON-able rows."""
         return [asdict(score) for score in self.scores]
-
-    def of_trial(self, trial: str) -> ScoreTable:
-        """The rows of one trial."""
-        return ScoreTable(score for score in self.scores if score.trial == trial)
 
     @property
     def chosen(self) -> ChosenScores:

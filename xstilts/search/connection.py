@@ -1,4 +1,8 @@
-"""Ray, joined or started, and left: what every launch does before Tune and after it."""
+"""Ray, joined or started, and left: what every launch does before Tune and after it.
+
+With an address it joins a cluster, without one it starts a Ray of its own (`own_ray.py`); either
+way what it finds out about the cluster is told, and what fails is said in one line.
+"""
 
 from __future__ import annotations
 

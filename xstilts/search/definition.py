@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from xstilts.config.load import parse_sweep
 from xstilts.config.named import RecipeSpec
+from xstilts.config.own_tasks import plugins_described
 from xstilts.config.schema import ResourcesSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
@@ -27,8 +27,10 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import target_sets
+from xstilts.run.confirmation import CHOICE, Choice, confirming_plans
 from xstilts.run.places import (
     INVENTORY,
+    PLUGINS,
     PREPARED,
     REHEARSAL,
     SWEEP,
@@ -94,7 +96,7 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
             _refuse(places, rule, _changed(old, inventory.to_json(), old), repair)
         return Settled(target_points(sweep))
     # Read again, so that a key that has come since has its default.
-    was = parse_sweep(known.sweep, str(known.folder / SWEEP))
+    was = known.parsed(allowed=sweep.plugins)
     before, after = (one.model_dump(mode="json", by_alias=True) for one in (was, sweep))
     heads = frozenset(target_sets(was))
     _compare(_identity(before), _without_growth(_identity(after), before, heads), places)
@@ -116,40 +118,46 @@ def define(
 ) -> None:
     """Write what defines the sweep into the folder of a launch."""
     resolved = sweep.model_dump(mode="json", by_alias=True)
-    inventory = inventory.relative_to(places.storage)
+    taken = inventory.relative_to(places.storage).to_json()
     write_json(folder / TARGET_POINTS, settled.target_points)
-    write_json(folder / INVENTORY, inventory.to_json())
+    write_json(folder / INVENTORY, {**taken, PLUGINS: plugins_described(sweep)})
     write_atomically(folder / SWEEP_FILE, yaml.safe_dump(resolved, sort_keys=False))
     write_json(folder / SWEEP, resolved)  # the last: with it the definition is whole
 
 
 def check_retraining(
-    before: Definition, resources: ResourcesSpec, points: Sequence[Point], store: Store
+    before: Definition,
+    resources: ResourcesSpec,
+    points: Sequence[Point],
+    choice: Choice | None,
+    store: Store,
 ) -> None:
     """Refuse resources with which stages that are finished would be trained again: on other
     devices, or by another number of processes.
 
     Args:
         points: what the sweep has proposed.
+        choice: what it confirms, if that is chosen.
 
     Raises:
         ConfigError: with the number of those stages.
     """
-    sweep = parse_sweep(before.sweep, str(before.folder / SWEEP))
+    sweep = before.parsed(allowed=before.sweep.get("plugins", ()))  # `settle` has compared them
     inventory = Inventory.from_json(before.inventory)
     other = sweep.model_copy(update={"resources": resources})
     was, now = (Planner(one, inventory, before.target_points) for one in (sweep, other))
     if (was.world_size, was.precision) == (now.world_size, now.precision):
         return
+    plans = [
+        (was.plan(point, seed), now.plan(point, seed)) for point in points for seed in sweep.seeds
+    ]
+    if choice is not None:
+        both = (confirming_plans(choice, planner) for planner in (was, now))
+        plans += zip(*both, strict=True)
     again = {
         stage_name(old)
-        for point in points
-        for seed in sweep.seeds
-        for old, new in zip(
-            was.plan(point, seed).training_stages,
-            now.plan(point, seed).training_stages,
-            strict=True,
-        )
+        for before_it, after_it in plans
+        for old, new in zip(before_it.training_stages, after_it.training_stages, strict=True)
         if store.has(old) and not store.has(new)
     }
     if again:
@@ -193,7 +201,7 @@ def forget_unbegun(folder: Path) -> None:
     """Remove what a launch has written of the sweep, if none of its trials has begun."""
     if (folder / UNBEGUN).exists():
         with suppress(OSError):  # what stays binds nobody
-            for name in (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS, JOURNAL):
+            for name in (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS, JOURNAL, CHOICE):
                 (folder / name).unlink(missing_ok=True)
 
 
@@ -249,9 +257,10 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     """The resolved sweep without what may change from launch to launch.
 
     Resources change no result but, on a GPU, what dropout draws, and by their threads the last bits
-    of sums; of those that stages are named by, see `check_retraining`.
+    of sums; of those that stages are named by, see `check_retraining`. What is confirmed was chosen
+    from search alone, and may be asked for later.
     """
-    free = ("storage", "tracking", "resources")
+    free = ("storage", "tracking", "resources", "confirm")
     identity = {key: value for key, value in resolved.items() if key not in free}
     named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))
     tasks = {name: spec for name, spec in identity["tasks"].items() if name in named}

@@ -1,4 +1,8 @@
-"""Preflight: what only the machines can tell, checked before the first stage."""
+"""Preflight: what only the machines can tell, checked before the first stage.
+
+Every node of a cluster is asked for its versions, its copy of the code, its files, its clock and
+whether leases hold between nodes; one that differs stops the launch with a table.
+"""
 
 from __future__ import annotations
 

@@ -7,17 +7,17 @@ trains right now is held back while others can run: it would sit on its GPU wait
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from xstilts.config.space import Point
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Stage, Train, fingerprint
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import CONFIRM, TrialRecord
 from xstilts.run.store import Store
 from xstilts.search.outcomes import ENDED, HALT
 from xstilts.search.proposals import Proposal, Proposals
@@ -32,20 +32,30 @@ begins: on a busy machine Ray takes a minute or two to notice that a node is gon
 MAX_PAUSE_S = 30.0
 """The longest pause after a death; the first is 2 seconds, each next twice as long."""
 
-ReadRecord = Callable[[TrialPlan], dict[str, Any] | None]
+ReadRecord = Callable[[TrialPlan], TrialRecord | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One trial to be run: a proposal with one seed."""
+    """One trial to be run: a proposal with one seed, or of confirmation."""
 
     config_id: str
     plan: TrialPlan
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the study is told of a trial that is over: its objective, None where it has none, and
+    whether it diverged."""
+
+    objective: float | None
+    diverged: bool
+
+
 class StageSearcher(Searcher):  # type: ignore[misc]
     """Tune's view of the sweep. `read_final` gives a trial's record if nothing is left to do,
-    `num_attempts` how often it has begun.
+    `num_attempts` how often it has begun. `confirm` is called once search has ended, and gives what
+    confirms its choice; the study is told nothing of that.
 
     State lives in the journal and the records, so Tune's own snapshots hold none of it. A trial
     whose process, node or card was lost is handed out again, first of all; it goes on from its
@@ -59,6 +69,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         store: Store,
         read_final: ReadRecord,
         num_attempts: Callable[[TrialPlan], int] = lambda plan: 0,
+        confirm: Callable[[], Sequence[TrialPlan]] = lambda: (),
     ):
         super().__init__(metric="objective", mode=planner.sweep.objective.mode)
         self._proposals = proposals
@@ -66,9 +77,11 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._store = store
         self._read_final = read_final
         self._num_attempts = num_attempts
+        self._confirm = confirm
+        self._is_confirming = False
         self._waiting: list[Unit] = []
         self._running: dict[str, Unit] = {}
-        self._records: dict[str, dict[int, dict[str, Any]]] = {}
+        self._ends: dict[str, dict[int, End]] = {}
         self._deaths: dict[str, tuple[int, int, float]] = {}
         self._not_before = 0.0
         self.is_stopping = False
@@ -76,10 +89,9 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         for proposal in list(proposals.made.values()):
             self._take(proposal)
 
-    @property
-    def num_waiting(self) -> int:
-        """Trials that are proposed and not handed out."""
-        return len(self._waiting)
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher, and nobody reads that."""
+        return {}
 
     def stop(self, trouble: str = "") -> None:
         """Hand out nothing more; `trouble` says why, if not the user asked."""
@@ -93,17 +105,33 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         if time.monotonic() < self._not_before:
             return None
         unit = self._next()
+        if unit is None and self._is_over:
+            self._begin_confirming()
+            unit = self._next()
         if unit is None:
-            is_over = not self._waiting and not self._running and self._ask() is None
-            return str(Searcher.FINISHED) if is_over else None
+            return str(Searcher.FINISHED) if self._is_over else None
         self._waiting.remove(unit)
         self._running[trial_id] = unit
-        return self.config_of(unit.plan.point, unit.plan.seed)
+        return self.config_of(unit.plan)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing is proposed, waits or runs any more."""
+        return not self._waiting and not self._running and self._ask() is None
+
+    def _begin_confirming(self) -> None:
+        """Queue what is left to do of confirmation, once."""
+        if not self._is_confirming:
+            plans = (plan for plan in self._confirm() if self._read_final(plan) is None)
+            self._waiting += [Unit(plan.config_id, plan) for plan in plans]
+            self._is_confirming = True
 
     @staticmethod
-    def config_of(point: Point, seed: int) -> dict[str, Any]:
-        """What the trainable gets; the point as one value, for its keys may hold dots."""
-        return {"trial": {"point": point, "seed": seed}}
+    def config_of(plan: TrialPlan) -> dict[str, Any]:
+        """What the trainable gets, as `Planner.plan` takes it; a point is one value, for its keys
+        may hold dots."""
+        trial = {"point": plan.point, "seed": plan.seed, "confirms": plan.confirms}
+        return {"trial": trial}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -115,8 +143,11 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         result = result or {}
         outcome = None if error else result.get("outcome")
         record = self._read_final(unit.plan)
-        if record is not None or outcome in ENDED:
-            self._note(unit, record or result)
+        if record is not None:
+            self._note(unit, End(record.objective, record.diverged))
+            return
+        if outcome in ENDED:
+            self._note(unit, End(result.get("objective"), result.get("diverged", False)))
             return
         if outcome == HALT:
             self.stop(result["reason"])
@@ -184,18 +215,19 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             if record is None:
                 self._waiting.append(unit)
             else:
-                self._note(unit, record)
+                self._note(unit, End(record.objective, record.diverged))
 
-    def _note(self, unit: Unit, record: dict[str, Any]) -> None:
-        """Note the record of a trial that is over, or of one that failed what it reported."""
-        records = self._records.setdefault(unit.config_id, {})
-        records[unit.plan.seed] = record
-        if len(records) == len(self._planner.sweep.seeds):
-            values = [found.get("objective") for found in records.values()]
-            known = [value for value in values if value is not None]
-            lacking = [found for found in records.values() if found.get("objective") is None]
+    def _note(self, unit: Unit, end: End) -> None:
+        """Note a trial that is over; tell the study where it was the last of its proposal."""
+        if unit.plan.phase == CONFIRM:
+            return
+        ends = self._ends.setdefault(unit.config_id, {})
+        ends[unit.plan.seed] = end
+        if len(ends) == len(self._planner.sweep.seeds):
+            known = [one.objective for one in ends.values() if one.objective is not None]
+            lacking = [one for one in ends.values() if one.objective is None]
             self._proposals.tell(
                 unit.config_id,
                 None if lacking else fmean(known),
-                diverged=all(found.get("diverged", False) for found in lacking),
+                diverged=all(one.diverged for one in lacking),
             )

@@ -28,6 +28,7 @@ from xstilts.search.outcomes import HALT, STOPPED
 
 if TYPE_CHECKING:
     from xstilts.plan.plan import Planner
+    from xstilts.records import TrialRecord
     from xstilts.run.places import Places
     from xstilts.run.workshop import Workshop
 
@@ -84,7 +85,7 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
         time.sleep(GOING_S)
         return {"outcome": STOPPED}
     workshop.must_stop = lambda: is_told() or is_sweep_told()
-    plan = planner.plan(config["trial"]["point"], config["trial"]["seed"])
+    plan = planner.plan(**config["trial"])
     places.begin(launch)
     try:
         record = run_trial(
@@ -98,10 +99,11 @@ def run(config: dict[str, Any], is_told: Callable[[], bool]) -> dict[str, Any]:
         return {"outcome": STOPPED}
     except (StorageFull, StorageGone) as error:
         return {"outcome": HALT, "reason": str(error)}
-    return {"outcome": record["state"], **{key: record[key] for key in ("objective", "diverged")}}
+    told = {"objective": record.objective, "diverged": record.diverged}
+    return {"outcome": record.state, **told}
 
 
-def _draw(planner: Planner, places: Places, record: dict[str, Any]) -> None:
+def _draw(planner: Planner, places: Places, record: TrialRecord) -> None:
     """Write what stands beside the record. A picture that cannot be drawn costs no trial: the
     driver tries again when it publishes."""
     from xstilts.report.trial_files import write_trial_files
@@ -111,7 +113,7 @@ def _draw(planner: Planner, places: Places, record: dict[str, Any]) -> None:
     except Exception as error:
         if is_disk_full(error):
             raise
-        logger.warning("%s: its score table and picture: %s", record["trial"], error)
+        logger.warning("%s: its score table and picture: %s", record.trial, error)
 
 
 @cache
@@ -133,5 +135,5 @@ def _workshop(places: Places, launch: int, identity: str) -> tuple[Planner, Work
     """Kept between the trials of a warm worker: tokenizers and encoded rows stay open."""
     from xstilts.run.reopen import planner_of, workshop_of
 
-    planner = planner_of(places, places.launch(launch))
+    planner = planner_of(places, places.launch(launch), with_plugins=True)
     return planner, workshop_of(planner, places, identity)

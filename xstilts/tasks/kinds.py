@@ -25,8 +25,8 @@ class KindSpec:
             training rows; empty where none is.
         label: the column of the labels, empty where there is none.
         metrics: the metrics that a task may name; `score` are those of a task that names none.
-        prediction: what a prediction is: a label (or position) for every row, tags for every
-            sentence, the text of an answer, a pair of ids.
+        prediction: what a prediction is: a label (or position) for every row, several labels for
+            every row, tags for every sentence, the text of an answer, a pair of ids.
         is_trained: whether it has a head that is trained; a target of another kind is evaluated on
             the encoder itself.
         is_self_supervised: whether its rows are running text of many languages that labels itself.
@@ -41,6 +41,9 @@ class KindSpec:
         sequences: sequences of a row; of multiple choice most tasks give four.
         recipe_fields: fields of a recipe that not all kinds read: without a part that does they
             change nothing.
+        joined_by: the column whose equal values are one item in all languages, an id or a text;
+            empty where rows join by their number, if those of all languages are translations of
+            each other, or not at all.
         group: XTREME's group that its targets count in, empty where it has none.
     """
 
@@ -51,7 +54,7 @@ class KindSpec:
     label: str = ""
     metrics: tuple[str, ...] = ()
     score: tuple[str, ...] = ()
-    prediction: Literal["label", "tags", "answer", "pair"] = "label"
+    prediction: Literal["label", "labels", "tags", "answer", "pair"] = "label"
     is_trained: bool = True
     is_self_supervised: bool = False
     is_pools: bool = False
@@ -61,12 +64,13 @@ class KindSpec:
     pools_a_layer: bool = False
     sequences: int = 1
     recipe_fields: frozenset[str] = frozenset()
+    joined_by: str = ""
     group: str = ""
 
     @property
     def file_ending(self) -> str:
         """The ending of files of predictions, in XTREME's submission layout."""
-        return "json" if self.prediction == "answer" else "tsv"
+        return "json" if self.prediction in ("answer", "labels") else "tsv"
 
 
 _CLASSIFICATION = KindSpec(
@@ -92,6 +96,12 @@ KINDS: Mapping[str, KindSpec] = {
         texts=("premise", "hypothesis"),
         together="premise",
     ),
+    "multilabel": replace(
+        _CLASSIFICATION,
+        metrics=("f1_macro", "f1_micro", "subset_accuracy"),
+        score=("f1_macro",),
+        prediction="labels",
+    ),
     "choice": KindSpec(
         version=1,
         columns=("prompt", "choices", "label"),
@@ -115,6 +125,7 @@ KINDS: Mapping[str, KindSpec] = {
         score=("f1",),
         prediction="tags",
         declares_labels=True,
+        joined_by="sent_id",
         group="tagging",
     ),
     "span": KindSpec(
@@ -126,6 +137,7 @@ KINDS: Mapping[str, KindSpec] = {
         score=("exact_match", "f1"),
         prediction="answer",
         recipe_fields=frozenset({"span_dropout"}),
+        joined_by="id",
         group="qa",
     ),
     "retrieval": KindSpec(
@@ -138,6 +150,7 @@ KINDS: Mapping[str, KindSpec] = {
         is_cut=True,
         pools_a_layer=True,
         sequences=2,
+        joined_by="target_sentence",
         group="retrieval",
     ),
     "mining": KindSpec(

@@ -3,7 +3,7 @@
 A plugin is a module with a function `tasks()`, a mapping `KINDS`, or both. An installed package
 names its modules under the entry points `xstilts.tasks` and `xstilts.kinds`; a sweep file names
 others under `plugins`. A module is known by its source, which is part of every fingerprint that it
-has a share in.
+has a share in. A launch stores what its plugins declare, so that results are read without them.
 """
 
 from __future__ import annotations
@@ -84,24 +84,34 @@ def load_plugin(module: str) -> Plugin:
 
 
 @cache
-def installed_plugins() -> tuple[str, ...]:
-    """The modules that installed packages name under the entry points, kinds first."""
-    found = (point.value for group in GROUPS for point in entry_points(group=group))
-    return tuple(dict.fromkeys(found))
+def installed_plugins() -> Mapping[str, str]:
+    """The modules that installed packages name under the entry points, kinds first, each with the
+    name of its package."""
+    points = (point for group in GROUPS for point in entry_points(group=group))
+    return {point.value: point.dist.name if point.dist else point.module for point in points}
+
+
+def know_kinds(kinds: Mapping[str, BroughtKind]) -> None:
+    """Have the names of kinds known, without their behaviour, where no plugin that was imported has
+    them."""
+    for name, kind in kinds.items():
+        if name not in KINDS and name not in _places:
+            BROUGHT[name] = kind.spec
 
 
 def behaviour_of(kind: str) -> str:
     """Where the class of a plugin's kind is, as `module:Class`.
 
     Raises:
-        KeyError: no plugin that was loaded brings it.
+        PluginError: no plugin that was imported brings it.
     """
+    if kind not in _behaviours:
+        raise PluginError(f'the kind "{kind}" is of a plugin that was not imported here')
     return _behaviours[kind]
 
 
-def bringers_of(task: Task, modules: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def bringers_of(task: Task, plugins: Sequence[Plugin]) -> tuple[tuple[str, str], ...]:
     """Of plugins those that bring a task or its kind, each with the digest of its source."""
-    plugins = [load_plugin(module) for module in modules]
     return tuple(
         (plugin.module, plugin.digest)
         for plugin in plugins

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Any
 
 from xstilts.tasks.kinds import BROUGHT, KINDS, KindSpec, kind_spec
 
@@ -122,6 +123,12 @@ class Slice:
         return ", ".join(words)
 
 
+def shapes_no_rows(neutral: Any) -> dict[str, Any]:
+    """Of a field of a task that shapes no rows: where rows are known by their task's declaration
+    (`xstilts.plan.stage.declaration`), `neutral` stands in its place."""
+    return {"neutral": neutral}
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One data set as an intermediate or a target.
@@ -148,16 +155,16 @@ class Task:
     name: str
     kind: str
     source: Source
-    languages: tuple[str, ...]
+    languages: tuple[str, ...] = field(metadata=shapes_no_rows(("",)))
     splits: Mapping[str, str | Slice | tuple[Slice, ...]]
     metrics: tuple[str, ...]
     labels: tuple[str, ...] = ()
     train_language: str = "en"
-    group: str | None = None
+    group: str | None = field(default=None, metadata=shapes_no_rows(None))
     is_parallel: bool = False
     description: str = ""
     version: int = 1
-    lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict, metadata=shapes_no_rows({}))
     trained_as: str = ""
     fitted_on: str = ""
     normalization: str = "squad"
@@ -165,7 +172,7 @@ class Task:
     open_labels: bool = False
     translations: Source | None = None
     translated_languages: tuple[str, ...] = ()
-    dev_note: str = ""
+    dev_note: str = field(default="", metadata=shapes_no_rows(""))
     apart: Mapping[str, Slice] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
 

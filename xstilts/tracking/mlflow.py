@@ -1,4 +1,7 @@
-"""MLflow as a tracker, by `MlflowClient` alone: no global state, no run that is merely "active"."""
+"""MLflow as a tracker, by `MlflowClient` alone: no global state, no run that is merely "active".
+
+What goes in is a run described whole (`tracker.py`); writing it twice changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from typing import Any
 from xstilts.errors import ConfigError, Problem, TrackingError, without_user
 from xstilts.files import canonical_json
 from xstilts.tracking.moved import bring_along
-from xstilts.tracking.tracker import Point, TrackedRun, group_of
+from xstilts.tracking.tracker import Point, TrackedRun, part_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -120,7 +123,7 @@ class MlflowTracker:
         new = {part for part, digest in digests.items() if known.get(part) != digest}
         if not new:
             return
-        points = [point for point in run.metrics if group_of(point) in new]
+        points = [point for point in run.metrics if part_of(point) in new]
         if known:
             points = self._corrected(run_id, points)
         metrics = [Metric(p.key, p.value, p.time_ms, p.step) for p in points]

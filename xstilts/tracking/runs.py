@@ -1,4 +1,8 @@
-"""From records to tracked runs: the names of parameters, metrics and tags, in one place."""
+"""From records to tracked runs: the names of parameters, metrics and tags, in one place.
+
+docs/mlflow.md lists them for people; a name that is written here is read by dashboards elsewhere,
+so it changes with a line in CHANGELOG alone.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Any
 from xstilts.config.derive import NONE
 from xstilts.config.schema import Sweep
 from xstilts.files import canonical_json
+from xstilts.records import CONFIRM, SEARCH, TrialRecord
 from xstilts.tracking.tracker import Point, TrackedRun
 
 CURVE_POINTS = 50
@@ -21,21 +26,21 @@ SUMMARY = "summary"
 
 
 def trial_run(
-    sweep: Sweep, record: Mapping[str, Any], artifacts: Mapping[str, Path], gains: Sequence[Point]
+    sweep: Sweep, record: TrialRecord, artifacts: Mapping[str, Path], gains: Sequence[Point]
 ) -> TrackedRun:
     """A trial's record as a run. `gains` are points over the baseline, where it is known."""
-    ended_ms = round(record["ended"] * 1000)
-    metrics = sorted(record["metrics"].items())
+    started_ms, ended_ms = (round(time * 1000) for time in (record.started, record.ended))
+    metrics = sorted(record.metrics.items())
     points = [Point(key, float(value), 0, ended_ms) for key, value in metrics]
     points += gains
     points += _drawn(record, ended_ms)
-    for stage, curve in record["curves"].items():
-        points += _curve(f"train/{stage}", curve, round(record["started"] * 1000))
+    for stage, curve in record.curves.items():
+        points += _curve(f"train/{stage}", curve, started_ms)
     return TrackedRun(
-        key=record["trial"],
-        name=record["trial"],
-        state=record["state"],
-        started_ms=round(record["started"] * 1000),
+        key=record.trial,
+        name=record.trial,
+        state=record.state,
+        started_ms=started_ms,
         ended_ms=ended_ms,
         params=_params(sweep, record),
         metrics=points,
@@ -70,47 +75,46 @@ def summary_run(
     )
 
 
-def _drawn(record: Mapping[str, Any], time_ms: int) -> list[Point]:
+def _drawn(record: TrialRecord, time_ms: int) -> list[Point]:
     """The intermediate stage's examples by task, and by language where a task has several."""
-    points = []
-    for task, counts in record.get("examples", {}).items():
-        points.append(Point(f"examples/{task}", sum(counts.values()), 0, time_ms))
+    drawn = {}
+    for task, counts in record.examples.items():
+        drawn[f"examples/{task}"] = sum(counts.values())
         if len(counts) > 1:
-            points += [Point(f"examples/{task}/{x}", n, 0, time_ms) for x, n in counts.items()]
-    return points
+            drawn |= {f"examples/{task}/{language}": n for language, n in counts.items()}
+    return [Point(key, count, 0, time_ms, "examples") for key, count in drawn.items()]
 
 
-def _params(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
+def _params(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
     """Flat parameters, numbers where they are numbers, the same keys in every run of a sweep."""
     tasks = [name for spec in sweep.intermediates.values() for name in spec.tasks]
     params: dict[str, Any] = {
-        "intermediate": record["intermediate"],
-        "model": record["model"],
-        "seed": record["seed"],
+        "intermediate": record.intermediate,
+        "model": record.model,
+        "seed": record.seed,
         "recipe": sweep.recipe.name,
     }
-    params |= {f"rate/{task}": record["rates"].get(task, 0) for task in dict.fromkeys(tasks)}
-    rates = {f"target/{name}": chosen["learning_rate"] for name, chosen in record["chosen"].items()}
-    if record["learning_rate"] is not None:
-        rates["intermediate"] = record["learning_rate"]
+    params |= {f"rate/{task}": record.rates.get(task, 0) for task in dict.fromkeys(tasks)}
+    chosen = {f"target/{name}": one.learning_rate for name, one in record.chosen.items()}
+    found = {**chosen, "intermediate": record.learning_rate}
+    rates = {stage: rate for stage, rate in found.items() if rate is not None}
     params |= {f"lr/{stage}": rate for stage, rate in rates.items()}
     params |= {f"log10_lr/{stage}": round(math.log10(x), 4) for stage, x in rates.items()}
     params |= _recipe_params(record)
     known = {"intermediate", "model", "intermediate.rates", "intermediate.learning_rate"}
-    params |= {key: value for key, value in record["point"].items() if key not in known}
+    params |= {key: value for key, value in record.point.items() if key not in known}
     return {key: _text(value) for key, value in params.items()}
 
 
-def _recipe_params(record: Mapping[str, Any]) -> dict[str, Any]:
+def _recipe_params(record: TrialRecord) -> dict[str, Any]:
     """What the stages were trained by; of a mixture, what its tasks have in common, and the rest by
     task. Records of before it was written down have none."""
-    recipes = record.get("recipes", {"intermediate": {}, "target": {}})
     params = {
         f"recipe/target/{target}/{name}": value
-        for target, values in recipes["target"].items()
+        for target, values in record.recipes.get("target", {}).items()
         for name, value in values.items()
     }
-    parts = recipes["intermediate"]
+    parts = record.recipes.get("intermediate", {})
     for name in next(iter(parts.values()), ()):
         values = {task: part[name] for task, part in parts.items()}
         if len(set(values.values())) == 1:
@@ -124,34 +128,34 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _tags(sweep: Sweep, record: Mapping[str, Any]) -> dict[str, str]:
-    environment = record.get("environment", {})
-    tags = {
-        "xstilts.role": "baseline" if record["intermediate"] == NONE else "search",
-        "xstilts.trial_id": record["trial"],
-        "config_id": record["config"],
-        "fingerprints": ",".join(stage["fingerprint"][:12] for stage in record["stages"]),
-        **_sweep_tags(sweep),
-        **{f"env.{name}": str(value) for name, value in environment.items()},
-    }
-    tags |= {
-        verdict: ", ".join(names)
-        for verdict in ("collapsed", "undecided")
-        if (names := record[verdict])
-    }
-    if record.get("retries"):
-        tags["retried"] = ", ".join(f"{name} x{n}" for name, n in record["retries"].items())
-    smaller = [s for s in record["stages"] if s.get("max_tokens")]
-    if smaller:
-        tags["memory"] = ", ".join(f"{s['name']}: {s['max_tokens']} tokens a pass" for s in smaller)
-    reasons = list(record["missing"])
+def _tags(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
+    smaller = [stage for stage in record.stages if stage.max_tokens]
+    reasons = list(record.missing)
     if sweep.evaluation.examples:
         reasons.append(f"subsampled: {sweep.evaluation.examples} rows a language")
-    if reasons:
-        tags["noncomparable"] = "; ".join(reasons)
-    if record["error"]:
-        tags["error"] = record["error"][-4000:]
-    return tags
+    told = {
+        "collapsed": ", ".join(record.collapsed),
+        "undecided": ", ".join(record.undecided),
+        "retried": ", ".join(f"{name} x{n}" for name, n in record.retries.items()),
+        "memory": ", ".join(f"{one.name}: {one.max_tokens} tokens a pass" for one in smaller),
+        "noncomparable": "; ".join(reasons),
+        "error": record.error[-4000:],
+    }
+    return {
+        "xstilts.role": _role(record),
+        "xstilts.trial_id": record.trial,
+        "config_id": record.config,
+        "fingerprints": ",".join(stage.fingerprint[:12] for stage in record.stages),
+        **_sweep_tags(sweep),
+        **{f"env.{name}": str(value) for name, value in record.environment.items()},
+        **{name: text for name, text in told.items() if text},
+    }
+
+
+def _role(record: TrialRecord) -> str:
+    if record.is_confirming:
+        return CONFIRM
+    return "baseline" if record.intermediate == NONE else SEARCH
 
 
 def _sweep_tags(sweep: Sweep) -> dict[str, str]:
@@ -183,7 +187,7 @@ def _curve(prefix: str, curve: list[dict[str, float]], time_ms: int) -> list[Poi
     every = max(1, math.ceil(len(curve) / CURVE_POINTS))
     kept = [point for i, point in enumerate(curve, start=1) if i % every == 0 or i == len(curve)]
     return [
-        Point(f"{prefix}/{name}", value, int(point["step"]), time_ms)
+        Point(f"{prefix}/{name}", value, int(point["step"]), time_ms, "train")
         for point in kept
         for name, value in point.items()
         if name != "step"

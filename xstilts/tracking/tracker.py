@@ -12,16 +12,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xstilts.files import sha256_of, sha256_of_file
+from xstilts.scores.aggregate import DEV, GROUP, Metric, is_profile
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of a metric; `time_ms` since the epoch, fixed by the record it comes from."""
+    """One value of a metric; `time_ms` since the epoch, fixed by the record it comes from.
+
+    Points of one `part` are written together.
+    """
 
     key: str
     value: float
     step: int
     time_ms: int
+    part: str = "scores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +48,28 @@ class TrackedRun:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Identity of the content, part by part: `about`, `artifacts`, and the metrics by the first
-        component of their keys. A part whose digest the tracker has is not written again."""
+        """Identity of the content, part by part: `about`, `artifacts`, and those of the metrics. A
+        part whose digest the tracker has is not written again."""
         parts: dict[str, Any] = {
             "about": [self.state, dict(self.params), dict(self.tags)],
             "artifacts": {name: sha256_of_file(path) for name, path in self.artifacts.items()},
         }
         for p in self.metrics:
-            parts.setdefault(group_of(p), []).append([p.key, p.value, p.step, p.time_ms])
+            parts.setdefault(part_of(p), []).append([p.key, p.value, p.step, p.time_ms])
         return {name: sha256_of(part)[:12] for name, part in parts.items()}
 
 
-def group_of(point: Point) -> str:
-    """The part of a run that a point belongs to."""
-    return "metrics/" + point.key.partition("/")[0]
+def part_of(point: Point) -> str:
+    """The part of a run that a point belongs to, among its digests."""
+    return f"metrics/{point.part}"
+
+
+def metric_name(metric: Metric) -> str:
+    """What the tracker calls a number of a trial; records and reports look numbers up by it."""
+    if metric.metric in (DEV, GROUP) and not metric.language:
+        return f"{metric.metric}/{metric.target}"
+    language = "" if is_profile(metric.metric) else metric.language
+    return "/".join(part for part in (metric.target, metric.metric, language) if part)
 
 
 class Tracker(Protocol):
@@ -68,10 +81,3 @@ class Tracker(Protocol):
         Raises:
             TrackingError: the tracker cannot be reached or refuses; trying again later may help.
         """
-
-
-class NullTracker:
-    """A tracker that keeps nothing."""
-
-    def write(self, run: TrackedRun) -> None:
-        """Keep nothing."""

@@ -1,4 +1,4 @@
-"""The weights that bfloat16 training multiplies with, rounded once a step.
+"""Mixed precision: bfloat16 copies of the weights, rounded once a step from float32 masters.
 
 Autocast rounds every matrix and bias anew in each pass, and turns its gradient back, one by one:
 a quarter of what a GPU is asked to do in a training step. Here they are rounded together

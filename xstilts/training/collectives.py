@@ -1,4 +1,9 @@
-"""The processes that train one stage together: each computes a share of every batch."""
+"""Collectives: the all-reduce of gradients, and the little else that processes tell each other.
+
+The processes that train one stage together compute a share of every batch each (data parallelism).
+Gradients go in and come out as their sums over all processes; alone, everything is a no-op, so that
+the training loop is written once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 BUCKET_BYTES = 2**26
-"""Gradients are added up in pieces of about this size."""
+"""The size of a bucket: small gradients are flattened together and summed in one message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,9 @@
-"""Dev scores of a stage: a sample at every check, the whole set once at the end."""
+"""Dev scores of a stage, for early stopping and for what is told of it.
+
+What goes in is the model on its way and the dev rows of the stage's tasks; what comes out is a mean
+score on a sample at every check, which early stopping and the choice of the checkpoint go by, and
+the whole dev set once at the end, with whether the run collapsed.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +95,8 @@ class DevChecks:
                 final.collapsed.append(task.name)
                 continue
             own, other = (
-                kind.counts(each, examples, task, language) for each in (predictions, constant)
+                kind.outcomes(each, examples, task, language).stacked
+                for each in (predictions, constant)
             )
             noise = generator(self._stage.seed, self._stage.phase, "noise", task.name)
             if not is_above(own, other, noise):

@@ -1,4 +1,9 @@
-"""A part's batches: any of them by its number, so that a stage can go on where it stopped."""
+"""The data loader of a stage: a part's batches, any of them by its number.
+
+A batch is a function of the stage's seed and its number, so a stage goes on where it stopped
+without reading what came before, and the loop prefetches the next one in a thread. Rows come
+encoded from the token cache; the kind's collator pads them into tensors.
+"""
 
 from __future__ import annotations
 

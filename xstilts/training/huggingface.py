@@ -1,4 +1,8 @@
-"""A trained stage as a model of transformers, for `from_pretrained` and pipelines elsewhere."""
+"""Export: a trained stage as a model of transformers.
+
+What goes in is the encoder and the head of a stage; what comes out is a folder that
+`from_pretrained` and pipelines load anywhere, without this package, and that computes the same.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ from xstilts.training.model import (
 _CLASSES: dict[str, Any] = {
     "sentence": AutoModelForSequenceClassification,
     "pair": AutoModelForSequenceClassification,
+    "multilabel": AutoModelForSequenceClassification,
     "tagging": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
 }
@@ -62,6 +67,8 @@ def to_transformers(stage: Path, task: Task) -> Any:
     if task.kind_spec.declares_labels:
         labels["id2label"] = dict(enumerate(task.labels))
         labels["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    if task.kind_spec.prediction == "labels":
+        labels["problem_type"] = "multi_label_classification"
     auto = _CLASSES[task.kind]
     try:
         full = auto.from_pretrained(stage / "encoder", **SAFELY, dtype=torch.float32, **labels)

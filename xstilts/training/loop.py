@@ -239,12 +239,14 @@ class _Training:
                     raise
             if loss is None:  # out of the handler, which holds on to the failed pass
                 self._halve(prepared)
+        # Set for each step, not stepped: a stage that goes on from a checkpoint needs no scheduler.
         rate = learning_rate(self.stage.recipe, step, len(self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.embedding_gradient.fill()
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         self.collective.all_reduce(p.grad for p in parameters if p.grad is not None)
+        # After the sum over processes, or each would clip by a norm of its own.
         nn.utils.clip_grad_norm_(parameters, self.stage.recipe.clip_norm, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -253,7 +255,8 @@ class _Training:
         self.losses.append(loss)
 
     def _accumulate(self, prepared: Prepared, step: int, seed: int) -> Tensor:
-        """The gradient of a batch, pass by pass; its mean loss (this process's share of it)."""
+        """The gradient of a batch, accumulated over micro-batches; its mean loss (this process's
+        share of it)."""
         feed = self.feeds[self.steps[step]]
         total = torch.zeros((), device=self.device)
         if self.uses_masks:
@@ -272,6 +275,8 @@ class _Training:
             work = work.to(self.device)
             hidden = self.model.hidden(work, precision=self.stage.precision)
             mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
+            # Weighted by what each has to learn from: the mean of means would weigh rows of short
+            # micro-batches more, and results would depend on the memory of the machine.
             share = mean * (units / prepared.units)
             torch.autograd.backward(share)
             self.working.give_gradients()

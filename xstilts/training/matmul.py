@@ -1,4 +1,8 @@
-"""Which matrix products a device computes with."""
+"""Matrix products: with which library and precision a device computes them.
+
+Set once a process, before anything is trained, by the machine alone: results must not depend on
+what a stopwatch said.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""When memory ends, and how it is given back."""
+"""Out of memory: how it is told from other errors, and how memory is given back.
+
+The loop halves its micro-batches then and computes the step again; nothing of it has changed a
+weight.
+"""
 
 from __future__ import annotations
 

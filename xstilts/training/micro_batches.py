@@ -24,18 +24,18 @@ from xstilts.training.packed.layout import Layout, can_pack, pack, partition
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Roughly what a device does: the seconds that a pass costs beside its arithmetic, operations
-    and bytes a second. A wrong guess costs a little speed and changes no result."""
+    """Roughly what a device does: the seconds that a micro-batch costs beside its arithmetic,
+    operations and bytes a second. A wrong guess costs a little speed and changes no result."""
 
-    pass_s: float
+    overhead_s: float
     flops: float
     bytes_per_s: float
 
 
 SPEEDS = {"cpu": Speed(1e-2, 5e10, 1e10), "cuda": Speed(1e-2, 3e14, 3e12)}
 
-PASS_TOKENS = {"cpu": 4096, "cuda": 32768}
-"""Tokens of a training pass: what fits, until memory says otherwise."""
+MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
+"""Tokens of a micro-batch in training: what fits, until memory says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class MicroBatch:
         return len(next(iter(self.batch.targets.values())))
 
     def masks(self, streams: Sequence[Any]) -> Masks:
-        """What a packed pass loses; `streams` are those of all sequences of the batch."""
+        """What dropout takes from a packed micro-batch; `streams` are those of all sequences of the
+        batch."""
         assert self.layout is not None
         chosen = [streams[place] for place in self.sequences]
         lengths, num_read = np.empty_like(self.layout.lengths), np.empty_like(self.layout.num_read)
@@ -67,8 +68,8 @@ class MicroBatch:
         return Masks(chosen, lengths.tolist(), order, num_read.tolist())
 
     def pinned(self) -> MicroBatch:
-        """The pass in memory from which a GPU copies while it computes: any other copy would wait
-        for what it was asked before. Of the batch's own inputs kinds read the mask alone."""
+        """The micro-batch in memory from which a GPU copies while it computes: any other copy would
+        wait for what it was asked before. Of the batch's own inputs kinds read the mask alone."""
 
         def pin(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.pin_memory() for name, tensor in tensors.items()}
@@ -79,7 +80,7 @@ class MicroBatch:
         return replace(self, inputs=pin(self.inputs), batch=batch, layout=layout)
 
     def to(self, device: torch.device) -> MicroBatch:
-        """The pass with its tensors on a device."""
+        """The micro-batch with its tensors on a device."""
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
         layout = None
         if self.layout is not None:
@@ -91,14 +92,14 @@ class MicroBatch:
 class MicroBatcher:
     """How the batches of one model on one device are divided.
 
-    `config`: the encoder's, if it runs packed. `device`: the device's type. `pass_cost`: padded
-    tokens that another micro-batch must save. `max_tokens`: tokens of a pass, padding counted.
+    `config`: the encoder's, if it runs packed. `device`: the device's type. `overhead`: padded
+    tokens that another micro-batch must save. `max_tokens`: of a micro-batch, padding counted.
     `dtype`: that of the attention.
     """
 
     config: Any | None
     device: str
-    pass_cost: float
+    overhead: float
     max_tokens: int
     dtype: torch.dtype = torch.float32
 
@@ -109,10 +110,10 @@ class MicroBatcher:
         """How an encoder's batches are divided on a device."""
         config = encoder.config if can_pack(encoder) else None
         name, dtype = device.type, torch.bfloat16 if precision == "bf16" else torch.float32
-        return cls(config, name, micro_batch_tokens(encoder, device), PASS_TOKENS[name], dtype)
+        return cls(config, name, overhead_tokens(encoder, device), MICRO_BATCH_TOKENS[name], dtype)
 
     def whole(self, batch: Batch) -> MicroBatch:
-        """A batch in one pass, on the host."""
+        """A batch in one micro-batch, on the host."""
         inputs, layout = batch.inputs, None
         if self.config is not None:
             inputs, layout = pack(batch.inputs, self.config, self.device, self.dtype, batch.read)
@@ -125,7 +126,7 @@ class MicroBatcher:
         Args:
             share: this process's number and how many divide the batch among them.
 
-        A pass holds at least one row, whatever its length.
+        A micro-batch holds at least one row, whatever its length.
         """
         lengths = batch.inputs["attention_mask"].sum(1).numpy()
         num_rows = len(next(iter(batch.targets.values())))
@@ -137,7 +138,7 @@ class MicroBatcher:
         rank, world = share
         order = order[np.flatnonzero(_dealt(num_rows, world) == rank)]
         if self.config is None:
-            ends = partition(width * longest[order], self.pass_cost)
+            ends = partition(width * longest[order], self.overhead)
             ends = _bounded(width * longest[order], ends, self.max_tokens)
         else:
             ends = _filled(groups.sum(1)[order], self.max_tokens)
@@ -153,27 +154,27 @@ class MicroBatcher:
 
 
 def one_micro_batch(encoder: PreTrainedModel, inputs: dict[str, Tensor]) -> MicroBatch:
-    """Padded inputs that belong to no step, in one pass; `inputs` are on the host."""
+    """Padded inputs that belong to no step, in one micro-batch; `inputs` are on the host."""
     device = next(encoder.parameters()).device
     return MicroBatcher.of(encoder, device).whole(Batch(inputs, {})).to(device)
 
 
-def micro_batch_tokens(encoder: PreTrainedModel, device: torch.device) -> float:
-    """The tokens whose arithmetic takes as long as the overhead of one pass.
+def overhead_tokens(encoder: PreTrainedModel, device: torch.device) -> float:
+    """The tokens whose arithmetic takes as long as the overhead of a micro-batch.
 
-    A token costs about six operations a weight, forward and backward. Every pass also fills and
-    adds up a dense gradient of the embeddings, which are looked up.
+    A token costs about six operations a weight, forward and backward. Each micro-batch also fills
+    and adds up a dense gradient of the embeddings, which are looked up.
     """
     speed = SPEEDS[device.type]
     embeddings = encoder.get_input_embeddings()
     looked_up = sum(int(parameter.numel()) for parameter in embeddings.parameters())
     weights = sum(int(parameter.numel()) for parameter in encoder.parameters()) - looked_up
-    overhead_s = speed.pass_s + 3 * 4 * looked_up / speed.bytes_per_s
+    overhead_s = speed.overhead_s + 3 * 4 * looked_up / speed.bytes_per_s
     return overhead_s * speed.flops / (6.0 * max(weights, 1))
 
 
 def _rows_of(batch: Batch, rows: np.ndarray, width: int, longest: int) -> tuple[Batch, np.ndarray]:
-    """Some rows of a batch, cut to their longest sequence, and their sequences' places."""
+    """Some rows of a batch, cut to their longest sequence, and where their sequences stand."""
     sequences = (rows[:, None] * width + np.arange(width)).ravel()
     chosen, places = torch.from_numpy(rows), torch.from_numpy(sequences)
     inputs = {name: tensor[places, :longest] for name, tensor in batch.inputs.items()}
@@ -208,7 +209,7 @@ def _filled(tokens: np.ndarray, max_tokens: int) -> list[int]:
 
 
 def _bounded(lengths: Sequence[int] | np.ndarray, ends: list[int], max_tokens: int) -> list[int]:
-    """Cuts between which no pass has more than `max_tokens` padded."""
+    """Cuts between which no micro-batch has more than `max_tokens` padded."""
     bounded = []
     for start, end in pairwise([0, *ends]):
         step = max(1, max_tokens // int(lengths[start]))

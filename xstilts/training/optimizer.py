@@ -1,4 +1,8 @@
-"""AdamW, linear warm-up and decay, and the steps at which a stage is checked."""
+"""The optimiser, its learning-rate schedule, and the steps at which dev scores are taken.
+
+AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), linear warm-up and decay; all are functions of
+the recipe and the step's number, so that nothing of a schedule has to be saved.
+"""
 
 from __future__ import annotations
 

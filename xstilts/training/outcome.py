@@ -1,4 +1,8 @@
-"""How a stage is computed, and where it is; what it reports is an `xstilts.records.Outcome`."""
+"""How a stage is computed (memory, compilation), and where it stands after a step.
+
+The options go into the training loop, the state is what a checkpoint holds beside tensors. What a
+stage reports in the end is an `xstilts.records.Outcome`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ class Options:
     """How a stage is computed, which changes none of its numbers but the last bits - on a GPU, and
     for encoders that run padded, also what dropout draws.
 
-    `max_tokens`: tokens of a pass at most, where memory is known to end. `gradient_checkpointing`:
-    recompute activations in the backward pass instead of keeping them. `compiled`: compile the
-    encoder's training passes; on a CPU too its dropout is torch's then.
+    `max_tokens`: tokens of a micro-batch at most, where memory is known to end.
+    `gradient_checkpointing`: recompute activations in the backward pass instead of keeping them.
+    `compiled`: compile the encoder's training passes; on a CPU too its dropout is torch's then.
     """
 
     max_tokens: int | None = None

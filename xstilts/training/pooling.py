@@ -14,6 +14,7 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
+from xstilts.config.families import pooler_weight
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
 from xstilts.kinds.kind import Pooler, SequenceHead
@@ -63,16 +64,12 @@ def carried_weights(heads: Iterable[nn.Module]) -> dict[str, Tensor]:
 
 
 def read_pooler(folder: Path) -> dict[str, Tensor]:
-    """The pooler's weights in a folder of an encoder, float32; empty where it has none.
-
-    In a checkpoint with heads the encoder's names have a prefix, as `bert.`.
-    """
+    """The pooler's weights in a folder of an encoder, float32; empty where it has none."""
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safetensors.safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - it is no mapping
-                before, is_pooler, name = key.rpartition(NAME)
-                if is_pooler and before.count(".") <= 1 and name in ("dense.weight", "dense.bias"):
+                if name := pooler_weight(key):
                     found[name] = file.get_tensor(key).float()
     return found if len(found) == 2 else {}
 

@@ -1,4 +1,6 @@
-"""Prediction: one pass over encoded rows, sorted by length, outputs in the rows' order.
+"""Prediction, or inference: one pass over encoded rows, for dev checks and evaluation.
+
+Rows are sorted by length so that batches hardly pad, and outputs come back in the rows' order.
 
 Several threads predict at the same time where that is faster: batches are what one thread's are.
 """

@@ -1,4 +1,4 @@
-"""The token table in training: the rows that a stage reads, and their gradient.
+"""Token embeddings in training: the rows that a stage reads, and their sparse gradient.
 
 XLM-R's table has 250,002 rows, more than half of Base's weights. A stage reads some ten thousand of
 them, a step a thousand. Of the others AdamW's moments stay zero and the gradient is zero: they do

@@ -1,4 +1,9 @@
-"""Attention of a packed row, bucket by bucket: sequences of similar length are padded together."""
+"""Packed attention: softmax attention within each sequence of a packed row.
+
+Sequences of similar length are padded together in buckets, each a batched product; the rows between
+are as they were. Two ways: torch's fused kernels (GPUs, and dropout by torch), and the products
+written out with their gradient (CPUs, where the fused ones take no dropout).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows picked by an index, with gradients that are picked or copied.
+"""Gather: rows by an index, with gradients that are gathered or copied, never added up.
 
 The backward of `index_select` adds rows one by one, on a GPU with atomic additions, which queue up
 where padding picks one row again and again. Where every row that counts is picked once, nothing

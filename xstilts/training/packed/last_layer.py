@@ -1,4 +1,4 @@
-"""Of a packed encoder only what is read is computed.
+"""The last layer of a packed encoder, computed for the tokens that a head reads.
 
 A classifier reads the first token of a sequence, a tagger that of every word, masked-language
 modelling the masked ones. The last layer's keys and values need every token; what follows its

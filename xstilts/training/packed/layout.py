@@ -129,13 +129,13 @@ def unpack(hidden: Tensor, layout: Layout) -> Tensor:
     return padded.view(rows, -1, hidden.shape[-1])
 
 
-def partition(lengths: Sequence[int] | np.ndarray, pass_cost: float) -> list[int]:
+def partition(lengths: Sequence[int] | np.ndarray, overhead: float) -> list[int]:
     """Where to cut falling lengths so that padded tokens plus passes cost the least: the ends."""
     sizes = np.asarray(lengths, dtype=np.float64)
     best = np.zeros(len(sizes) + 1)
     cut = np.zeros(len(sizes) + 1, dtype=np.int64)
     for end in range(1, len(sizes) + 1):
-        costs = best[:end] + pass_cost + sizes[:end] * np.arange(end, 0, -1)
+        costs = best[:end] + overhead + sizes[:end] * np.arange(end, 0, -1)
         cut[end] = costs.argmin()
         best[end] = costs[cut[end]]
     ends = []

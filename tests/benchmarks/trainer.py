@@ -1,23 +1,40 @@
-"""The same work by transformers' Trainer: dynamic padding, same optimiser, same dropout."""
+"""The work of `xstilts bench` by transformers' Trainer, in turn with it: how many times as fast.
+
+Dynamic padding, the same optimiser, the same dropout. Ratios are medians of the turns' ratios,
+`ratio_spread` their least and most; `ratio_tuned` is against Trainer with the matmul that its
+switch selects. Needs accelerate, as the extra `test` has it.
+
+    python -m tests.benchmarks.trainer xlmr-base --work mnli udpos squad [--precision bf16]
+"""
 
 from __future__ import annotations
 
+import copy
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
+from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
+import transformers
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from xstilts import kinds
+from xstilts.bench.__main__ import main
+from xstilts.bench.measure import Case
 from xstilts.bench.stopwatch import Stopwatch, now
 from xstilts.bench.workloads import vocabulary_of
-from xstilts.data.batches import columns_of
-from xstilts.errors import ConfigError, Problem
+from xstilts.data.batches import columns_of, example_order
 from xstilts.kinds.kind import Batch, Encoded
 from xstilts.plan.stage import Train
 from xstilts.training.model import build_heads, settings
@@ -53,17 +70,57 @@ class _Order(Dataset[int]):
         return self._order[place]
 
 
+class BesideTrainer(Case):
+    """Times Trainer after ours in every turn, as it comes and with the other matmul."""
+
+    def train(self) -> dict[str, Any]:
+        """See `Case`."""
+        order = example_order(self.stage.parts[0], self.stage.seed, self.stage.phase).tolist()
+
+        def peer() -> float:
+            copied = copy.deepcopy(self.encoder)
+            return train_with_trainer(copied, self.stage, self.rows, order, self.device)[1]
+
+        return super().train() | _both_matmuls(peer)
+
+    def evaluate(self) -> dict[str, float]:
+        """See `Case`."""
+        ours, copied = super().evaluate(), copy.deepcopy(self.encoder)
+        return ours | _both_matmuls(
+            lambda: evaluate_with_trainer(copied, self.stage, self.rows, self.device)
+        )
+
+    def figures_beside(self, turns: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+        """See `Case`."""
+        ratios = sorted(turn["peer"] / turn["ours"] for turn in turns)
+        seconds = median(turn["peer"] for turn in turns)
+        return {
+            "peer_version": f"transformers {transformers.__version__}",
+            "peer_examples_per_s": count / seconds,
+            "ratio": median(ratios),
+            "ratio_spread": [ratios[0], ratios[-1]],
+            "ratio_tuned": median(turn["tuned"] / turn["ours"] for turn in turns),
+        }
+
+
+def _both_matmuls(seconds: Callable[[], float]) -> dict[str, float]:
+    """The peer's seconds as it comes, and with the matmul that the switch selects."""
+    was = torch.get_float32_matmul_precision()
+    found = {}
+    for name, precision in (("peer", "highest"), ("tuned", "medium")):
+        torch.set_float32_matmul_precision(precision)
+        found[name] = seconds()
+        torch.set_float32_matmul_precision(was)
+    return found
+
+
 def train_with_trainer(
     encoder: PreTrainedModel, stage: Train, rows: Encoded, order: Sequence[int], device: str
 ) -> tuple[Peer, float]:
-    """The trained peer and the seconds of its middle steps.
-
-    Raises:
-        ConfigError: accelerate, which Trainer needs, is not installed.
-    """
+    """The trained peer and the seconds of its middle steps."""
     watch = Stopwatch(device, stage.num_steps)
     with _trainer(encoder, stage, rows, order, device) as trainer:
-        trainer.add_callback(_timed_by(watch))
+        trainer.add_callback(_Timed(watch))
         trainer.train()
         return trainer.model, watch.seconds
 
@@ -71,25 +128,19 @@ def train_with_trainer(
 def evaluate_with_trainer(
     encoder: PreTrainedModel, stage: Train, rows: Encoded, device: str
 ) -> float:
-    """The seconds of one pass over the rows in their order; of the outputs only losses are kept.
-
-    Raises:
-        ConfigError: accelerate, which Trainer needs, is not installed.
-    """
+    """The seconds of one pass over the rows in their order; of the outputs only losses are kept."""
     with _trainer(encoder, stage, rows, range(rows.features.num_rows), device) as trainer:
         begun = now(device)
         trainer.evaluate()
         return now(device) - begun
 
 
-def _timed_by(watch: Stopwatch) -> Any:
-    from transformers import TrainerCallback
+class _Timed(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, watch: Stopwatch):
+        self._watch = watch
 
-    class Timed(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, args: Any, state: Any, control: Any, **options: Any) -> None:
-            watch.after(state.global_step)
-
-    return Timed()
+    def on_step_end(self, args: Any, state: Any, control: Any, **options: Any) -> None:
+        self._watch.after(state.global_step)
 
 
 @contextmanager
@@ -97,11 +148,6 @@ def _trainer(
     encoder: PreTrainedModel, stage: Train, rows: Encoded, order: Sequence[int], device: str
 ) -> Iterator[Any]:
     """Trainer for rows in an order, and a folder for what it leaves."""
-    if find_spec("accelerate") is None:
-        rule = "needs the package accelerate: pip install 'xstilts[bench]'"
-        raise ConfigError([Problem("--peer", rule)])
-    from transformers import PrinterCallback, Trainer, TrainingArguments
-
     peer = Peer(encoder, stage)
     vocabulary = vocabulary_of(encoder.config)
     random = np.random.default_rng(0)
@@ -143,3 +189,7 @@ def _trainer(
         )
         trainer.remove_callback(PrinterCallback)
         yield trainer
+
+
+if __name__ == "__main__":
+    main(BesideTrainer)

@@ -1,0 +1,121 @@
+"""What search chose to be confirmed, written down once, and the trials that confirm it.
+
+The choice lies in the folder of the launch that made it: a sweep that goes on confirms the same
+configurations, whatever has come in meanwhile. One that has grown since chooses anew, from search's
+trials alone; confirmation's never choose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xstilts.config.derive import candidates, confirm_seeds, most_confirmed, num_configurations
+from xstilts.config.schema import Sweep
+from xstilts.config.space import Point
+from xstilts.files import read_json_if_whole, sha256_of, write_json
+from xstilts.plan.plan import Planner
+from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import TrialRecord, typed
+from xstilts.run.places import Places
+
+CHOICE = "confirm.json"
+"""In the folder of a launch: what search chose to be confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A configuration that is confirmed on a target. `dev` is its mean over search's seeds;
+    `target_point` the point of the inner search that is best over them, empty where none trains."""
+
+    config: str
+    intermediate: str
+    point: dict[str, Any]
+    dev: float
+    target_point: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChoice:
+    """What is confirmed on one target: search's leaders, the best by dev first, each with another
+    intermediate, and the baseline by the same rule. `first` is search's first leader, the one that
+    is compared with the baseline."""
+
+    first: str
+    leaders: list[Chosen]
+    baseline: Chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """All that is confirmed, by target. `search` stands for the search that it was chosen from,
+    `seeds` are those that confirmed it when it was written."""
+
+    search: str
+    seeds: list[int]
+    targets: dict[str, TargetChoice]
+    schema: int = 0
+
+
+def search_of(sweep: Sweep) -> str:
+    """Stands for what a choice is made from, and how: other candidates, targets or seeds of search
+    make it another one."""
+    assert sweep.confirm is not None
+    names = [list(candidates(sweep)), list(sweep.targets), list(sweep.seeds)]
+    return sha256_of([*names, num_configurations(sweep), sweep.confirm.top])[:12]
+
+
+def write_choice(folder: Path, choice: Choice) -> None:
+    """Write a choice into the folder of a launch."""
+    write_json(folder / CHOICE, asdict(choice))
+
+
+def read_choice(places: Places, sweep: Sweep) -> Choice | None:
+    """The choice of the newest launch that made one for this search; None before."""
+    if sweep.confirm is None:
+        return None
+    found = (choice for choice in _choices(places) if choice.search == search_of(sweep))
+    return next(found, None)
+
+
+def confirmed_seeds(places: Places) -> set[int]:
+    """All seeds that have confirmed a choice of the sweep, whatever it was made from."""
+    return {seed for choice in _choices(places) for seed in choice.seeds}
+
+
+def _choices(places: Places) -> list[Choice]:
+    folders = places.launch_folders()
+    found = [(folder, read_json_if_whole(folder / CHOICE, dict)) for folder in folders]
+    return [
+        typed(value, Choice, str(folder / CHOICE)) for folder, value in found if value is not None
+    ]
+
+
+def confirming_plans(choice: Choice, planner: Planner) -> list[TrialPlan]:
+    """The trials that confirm a choice, seed by seed. A configuration that leads several targets
+    is one trial a seed; each trains those targets alone."""
+    confirmed: dict[str, tuple[Point, dict[str, Point]]] = {}
+    for target, own in choice.targets.items():
+        for one in (*own.leaders, own.baseline):
+            _, targets = confirmed.setdefault(one.config, (one.point, {}))
+            targets[target] = one.target_point
+    return [
+        planner.plan(point, seed, targets)
+        for seed in confirm_seeds(planner.sweep)
+        for point, targets in confirmed.values()
+    ]
+
+
+def num_confirming(places: Places, sweep: Sweep) -> int:
+    """How many trials confirm the sweep's choice; before it is made, how many there are at most."""
+    choice = read_choice(places, sweep)
+    if choice is None:
+        return most_confirmed(sweep)
+    chosen = (one for own in choice.targets.values() for one in (*own.leaders, own.baseline))
+    return len({one.config for one in chosen}) * len(confirm_seeds(sweep))
+
+
+def plan_of(planner: Planner, record: TrialRecord) -> TrialPlan:
+    """The plan of the trial that left a record."""
+    return planner.plan(record.point, record.seed, record.confirms)
