@@ -308,10 +308,7 @@ def _chosen_of(told: Any) -> Any:
     if not isinstance(told, dict):
         return told
     own = {one.name for one in fields(Chosen)} - {"values"}
-    return {
-        **{name: value for name, value in told.items() if name in own},
-        "values": {name: value for name, value in told.items() if name not in own},
-    }
+    return {**told, "values": {name: value for name, value in told.items() if name not in own}}
 
 
 AS_NOW: Mapping[type[Any], Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {

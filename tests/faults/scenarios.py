@@ -269,7 +269,7 @@ def encode(folder: Path) -> Any:
     found = {}
     for job in sorted(jobs_of(planner), key=lambda job: job.num_rows)[:2]:
         facts = planner.inventory.models[job.model]
-        encoder, _ = workshop.encoder_of(facts)
+        encoder, _ = workshop.token_cache_of(facts)
         encoded = encoder.encoded(job.rows, job.language)
         files = CacheEntry(folder, job.rows, job.language, facts.tokenizer)
         told = read_json(files.path("json"))
@@ -282,7 +282,7 @@ def prepare_trial(folder: Path) -> None:
     planner, places = trial_of(folder)
     workshop = workshop_of(planner, places)
     for job in jobs_of(planner):
-        encoder, _ = workshop.encoder_of(planner.inventory.models[job.model])
+        encoder, _ = workshop.token_cache_of(planner.inventory.models[job.model])
         encoder.encoded(job.rows, job.language)
 
 

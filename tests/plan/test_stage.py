@@ -105,6 +105,8 @@ def test_what_does_not_count_is_this() -> None:
         *("Pretrained.model", "Pretrained.path", "Train.label"),
         *(f"StageRecipe.{name}" for name in recipe),
     }
+    unencoded = {one.name for one in fields(Rows) if one.metadata.get("encoded", "") is None}
+    assert unencoded == {"rows", "apart", "whole"}
     assert {one.name for one in fields(Task) if "neutral" in one.metadata} == {
         *("languages", "lacks", "group", "dev_note")
     }

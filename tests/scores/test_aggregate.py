@@ -222,3 +222,15 @@ def test_training_language_alone_has_no_zero_shot_average() -> None:
     metrics = averages_of(TARGETS[:1], ("en",), benchmark="custom").metrics
     assert metrics["custom/avg"] == 90
     assert not any(name.endswith("/zero_shot") for name in metrics)
+
+
+def test_some_targets_of_a_sweep_have_no_average_over_them() -> None:
+    """A trial that confirms what search chose scores those that it leads alone."""
+    some = TARGETS[:1]
+    languages = {task.name: task.languages for task in some}
+    entry = BENCHMARKS["mini"]
+    found = Told.of(averages(table_of(some).chosen, some, languages, entry, "test", is_whole=False))
+    assert found.missing == [] and found.metrics["mini_xnli/avg"] == 60
+    assert found.metrics["dev/mini_xnli"] == 85
+    over = ("dev/avg", "custom/", "mini/", "group/")
+    assert not [name for name in found.metrics if name.startswith(over)]

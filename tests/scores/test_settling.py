@@ -31,6 +31,8 @@ def test_no_gain_is_settled_by_being_equal_within_the_margin() -> None:
         0.0, seed_variance=1.0, item_variance=0.0, seeds=3, hours_per_seed=1.0, margin=0.25
     )
     assert wide.seeds is not None and narrow.seeds is not None
+    # Two one-sided tests: 0.5 points are 1.96 standard errors and 1.28 beyond.
+    assert wide.seeds == pytest.approx((3.24 / 0.5) ** 2, rel=0.1)
     # Equality within half the margin takes four times the seeds.
     assert narrow.seeds / wide.seeds == pytest.approx(4, rel=0.1)
 

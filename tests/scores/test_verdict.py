@@ -106,6 +106,7 @@ def test_it_is_about_search_first_unless_another_is_shown_to_be_better() -> None
     alone = verdict(target({"squad": 75.0}, leaders=("squad", "mnli", "qqp")))
     assert other.low is not None and alone.low is not None
     assert other.low < alone.low  # its interval holds for all three at once
+    assert verdict(target({"mnli": 72.0, "squad": 80.0})).best == "squad"
 
 
 def test_what_search_left_behind_stays_in_the_set_until_it_is_excluded() -> None:
@@ -142,7 +143,11 @@ def test_a_sweep_of_many_targets_asks_more_of_each() -> None:
     assert verdict(weak).verdict in ("best", "ties")
     sweep = verdicts({"weak": weak, **{str(number): target(ALL) for number in range(8)}})
     assert sweep["weak"].verdict == "within noise"
-    assert sweep["weak"].hours_to_settle is not None and sweep["weak"].hours_to_settle > 0
+    noisy = target({"mnli": 71.0}, spread=1.5)
+    alone = verdict(noisy).hours_to_settle
+    among = verdicts({"noisy": noisy, **{str(number): weak for number in range(8)}})["noisy"]
+    assert alone is not None and among.hours_to_settle is not None
+    assert 0 < alone < among.hours_to_settle
 
 
 def test_hours_are_those_of_the_runs_that_are_missing() -> None:

@@ -29,7 +29,7 @@ def test_noise_weighs_nothing_and_scale_does_not_count() -> None:
 def test_sampling_variances_may_differ_by_candidate_and_weights_are_fixed() -> None:
     dev = np.random.default_rng(1).normal(0, 3, (5, 2))
     by_target = weights_of(dev, np.array([1.0, 2.0]))
-    by_cell = weights_of(dev, np.array([[-0.5], [0.5], [0], [0.2], [-0.2]]) + [1.0, 2.0])
+    by_cell = weights_of(dev, np.array([1.0, 2.0]) + np.array([[-0.5], [0.5], [0], [0.2], [-0.2]]))
     assert by_cell.weights == pytest.approx(by_target.weights)
     late = by_target.scores(np.vstack([dev, [90.0, 90.0]]))
     assert late[:5] == pytest.approx(by_target.scores(dev))

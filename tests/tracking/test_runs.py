@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.trial_records import make_record
 from xstilts.config.load import load_sweep
 from xstilts.config.schema import Sweep
+from xstilts.scores.aggregate import DEV, GROUP, ZERO_SHOT, Metric, mean_of
 from xstilts.tracking.runs import trial_run
-from xstilts.tracking.tracker import TrackedRun
+from xstilts.tracking.tracker import TrackedRun, metric_name
 
 QUICKSTART = Path(__file__).parents[2] / "sweeps" / "quickstart.yaml"
 RECORD: dict[str, Any] = {
@@ -94,3 +97,21 @@ def test_what_a_file_says_instead_of_the_recipe_is_a_tag() -> None:
     tags = run_of(said).tags
     assert tags["recipe"] == "mini"
     assert tags["recipe_overrides"] == '{"target":{"batch_size":8}}'
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        (Metric("xquad", language="de"), "xquad/de"),
+        (Metric("xquad", language=ZERO_SHOT), "xquad/zero_shot"),
+        (mean_of("xtreme"), "xtreme/avg"),
+        (mean_of("xquad", "em"), "xquad/em/avg"),
+        (mean_of("tatoeba", "by_layer/03"), "tatoeba/by_layer/03"),
+        (Metric("xquad", DEV), "dev/xquad"),
+        (Metric("qa", GROUP), "group/qa"),
+        # A plugin's metric may be called as anything is.
+        (mean_of("mine", "dev"), "mine/dev/avg"),
+    ],
+)
+def test_a_number_of_a_trial_has_one_name(metric: Metric, name: str) -> None:
+    assert metric_name(metric) == name

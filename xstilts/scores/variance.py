@@ -18,6 +18,9 @@ from xstilts.scores.moderation import Prior
 CONFIDENCE = 0.95
 
 
+_MEND = 3.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
     """Independent parts of variances, (..., parts): `variances` in squared points, `dof` of each,
@@ -168,16 +171,17 @@ def satterthwaite(parts: Parts) -> np.ndarray:
     """Degrees of freedom (...) of sums over `parts` (..., parts); infinite where nothing varies.
 
     Satterthwaite 1946, with one mend for few seeds: where the part that adds most to the
-    uncertainty is judged by its own runs alone, it counts (1 + 2 / dof) times for the degrees of
-    freedom. Where it is by chance small the formula sees many parts of equal size, gives most
-    degrees of freedom, and the interval is too short just when its variance is too small.
+    uncertainty is judged by its own runs alone, it counts (1 + 3 / dof) times for the degrees of
+    freedom, a number found by measuring (docs/statistics.md). Where it is by chance small the
+    formula sees many parts of equal size, gives most degrees of freedom, and the interval is too
+    short just when its variance is too small.
     """
     variances, dof = parts.variances, parts.dof
     with np.errstate(divide="ignore", invalid="ignore"):
         uncertain = np.where(variances > 0, variances**2 / dof, 0.0)
         worst = uncertain.argmax(-1)[..., None] == np.arange(variances.shape[-1])
         mended = worst & parts.is_own & (variances > 0)
-        counted = np.where(mended, variances * (1 + 2 / dof), variances)
+        counted = np.where(mended, variances * (1 + _MEND / dof), variances)
         total = np.where(counted > 0, counted**2 / dof, 0.0).sum(-1)
         return np.asarray(np.where(total > 0, counted.sum(-1) ** 2 / total, np.inf))
 
