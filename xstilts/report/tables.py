@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from xstilts.config.derive import overlaps
+from xstilts.config.derive import measured_by, overlaps
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
@@ -298,7 +298,7 @@ def trials_table(results: Results) -> Table:
         ]
         for record in results.records
     ]
-    header = ("trial", "state", results.sweep.objective.metric, name or "avg", "minutes")
+    header = ("trial", "state", measured_by(results.sweep), name or "avg", "minutes")
     note = _confirm_note(results) if results.confirmed else ""
     return Table("Trials", header, rows, note)
 

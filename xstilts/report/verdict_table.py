@@ -92,7 +92,7 @@ def verdict_json(
         "ties": list(said.ties),
         "collapsed": {
             name: list(counts[arm]) if arm in counts else None
-            for name, arm in (("best", said.best), ("none", NONE))
+            for name, arm in (("best", said.best or ""), ("none", NONE))
         },
         "trials": list(told.trials),
         **asdict(recipe_of(sweep, told, records)),
@@ -127,14 +127,14 @@ def _row(results: Results, told: TargetVerdict) -> list[str]:
     best = said.best or "-"
     if said.best and overlaps(results.sweep, said.best, told.target):
         best += OVERLAP
-    gain = "-" if said.gain is None else f"{said.gain:+.1f}"
+    gain = "-" if said.gain is None or said.best == NONE else f"{said.gain:+.1f}"
     return [
         told.target,
         said.verdict,
         best,
         _number(said.score) + (COLLAPSED if collapsed else ""),
         _number(said.none),
-        gain if told.is_confirmed or said.gain is None else f"search {gain}",
+        gain if told.is_confirmed or gain == "-" else f"search {gain}",
         "-" if said.low is None or said.high is None else f"{said.low:+.1f} to {said.high:+.1f}",
         str(said.seeds) if said.seeds else "-",
     ]
