@@ -142,7 +142,7 @@ def test_nothing_learnt_is_said_so(sweep: Sweep, places: Places) -> None:
     told = verdict_of(sweep, places, search, fresh)
     said = told.verdict
     assert (said.verdict, said.gain, said.score, said.none) == ("not confirmed", *[None] * 3)
-    assert said.collapsed == {"nli": (5, 5), "none": (5, 5)}
+    assert said.collapsed == {"nli": (5, 5), "none": (5, 5)} and told.was_tried
     assert (said.low, said.p_null, said.hours_to_settle) == (None, None, None)
 
 
@@ -161,6 +161,14 @@ def test_no_baseline_no_gain(sweep: Sweep, places: Places) -> None:
     search = [one for one in searched() if one.intermediate != "none"]
     said = verdict_of(sweep, places, search, []).verdict
     assert (said.best, said.score, said.none, said.gain) == ("nli", 76, None, None)
+
+
+def test_a_confirmation_that_learnt_too_little_says_so(sweep: Sweep, places: Places) -> None:
+    stored(places, sweep, {"nli": 74, "none": 33}, collapsed=["mini_xnli"])
+    text = " ".join(" ".join(shown(load_results(places))).split())
+    assert "collapsed: 5 of 5 runs of nli, 5 of 5 runs of none" in text
+    assert "too few runs with fresh seeds learnt to confirm or refute it" in text
+    assert "xstilts confirm" not in text, "it was done"
 
 
 # From here on from the storage: records, outcomes, forms.
@@ -261,13 +269,13 @@ def test_a_terminal_of_80_columns_cuts_nothing(results: Results) -> None:
     assert "mini_xnli: nli (mini_nli 0.75, mini_qa 0.25), 1,600 examples at 5.0e-04, target" in text
     assert "nli-c-s1000, -s1001, -s1002, -s1003, -s1004" in text
     assert "xstilts export s best --model mini_xnli" in text
-    assert "mini_tatoeba: not confirmed with fresh seeds" in text
+    assert "mini_tatoeba: no configuration has all its seeds" in text
 
 
 def test_gains_of_search_are_called_so(places: Places, sweep: Sweep) -> None:
     stored(places, sweep, {})
     text = " ".join(shown(load_results(places)))
-    assert "not confirmed" in text and "search +6.0" in text
+    assert "not confirmed" in text and "+6.0 search gain" in " ".join(text.split())
     assert "xstilts confirm s --storage" in text
 
 

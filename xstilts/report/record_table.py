@@ -234,9 +234,10 @@ def _decoded(content: bytes, key: str, is_plain: bool = False) -> pa.Table | Non
         return None
     repeated = [] if is_plain else [f"scores.list.element.{name}" for name in REPEATED]
     try:
-        table = parquet.read_table(
+        # No dataset of Arrow's: its threads may outlive the program, and abort it at its end.
+        table = parquet.ParquetFile(
             pa.BufferReader(content), read_dictionary=repeated, page_checksum_verification=True
-        )
+        ).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         logger.warning("the cache of results is torn, and made again: %s", error)
         return None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 COLLAPSED, OVERLAP = "†", "°"
 
-HEADER = ("target", "verdict", "best", "score", "none", "gain", "95 %", "seeds")
+HEADER = ("target", "verdict", "best", "score", "none", "gain", "95 %", "n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +107,15 @@ def verdict_rows(results: Results) -> list[list[str]]:
 
 def verdict_note(results: Results) -> str:
     """What the columns are, and what is missing."""
-    told = results.verdicts.values()
     lines = [
         "score, none: means over languages and the runs that learnt; gain: with its 95 % interval "
-        "over seeds and items"
+        "over seeds and items; n: seeds"
     ]
-    if open_ones := [one.target for one in told if not one.is_confirmed]:
-        which = "" if len(open_ones) == len(results.verdicts) else f"{', '.join(open_ones)}: "
+    told = results.verdicts.values()
+    if any(one.verdict.gain_name == "search gain" and one.verdict.best for one in told):
         lines.append(
-            f"{which}not confirmed with fresh seeds, so that gains are search's and too good by "
-            "the luck of the draw"
+            "search gain: of the seeds that chose it, too good by the luck of the draw; no fresh "
+            "seeds confirm it"
         )
     return "; ".join(lines) + "."
 
@@ -127,15 +126,19 @@ def _row(results: Results, told: TargetVerdict) -> list[str]:
     best = said.best or "-"
     if said.best and overlaps(results.sweep, said.best, told.target):
         best += OVERLAP
-    gain = "-" if said.gain is None or said.best == NONE else f"{said.gain:+.1f}"
+    interval = "-"
+    if said.low is not None and said.high is not None:
+        interval = f"{said.low:+.1f} to {said.high:+.1f}"
+    elif said.gain is not None and said.best != NONE:
+        interval = said.gain_name
     return [
         told.target,
         said.verdict,
         best,
         _number(said.score) + (COLLAPSED if collapsed else ""),
         _number(said.none),
-        gain if told.is_confirmed or gain == "-" else f"search {gain}",
-        "-" if said.low is None or said.high is None else f"{said.low:+.1f} to {said.high:+.1f}",
+        "-" if said.gain is None or said.best == NONE else f"{said.gain:+.1f}",
+        interval,
         str(said.seeds) if said.seeds else "-",
     ]
 
@@ -152,7 +155,7 @@ def verdict_lines(results: Results, program: str = "xstilts") -> list[str]:
         lines.append(f"{told.target}: {'; '.join(_behind(results, told, records))}")
         if command := export_command(results.sweep, results.places, told):
             lines.append(f"  {program}{command.removeprefix('xstilts')}")
-    if results.verdicts and not any(told.is_confirmed for told in results.verdicts.values()):
+    if not any(told.was_tried for told in results.verdicts.values()):
         where = shlex.join([results.places.name, "--storage", storage_here(results.places)])
         lines.append(f"Fresh seeds for search's leaders and none: {program} confirm {where}")
     return lines
@@ -195,8 +198,10 @@ def _collapses(told: TargetVerdict) -> list[str]:
             "collapsed: "
             + ", ".join(f"{k} of {n} runs of {name}" for name, (k, n) in counts.items())
         )
-    if any(k == n for k, n in counts.values()):
-        parts.append("nothing was learnt that could be compared")
+    if told.was_tried and not told.is_confirmed:
+        parts.append("too few runs with fresh seeds learnt to confirm or refute it")
+    elif counts and all(k == n for k, n in (said.collapsed or {}).values()):
+        parts.append("nothing was learnt")
     elif said.over_all is not None and said.gain is not None and said.gain > 0:
         parts.append(f"{'' if said.over_all else 'not shown to be '}better over all runs")
     return parts

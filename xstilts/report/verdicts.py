@@ -30,7 +30,7 @@ class TargetVerdict:
     `config` is the configuration of its `best`, `trials` the finished runs of that which it stands
     on, by seed: of confirmation, or of search where nothing is confirmed. `search` is search's
     line, None where no configuration has all its seeds. `exported` is the trial that `best` means
-    in `export`, None where there is none.
+    in `export`, None where there is none. `was_tried` is whether runs with fresh seeds have ended.
     """
 
     target: str
@@ -39,6 +39,7 @@ class TargetVerdict:
     trials: tuple[str, ...] = ()
     search: Best | None = field(default=None, repr=False)
     exported: str | None = None
+    was_tried: bool = False
 
     @property
     def is_confirmed(self) -> bool:
@@ -162,6 +163,7 @@ def _told(target: str, said: Verdict, members: _Members, search: Best | None) ->
         trials=tuple(trial.trial for trial in own),
         search=search,
         exported=next((trial.trial for trial in (*learnt, *exported)), None),
+        was_tried=any(members.fresh.values()),
     )
 
 

@@ -122,7 +122,7 @@ def read_cells(result: Path, target: str) -> Cells | None:
     if not path.exists():
         return None
     try:
-        table = parquet.read_table(path, use_threads=False)
+        table = parquet.ParquetFile(path).read(use_threads=False)
         widths = json.loads(table.schema.metadata[META])
         about = table.select(["language", "row", "item"]).replace_schema_metadata()
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
