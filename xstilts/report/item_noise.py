@@ -19,6 +19,9 @@ from xstilts.scores.outcomes import is_mean, score_of
 MOST_BLOCKS = 1000
 """Items beyond are dealt into so many blocks for the bootstrap: as many say what a million do."""
 
+RESAMPLES = 500
+"""Of the bootstrap: its variance is right within a sixteenth then, items' own sample within more."""
+
 
 def item_noise(
     store: Store, target: str, metrics: Sequence[str], evaluations: Sequence[str], arms: np.ndarray
@@ -95,7 +98,7 @@ def _resampled(
         return np.asarray(np.mean(scores, axis=0))
 
     blocks = int(items.max()) + 1
-    found = bootstrap_covariance(counts, metric, kept % blocks, kept // blocks)
+    found = bootstrap_covariance(counts, metric, kept % blocks, kept // blocks, resamples=RESAMPLES)
     return found, items
 
 
