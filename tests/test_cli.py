@@ -234,6 +234,12 @@ for trial, options, reason in (
     ("none-y-s0", ["--submission", "d"], "TRIAL: no finished trial"),
     ("none-x-s0", ["--model", "mini_tatoeba", "d"], "--model: no target that the trial trained"),
     ("none-x-s0", [], "export: something is to be exported"),
+    ("none-x-s0", ["--encoder", "d"], "--encoder: a trial of the baseline trains no encoder"),
+    ("none-y-s0", ["--encoder", "d"], "TRIAL: no finished trial"),
+    ("best", ["--encoder", "d"], "TRIAL: is the best of one target"),
+    ("best", ["--submission", "d"], "TRIAL: is the best of one target"),
+    ("best", ["--model", "mini_xnl", "d"], 'no target of quickstart; got "mini_xnl"; did you mean'),
+    ("best", ["--model", "mini_xnli", "d"], "mini_xnli: no configuration has finished with all"),
 ):
     arguments = ["export", "quickstart", trial, "--storage", sys.argv[1], *options]
     result = CliRunner().invoke(app, arguments)

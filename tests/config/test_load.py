@@ -68,7 +68,7 @@ def test_defaults_of_a_small_file(tmp_path: Path) -> None:
     assert sweep.languages == "all" and sweep.seeds == (0,)
     assert sweep.evaluation.split == "test"
     assert sweep.search.encoder.sampler.name == "tpe" and sweep.search.target.trials == 1
-    assert (sweep.objective.metric, sweep.objective.mode) == ("dev/avg", "max")
+    assert (sweep.objective.metric, sweep.objective.mode) == ("dev/weighted", "max")
     assert sweep.storage == "./runs" and sweep.tracking.uri is None
 
 

@@ -12,9 +12,11 @@ import pytest
 from xstilts.files import read_json, write_json
 from xstilts.records import TrialRecord
 from xstilts.report import record_table as module
+from xstilts.report.comparison import best_of
 from xstilts.report.frames import best_frame, scores_frame, stages_frame, trials_frame
 from xstilts.report.record_table import cache_path, record_table
-from xstilts.report.results import Results, best_of, launched, load_results
+from xstilts.report.results import Results, launched, load_results
+from xstilts.report.verdicts import target_verdicts
 from xstilts.run.places import Places
 
 from ..benchmarks.results import write_storage
@@ -35,7 +37,9 @@ def frames(places: Places) -> dict[str, pd.DataFrame]:
         "scores": scores_frame(table),
         "trials": trials_frame(table, sweep),
         "stages": stages_frame(table),
-        "best": best_frame(best_of(sweep, table.trials), table, sweep),
+        "best": best_frame(
+            target_verdicts(sweep, places, table.trials, table.fresh), table, sweep, places
+        ),
     }
 
 

@@ -23,17 +23,19 @@ from xstilts.report.live import TrialView, time_left, trial_views
 from xstilts.report.mirror import Mirror
 from xstilts.report.publish import publish_sweep, try_publish, write_report
 from xstilts.report.record_table import record_table
-from xstilts.report.results import Results, best_of, launched, load_results
+from xstilts.report.results import Results, launched, load_results
 from xstilts.report.tables import (
     as_json,
     as_markdown,
-    best_table,
     collapsed_table,
+    equal_table,
     grid_table,
     languages_table,
+    search_table,
     tables,
 )
 from xstilts.report.trial_files import trial_artifacts
+from xstilts.report.verdicts import target_verdicts
 from xstilts.run.places import INVENTORY, SWEEP, SWEEP_FILE, TARGET_POINTS, Places
 from xstilts.run.trial_states import TrialStates
 from xstilts.tracking.tracker import TrackedRun
@@ -146,7 +148,7 @@ def test_tables_of_scores_tell_the_precision(
     path = places.launch(1) / SWEEP
     write_json(path, {**json.loads(path.read_text()), "resources": resources})
     results = load_results(places)
-    for table in (best_table(results), grid_table(results), languages_table(results)):
+    for table in (search_table(results), grid_table(results), languages_table(results)):
         assert clause in table.note and ("Scored in" in table.note) == bool(clause)
 
 
@@ -156,16 +158,26 @@ def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:
     assert best.baseline is not None
     assert (best.baseline.score, best.gain) == (42, 0)
     assert (best.candidates, best.baseline_candidates) == (3, 1)
-    row = best_table(load_results(places)).rows[0]
-    assert row == [
-        "mini_xnli",
-        "nli",
-        "42.0 ±1.4",
-        "42.0 ±2.8",
-        "+0.0",
-        "61.0",
-        "3/1",
-    ]
+    row = search_table(load_results(places)).rows[0]
+    # Of the three by dev 61, 55 and 51, one is drawn: the mean of 42, 90 and 42.
+    equal = "58.0"
+    assert row == ["mini_xnli", "nli", "42.0 ±1.4", equal, "42.0 ±2.8", "+0.0", "61.0", "3/1"]
+
+
+def test_unequal_numbers_of_configurations_are_said_and_compared_at_equal_ones(
+    places: Places,
+) -> None:
+    results = load_results(places)
+    grid, equal = grid_table(results), equal_table(results)
+    assert grid.rows[-1] == ["n", "1", "2"]
+    assert equal is not None and equal.title == "Expected best of 1 each"
+    assert equal.rows[0] == ["mini_xnli", "42.0", "66.0"], "one of 42 and 90"
+    assert tables(results)["equal"] == equal
+    for seed in (0, 1):
+        add(places, make_record(f"none-e-s{seed}", "none", "e", seed, 10, 10))
+    results = load_results(places)
+    assert equal_table(results) is None and "equal" not in tables(results)
+    assert [row[0] for row in grid_table(results).rows] == ["mini_xnli", "mini_tatoeba", "mean"]
 
 
 def test_a_target_without_dev_is_chosen_by_the_mean(places: Places) -> None:
@@ -177,7 +189,7 @@ def test_a_collapsed_run_counts_and_is_told_apart(places: Places) -> None:
     add(places, make_record("nli-b-s0", "nli", "b", 0, 60, 41, collapsed=["mini_xnli"]))
     results = load_results(places)
     assert results.best[0].best.config == "b"
-    assert best_table(results).rows[0][2] == "42.0 ±1.4†"
+    assert search_table(results).rows[0][2] == "42.0 ±1.4†"
     found = collapsed_table(results)
     assert found is not None and tables(results)["collapsed"] == found
     assert found.rows == [["mini_xnli", "nli", "42.0", "43.0", "1 of 2"]]
@@ -233,7 +245,7 @@ def test_the_grid_holds_the_best_by_dev_of_every_intermediate(places: Places) ->
 
 def test_all_forms_say_the_same(places: Places) -> None:
     results = load_results(places)
-    rows = list(csv.reader(io.StringIO(best_table(results).csv())))
+    rows = list(csv.reader(io.StringIO(search_table(results).csv())))
     assert rows[1][:2] == ["mini_xnli", "nli"]
     assert "| mini_xnli | nli | 42.0 ±1.4 |" in as_markdown(results)
     assert as_json(results)["best"][0]["best"]["score"] == 42
@@ -259,7 +271,7 @@ def test_publishing_writes_every_trial_and_one_summary(places: Places) -> None:
     assert "intermediates.png" in tracker.runs["summary"].artifacts
     run = tracker.runs["nli-c-s0"]
     metrics = {point.key: point.value for point in run.metrics}
-    assert metrics["gain/mini_xnli"] == 48
+    assert metrics["search_gain/mini_xnli"] == 48
     assert (run.params["rate/mini_nli"], run.params["intermediate"]) == ("0", "nli")
     assert run.params["log10_lr/target/mini_xnli"] == "-3"
     assert run.tags["xstilts.role"] == "search"
@@ -289,8 +301,8 @@ def test_confirmation_chooses_nothing_and_is_told_apart(places: Places) -> None:
     assert (results.best, results.grid) == (before.best, before.grid)
     assert results.languages == before.languages and results.trials == before.trials
     assert results.confirm_cost == pytest.approx(0.2) and as_json(results)["confirm_cost"] == 0.2
-    assert "2 trials ran it again with fresh seeds, in 12.0 minutes" in best_table(results).note
-    assert best_table(before).note.endswith("Not confirmed with fresh seeds.")
+    assert "2 trials ran it again with fresh seeds, in 12.0 minutes" in search_table(results).note
+    assert search_table(before).note.endswith("Not confirmed with fresh seeds.")
     write_report(results)
     publish_sweep(tracker, results)
     for trial in ("nli-c-s1000", "none-a-s1000"):
@@ -309,7 +321,9 @@ def test_confirmation_chooses_nothing_and_is_told_apart(places: Places) -> None:
     assert table.trials == results.trials
     phases = trials_frame(table, sweep).groupby("phase", observed=True)["trial"].count()
     assert phases["confirm"] == 2 and phases.sum() == len(results.records)
-    best = best_frame(best_of(sweep, table.trials), table, sweep)
+    best = best_frame(
+        target_verdicts(sweep, places, table.trials, table.fresh), table, sweep, places
+    )
     assert set(best["seeds"]) == {2} and set(best["lr/target"].dropna()) == {1e-3}
 
 

@@ -20,12 +20,12 @@ from rich.console import Console
 from tests.trial_records import entry_json, record_json
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, LeaseLost, StorageGone
-from xstilts.files import write_json
+from xstilts.files import read_json, write_json
 from xstilts.lease import HEARTBEAT_S, Lease, Owner, claim_path
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.stage import stage_name
 from xstilts.run.kept_weights import KEPT, kept_by_all
-from xstilts.run.places import Places
+from xstilts.run.places import SWEEP, Places
 from xstilts.run.reopen import planner_of
 from xstilts.run.storage import STORAGE, open_storage
 from xstilts.search import launch as launching
@@ -250,6 +250,28 @@ def test_a_refused_launch_takes_nothing_from_those_before(storage: Path) -> None
     assert defined(places)["seeds"] == [0]
     with launched(sweep, places, INVENTORY) as launch:
         assert list(launch.proposals.made) == [made.config_id]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_sweep_of_before_keeps_its_objective(storage: Path, is_told: bool) -> None:
+    """Another default is no other sweep; another word in its file is."""
+    places = Places(storage, "s")
+    with launched(make_sweep(objective={"metric": "dev/avg"}), places, INVENTORY) as launch:
+        path = launch.folder / SWEEP
+    if not is_told:  # of a version that did not write it
+        stored = read_json(path)
+        del stored["objective"]
+        write_json(path, stored)
+    with launched(make_sweep(), places, INVENTORY) as launch:
+        assert launch.sweep.objective.metric == "dev/avg"
+    assert defined(places)["objective"] == {"metric": "dev/avg", "mode": "max"}
+    with (
+        pytest.raises(ConfigError, match=r"(?s)exists with another.*dev/weighted"),
+        launched(make_sweep(objective={"metric": "dev/weighted"}), places, INVENTORY),
+    ):
+        pass
+    with launched(make_sweep(), Places(storage, "new"), INVENTORY) as launch:
+        assert launch.sweep.objective.metric == "dev/weighted"
 
 
 def finish(launch: Launch, point: dict[str, Any], seed: int, objective: float) -> None:

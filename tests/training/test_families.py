@@ -20,7 +20,8 @@ from xstilts.config.families import FAMILIES, RUNNING, family_of
 from xstilts.data.inventory import Hashes, model_facts
 from xstilts.errors import StageError
 from xstilts.tasks import Source, Task
-from xstilts.training.huggingface import KINDS, to_transformers
+from xstilts.tasks.kinds import IN_TRANSFORMERS
+from xstilts.training.huggingface import to_transformers
 from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import (
     Model,
@@ -279,7 +280,7 @@ def test_a_head_is_exported_to_the_same_scores_or_refused_in_a_line(
 ) -> None:
     encoder = load_encoder(make(tmp_path / "model", name))
     exported = []
-    for kind in KINDS:
+    for kind in IN_TRANSFORMERS:
         task = Task("toy", kind, Source("toy/toy"), ("en",), {}, ("f1",), labels=("a", "b", "c"))
         heads = build_heads({"toy": task}, SIZE, 0.0, 0.1, 0, "target")
         save(Model(encoder, heads), tmp_path / kind)

@@ -14,7 +14,8 @@ from transformers import (
 )
 
 from xstilts.tasks import Source, Task
-from xstilts.training.huggingface import KINDS, to_transformers
+from xstilts.tasks.kinds import IN_TRANSFORMERS
+from xstilts.training.huggingface import to_transformers
 from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import Model, build_heads, load_encoder, save, settings
 
@@ -28,7 +29,7 @@ CLASSES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", ["tiny_model", "tiny_bert"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", IN_TRANSFORMERS)
 def test_the_exported_model_computes_the_same(
     kind: str, name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -10,11 +10,20 @@ import typer
 from xstilts.cli.app import Name, Plugins, Storage, command, err, out, results_of
 from xstilts.errors import ConfigError, Problem
 
+BEST = "best"
+
 
 @command("xstilts export quickstart none-30c74ba6-s0 --submission predictions")
 def export(
     name: Name,
-    trial: Annotated[str, typer.Argument(help="A finished trial.", show_default=False)],
+    trial: Annotated[
+        str,
+        typer.Argument(
+            help="A finished trial; or `best`, with --model: the one that the target's verdict is "
+            "about.",
+            show_default=False,
+        ),
+    ],
     submission: Annotated[
         Path | None, typer.Option(help="Write the predictions here, in XTREME's layout.")
     ] = None,
@@ -25,17 +34,30 @@ def export(
         tuple[str, Path] | None,
         typer.Option(metavar="TARGET D", help="Write the target's model for from_pretrained."),
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="Write the intermediate's encoder here, for from_pretrained."),
+    ] = None,
     storage: Storage = None,
     plugins: Plugins = False,
 ) -> None:
-    """Write what a finished trial predicted, or the model that it chose for a target."""
-    if submission is None and labels is None and model is None:
+    """Write what a finished trial predicted, the model that it chose for a target, or the encoder
+    that its intermediate left."""
+    if submission is None and labels is None and model is None and encoder is None:
         rule = "something is to be exported"
-        repair = "give --submission D, --labels D or --model TARGET D"
+        repair = "give --submission D, --labels D, --model TARGET D or --encoder D"
         raise ConfigError([Problem("export", rule, "nothing", repair)])
     results = results_of(name, storage, plugins)
+    if trial == BEST:
+        if model is None:
+            rule, repair = "is the best of one target", "give --model TARGET D, or name a trial"
+            raise ConfigError([Problem("TRIAL", rule, f'"{BEST}"', repair)])
+        trial = results.best_trial(model[0])
+        err.print(f"{BEST} of {model[0]}: {trial}", markup=False)
     if model is not None:
         results.check_model(trial, model[0])
+    if encoder is not None:
+        results.check_encoder(trial)
     if submission is not None:
         done = results.export_submission(trial, submission)
         split = results.sweep.evaluation.split
@@ -48,3 +70,6 @@ def export(
     if model is not None:
         results.export_model(trial, *model, err.print)
         out.print(f"{model[1]}: the model of {model[0]}, with its tokenizer")
+    if encoder is not None:
+        results.export_encoder(trial, encoder, err.print)
+        out.print(f"{encoder}: the encoder of {trial}, with its tokenizer")

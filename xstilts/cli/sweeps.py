@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from xstilts.report.results import Results
     from xstilts.run.places import Places
 
+ONLY_IN_FILES = ("languages", "trials")
+"""Tables that are too large for a terminal."""
+
 
 @command("xstilts quickstart --dir trial")
 def quickstart(
@@ -258,7 +261,7 @@ def report(
     form = "json" if as_json else form
     writers: dict[str, Callable[[], str]] = {
         "markdown": lambda: tables.as_markdown(results),
-        "csv": lambda: tables.best_table(results).csv(),
+        "csv": lambda: tables.verdict_table(results).csv(),
         "json": lambda: tables.as_json_text(results),
     }
     if form not in ("text", *writers):
@@ -378,14 +381,17 @@ def _command(name: str, places: Places) -> str:
 
 
 def _print_results(results: Results, pictures: list[Path]) -> None:
-    from xstilts.report.tables import best_table, collapsed_table, grid_table, matched_table
+    from xstilts.report.tables import tables
+    from xstilts.report.verdict_table import verdict_lines
 
     if results.finished:
-        out.print(best_table(results).rich())
-        out.print(grid_table(results).rich())
-        for table in (collapsed_table(results), matched_table(results)):
-            if table is not None:
-                out.print(table.rich())
+        shown = {name: t for name, t in tables(results).items() if name not in ONLY_IN_FILES}
+        out.print(shown.pop("best").rich())
+        for line in verdict_lines(results, program()):
+            # A command is copied, so that the terminal wraps it and not we.
+            out.print(line, markup=False, soft_wrap=line.startswith(" "))
+        for table in shown.values():
+            out.print(table.rich())
     _print_lines(results.warnings())
     for picture in pictures:
         out.print(f"Picture:   {picture}", soft_wrap=True)

@@ -21,7 +21,7 @@ from xstilts.config.intermediates import check_intermediates
 from xstilts.config.own_tasks import all_tasks, check_tasks
 from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
 from xstilts.config.recipe_checks import check_recipe
-from xstilts.config.schema import ParameterSpec, Sweep
+from xstilts.config.schema import WEIGHTED, ParameterSpec, Sweep
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM
@@ -105,7 +105,7 @@ def _check_objective(sweep: Sweep) -> Iterator[Problem]:
     selected = [name for name in sweep.targets if name in targets and "dev" in targets[name].splits]
     known = [f"dev/{name}" for name in selected]
     if selected:
-        known.append("dev/avg")
+        known += ["dev/avg", WEIGHTED]
     if sweep.objective.metric not in known:
         yield Problem(
             "objective.metric",

@@ -11,7 +11,7 @@ from typing import Any
 from xstilts.config.own_tasks import find_task
 from xstilts.config.recipe import Override, Recipe
 from xstilts.config.recipes import RECIPES
-from xstilts.config.schema import IntermediateSpec, ParameterSpec, Sweep
+from xstilts.config.schema import WEIGHTED, IntermediateSpec, ParameterSpec, Sweep
 from xstilts.config.space import (
     Choice,
     Dimension,
@@ -272,11 +272,18 @@ def selected_targets(sweep: Sweep) -> tuple[Task, ...]:
 def chance_of(sweep: Sweep) -> float:
     """What drawing labels would score on the objective, 0-100: accuracy by the number of labels,
     next to nothing where positions or chunks must be right."""
-    wanted = sweep.objective.metric
+    wanted = measured_by(sweep)
     tasks = [t for t in selected_targets(sweep) if wanted in ("dev/avg", f"dev/{t.name}")]
     by_label = (len(task.labels) if task.metrics == ("accuracy",) else 0 for task in tasks)
     chances = [100 / count if count else 0.0 for count in by_label]
     return fmean(chances) if chances else 0.0
+
+
+def measured_by(sweep: Sweep) -> str:
+    """The metric that a trial's record has as its objective: of dev/weighted, which only all trials
+    together give, the plain mean."""
+    metric = sweep.objective.metric
+    return "dev/avg" if metric == WEIGHTED else metric
 
 
 def languages_of(sweep: Sweep, target: Task) -> tuple[str, ...]:

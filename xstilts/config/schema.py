@@ -249,10 +249,14 @@ class ConfirmSpec(Model):
     seeds: PositiveInt | tuple[Annotated[int, Field(ge=0)], ...] = 5
 
 
-class ObjectiveSpec(Model):
-    """What the outer search maximises."""
+WEIGHTED = "dev/weighted"
 
-    metric: str = "dev/avg"
+
+class ObjectiveSpec(Model):
+    """What the outer search maximises: `dev/TARGET`, `dev/avg`, the plain mean of the targets' dev
+    scores, or `dev/weighted`, in which a target counts as much as it can tell candidates apart."""
+
+    metric: str = WEIGHTED
     mode: Literal["max", "min"] = "max"
 
 

@@ -208,6 +208,10 @@ def fingerprint(stage: Stage) -> str:
     return sha256_of({"class": name, "version": version, **_inputs(stage)})
 
 
+LONGEST = 47
+"""Letters of a stage's name before its fingerprint."""
+
+
 def stage_name(stage: Stage) -> str:
     """The stage's folder name: readable, unique by twelve digits of the fingerprint."""
     if isinstance(stage, Train):
@@ -216,7 +220,12 @@ def stage_name(stage: Stage) -> str:
         words = ["evaluate", stage.rows.task]
     else:
         words = ["pretrained", stage.model]
-    return f"{'-'.join(words)[:47]}-{fingerprint(stage)[:12]}"
+    return f"{'-'.join(words)[:LONGEST]}-{fingerprint(stage)[:12]}"
+
+
+def stage_title(name: str) -> str:
+    """A stage's name without its fingerprint."""
+    return name.rpartition("-")[0][:LONGEST]
 
 
 def class_of(name: str) -> str:

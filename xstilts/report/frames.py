@@ -6,7 +6,8 @@ does not apply is missing. Columns are added at the end, and never renamed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from statistics import stdev
 from typing import Any
 
 import pandas as pd
@@ -19,8 +20,11 @@ from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
 from xstilts.plan.trial_plan import target_sets
 from xstilts.records import CONFIRM, SEARCH, TrialRecord
+from xstilts.report.comparison import configurations_of
 from xstilts.report.record_table import RecordTable
-from xstilts.scores.best import Best
+from xstilts.report.verdict_table import verdict_json
+from xstilts.report.verdicts import TargetVerdict
+from xstilts.run.places import Places
 from xstilts.scores.table import COLUMNS
 
 TRIAL = ("trial", "config_id", "intermediate", "model", "seed", "phase")
@@ -96,52 +100,65 @@ def stages_frame(table: RecordTable) -> pd.DataFrame:
     return _frame(columns | {str(name): rows[name] for name in rows})
 
 
-def best_frame(best: Sequence[Best], table: RecordTable, sweep: Sweep) -> pd.DataFrame:
-    """A row a target; see `SweepResults.best`."""
-    members: dict[str, list[TrialRecord]] = {}
-    for record in (record for record in table.records if not record.is_confirming):
-        members.setdefault(record.config, []).append(record)
-    heads = _heads(sweep)
+def best_frame(
+    verdicts: Mapping[str, TargetVerdict], table: RecordTable, sweep: Sweep, places: Places
+) -> pd.DataFrame:
+    """A row a target that has a best; see `SweepResults.best`."""
+    records = {record.trial: record for record in table.records}
+    scores = {trial.trial: trial.scores for trial in (*table.trials, *table.fresh)}
+    entries = configurations_of(sweep, table.trials)
     lines = []
-    for one in best:
-        own = members[one.best.config]
-        head = heads.get(one.target, "")
-        chosen = [_rate(record, head) for record in own]
+    for target, told in verdicts.items():
+        if told.verdict.best is None or told.search is None:
+            continue
+        line = verdict_json(sweep, places, told, records)
+        learnt = [name for name in told.trials if target not in records[name].collapsed]
+        own = (entry for row in entries[target].values() for entry in row)
+        dev = next((entry.dev for entry in own if entry.config == told.config), None)
+        runs = [scores[name][target] for name in learnt]
+        rates = line["learning_rates"]
         lines.append(
             {
-                "target": one.target,
-                "verdict": "search",
-                "intermediate": one.best.intermediate,
-                "ties": (),
-                "score": one.best.score,
-                "none": one.baseline.score if one.baseline else None,
-                "gain": one.gain,
-                "low": None,
-                "high": None,
-                "config_id": one.best.config,
-                "lr/intermediate": own[0].learning_rate,
-                # Each seed chooses by its own dev score.
-                "lr/target": chosen[0] if len(set(chosen)) == 1 else None,
-                "dev": one.best.dev,
-                "selected_on": f"dev/{one.selected_on}",
-                "spread": one.best.spread,
-                "seeds": one.best.seeds,
-                "configs": one.candidates,
+                **line,
+                "target": target,
+                "intermediate": line["best"],
+                "ties": tuple(line["ties"]),
+                "trials": tuple(line["trials"]),
+                "config_id": told.config,
+                "lr/intermediate": rates["intermediate"],
+                "lr/target": rates["target"],
+                "dev": dev,
+                "selected_on": f"dev/{told.search.selected_on}",
+                "spread": stdev(runs) if len(runs) > 1 else None,
+                "configs": told.search.candidates,
+                "expected": told.search.expected,
             }
         )
-    numbers = ("score", "none", "gain", "low", "high", "lr/intermediate", "lr/target", "dev")
-    dtypes = dict.fromkeys((*numbers, "spread"), "float64")
-    dtypes |= dict.fromkeys(("target", "verdict", "intermediate", "config_id"), "str")
-    dtypes |= {"selected_on": "str", "ties": "object", "seeds": "Int64", "configs": "Int64"}
     frame = pd.DataFrame(lines, columns=list(BEST))
-    return frame.astype({name: dtypes[name] for name in BEST})
+    return frame.astype(BEST)
 
 
-BEST = (
-    *("target", "verdict", "intermediate", "ties", "score", "none", "gain", "low", "high"),
-    *("config_id", "lr/intermediate", "lr/target"),
-    *("dev", "selected_on", "spread", "seeds", "configs"),
-)
+BEST = {
+    **dict.fromkeys(("target", "verdict", "intermediate"), "str"),
+    "ties": "object",
+    **dict.fromkeys(("score", "none", "gain", "low", "high"), "float64"),
+    "config_id": "str",
+    **dict.fromkeys(("lr/intermediate", "lr/target", "dev"), "float64"),
+    "selected_on": "str",
+    "spread": "float64",
+    **dict.fromkeys(("seeds", "configs"), "Int64"),
+    "best": "str",
+    **dict.fromkeys(("p_best", "p_null"), "float64"),
+    "collapsed": "object",
+    "runs": "Int64",
+    "hours_to_settle": "float64",
+    "command": "str",
+    "trials": "object",
+    "rates": "object",
+    "budget": "Int64",
+    "expected": "float64",
+}
+"""The columns of `best_frame` with their dtypes."""
 
 
 def _rate(record: TrialRecord, head: str) -> float | None:

@@ -11,7 +11,8 @@ from xstilts.config.space import Point
 from xstilts.files import canonical_json
 from xstilts.plan.plan import Planner
 from xstilts.records import SCHEMA, TrialRecord
-from xstilts.report.results import Results, entries_of
+from xstilts.report.comparison import entries_of
+from xstilts.report.results import Results
 from xstilts.run.confirmation import Choice, Chosen, TargetChoice, search_of
 from xstilts.scores.best import Entry
 from xstilts.scores.table import task_score

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from xstilts.config.derive import num_configurations
+from xstilts.config.derive import measured_by, num_configurations
 from xstilts.config.schema import Sweep
 from xstilts.report.columns import WholeNames
 from xstilts.run.confirmation import num_confirming
@@ -107,7 +107,7 @@ def render(
     table.add_column("trial")
     table.add_column("stage")
     table.add_column("done", justify="right")
-    table.add_column(sweep.objective.metric, justify="right")
+    table.add_column(measured_by(sweep), justify="right")
     table.add_column("elapsed", justify="right")
     colours = {"running": "cyan", "finished": "green", "failed": "red"}
     for view in views:
@@ -211,7 +211,7 @@ def _print_ended(
             value = "-" if view.objective is None else f"{view.objective:.1f}"
             console.print(
                 f"{_clock(time.time() - started)} {view.trial}: {view.state}, "
-                f"{sweep.objective.metric} {value}, {_clock(view.elapsed_s)}",
+                f"{measured_by(sweep)} {value}, {_clock(view.elapsed_s)}",
                 highlight=False,
             )
 

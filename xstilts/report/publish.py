@@ -68,22 +68,26 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
     if not results.records:
         return
     ended = max(record.ended for record in results.records)
-    baselines = {best.target: best.baseline for best in results.best if best.baseline}
-    scores = {trial.trial: trial.scores for trial in results.trials}
+    words: dict[str, dict[str, str]] = {}
+    for target, told in results.verdicts.items():
+        for trial in told.trials:
+            words.setdefault(trial, {})[target] = told.verdict.verdict
+    gains = _gains(results)
     for record in results.records:
-        own = scores.get(record.trial, {})
-        gains = [
-            Point(f"gain/{target}", own[target] - entry.score, 0, round(ended * 1000), "gain")
-            for target, entry in sorted(baselines.items())
-            if target in own
+        points = [
+            Point(f"{name}/{target}", value, 0, round(ended * 1000), "gain")
+            for (name, target), value in sorted(gains.get(record.trial, {}).items())
         ]
         artifacts = trial_artifacts(results.sweep, results.places, record)
-        tracker.write(trial_run(results.sweep, record, artifacts, gains))
+        own = words.get(record.trial, {})
+        tracker.write(trial_run(results.sweep, record, artifacts, points, own))
     files = [path for path in sorted(results.places.report.glob("*")) if path.is_file()]
     artifacts = {path.name: path for path in files}
     artifacts |= sweep_file(results.places)
     started = min(record.started for record in results.records)
-    tracker.write(summary_run(results.sweep, _summary(results), artifacts, started, ended))
+    verdicts = {target: told.verdict.verdict for target, told in results.verdicts.items()}
+    metrics = _summary(results)
+    tracker.write(summary_run(results.sweep, metrics, artifacts, started, ended, verdicts))
 
 
 def try_publish(tracker: Tracker, results: Results) -> str:
@@ -95,9 +99,37 @@ def try_publish(tracker: Tracker, results: Results) -> str:
     return ""
 
 
+def _gains(results: Results) -> dict[str, dict[tuple[str, str], float]]:
+    """Trial -> (name, target) -> points over the baseline: of search over search's best baseline,
+    of confirmation over the mean of its baseline's runs that learnt."""
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    searched = {best.target: best.baseline.score for best in results.best if best.baseline}
+    confirmed = {
+        target: told.verdict.none
+        for target, told in results.verdicts.items()
+        if told.is_confirmed and told.verdict.none is not None
+    }
+    for name, trials, baselines in (
+        ("search_gain", results.trials, searched),
+        ("gain", results.fresh, confirmed),
+    ):
+        for trial in trials:
+            found[trial.trial] = {
+                (name, target): trial.scores[target] - score
+                for target, score in baselines.items()
+                if target in trial.scores
+            }
+    return found
+
+
 def _summary(results: Results) -> dict[str, float]:
     metrics = {f"best/{best.target}": best.best.score for best in results.best}
-    metrics |= {f"gain/{b.target}": b.gain for b in results.best if b.gain is not None}
+    metrics |= {f"search_gain/{b.target}": b.gain for b in results.best if b.gain is not None}
+    metrics |= {
+        f"gain/{target}": told.verdict.gain
+        for target, told in results.verdicts.items()
+        if told.is_confirmed and told.verdict.gain is not None
+    }
     if len(metrics) and len(results.best) == len(results.sweep.targets):
         scores = [best.best.score for best in results.best]
         metrics["best/avg"] = sum(scores) / len(scores)

@@ -26,7 +26,7 @@ from xstilts import __version__
 from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_atomically
 from xstilts.records import TrialRecord, typed
-from xstilts.report.results import scores_of
+from xstilts.report.comparison import scores_of
 from xstilts.run.places import Places
 from xstilts.run.records import RECORD, read_record
 from xstilts.run.storage import CACHES
@@ -34,7 +34,7 @@ from xstilts.scores.best import TrialScores
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when a record's row would hold something else."""
 
 SCORE = pa.struct(
@@ -77,11 +77,12 @@ class RecordTable:
 
     `records` lack what is many for a trial (scores, stages, curves, metrics) and what no table
     shows; `rows` has their score rows and stages as lists, in the same order. `trials` are the
-    finished ones of search as the comparison reads them.
+    finished ones of search as the comparison reads them, `fresh` those of confirmation.
     """
 
     records: list[TrialRecord]
     trials: list[TrialScores]
+    fresh: list[TrialScores]
     rows: pa.Table
 
 
@@ -102,8 +103,11 @@ def record_table(sweep: Sweep, places: Places) -> RecordTable:
     records = [
         typed(from_json(text), TrialRecord, str(path)) for text in known["record"].to_pylist()
     ]
-    compared = map(from_json, known["compared"].to_pylist())
-    return RecordTable(records, [TrialScores(**one) for one in compared if one], known)
+    compared: tuple[list[TrialScores], list[TrialScores]] = ([], [])
+    for record, text in zip(records, known["compared"].to_pylist(), strict=True):
+        if one := from_json(text):
+            compared[record.is_confirming].append(TrialScores(**one))
+    return RecordTable(records, *compared, known)
 
 
 def cache_path(places: Places) -> Path:
@@ -148,7 +152,7 @@ def _renewed(
 
 UNSHOWN: dict[str, Any] = {
     **{name: [] for name in ("scores", "stages")},
-    **{name: {} for name in ("metrics", "curves", "recipes", "environment", "examples")},
+    **{name: {} for name in ("metrics", "curves", "recipes", "environment")},
 }
 """What the table has elsewhere, or shows nowhere."""
 
@@ -164,9 +168,8 @@ class _Columns:
 
     def add(self, record: TrialRecord, mark: Mark) -> None:
         """Take in a record."""
-        is_compared = record.state == "finished" and not record.is_confirming
         bare = replace(record, **UNSHOWN).record
-        compared = asdict(scores_of(self._sweep, record)) if is_compared else None
+        compared = asdict(scores_of(self._sweep, record)) if record.state == "finished" else None
         values = (record.trial, *mark, json.dumps(bare), json.dumps(compared))
         for column, value in zip(self._about.values(), values, strict=True):
             column.append(value)
@@ -231,9 +234,10 @@ def _decoded(content: bytes, key: str, is_plain: bool = False) -> pa.Table | Non
         return None
     repeated = [] if is_plain else [f"scores.list.element.{name}" for name in REPEATED]
     try:
-        table = parquet.read_table(
+        # No dataset of Arrow's: its threads may outlive the program, and abort it at its end.
+        table = parquet.ParquetFile(
             pa.BufferReader(content), read_dictionary=repeated, page_checksum_verification=True
-        )
+        ).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         logger.warning("the cache of results is torn, and made again: %s", error)
         return None

@@ -6,24 +6,30 @@ The tables, pictures and the Python API are views of what is loaded here once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING
 
-from xstilts.config.derive import languages_of, selection_notes
-from xstilts.config.own_tasks import find_task
+from xstilts.config.derive import selection_notes
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.records import TrialRecord
+from xstilts.report.comparison import (
+    best_of,
+    configurations_of,
+    grid_of,
+    language_means,
+    scores_of,
+)
 from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
-from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
-from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
-from xstilts.scores.table import ChosenScores
+from xstilts.scores.best import Best, Entry, TrialScores
 from xstilts.tasks import suggest
+
+if TYPE_CHECKING:
+    from xstilts.report.verdicts import TargetVerdict
 
 VERDICTS = {
     "collapsed": "collapsed (they count)",
@@ -71,6 +77,11 @@ class Results:
         return [scores_of(self.sweep, record) for record in self.searched]
 
     @cached_property
+    def fresh(self) -> list[TrialScores]:
+        """The finished trials of confirmation, likewise."""
+        return [scores_of(self.sweep, record) for record in self.confirmed]
+
+    @cached_property
     def best(self) -> list[Best]:
         """The best intermediate of every target that has one, in the file's order."""
         return best_of(self.sweep, self.trials)
@@ -78,7 +89,15 @@ class Results:
     @cached_property
     def entries(self) -> dict[str, dict[str, Entry]]:
         """Target -> intermediate -> its best configuration by dev."""
-        return entries_of(self.sweep, self.trials)
+        return {
+            target: {name: entries[0] for name, entries in row.items()}
+            for target, row in self.configurations.items()
+        }
+
+    @cached_property
+    def configurations(self) -> dict[str, dict[str, list[Entry]]]:
+        """Target -> intermediate -> its complete configurations, the best by dev first."""
+        return configurations_of(self.sweep, self.trials)
 
     @cached_property
     def grid(self) -> dict[str, dict[str, float]]:
@@ -99,6 +118,13 @@ class Results:
             for best in self.best
         }
         return {name: language_means(self.sweep, name, own) for name, own in rows.items()}
+
+    @cached_property
+    def verdicts(self) -> dict[str, TargetVerdict]:
+        """What the sweep may say of every target, in the file's order."""
+        from xstilts.report.verdicts import target_verdicts  # imports scipy
+
+        return target_verdicts(self.sweep, self.places, self.trials, self.fresh)
 
     @property
     def confirm_cost(self) -> float:
@@ -144,69 +170,6 @@ class Results:
         if len(processes) > 1:
             lines.append(f"trials were trained by {_in_words(processes)} processes each")
         return lines
-
-
-def scores_of(sweep: Sweep, record: TrialRecord) -> TrialScores:
-    """What the comparison reads of a finished trial's record: its rows of the score table."""
-    tasks = [find_task(sweep, name) for name in sweep.targets]
-    read = {(task.name, metric) for task in tasks for metric in task.metrics}
-    # A retrieval target has a row for every layer of the encoder besides, in every language.
-    rows = (row for row in record.scores if (row["target"], row["metric"]) in read)
-    table = ChosenScores(rows)
-    return TrialScores(
-        trial=record.trial,
-        config=record.config,
-        intermediate=record.intermediate,
-        model=record.model,
-        seed=record.seed,
-        dev=dev_scores(table, tasks),
-        scores=trial_scores(table, tasks, {task.name: languages_of(sweep, task) for task in tasks}),
-        collapsed=record.collapsed,
-    )
-
-
-def selected_on(sweep: Sweep, target: str) -> str:
-    """The target whose dev score chooses for a target: its own, or the mean where it has none."""
-    return target if "dev" in find_task(sweep, target).splits else AVERAGE
-
-
-def best_of(sweep: Sweep, trials: Sequence[TrialScores]) -> list[Best]:
-    """The best intermediate of every target that has one, in the file's order."""
-    found = [
-        best_for(trials, target, selected_on(sweep, target), len(sweep.seeds))
-        for target in sweep.targets
-    ]
-    return [best for best in found if best is not None]
-
-
-def entries_of(sweep: Sweep, trials: Sequence[TrialScores]) -> dict[str, dict[str, Entry]]:
-    """Target -> intermediate -> its best configuration by dev."""
-    found: dict[str, dict[str, Entry]] = {}
-    for target in sweep.targets:
-        row = found.setdefault(target, {})
-        for entry in entries_for(trials, target, selected_on(sweep, target), len(sweep.seeds)):
-            row.setdefault(entry.intermediate, entry)
-    return found
-
-
-def grid_of(entries: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, float]]:
-    """Target -> intermediate -> score of its best configuration by dev."""
-    return {
-        target: {name: entry.score for name, entry in row.items()}
-        for target, row in entries.items()
-    }
-
-
-def language_means(
-    sweep: Sweep, target: str, rows: Iterable[Mapping[str, Any]]
-) -> dict[str, float]:
-    """A target's score in every language, the mean over the trials whose rows these are."""
-    task = find_task(sweep, target)
-    by_trial: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        by_trial.setdefault(row["trial"], []).append(row)
-    found = [ChosenScores(own).score_by_language(target, task.metrics) for own in by_trial.values()]
-    return {x: fmean(scores[x] for scores in found) for x in languages_of(sweep, task)}
 
 
 def _in_words(numbers: set[int]) -> str:

@@ -11,21 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from xstilts.config.derive import NONE
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import ConfigError, Problem, StoreError
 from xstilts.files import names_in
 from xstilts.records import CONFIRM, TrialRecord
+from xstilts.report.comparison import best_of, entries_of, grid_of, language_means
 from xstilts.report.pictures import Picture, gain_map, heat_map
 from xstilts.report.record_table import RecordTable, record_table
-from xstilts.report.results import (
-    Results,
-    best_of,
-    entries_of,
-    grid_of,
-    language_means,
-    launched,
-    load_results,
-)
+from xstilts.report.results import Results, launched, load_results
 from xstilts.report.trial_files import columns_of
 from xstilts.run.confirmation import plan_of
 from xstilts.run.places import Places
@@ -34,12 +28,14 @@ from xstilts.run.records import read_record
 from xstilts.run.reopen import planner_of, workshop_of
 from xstilts.run.store import Store
 from xstilts.tasks import suggest
+from xstilts.tasks.kinds import IN_TRANSFORMERS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from xstilts.plan.plan import Planner
     from xstilts.plan.trial_plan import TrialPlan
+    from xstilts.report.verdicts import TargetVerdict
     from xstilts.run.export import Exported
     from xstilts.scores.best import Best
 
@@ -86,19 +82,24 @@ class SweepResults:
 
     @property
     def best(self) -> pd.DataFrame:
-        """The best intermediate of each target by dev, a row a target, the baseline beside it.
+        """The verdict on each target, a row a target that has a best.
 
-        Columns: `target`; `verdict`, which is `search` as long as no fresh seeds have confirmed the
-        choice; `intermediate`; `ties` (those that cannot be told from it: a tuple, empty until
-        then); `score` (0-100, the mean over languages and seeds), `none` (the baseline's, chosen by
-        the same rule), `gain`, `low` and `high` (its 95 % interval, missing until it is confirmed);
-        `config_id`; `lr/intermediate`, `lr/target` (missing where seeds chose different ones);
-        `dev`, `selected_on`, `spread` (standard deviation over seeds), `seeds`, `configs` (how many
-        were compared). Numbers are float64, counts Int64.
+        Columns: `target`; `verdict` (`best`, `ties`, `none`, `within noise`, `harms`, of runs with
+        fresh seeds alone; else `not confirmed`, of search's); `intermediate`, also as `best`;
+        `ties` (a tuple of all that may be the best, empty where not confirmed); `score`, `none`
+        (0-100, means over languages and the runs that learnt), `gain`, `low` and `high` (its 95 %
+        interval); `config_id`; `lr/intermediate`, `lr/target` (missing where runs chose different
+        ones); `dev`, `selected_on`, `spread` (standard deviation over the runs that learnt),
+        `seeds`, `configs` (how many search compared); `p_best`, `p_null` (the probabilities to be
+        the best, and of a gain as large by chance), `collapsed` (a dict: `best` and `none`, each
+        [collapsed, runs]), `runs`, `hours_to_settle`, `command` (that exports it), `trials` (a
+        tuple), `rates` (a dict), `budget` (examples of the intermediate), `expected` (what search's
+        best of as many configurations as the baseline had would have scored). Numbers are float64,
+        counts Int64; what is not known is missing.
         """
         from xstilts.report.frames import best_frame
 
-        return best_frame(self._best, self._table, self.sweep)
+        return best_frame(self._verdicts, self._table, self.sweep, self._places)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -240,16 +241,61 @@ class SweepResults:
         workshop = workshop_of(planner, self._places)
         export_model(record, planner, workshop, target, folder, tell)
 
+    def export_encoder(
+        self, trial: str, folder: Path, tell: Callable[[str], Any] = lambda line: None
+    ) -> None:
+        """Write the encoder of a finished trial after its intermediate, for `from_pretrained`, as
+        `export_model` does.
+
+        Raises:
+            ConfigError: there is no such finished trial, or it has no intermediate.
+        """
+        self.check_encoder(trial)
+        record, planner, _ = self._reopened(trial)
+        from xstilts.run.export import export_encoder
+
+        export_encoder(record, planner, workshop_of(planner, self._places), folder, tell)
+
+    def best_trial(self, target: str) -> str:
+        """The trial that `best` means in `export`: of the verdict's best the first run that learnt,
+        of confirmation where it is confirmed; of the baseline where no intermediate is better.
+
+        Raises:
+            ConfigError: no such target, or none of its configurations has finished.
+        """
+        self._check_target(target)
+        found = self._verdicts[target].exported
+        if found is None:
+            rule, repair = "no configuration has finished with all its seeds", "name a trial"
+            raise ConfigError([Problem("TRIAL", f"{target}: {rule}", '"best"', repair)])
+        return found
+
+    def check_encoder(self, trial: str) -> None:
+        """See, before torch is imported, that `export_encoder` has something to write.
+
+        Raises:
+            ConfigError: there is no such finished trial, or it has no intermediate.
+        """
+        if self._finished(trial).intermediate == NONE:
+            rule = "a trial of the baseline trains no encoder: it has the pretrained model's"
+            repair = "give a trial with an intermediate"
+            raise ConfigError([Problem("--encoder", rule, f'"{trial}"', repair)])
+
     def check_model(self, trial: str, target: str) -> None:
         """See, before torch is imported, that `export_model` has something to write.
 
         Raises:
-            ConfigError: there is no such finished trial, or it trained no model for the target.
+            ConfigError: there is no such finished trial, it trained no model for the target, or
+                the target's kind has no form in transformers.
         """
         _, _, plan = self._reopened(trial)
         trained = [name for group in plan.target_sets if group.cells for name in group.targets]
         if target not in trained:
             rule, repair = "no target that the trial trained a model for", suggest(target, trained)
+            raise ConfigError([Problem("--model", rule, f'"{target}"', repair)])
+        if (kind := find_task(self.sweep, target).kind) not in IN_TRANSFORMERS:
+            rule = f"transformers has no model of its kind, {kind}"
+            repair = "`--encoder D` writes the encoder"
             raise ConfigError([Problem("--model", rule, f'"{target}"', repair)])
 
     @cached_property
@@ -265,6 +311,12 @@ class SweepResults:
     @cached_property
     def _best(self) -> list[Best]:
         return best_of(self.sweep, self._table.trials)
+
+    @cached_property
+    def _verdicts(self) -> dict[str, TargetVerdict]:
+        from xstilts.report.verdicts import target_verdicts  # imports scipy
+
+        return target_verdicts(self.sweep, self._places, self._table.trials, self._table.fresh)
 
     def _check_target(self, target: str) -> None:
         if target not in self.sweep.targets:

@@ -13,13 +13,22 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from xstilts.config.derive import overlaps
+from xstilts.config.derive import measured_by, overlaps
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
+from xstilts.report.verdict_table import (
+    COLLAPSED,
+    HEADER,
+    OVERLAP,
+    verdict_json,
+    verdict_lines,
+    verdict_note,
+    verdict_rows,
+)
 from xstilts.run.costs import HOURS
 from xstilts.scores.aggregate import (
     AVERAGE,
@@ -31,23 +40,25 @@ from xstilts.scores.aggregate import (
     is_profile,
     mean_of,
 )
-from xstilts.scores.best import Entry
+from xstilts.scores.best import Entry, expected_of
 from xstilts.tasks.benchmarks import CUSTOM, groups_of
 from xstilts.tracking.tracker import metric_name
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A title, a header and rows of ready texts; all columns but the first are numbers or short."""
+    """A title, a header and rows of ready texts; all columns but the first are numbers or short.
+    `gap` is the number of blanks between columns on a terminal."""
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    gap: int = 3
 
     def rich(self) -> Group:
         """The table for a terminal."""
-        table = Blocks(self.title, self.header, self.rows)
+        table = Blocks(self.title, self.header, self.rows, self.gap)
         return Group(table, Text(self.note, style="dim")) if self.note else Group(table)
 
     def markdown(self) -> str:
@@ -63,8 +74,16 @@ class Table:
         return stream.getvalue()
 
 
-def best_table(results: Results) -> Table:
-    """Best intermediate per target with the baseline beside it."""
+def verdict_table(results: Results) -> Table:
+    """What the sweep may say of every target, from confirmation alone; else what search found."""
+    rows = verdict_rows(results)
+    marks = f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""
+    note = verdict_note(results) + _precision_note(results) + _overlap_note(results) + marks
+    return Table("Verdicts", HEADER, rows, note, gap=2)
+
+
+def search_table(results: Results) -> Table:
+    """Search's best intermediate per target by dev, with the baseline beside it."""
     rows = []
     for best in results.best:
         entry, baseline = best.best, best.baseline
@@ -73,6 +92,7 @@ def best_table(results: Results) -> Table:
                 best.target,
                 _marked(results, entry.intermediate, best.target),
                 _run_score(entry),
+                _number(best.expected),
                 "-" if baseline is None else _run_score(baseline),
                 "-" if best.gain is None else f"{best.gain:+.1f}",
                 f"{entry.dev:.1f}" + ("" if best.selected_on == best.target else "*"),
@@ -80,19 +100,21 @@ def best_table(results: Results) -> Table:
             ]
         )
     seeds = len(results.sweep.seeds)
-    header = ("target", "best", "score", "none", "gain", "dev", "configs")
+    header = ("target", "best", "score", "at equal n", "none", "search gain", "dev", "n")
     return Table(
-        "Best intermediate per target (search)",
+        "Search: best intermediate per target by dev",
         header,
         rows,
         f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
-        f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; configs: with / without "
-        "intermediate choice, from which each was chosen by dev (*: dev/avg, where a target has no "
-        "dev set). "
+        f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; n: configurations with "
+        "/ without intermediate choice, from which each was chosen by dev (*: dev/avg, where a "
+        "target has no dev set); at equal n: what the best of as many as none was chosen from is "
+        "expected to score. "
         + _confirm_note(results)
         + _precision_note(results)
         + _overlap_note(results)
         + (f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""),
+        gap=2,
     )
 
 
@@ -111,6 +133,7 @@ def grid_table(results: Results) -> Table:
         for target, row in grid.items()
     ]
     rows.append(_mean_row("mean", grid, names))
+    rows += _counts(results, names)
     # The same targets for every column, or the means would not compare.
     free = {
         t: row for t, row in grid.items() if not any(overlaps(results.sweep, n, t) for n in names)
@@ -119,6 +142,39 @@ def grid_table(results: Results) -> Table:
         rows.append(_mean_row(f"mean of {len(free)} without °", free, names))
     note = (_precision_note(results) + _overlap_note(results)).strip()
     return Table("Scores by target and intermediate", ("target", *names), rows, note)
+
+
+def equal_table(results: Results) -> Table | None:
+    """Targets x intermediates at equal search effort; None where all had the same."""
+    names = column_names(results)
+    if not _counts(results, names):
+        return None
+    row_of = results.configurations
+    least = min(len(own) for row in row_of.values() for own in row.values())
+    rows = [
+        [
+            target,
+            *(f"{expected_of(row[name], least):.1f}" if name in row else "-" for name in names),
+        ]
+        for target, row in row_of.items()
+    ]
+    note = (
+        f"what the best by dev of {least} of the configurations above is expected to score: the "
+        "best of many is compared with the best of few"
+    )
+    return Table(f"Expected best of {least} each", ("target", *names), rows, note)
+
+
+def _counts(results: Results, names: Sequence[str]) -> list[list[str]]:
+    """The row that says how many configurations a column's cells were chosen from, if that differs
+    between them."""
+    counts = {
+        name: sorted({len(row[name]) for row in results.configurations.values() if name in row})
+        for name in names
+    }
+    if len({count for own in counts.values() for count in own}) < 2:
+        return []
+    return [["n", *("-".join(map(str, {own[0]: 0, own[-1]: 0})) for own in counts.values())]]
 
 
 def _mean_row(
@@ -136,7 +192,7 @@ def _mean_row(
 
 def _marked(results: Results, intermediate: str, target: str, text: str = "") -> str:
     """A name, or a number, with the sign of overlap."""
-    mark = "°" if overlaps(results.sweep, intermediate, target) else ""
+    mark = OVERLAP if overlaps(results.sweep, intermediate, target) else ""
     return (text or intermediate) + mark
 
 
@@ -242,7 +298,7 @@ def trials_table(results: Results) -> Table:
         ]
         for record in results.records
     ]
-    header = ("trial", "state", results.sweep.objective.metric, name or "avg", "minutes")
+    header = ("trial", "state", measured_by(results.sweep), name or "avg", "minutes")
     note = _confirm_note(results) if results.confirmed else ""
     return Table("Trials", header, rows, note)
 
@@ -262,9 +318,14 @@ def headlines(sweep: Sweep, record: TrialRecord) -> dict[str, float]:
 
 def tables(results: Results) -> dict[str, Table]:
     """All tables of the report by the names of their files, the most wanted first."""
-    extra = {"collapsed": collapsed_table(results), "matched": matched_table(results)}
+    extra = {
+        "equal": equal_table(results),
+        "collapsed": collapsed_table(results),
+        "matched": matched_table(results),
+    }
     return {
-        "best": best_table(results),
+        "best": verdict_table(results),
+        "search": search_table(results),
         "intermediates": grid_table(results),
         **{name: table for name, table in extra.items() if table is not None},
         "languages": languages_table(results),
@@ -278,8 +339,13 @@ TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective",
 
 def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
+    records = {record.trial: record for record in results.finished}
     return {
         "sweep": results.sweep.name,
+        "targets": {
+            target: verdict_json(results.sweep, results.places, told, records)
+            for target, told in results.verdicts.items()
+        },
         "best": [best.to_json() for best in results.best],
         "grid": results.grid,
         "languages": results.languages,
@@ -291,7 +357,9 @@ def as_json(results: Results) -> dict[str, Any]:
 
 def as_markdown(results: Results) -> str:
     """The report as one Markdown page."""
-    parts = [f"# {results.sweep.name}\n", *(table.markdown() for table in tables(results).values())]
+    first, *others = (table.markdown() for table in tables(results).values())
+    behind = "".join(f"- {line}\n" for line in verdict_lines(results))
+    parts = [f"# {results.sweep.name}\n", first, behind, *others]
     parts += [f"- {line}" for line in results.warnings()]
     return "\n".join(parts)
 
@@ -305,9 +373,6 @@ def column_names(results: Results) -> list[str]:
     """Intermediates with a result, `none` first, then in the file's order."""
     have = {name for row in results.grid.values() for name in row}
     return [name for name in ("none", *results.sweep.intermediates) if name in have]
-
-
-COLLAPSED = "†"
 
 
 def _run_score(entry: Entry) -> str:

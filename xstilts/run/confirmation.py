@@ -79,6 +79,11 @@ def read_choice(places: Places, sweep: Sweep) -> Choice | None:
     return next(found, None)
 
 
+def newest_choice(places: Places) -> Choice | None:
+    """The choice that was made last, whatever the sweep has gained or asks for since."""
+    return next(iter(_choices(places)), None)
+
+
 def confirmed_seeds(places: Places) -> set[int]:
     """All seeds that have confirmed a choice of the sweep, whatever it was made from."""
     return {seed for choice in _choices(places) for seed in choice.seeds}

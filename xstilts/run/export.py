@@ -21,13 +21,14 @@ from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.records import TrialRecord
+from xstilts.run.confirmation import plan_of
 from xstilts.run.predictions import label_lists
 from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
 from xstilts.scores.official import file_name
 from xstilts.tasks import Task
 from xstilts.training.huggingface import check_form, to_transformers
-from xstilts.training.model import load_tokenizer
+from xstilts.training.model import load_encoder, load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ def export_submission(record: TrialRecord, sweep: Sweep, store: Store, folder: P
             found[path.name] = path
     num_files = 0
     split = sweep.evaluation.split
-    for task in (find_task(sweep, name) for name in sweep.targets):
+    targets = sweep.targets if record.confirms is None else record.confirms
+    for task in (find_task(sweep, name) for name in targets):
         for language in languages_of(sweep, task):
             name = file_name(task, language)
             if task.name not in found:
@@ -112,12 +114,45 @@ def export_model(
     stage = chosen_stage(record, planner, find_task(planner.sweep, target))
     task = stage.parts[0].train.entry  # with the labels that its rows have
     check_form(task, stage.recipe)
+    weights = _weights(record, stage, workshop, tell)
+    to_transformers(weights, task).save_pretrained(folder)
+    load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
+
+
+def export_encoder(
+    record: TrialRecord,
+    planner: Planner,
+    workshop: Workshop,
+    folder: Path,
+    tell: Callable[[str], Any],
+) -> None:
+    """Write the encoder that a trial's intermediate left, with its tokenizer, for
+    `from_pretrained`; weights and `tell` as in `export_model`.
+
+    Raises:
+        ValueError: it is a trial of the baseline.
+    """
+    encoder = plan_of(planner, record).encoder
+    if not isinstance(encoder, Train):
+        raise ValueError(f"{record.trial}: has no intermediate")
+    weights = _weights(record, _attempt(record, encoder), workshop, tell)
+    load_encoder(weights / "encoder").save_pretrained(folder)
+    load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
+
+
+def _weights(
+    record: TrialRecord, stage: Train, workshop: Workshop, tell: Callable[[str], Any]
+) -> Path:
     if not workshop.store.has_weights(stage):
         tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")
-        owner = f"{planner.sweep.name}/{record.trial}"
+        owner = f"{record.sweep}/{record.trial}"
         workshop.run(stage, owner, lambda share: None, with_weights=True)
-    to_transformers(workshop.store.weights(stage), task).save_pretrained(folder)
-    load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
+    return workshop.store.weights(stage)
+
+
+def _attempt(record: TrialRecord, encoder: Train) -> Train:
+    """The intermediate stage that a trial's record is of; it may be a further attempt."""
+    return retried(encoder, record.retries.get(encoder.label, 0))
 
 
 def chosen_stage(record: TrialRecord, planner: Planner, task: Task) -> Train:
@@ -128,10 +163,9 @@ def chosen_stage(record: TrialRecord, planner: Planner, task: Task) -> Train:
     """
     chosen = record.chosen[task.head]
     name = chosen.selected or chosen.stage
-    plan = planner.plan(record.point, record.seed)
+    plan = plan_of(planner, record)
     if isinstance(plan.encoder, Train):
-        encoder = retried(plan.encoder, record.retries.get(plan.encoder.label, 0))
-        plan = planner.with_encoder(plan, encoder)
+        plan = planner.with_encoder(plan, _attempt(record, plan.encoder))
     for group in plan.target_sets:
         for number, cell in enumerate(group.cells):
             stage = retried(cell.stage, record.retries.get(group.label(number), 0))

@@ -34,6 +34,35 @@ class Items:
     keys: Sequence[str | None]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """All languages at once, as they lie in the file: `counts` of every metric are (rows, columns,
+    3), see `xstilts.scores.outcomes`."""
+
+    about: pa.Table
+    counts: Mapping[str, np.ndarray]
+
+    def has_same_items(self, other: Cells) -> bool:
+        """Whether another has the same items in the same languages, row by row."""
+        return bool(self.about.equals(other.about))
+
+    @property
+    def language_numbers(self) -> np.ndarray:
+        """(rows,): the same for rows of one language, from 0."""
+        return _numbers(self.about["language"])
+
+    @property
+    def item_numbers(self) -> np.ndarray:
+        """(rows,): the same for rows with one key, from 0; a row without one is an item."""
+        keys = self.about["item"]
+        numbers = _numbers(keys)
+        alone = keys.is_null().to_numpy()
+        begin = int(numbers.max(initial=-1)) + 1
+        numbers[alone] = begin + np.arange(int(alone.sum()))
+        found: np.ndarray = np.unique(numbers, return_inverse=True)[1]
+        return found
+
+
 def write_outcomes(result: Path, target: str, languages: Mapping[str, Items]) -> None:
     """Write the outcomes of a target below the folder of a result."""
     names = [name for name, own in languages.items() for _ in own.outcomes.rows]
@@ -73,23 +102,32 @@ def read_outcomes(result: Path, target: str) -> dict[str, Items] | None:
     Raises:
         StoreError: the file cannot be read.
     """
-    path = outcomes_path(result, target)
-    if not path.exists():
+    cells = read_cells(result, target)
+    if cells is None:
         return None
-    try:
-        table = parquet.read_table(path)
-        widths = json.loads(table.schema.metadata[META])
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from error
-    names = table["language"].to_pylist()
+    about, counts = cells.about, cells.counts
+    names = about["language"].to_pylist()
     bounds = [0, *(i for i in range(1, len(names)) if names[i] != names[i - 1]), len(names)]
-    counts = {metric: _counts(table, metric, width) for metric, width in widths.items()}
-    rows, keys = table["row"].to_numpy(), table["item"].to_pylist()
+    rows, keys = about["row"].to_numpy(), about["item"].to_pylist()
     found = {}
     for first, last in pairwise(bounds):
         own = {metric: of_all[first:last] for metric, of_all in counts.items()}
         found[names[first]] = Items(Outcomes(rows[first:last], own), keys[first:last])
     return found
+
+
+def read_cells(result: Path, target: str) -> Cells | None:
+    """The outcomes of a target as they lie in the file; None and errors as `read_outcomes`."""
+    path = outcomes_path(result, target)
+    if not path.exists():
+        return None
+    try:
+        table = parquet.ParquetFile(path).read(use_threads=False)
+        widths = json.loads(table.schema.metadata[META])
+        about = table.select(["language", "row", "item"]).replace_schema_metadata()
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    return Cells(about, {name: _counts(table, name, width) for name, width in widths.items()})
 
 
 def outcomes_path(result: Path, target: str) -> Path:
@@ -104,6 +142,15 @@ def _counts(table: pa.Table, metric: str, width: int) -> np.ndarray:
             if (name := f"{metric}/{i}/{part}") in table.column_names:
                 counts[:, i, j] = table[name].to_numpy()
     return counts
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """Values as numbers from 0, by their first row; -1 where there is none."""
+    array = column.combine_chunks()
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    found: np.ndarray = array.indices.fill_null(-1).to_numpy().astype(np.int64)
+    return found
 
 
 def _compact(values: np.ndarray) -> np.ndarray:

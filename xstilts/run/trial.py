@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import benchmark_of, languages_of
+from xstilts.config.derive import benchmark_of, languages_of, measured_by
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import (
     Diverged,
@@ -249,7 +249,7 @@ class TrialRun:
             missing=list(found.missing) if state == "finished" else [],
             **self.judged,
             retries=self.retries,
-            objective=metrics.get(sweep.objective.metric),
+            objective=metrics.get(measured_by(sweep)),
             scores=ScoreTable(self.scores).to_rows(),
             stages=self.stages,
             curves=self.curves,

@@ -7,11 +7,14 @@ over its finished seeds, and configurations are compared only if all their seeds
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
 from xstilts.config.derive import NONE
+from xstilts.scores.expected_best import expected_best
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,9 @@ class TrialScores:
     """What the comparison needs of one finished trial.
 
     `dev` are the dev scores by target, with their mean as `avg`; `scores` those of the evaluation,
-    means over languages. What is incomplete is absent.
+    means over languages. What is incomplete is absent. `hours` is what a run takes that has one
+    target and one point of the inner search, by target; `evaluations` names the stage that scored
+    each.
     """
 
     trial: str
@@ -30,6 +35,8 @@ class TrialScores:
     dev: Mapping[str, float]
     scores: Mapping[str, float]
     collapsed: Sequence[str] = ()
+    hours: Mapping[str, float] = field(default_factory=dict)
+    evaluations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,8 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Best:
     """One line of the table. `candidates` counts the configurations the best was chosen from, by
-    the dev score of `selected_on`: the target, or `avg`."""
+    the dev score of `selected_on`: the target, or `avg`. `expected` is the score that the best of
+    as many as the baseline was chosen from would have had on average; None without a baseline."""
 
     target: str
     best: Entry
@@ -61,6 +69,7 @@ class Best:
     candidates: int
     baseline_candidates: int
     selected_on: str
+    expected: float | None = None
 
     @property
     def gain(self) -> float | None:
@@ -74,6 +83,7 @@ class Best:
             "best": _entry_json(self.best),
             "baseline": _entry_json(self.baseline) if self.baseline else None,
             "gain": self.gain,
+            "expected": self.expected,
             "configurations": self.candidates,
             "baseline_configurations": self.baseline_candidates,
             "selected_on": f"dev/{self.selected_on}",
@@ -133,7 +143,14 @@ def best_for(
         candidates=len(entries),
         baseline_candidates=len(baselines),
         selected_on=selected_on,
+        expected=expected_of(entries, len(baselines)) if baselines else None,
     )
+
+
+def expected_of(entries: Sequence[Entry], count: int) -> float:
+    """The expected score of the best by dev of `count` of some configurations."""
+    dev, scores = (np.array([getattr(one, name) for one in entries]) for name in ("dev", "score"))
+    return expected_best(dev, count, scores)
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:

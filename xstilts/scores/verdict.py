@@ -309,17 +309,36 @@ def _not_confirmed(
         return Verdict("not confirmed")
     first, baseline = runs.names.index(runs.leaders[0]), runs.names.index(NONE)
     found = _arms(runs, ~runs.confirms & runs.learnt)
-    if not (found.runs[first] and found.runs[baseline]):
-        return Verdict("not confirmed", best=runs.leaders[0])
-    score, none = float(found.means[first]), float(found.means[baseline])
+    score, none = (float(found.means[arm]) for arm in (first, baseline))
+    gain = score - none
     members = ~runs.confirms & (runs.arms == first)
     return Verdict(
         verdict="not confirmed",
         best=runs.leaders[0],
-        score=score,
-        none=none,
-        gain=score - none,
+        score=_known(score),
+        none=_known(none),
+        gain=_known(gain),
+        collapsed=_counted(runs, (first, baseline)),
         runs=int(members.sum()),
         seeds=len(np.unique(runs.seeds[members])),
-        hours_to_settle=_hours(runs, found, first, score - none, margin, level, confidence),
+        hours_to_settle=(
+            _hours(runs, found, first, gain, margin, level, confidence)
+            if first != baseline and np.isfinite(gain)
+            else None
+        ),
     )
+
+
+def _counted(runs: TargetRuns, arms: tuple[int, ...]) -> dict[str, tuple[int, int]]:
+    """How many runs collapsed, of how many: of confirmation where an arm has any, else of search's.
+    A confirmation of which nothing learnt is told so."""
+    found = {}
+    for arm in arms:
+        own = runs.arms == arm
+        own &= runs.confirms if (own & runs.confirms).any() else ~runs.confirms
+        found[runs.names[arm]] = int((own & ~runs.learnt).sum()), int(own.sum())
+    return found
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -42,6 +42,7 @@ from xstilts.run.places import (
     Definition,
     Places,
 )
+from xstilts.run.rounds import WEIGHTS
 from xstilts.run.store import Store
 from xstilts.search.journal import JOURNAL
 from xstilts.search.proposals import target_points
@@ -98,6 +99,7 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
     # Read again, so that a key that has come since has its default.
     was = known.parsed(allowed=sweep.plugins)
     before, after = (one.model_dump(mode="json", by_alias=True) for one in (was, sweep))
+    before["objective"]["metric"] = _objective(known)
     heads = frozenset(target_sets(was))
     _compare(_identity(before), _without_growth(_identity(after), before, heads), places)
     growth = Growth(
@@ -111,6 +113,22 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
     # What additions read is no change of what was there.
     _refuse(places, rule, _changed(old, inventory.to_json(), old if growth else None), repair)
     return Settled({**target_points(sweep), **known.target_points}, known, growth)
+
+
+def with_objective(sweep: Sweep, places: Places) -> Sweep:
+    """The sweep with the objective of its last launch, where its file says none: that a default has
+    changed since changes no sweep."""
+    known = places.settled()
+    is_said = "objective" in sweep.model_fields_set and "metric" in sweep.objective.model_fields_set
+    if known is None or is_said:
+        return sweep
+    objective = sweep.objective.model_copy(update={"metric": _objective(known)})
+    return sweep.model_copy(update={"objective": objective})
+
+
+def _objective(known: Definition) -> str:
+    """The metric that a launch searched by; one that says none is of when it was the plain mean."""
+    return str(known.sweep.get("objective", {}).get("metric", "dev/avg"))
 
 
 def define(
@@ -201,7 +219,7 @@ def forget_unbegun(folder: Path) -> None:
     """Remove what a launch has written of the sweep, if none of its trials has begun."""
     if (folder / UNBEGUN).exists():
         with suppress(OSError):  # what stays binds nobody
-            for name in (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS, JOURNAL, CHOICE):
+            for name in (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS, JOURNAL, CHOICE, WEIGHTS):
                 (folder / name).unlink(missing_ok=True)
 
 

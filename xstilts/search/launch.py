@@ -35,6 +35,7 @@ from xstilts.run.places import (
     Places,
 )
 from xstilts.run.records import is_finished, is_of, read_record
+from xstilts.run.rounds import Rounds
 from xstilts.run.stopping import STOP, stopping_on_signals
 from xstilts.run.storage import check_identity, check_not_cleaning, identity_of
 from xstilts.run.store import Store
@@ -47,6 +48,7 @@ from xstilts.search.definition import (
     forget_older,
     forget_unbegun,
     settle,
+    with_objective,
 )
 from xstilts.search.journal import take_up_journal
 from xstilts.search.preflight import check_nodes
@@ -156,6 +158,7 @@ def prepared(
         folder.mkdir(exist_ok=True)
         (folder / UNBEGUN).touch()
         try:
+            sweep = with_objective(sweep, places)
             check_fresh(sweep, places)
             settled = settle(sweep, places, inventory)
             journal = take_up_journal(places, lease.number, lease.check)
@@ -163,7 +166,7 @@ def prepared(
             if settled.before is not None and not with_retraining:
                 points, choice = proposed_points(journal), read_choice(places, sweep)
                 check_retraining(settled.before, sweep.resources, points, choice, store)
-            proposals = Proposals(sweep, journal)
+            proposals = Proposals(sweep, journal, Rounds.of(places, folder))
             define(sweep, places, inventory, settled, folder)
             forget_older(places, lease.number)
             planner = Planner(sweep, inventory, settled.target_points)

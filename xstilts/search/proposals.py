@@ -30,24 +30,20 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from xstilts.config.derive import NONE, chance_of, encoder_space, split_space, target_space
 from xstilts.config.own_tasks import find_task
-from xstilts.config.schema import Sweep
+from xstilts.config.schema import WEIGHTED, Sweep
 from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.trial_plan import target_sets
+from xstilts.run.rounds import Dev, Rounds
+from xstilts.search.weighting import DEV, DIVERGED, POINT, weighted
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # `group` and the journal are what we want; that they are marked experimental is no news to users.
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
-POINT = "point"
-"""User attribute of a study's trial: the point, without which a trial is no proposal."""
-
 AGAIN = "again"
 """User attribute of a study: parameters that an earlier study proposed and nobody finished."""
-
-DIVERGED = "diverged"
-"""User attribute of a study's trial that was told the worst value, for it gave none."""
 
 WAITED = "waited"
 """User attribute of a study's trial: the parameters whose turn it was when it was drawn."""
@@ -97,11 +93,12 @@ class Proposals:
     """The outer search of one sweep.
 
     `ask` gives the next configuration that nobody has tried, or None when all that were asked for
-    are made or the space is exhausted (`is_exhausted`).
+    are made or the space is exhausted (`is_exhausted`). `rounds` are those of dev/weighted.
     """
 
-    def __init__(self, sweep: Sweep, journal: BaseJournalBackend):
+    def __init__(self, sweep: Sweep, journal: BaseJournalBackend, rounds: Rounds | None = None):
         self._sweep = sweep
+        self._rounds = rounds or Rounds()
         self._space = encoder_space(sweep)
         closed, self._searched = split_space(self._space)
         self._closed = sorted(closed, key=lambda point: point["intermediate"] != NONE)
@@ -154,7 +151,7 @@ class Proposals:
                     continue
                 if trial.state == TrialState.COMPLETE:
                     known.add(sha256_of(point))
-                    kept = {name: x for name, x in trial.user_attrs.items() if name == DIVERGED}
+                    kept = {n: x for n, x in trial.user_attrs.items() if n in (DIVERGED, DEV)}
                     # What is not searched now was tried, and says nothing to the sampler.
                     distributions = {
                         label: choices.get(label, distribution)
@@ -216,8 +213,11 @@ class Proposals:
         self._open[proposal.config_id] = proposal.number
         return proposal
 
-    def tell(self, config_id: str, value: float | None, diverged: bool = False) -> None:
-        """The outcome of a configuration; None if it failed, or `diverged`.
+    def tell(
+        self, config_id: str, value: float | None, diverged: bool = False, dev: Dev | None = None
+    ) -> None:
+        """The outcome of a configuration; None if it failed, or `diverged`. `dev` is what
+        dev/weighted is made of.
 
         One that diverged is told as the worst value that is known now, or without one as the score
         of chance: the sampler learns to stay away. It may be told again: a success after a failure
@@ -226,7 +226,7 @@ class Proposals:
         number = self._open.get(config_id)
         if number is None:
             if value is not None and config_id in self._failed:
-                self._succeed(self._failed.pop(config_id), value)
+                self._succeed(self._failed.pop(config_id), value, dev)
         elif value is None:
             if diverged:
                 trial = self._study.get_trials(deepcopy=False)[number]
@@ -236,17 +236,20 @@ class Proposals:
                 self._study.tell(number, state=TrialState.FAIL)
             self._failed[config_id] = self._study.trials[number]
         else:
+            if dev:
+                trial = self._study.get_trials(deepcopy=False)[number]
+                Trial(self._study, trial._trial_id).set_user_attr(DEV, dev)
             self._study.tell(number, value)
         self._open.pop(config_id, None)
 
-    def _succeed(self, failed: FrozenTrial, value: float) -> None:
+    def _succeed(self, failed: FrozenTrial, value: float, dev: Dev | None) -> None:
         """A study's trial that has ended stays as it is, so that a better end is another one."""
         self._study.add_trial(
             optuna.create_trial(
                 value=value,
                 params=failed.params,
                 distributions=failed.distributions,
-                user_attrs={POINT: failed.user_attrs[POINT]},
+                user_attrs={POINT: failed.user_attrs[POINT], **({DEV: dev} if dev else {})},
             )
         )
 
@@ -256,6 +259,13 @@ class Proposals:
         if self._sweep.objective.mode == "min":
             return max(values, default=100.0)
         return min(values, default=chance_of(self._sweep))
+
+    def _told(self, proposed: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Proposals with the values that the sampler is told."""
+        if self._sweep.objective.metric != WEIGHTED:
+            return proposed
+        is_max = self._sweep.objective.mode == "max"
+        return weighted(proposed, self._rounds, self._measure, is_max)
 
     @property
     def _is_grid(self) -> bool:
@@ -283,7 +293,7 @@ class Proposals:
         if self._searched is None:
             return None
         study = optuna.create_study(direction=self._study.direction)
-        study.add_trials(self._proposed())
+        study.add_trials(self._told(self._proposed()))
         waited = self._waiting()
         for attempt in range(REPEATS_BEFORE_EXPLORING):
             # A sampler's own state dies with its process; seeded anew for every draw, a resumed

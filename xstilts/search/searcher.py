@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -18,9 +18,11 @@ from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Stage, Train, fingerprint
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import CONFIRM, TrialRecord
+from xstilts.run.rounds import Dev
 from xstilts.run.store import Store
 from xstilts.search.outcomes import ENDED, HALT
 from xstilts.search.proposals import Proposal, Proposals
+from xstilts.search.weighting import dev_of, mean_dev
 
 LOOKAHEAD = 4
 """How many proposals beyond the held-back ones the searcher makes to find one that can run."""
@@ -45,11 +47,12 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What the study is told of a trial that is over: its objective, None where it has none, and
-    whether it diverged."""
+    """What the study is told of a trial that is over: its objective, None where it has none,
+    whether it diverged, and its dev scores with their sampling variances by target."""
 
     objective: float | None
     diverged: bool
+    dev: Dev = field(default_factory=dict)
 
 
 class StageSearcher(Searcher):  # type: ignore[misc]
@@ -144,7 +147,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         outcome = None if error else result.get("outcome")
         record = self._read_final(unit.plan)
         if record is not None:
-            self._note(unit, End(record.objective, record.diverged))
+            self._note(unit, self._end_of(record))
             return
         if outcome in ENDED:
             self._note(unit, End(result.get("objective"), result.get("diverged", False)))
@@ -215,7 +218,11 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             if record is None:
                 self._waiting.append(unit)
             else:
-                self._note(unit, End(record.objective, record.diverged))
+                self._note(unit, self._end_of(record))
+
+    def _end_of(self, record: TrialRecord) -> End:
+        dev = dev_of(self._planner.sweep, record)
+        return End(record.objective, record.diverged, dev)
 
     def _note(self, unit: Unit, end: End) -> None:
         """Note a trial that is over; tell the study where it was the last of its proposal."""
@@ -230,4 +237,5 @@ class StageSearcher(Searcher):  # type: ignore[misc]
                 unit.config_id,
                 None if lacking else fmean(known),
                 diverged=all(one.diverged for one in lacking),
+                dev=mean_dev([one.dev for one in ends.values()]),
             )

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+IN_TRANSFORMERS = ("sentence", "pair", "multilabel", "tagging", "span")
+"""Kinds whose heads have a form in transformers."""
+
 
 @dataclass(frozen=True, slots=True)
 class KindSpec:

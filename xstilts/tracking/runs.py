@@ -26,9 +26,14 @@ SUMMARY = "summary"
 
 
 def trial_run(
-    sweep: Sweep, record: TrialRecord, artifacts: Mapping[str, Path], gains: Sequence[Point]
+    sweep: Sweep,
+    record: TrialRecord,
+    artifacts: Mapping[str, Path],
+    gains: Sequence[Point],
+    verdicts: Mapping[str, str] = {},
 ) -> TrackedRun:
-    """A trial's record as a run. `gains` are points over the baseline, where it is known."""
+    """A trial's record as a run. `gains` are points over the baseline, where it is known;
+    `verdicts` those, by target, of which the trial is one of the runs of the best."""
     started_ms, ended_ms = (round(time * 1000) for time in (record.started, record.ended))
     metrics = sorted(record.metrics.items())
     points = [Point(key, float(value), 0, ended_ms) for key, value in metrics]
@@ -44,7 +49,7 @@ def trial_run(
         ended_ms=ended_ms,
         params=_params(sweep, record),
         metrics=points,
-        tags=_tags(sweep, record),
+        tags={**_tags(sweep, record), **_verdict_tags(verdicts)},
         artifacts=artifacts,
     )
 
@@ -60,8 +65,9 @@ def summary_run(
     artifacts: Mapping[str, Path],
     started: float,
     ended: float,
+    verdicts: Mapping[str, str] = {},
 ) -> TrackedRun:
-    """The run for what belongs to the sweep as a whole."""
+    """The run for what belongs to the sweep as a whole; `verdicts` are by target."""
     ended_ms = round(ended * 1000)
     return TrackedRun(
         key=SUMMARY,
@@ -70,7 +76,7 @@ def summary_run(
         started_ms=round(started * 1000),
         ended_ms=ended_ms,
         metrics=[Point(key, value, 0, ended_ms) for key, value in sorted(metrics.items())],
-        tags={"xstilts.role": SUMMARY, **_sweep_tags(sweep)},
+        tags={"xstilts.role": SUMMARY, **_sweep_tags(sweep), **_verdict_tags(verdicts)},
         artifacts=artifacts,
     )
 
@@ -150,6 +156,10 @@ def _tags(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
         **{f"env.{name}": str(value) for name, value in record.environment.items()},
         **{name: text for name, text in told.items() if text},
     }
+
+
+def _verdict_tags(verdicts: Mapping[str, str]) -> dict[str, str]:
+    return {f"verdict/{target}": word for target, word in verdicts.items()}
 
 
 def _role(record: TrialRecord) -> str:

@@ -37,8 +37,6 @@ _CLASSES: dict[str, Any] = {
     "tagging": AutoModelForTokenClassification,
     "span": AutoModelForQuestionAnswering,
 }
-KINDS = tuple(_CLASSES)
-"""Kinds whose heads have a form in transformers."""
 
 
 def check_form(task: Task, recipe: StageRecipe) -> None:
