@@ -45,9 +45,8 @@ class _Loader(LimitedLoader):
                     None, None, f"a key is text; got {key!r}", key_node.start_mark
                 )
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
+                twice = f"the key {key!r} stands twice, what is below it belongs under one"
+                raise yaml.constructor.ConstructorError(None, None, twice, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -350,6 +349,8 @@ def _problem(details: ErrorDetails, where: str) -> Problem:
         )
     if kind == "value_error":
         return Problem(here, message.removeprefix("Value error, "))
+    if kind == "model_type":
+        return Problem(here, "is a mapping", got, f"its keys are {', '.join(_keys_at(steps))}")
     return Problem(here, message[0].lower() + message[1:], got)
 
 
