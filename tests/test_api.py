@@ -43,6 +43,7 @@ METHODS = {
     "warnings": "(self) -> 'list[str]'",
     "export_submission": "(self, trial: 'str', folder: 'Path') -> 'Exported'",
     "export_labels": "(self, trial: 'str', folder: 'Path') -> 'Exported'",
+    "best_trial": "(self, target: 'str') -> 'str'",
 }
 TRIAL = {
     "trial": "category",
@@ -85,6 +86,17 @@ COLUMNS = {
         "spread": "float64",
         "seeds": "Int64",
         "configs": "Int64",
+        "best": "str",
+        "p_best": "float64",
+        "p_null": "float64",
+        "collapsed": "object",
+        "runs": "Int64",
+        "hours_to_settle": "float64",
+        "command": "str",
+        "trials": "object",
+        "rates": "object",
+        "budget": "Int64",
+        "expected": "float64",
     },
     "trials": {
         **TRIAL,
@@ -188,7 +200,7 @@ def test_three_lines_reach_a_table_and_what_it_says_is_what_reports_say(generate
         row = best.loc[one.target]
         assert (row["intermediate"], row["score"]) == (one.best.intermediate, one.best.score)
         assert row["gain"] == pytest.approx(one.gain)
-        assert (row["verdict"], row["ties"]) == ("search", ())
+        assert (row["verdict"], row["ties"]) == ("not confirmed", ())
         assert pd.isna(row["low"]) and pd.isna(row["high"])
         # The same number from the score table, by hand: a mean of metrics, then of languages.
         rows = results.scores.query("split == 'test' and is_chosen and target == @one.target")
@@ -339,6 +351,7 @@ def test_a_trial_runs_in_this_process(tmp_path: Path, shared_mini: Path) -> None
         "targets": ["mini_xnli", "mini_tatoeba"],
         "languages": ["en", "qaa"],
         "intermediates": {},
+        "confirm": None,
         "search": {"encoder": {"space": {"target.epochs": {"choice": [0.05]}}}},
     }
     sweep = xstilts.load_sweep(QUICKSTART, changes)

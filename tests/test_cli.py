@@ -37,6 +37,7 @@ COMMANDS = (
     "recipes",
     "plan",
     "sweep",
+    "confirm",
     "run",
     "status",
     "report",
@@ -67,7 +68,8 @@ def built_once(shared_mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sweep_file(folder: Path, **changes: Any) -> str:
     data = yaml.safe_load(QUICKSTART.read_text())
-    data.update({"storage": str(folder / "runs"), "data": {"root": WORLD}, **changes})
+    given = {"storage": str(folder / "runs"), "data": {"root": WORLD}, "confirm": None}
+    data.update({**given, **changes})
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(data))
     return str(path)
@@ -345,7 +347,7 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path) -> None:
     assert document["stages"]["done"] == 0
     rows = {(row["stage"], row["task"]): row for row in document["tasks"]}
     assert rows["mix", "mini_qa"]["examples"] > 0
-    assert {name for name, _ in rows} >= {"nli", "choice", "qa", "mix", "target mini_xnli"}
+    assert {name for name, _ in rows} >= {"nli", "qa", "mix", "target mini_xnli"}
     values = {one["stage"]: one["values"] for one in document["recipe"]["stages"]}
     assert document["recipe"]["name"] == "mini" and values["qa"]["epochs"] == 0.3
     shown = call("plan", file).output

@@ -109,7 +109,7 @@ def test_from_ray_up_to_ray_down(network: Network, tmp_path: Path) -> None:
     laptop.run(prepare)
     encoded = files_below(tmp_path / "storage/runs/encoded")
     table = laptop.run(sweep)
-    assert "Best intermediate per target" in table
+    assert "Verdicts" in table
     assert encoded, "nothing was prepared"
     after = files_below(tmp_path / "storage/runs/encoded")
     assert {name: after[name] for name in encoded} == encoded, "encoded again"

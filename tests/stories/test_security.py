@@ -188,4 +188,4 @@ def test_no_secret_is_in_any_file_command_line_or_output(seen: Seen) -> None:
     lines = "\n".join(seen.command_lines)
     assert not [name for name, text in secrets.items() if text in seen.output or text in lines]
     assert (seen.storage / "mlflow.db").stat().st_size > 0
-    assert "Best intermediate" in seen.output
+    assert "Verdicts" in seen.output

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.ray
 
 
 def table_of(text: str) -> list[str]:
-    """The lines of the table of best intermediates."""
+    """The lines of the table of verdicts."""
     lines = text.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("Best intermediate"))
+    start = next(i for i, line in enumerate(lines) if line.startswith("Verdicts"))
     return [line.rstrip() for line in lines[start : start + 6]]
 
 

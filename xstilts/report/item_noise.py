@@ -20,7 +20,7 @@ MOST_BLOCKS = 1000
 """Items beyond are dealt into so many blocks for the bootstrap: as many say what a million do."""
 
 RESAMPLES = 500
-"""Of the bootstrap: its variance is right within a sixteenth then, items' own sample within more."""
+"""Of the bootstrap: the variance that it gives is right within a sixteenth then."""
 
 
 def item_noise(

@@ -24,6 +24,7 @@ from xstilts.report.tables import as_json_text, as_markdown, column_names, table
 from xstilts.report.trial_files import columns_of, sweep_file, trial_artifacts, write_scores
 from xstilts.report.usage import bars, draw_timeline
 from xstilts.run.preparation import jobs_of, known_figures
+from xstilts.run.rounds import read_rounds
 from xstilts.tracking.runs import summary_run, trial_run
 from xstilts.tracking.tracker import Point, Tracker
 
@@ -136,6 +137,9 @@ def _summary(results: Results) -> dict[str, float]:
     if results.confirmed:
         metrics["confirm_trials"] = float(len(results.confirmed))
         metrics["confirm_cost"] = results.confirm_cost
+    for current in read_rounds(results.places)[-1:]:
+        weights = zip(current.targets, current.weights, strict=True)
+        metrics |= {f"weight/{target}": weight for target, weight in weights}
     return {**metrics, "trials": float(len(results.searched))}
 
 
