@@ -347,7 +347,7 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path) -> None:
     assert document["stages"]["done"] == 0
     rows = {(row["stage"], row["task"]): row for row in document["tasks"]}
     assert rows["mix", "mini_qa"]["examples"] > 0
-    assert {name for name, _ in rows} >= {"nli", "qa", "mix", "target mini_xnli"}
+    assert {name for name, _ in rows} >= {"nli", "choice", "qa", "mix", "target mini_xnli"}
     values = {one["stage"]: one["values"] for one in document["recipe"]["stages"]}
     assert document["recipe"]["name"] == "mini" and values["qa"]["epochs"] == 0.3
     shown = call("plan", file).output

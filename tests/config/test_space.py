@@ -275,4 +275,4 @@ def test_quickstart_offers_every_candidate_and_quantised_rates() -> None:
     sweep = load_sweep(Path(__file__).parents[2] / "sweeps" / "quickstart.yaml")
     points = list(encoder_space(sweep).grid())
     counts = {name: sum(p["intermediate"] == name for p in points) for name in candidates(sweep)}
-    assert counts == {"none": 1, "nli": 3, "qa": 3, "mix": 3 * 45}
+    assert counts == {"none": 1, "nli": 3, "choice": 3, "qa": 3, "mix": 3 * 45}

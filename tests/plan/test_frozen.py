@@ -21,7 +21,7 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 FROZEN = {
     "phang2020.yaml": "d8f242ded3b6ae9d",
     "phang2020_search.yaml": "b0f78bf64ce84eb9",
-    "quickstart.yaml": "eae5558aa36d3c63",
+    "quickstart.yaml": "02e8742454f4c1c8",
     "real_records.yaml": "b398276e0aec2f81",
     "real_records_all.yaml": "4fe6a95408fa3bfb",
     "studies/1_languages_by_morphology.yaml": "ddb304f232a88579",

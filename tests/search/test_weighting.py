@@ -119,7 +119,7 @@ def test_the_plain_mean_stays_to_be_chosen(tmp_path: Path, monkeypatch: pytest.M
 def test_dev_scores_of_a_record_with_the_noise_of_their_rows() -> None:
     rows = [
         {"target": "mini_xnli", "split": split, "is_chosen": chosen, "n": n}
-        for split, chosen, n in (("dev", False, 7), ("dev", True, 400), ("test", True, 9))
+        for split, chosen, n in (("dev", True, 400), ("dev", False, 7), ("test", True, 9))
     ]
     record = make_record(scores=rows, metrics={"dev/mini_xnli": 80.0, "dev/avg": 80.0})
     assert dev_of(make_sweep(), record) == {"mini_xnli": [80.0, 80 * 20 / 400]}

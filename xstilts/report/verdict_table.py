@@ -167,7 +167,7 @@ def _behind(results: Results, told: TargetVerdict, records: Mapping[str, TrialRe
         return ["no configuration has all its seeds"]
     parts = [_how(recipe_of(results.sweep, told, records), said.best)]
     if others := [name for name in said.ties if name != said.best]:
-        parts.append(f"no better than {', '.join(others)} for all that is known")
+        parts.append(f"not known to be better than {', '.join(others)}")
     parts += _collapses(told)
     if said.hours_to_settle:
         parts.append(f"settled after about {_time(said.hours_to_settle)} more")
