@@ -78,6 +78,7 @@ def test_a_stage_that_collapses_is_tried_again_and_still_tagged(
 ) -> None:
     record = run_command(tmp_path, shared_mini, rate=1e-12, retries=1)
     assert record["retries"] == {"nli": 1, "mini_xquad 1/1": 1}
+    assert record["objective"] == record["metrics"]["dev/avg"], "what a trial knows of dev/weighted"
     assert record["collapsed"] == ["intermediate/mini_nli", "mini_xquad"]
     names = [stage["name"].rpartition("-")[0] for stage in record["stages"]]
     assert names.count("intermediate-mini_nli") == names.count("target-mini_xquad") == 2

@@ -96,7 +96,15 @@ def test_confirmation_is_killed_and_goes_on(bench: Bench) -> None:
     results = open_results("small", bench.storage)
     phases = results.trials.groupby("phase", observed=True)["trial"].count().to_dict()
     assert phases == {"search": 2, "baseline": 1, "confirm": len(confirmed)}
-    assert set(results.best["seeds"]) == {1}, "search alone chooses"
+    assert {one.best.seeds for one in results.details.best} == {1}, "search alone chooses"
+    told = results.best.set_index("target").loc["mini_tatoeba"]
+    assert told["verdict"] != "not confirmed" and (told["seeds"], told["runs"]) == (3, 3)
+    assert told["low"] < told["gain"] < told["high"] and set(told["trials"]) <= set(confirmed)
+    (own,) = (one for one in choice["targets"]["mini_tatoeba"]["leaders"])
+    encoder = ("--encoder", str(bench.folder / "encoder"))
+    exported = bench.run("export", "small", str(told["trials"][0]), *encoder)
+    assert "the encoder of" in " ".join(exported.split()) and told["config_id"] == own["config"]
+    assert (bench.folder / "encoder" / "model.safetensors").exists()
     table = crossed(results.details, "mini_tatoeba")
     assert table.without == () and len(table.runs) == 6
     for run, scores in zip(table.runs, table.scores, strict=True):

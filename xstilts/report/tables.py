@@ -100,16 +100,16 @@ def search_table(results: Results) -> Table:
             ]
         )
     seeds = len(results.sweep.seeds)
+    spread = f", ± sd over {seeds} seeds" if seeds > 1 else ", of one seed"
     header = ("target", "best", "score", "at equal n", "none", "search gain", "dev", "n")
     return Table(
         "Search: best intermediate per target by dev",
         header,
         rows,
-        f"score: {results.sweep.evaluation.split} mean over languages, ± sd over {seeds} seed"
-        f"{'s' if seeds > 1 else ''}; none: the baseline by the same rule; n: configurations with "
-        "/ without intermediate choice, from which each was chosen by dev (*: dev/avg, where a "
-        "target has no dev set); at equal n: what the best of as many as none was chosen from is "
-        "expected to score. "
+        f"score: {results.sweep.evaluation.split} mean over languages{spread}; none: the baseline "
+        "by the same rule; n: configurations with / without intermediate choice, from which each "
+        "was chosen by dev (*: dev/avg, where a target has no dev set); at equal n: what the best "
+        "of as many as none was chosen from is expected to score. "
         + _confirm_note(results)
         + _precision_note(results)
         + _overlap_note(results)
