@@ -267,7 +267,7 @@ EXPORTED = {
     "distilbert": ["tagging", "span"],
     "eurobert": ["tagging"],
     "mbart": [],
-    "mpnet": ["sentence", "pair", "tagging", "span"],
+    "mpnet": ["sentence", "pair", "multilabel", "tagging", "span"],
     "t5": ["tagging"],
     "xlm": ["tagging", "span"],
 }
