@@ -104,6 +104,7 @@ def test_where_memory_ends_passes_become_smaller(toy: Toy, tmp_path: Path) -> No
         (MemoryError("Unable to allocate 14.1 MiB"), True),
         (torch.OutOfMemoryError("CUDA out of memory."), True),
         (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("could not create a primitive"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],

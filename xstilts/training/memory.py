@@ -15,8 +15,10 @@ SIGNS = (
     "std::bad_alloc",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "could not create a primitive",
 )
-"""What errors without a class of their own say where memory has ended."""
+"""What errors without a class of their own say where memory has ended. The last is oneDNN's, which
+on a CPU makes code for every new shape and does not say that it got no room for it."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
