@@ -134,9 +134,11 @@ def client(port: int, which: str, right: str) -> subprocess.Popen[str]:
     mode = {"RAY_AUTH_MODE": "disabled" if which == "none" else "token"}
     # Without it Ray takes an address of loopback for another of this machine's.
     loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    # It asks twenty times, longer than the sweep takes, and then waits long for who is gone.
+    few = {"RAY_NUM_REDIS_GET_RETRIES": "3"}
     return subprocess.Popen(
         [sys.executable, "-c", CLIENT, f"127.0.0.1:{port}"],
-        env={**os.environ, **mode, **token[which], **loopback},
+        env={**os.environ, **mode, **token[which], **loopback, **few},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
