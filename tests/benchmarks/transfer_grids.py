@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xstilts.search.policies import Board, play_race
 from xstilts.search.race import may_be_best
 from xstilts.search.recorded import COLUMNS, Grid
 from xstilts.search.replay import Options, replay
@@ -105,8 +106,6 @@ def measured(grids: list[Grid], policy: str, replays: int, options: Options) -> 
 def ties_of_race_hold_best(grids: int, *, seed: int = 0) -> tuple[float, float]:
     """How often the race's set of ties holds the candidate that is truly best, percent, and its
     mean size: of grids of 21 candidates by 21 targets whose true means are their test means."""
-    from xstilts.search.policies import Board, play_race
-
     held, size, count = 0, 0, 0
     for number in range(grids):
         grid = transfer_grid(seed + number, seeds=400)
@@ -160,7 +159,8 @@ def main() -> None:
         count = given.grids * (1 if how.get("targets", 21) == 21 else 5)
         grids = [transfer_grid(number, **how) for number in range(count)]  # type: ignore[arg-type]
         print(
-            f"\n{world}\n\n| policy | regret | replaced | runs a target | cost |\n|---|---|---|---|---|"
+            f"\n{world}\n\n| policy | regret | replaced | runs a target | cost |"
+            "\n|---|---|---|---|---|"
         )
         for name, policy, options in CASES:
             if name.startswith("all") or policy_part in name:

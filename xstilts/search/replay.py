@@ -32,8 +32,8 @@ SEEDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a grid is played. `seeds` draws of a cell are a policy's at most; then `confirm` (leaders,
-    seeds) run with fresh seeds, and `baseline` beside them, a candidate that nobody chooses."""
+    """How a grid is played. `seeds` draws of a cell are a policy's at most; then `confirm`
+    (leaders, seeds) run with fresh seeds, and `baseline` beside them, a candidate that nobody chooses."""
 
     seeds: int = SEEDS
     replays: int = 1
@@ -267,8 +267,8 @@ def _confirm(text: str) -> tuple[int, int]:
 def _print(found: dict[str, Any]) -> None:
     for name, one in found.items():
         print(
-            f"{name}: regret {one['regret']:.3f} ({one['regret_replaced']:.3f} with seeds drawn with "
-            f"replacement), {one['runs'] / len(one['targets']):.1f} runs a target, "
+            f"{name}: regret {one['regret']:.3f} ({one['regret_replaced']:.3f} with seeds drawn "
+            f"with replacement), {one['runs'] / len(one['targets']):.1f} runs a target, "
             f"{one['runs']:g} in all, {one['confirm_runs']:g} to confirm; cost {one['cost']:g}"
         )
         for target, said in one["targets"].items():
