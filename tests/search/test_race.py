@@ -79,9 +79,7 @@ def test_a_parked_candidate_is_not_excluded() -> None:
 def test_a_rung_that_misleads_only_orders() -> None:
     """Its scores, however they are changed without changing their order, leave the belief."""
     for correlation, is_counted in ((0.0, False), (1.0, True)):
-        grid = transfer_grid(
-            6, candidates=12, targets=6, rungs=(0.1, 1.0), correlation=correlation
-        )
+        grid = transfer_grid(6, candidates=12, targets=6, rungs=(0.1, 1.0), correlation=correlation)
         scores = grid.dev[..., :3].copy()
         found = rank_correlation(scores)
         assert found is not None and (found >= 0.5) == is_counted

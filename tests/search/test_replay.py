@@ -1,4 +1,4 @@
-"""Replays of small grids with known answers; files that are no grid are refused with their place."""
+"""Replays of small grids with known answers; what is no grid is refused with its place."""
 
 from __future__ import annotations
 
@@ -156,8 +156,11 @@ def test_wrong_options_end_with_status_2(
 
 def test_the_command_prints_json_and_needs_no_torch(tmp_path: Path) -> None:
     script = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from xstilts.search.replay import main; sys.exit(main(sys.argv[1:]))"
+        "import sys\n"
+        "from xstilts.search.replay import main\n"
+        "status = main(sys.argv[1:])\n"
+        "assert 'torch' not in sys.modules and 'ray' not in sys.modules\n"
+        "sys.exit(status)"
     )
     arguments = [str(written(tmp_path, LINES)), "--policy", "race,halving", "--json"]
     done = subprocess.run(

@@ -33,7 +33,7 @@ SEEDS = 3
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a grid is played. `seeds` draws of a cell are a policy's at most; then `confirm`
-    (leaders, seeds) run with fresh seeds, and `baseline` beside them, a candidate that nobody chooses."""
+    (leaders, seeds) run with fresh seeds, and `baseline` beside them, whom nobody chooses."""
 
     seeds: int = SEEDS
     replays: int = 1
