@@ -1,0 +1,104 @@
+"""The race: where it spends, what it excludes, and that it remembers nothing but scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.benchmarks.transfer_grids import transfer_grid
+from xstilts.search.policies import Board, play_race
+from xstilts.search.race import may_be_best, next_runs
+from xstilts.search.race_model import believe, rank_correlation
+
+
+def history(board: Board, seed: int = 0) -> list[tuple[np.ndarray, list[tuple[int, ...]]]]:
+    """What was seen before each round, and the runs that followed."""
+    rounds = []
+    while runs := next_runs(board.seen, board.most, available=board.available, seed=seed):
+        rounds.append((board.seen.copy(), [tuple(run) for run in runs]))
+        for run in runs:
+            board.draw(*run)
+    return rounds
+
+
+def test_decisions_follow_from_what_was_seen() -> None:
+    """A race that was killed after any round goes on as it would have."""
+    grid = transfer_grid(0, candidates=8, targets=4, rungs=(0.1, 1.0))
+    whole = history(Board(grid.dev, 3))
+    for seen, runs in reversed(whole):
+        again = Board(grid.dev, 3)
+        again.seen[:] = seen
+        assert next_runs(again.seen, 3, available=again.available, seed=0) == runs
+    later = Board(grid.dev, 3)
+    later.seen[:] = whole[len(whole) // 2][0]
+    assert [runs for _, runs in history(later)] == [runs for _, runs in whole[len(whole) // 2 :]]
+
+
+def test_the_seed_orders_those_of_whom_nothing_is_known() -> None:
+    grid = transfer_grid(1)
+    first = [history(Board(grid.dev, 3), seed)[0][1] for seed in (0, 0, 1)]
+    assert first[0] == first[1] != first[2]
+
+
+def test_few_runs_find_a_clear_winner() -> None:
+    grid = transfer_grid(2)
+    grid.dev[7] += 15
+    board = Board(grid.dev[..., :3], 3)
+    ranking = play_race(board, 0)
+    assert (ranking[0] == 7).all()
+    assert np.isfinite(board.seen).sum() / 21 < 34
+
+
+def test_the_leaders_have_the_runs() -> None:
+    grid = transfer_grid(3)
+    board = Board(grid.dev[..., :3], 3)
+    play_race(board, 0)
+    counts = np.isfinite(board.full).sum(-1)
+    high = np.nanmean(board.full, -1) >= np.nanmedian(np.nanmean(board.full, -1), 0)
+    assert counts[high].mean() > 1.5 * counts[~high].mean()
+
+
+def test_what_does_well_elsewhere_is_believed_to_do_well() -> None:
+    grid = transfer_grid(4, main=0.8)
+    scores = grid.dev[..., :2].copy()
+    scores[3, 1:] += 10
+    scores[5, 1:] -= 10
+    scores[[3, 5], 0] = np.nan
+    means = believe(scores).means[:, 0]
+    assert means[3] == means.max() and means[5] == means.min()
+
+
+def test_a_parked_candidate_is_not_excluded() -> None:
+    generator = np.random.default_rng(0)
+    scores = np.full((4, 3), np.nan)
+    scores[0] = 90 + 0.1 * generator.normal(0, 1, 3)
+    scores[1] = 50 + 0.1 * generator.normal(0, 1, 3)
+    scores[2, 0] = 89.9
+    assert may_be_best(scores, 3).tolist() == [True, False, True, True]
+
+
+def test_a_rung_that_misleads_only_orders() -> None:
+    """Its scores, however they are changed without changing their order, leave the belief."""
+    for correlation, is_counted in ((0.0, False), (1.0, True)):
+        grid = transfer_grid(6, candidates=12, targets=6, rungs=(0.1, 1.0), correlation=correlation)
+        scores = grid.dev[..., :3].copy()
+        found = rank_correlation(scores)
+        assert found is not None and (found >= 0.5) == is_counted
+        other = scores.copy()
+        other[0, :, 0] += 30
+        is_moved = not np.allclose(believe(scores).means, believe(other).means)
+        assert is_moved == is_counted
+
+
+def test_a_believed_rung_saves_full_runs() -> None:
+    full = {}
+    for correlation in (0.0, 1.0):
+        total = 0
+        for seed in range(6):
+            grid = transfer_grid(
+                seed, candidates=12, targets=4, rungs=(0.1, 1.0), correlation=correlation
+            )
+            board = Board(grid.dev[..., :3], 3)
+            play_race(board, seed)
+            total += int(np.isfinite(board.full).sum())
+        full[correlation] = total
+    assert full[1.0] < full[0.0]
