@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xstilts.config.derive import NONE
+from xstilts.config.derive import NONE, candidates
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.report.comparison import best_of, entries_of
@@ -70,9 +70,10 @@ def target_verdicts(
     chosen = choice.targets if choice is not None else {}
     search = {best.target: best for best in best_of(sweep, trials)}
     entries = entries_of(sweep, trials)
+    parked = candidates(sweep) if sweep.search.is_race else ()
     members = {
         target: _members(
-            target, entries[target], search.get(target), chosen.get(target), trials, fresh
+            target, parked, entries[target], search.get(target), chosen.get(target), trials, fresh
         )
         for target in sweep.targets
     }
@@ -86,6 +87,7 @@ def target_verdicts(
 
 def _members(
     target: str,
+    parked: Sequence[str],
     entries: Mapping[str, Entry],
     search: Best | None,
     chosen: TargetChoice | None,
@@ -94,7 +96,9 @@ def _members(
 ) -> _Members:
     """One configuration an arm: search's best of the intermediate, or the one that was chosen to be
     confirmed."""
-    configs = {NONE: "", **{name: entry.config for name, entry in entries.items()}}
+    # An intermediate that a race has not run may be the best: an arm of which nothing is known.
+    unrun = dict.fromkeys(parked, "")
+    configs = {NONE: "", **unrun, **{name: entry.config for name, entry in entries.items()}}
     leaders: tuple[str, ...] = () if search is None else (search.best.intermediate,)
     confirmed: dict[str, list[TrialScores]] = {}
     if chosen is not None:

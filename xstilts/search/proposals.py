@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -35,7 +35,7 @@ from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.trial_plan import target_sets
 from xstilts.run.rounds import Dev, Rounds
-from xstilts.search.weighting import DEV, DIVERGED, POINT, weighted
+from xstilts.search.weighting import DEV, DIVERGED, POINT, as_believed, weighted
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -93,12 +93,14 @@ class Proposals:
     """The outer search of one sweep.
 
     `ask` gives the next configuration that nobody has tried, or None when all that were asked for
-    are made or the space is exhausted (`is_exhausted`). `rounds` are those of dev/weighted.
+    are made or the space is exhausted (`is_exhausted`). `rounds` are those of dev/weighted. In a
+    race `beliefs` gives what is believed of configurations that have not ended.
     """
 
     def __init__(self, sweep: Sweep, journal: BaseJournalBackend, rounds: Rounds | None = None):
         self._sweep = sweep
         self._rounds = rounds or Rounds()
+        self.beliefs: Callable[[], Mapping[str, tuple[float, Dev]]] = dict
         self._space = encoder_space(sweep)
         closed, self._searched = split_space(self._space)
         self._closed = sorted(closed, key=lambda point: point["intermediate"] != NONE)
@@ -144,12 +146,13 @@ class Proposals:
             if name == self._study.study_name:
                 continue
             before = optuna.load_study(study_name=name, storage=storage)
-            is_told = name.endswith(f"-{self._measure}")
+            is_same = name.endswith(f"-{self._measure}")
             for trial in before.get_trials(deepcopy=False):
+                is_told = is_same and trial.state == TrialState.COMPLETE
                 point = trial.user_attrs.get(POINT)
                 if point is None or sha256_of(point) in known:
                     continue
-                if trial.state == TrialState.COMPLETE:
+                if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                     known.add(sha256_of(point))
                     kept = {n: x for n, x in trial.user_attrs.items() if n in (DIVERGED, DEV)}
                     # What is not searched now was tried, and says nothing to the sampler.
@@ -181,7 +184,9 @@ class Proposals:
             self.made[proposal.config_id] = proposal
             if trial.state == TrialState.RUNNING:
                 self._open[proposal.config_id] = trial.number
-            elif trial.state == TrialState.FAIL or trial.user_attrs.get(DIVERGED):
+            elif trial.state in (TrialState.FAIL, TrialState.PRUNED) or trial.user_attrs.get(
+                DIVERGED
+            ):
                 self._failed[proposal.config_id] = trial
 
     def _proposed(self) -> list[FrozenTrial]:
@@ -242,6 +247,18 @@ class Proposals:
             self._study.tell(number, value)
         self._open.pop(config_id, None)
 
+    def prune(self, config_id: str, value: float | None, runs: int) -> None:
+        """A race has ended and given a configuration fewer runs than the whole; `value` is the mean
+        of what was seen. Told once; a later success counts, as after a failure."""
+        number = self._open.pop(config_id, None)
+        if number is None:
+            return
+        if value is not None:
+            trial = self._study.get_trials(deepcopy=False)[number]
+            Trial(self._study, trial._trial_id).report(value, runs)
+        self._study.tell(number, state=TrialState.PRUNED)
+        self._failed[config_id] = self._study.trials[number]
+
     def _succeed(self, failed: FrozenTrial, value: float, dev: Dev | None) -> None:
         """A study's trial that has ended stays as it is, so that a better end is another one."""
         self._study.add_trial(
@@ -262,6 +279,8 @@ class Proposals:
 
     def _told(self, proposed: list[FrozenTrial]) -> list[FrozenTrial]:
         """Proposals with the values that the sampler is told."""
+        if beliefs := self.beliefs():
+            proposed = as_believed(proposed, beliefs)
         if self._sweep.objective.metric != WEIGHTED:
             return proposed
         is_max = self._sweep.objective.mode == "max"
