@@ -24,8 +24,8 @@ intermediates:
   nli: {{tasks: [mini_nli], examples: 320}}
   choice: {{tasks: [mini_choice], examples: 320}}
   qa: {{tasks: [mini_qa], examples: 320}}
-targets: [mini_xnli, mini_udpos, mini_tatoeba]
-languages: {{mini_xnli: [en], mini_udpos: [en], mini_tatoeba: [qaa]}}
+targets: [mini_xnli, mini_udpos]
+languages: [en]
 seeds: [0, 1, 2]
 search:
   strategy: {strategy}
@@ -58,7 +58,8 @@ def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
         text = SWEEP.format(name=name, strategy=strategy, data=shared_mini)
         (tmp_path / f"{name}.yaml").write_text(text)
     process = bench.start("sweep", "small.yaml")
-    bench.wait_for(lambda: len(bench.records()) >= 4 or process.poll() is not None, timeout_s=300)
+    bench.wait_for(lambda: len(bench.records()) >= 4 or process.poll() is not None, timeout_s=200)
+    assert process.poll() is None, process.communicate()[0]
     bench.kill(process)
     before, stages = bench.records(), bench.stages()
     under_way = json.loads(bench.launches()[0].joinpath("race.json").read_text())
@@ -66,7 +67,9 @@ def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
     race, after = bench.records(), bench.stages()
     assert {name: after[name] for name in stages} == stages, "nothing is computed again"
     for told in under_way:
-        own = [r for r in race.values() if (r["config"], r["seed"]) == (told["config"], told["seed"])]
+        own = [
+            r for r in race.values() if (r["config"], r["seed"]) == (told["config"], told["seed"])
+        ]
         assert len(own) == 1 and {*own[0]["targets"]} >= {*told["targets"]}, "decided once"
     for name, record in before.items():
         assert {*record["targets"]} <= {*race[name]["targets"]}
@@ -75,7 +78,7 @@ def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
     assert states.keys() == {*race, "summary"}
     assert {state for state, _ in states.values()} == {"FINISHED"}
 
-    targets = ("mini_xnli", "mini_udpos", "mini_tatoeba")
+    targets = ("mini_xnli", "mini_udpos")
     runs = {
         (record["intermediate"], target, record["seed"])
         for record in race.values()
@@ -84,9 +87,7 @@ def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
     assert {run for run in runs if run[0] == "none"} == {
         ("none", target, seed) for target in targets for seed in (0, 1, 2)
     }
-    assert 9 + 9 <= len(runs) < 4 * 3 * 3
-    for target in targets:
-        assert f"{target}: 3 candidates" in text or target in text
+    assert 2 * (3 + 3) < len(runs) < 2 * 4 * 3, "more than a first run each, and less than all"
 
     bench.run("sweep", "whole.yaml")
     whole = scores_of(records_of(bench, "whole"))
