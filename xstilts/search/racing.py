@@ -211,12 +211,16 @@ class Race:
         self._decision = None
 
     def _take_up(self, proposals: Sequence[Proposal]) -> None:
-        """Owe what the launch before has handed out and nobody has ended."""
+        """Owe what the launch before has handed out and nobody has ended, before all others."""
         by_id = {proposal.config_id: proposal for proposal in proposals}
+        others, self.owed = self.owed, []
         for told in self._under_way.known:
             if told["config"] in by_id and told["seed"] in self._sweep.seeds:
                 proposal = by_id[told["config"]]
                 self._owe(self._plan(proposal, told["seed"], tuple(told["targets"])))
+        for plan in others:
+            if plan.trial_id not in {one.trial_id for one in self.owed}:
+                self.owed.append(plan)
 
     def _owe(self, plan: TrialPlan) -> None:
         failed = self._failed.get(plan.trial_id, ())
