@@ -148,8 +148,11 @@ class Results:
             for record in self.finished
             if record.retries
         ]
+        # One of a race may have failed on targets that it was given later.
         lines += [
-            f"{record.trial} failed: {record.error.partition(chr(10))[0]}" for record in self.failed
+            f"{record.trial} failed: {record.error.partition(chr(10))[0]}"
+            for record in self.records
+            if record.error or record.state == "failed"
         ]
         lines += self._computed_otherwise()
         lines += selection_notes(self.sweep)

@@ -146,6 +146,7 @@ def _target_runs(sweep: Sweep, store: Store, target: str, members: _Members) -> 
         hours=hours if np.isfinite(hours).all() else None,
         covariance=None if noise is None else noise[0],
         num_items=None if noise is None else noise[1],
+        looks=len(sweep.seeds) if sweep.search.is_race else 1,
     )
 
 
