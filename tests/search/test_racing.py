@@ -355,3 +355,32 @@ def test_a_target_without_a_dev_set_runs_with_all_others(storage: Path) -> None:
         held = "mini_tatoeba" in record.targets
         assert held == ({*record.targets} >= {"mini_xnli", "mini_udpos"})
     assert any("mini_tatoeba" in r.targets for r in records.all.values() if r.seed)
+
+
+def test_an_imagined_run_is_none_that_is_wanted_again(storage: Path) -> None:
+    planner = make_planner(3)
+    records = Records(planner)
+    searcher, race, _ = open_race(storage, planner, records)
+    plans = [planner.plan(**searcher.suggest(f"t{i}")["trial"]) for i in range(5)]
+    assert [plan.seed for plan in plans] == [0, 1, 2, 0, 0]
+    # All first runs are under way; further ones are wanted all the same.
+    first, further = race.wanted()
+    assert not first and further
+    more = planner.plan(**searcher.suggest("t5")["trial"])
+    assert more.seed == 1 and more.intermediate != "none"
+
+
+def test_where_all_that_have_dev_have_run_the_others_are_scored_for_no_more_training(
+    storage: Path,
+) -> None:
+    planner = make_planner(2, targets=["mini_xnli", "mini_udpos", "mini_tatoeba"])
+    records = Records(planner)
+    _, _, proposals = open_race(storage, planner, records)
+    proposals.ask()
+    candidate = proposals.ask()
+    assert candidate is not None
+    records.run(planner.plan(candidate.point, 0, targets=["mini_xnli"]))
+    records.run(planner.plan(candidate.point, 0, targets=["mini_xnli", "mini_udpos"]))
+    _, race, _ = open_race(storage, planner, records)
+    own = [plan for plan in race.owed if plan.config_id == candidate.config_id]
+    assert [plan.targets for plan in own] == [("mini_xnli", "mini_udpos", "mini_tatoeba")]
