@@ -161,6 +161,7 @@ def test_a_record_is_written_as_it_was_read(tmp_path: Path) -> None:
             **as_json(name),
             "phase": "search",
             "confirms": None,
+            "targets": None,
             "schema": 0,
         }
         assert read_record(tmp_path) == record

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ray.tune.search import Searcher
 
-from tests.benchmarks.transfer_grids import transfer_grid
+from tests.benchmarks.transfer_grids import play_trials, transfer_grid
 from tests.trial_records import make_record
 from xstilts.config.derive import languages_of
 from xstilts.config.load import parse_sweep
@@ -202,22 +202,8 @@ def test_before_there_is_a_model_a_run_counts_as_the_mean_of_its_target() -> Non
 def test_trials_of_many_targets_spend_what_the_policy_does(workers: int) -> None:
     grid = transfer_grid(0, candidates=12, targets=8)
     dev = grid.dev[:, :, 0, :3]
-    seen, running = np.full(dev.shape, np.nan), list[Drawing]()
-    available = np.ones(dev.shape[:2], dtype=bool)
-    while True:
-        found = decide(seen, running, available, 0)
-        free = [
-            one
-            for one in (*found.first, *found.further)
-            if one[:2] not in {other[:2] for other in running}
-        ]
-        running += free[: workers - len(running)]
-        if not running:
-            break
-        candidate, draw, columns = running.pop(0)
-        at = candidate, list(columns), draw
-        assert np.isnan(seen[at]).all(), "no run is drawn twice"
-        seen[at] = dev[at]
+    seen, trials = play_trials(dev, workers, 0)
+    assert 12 < trials < np.isfinite(seen).sum()
     counts = np.isfinite(seen).sum(2)
     assert (counts > 0).all()
     beyond = (counts - 1).sum(0)

@@ -17,13 +17,8 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -35,6 +30,7 @@ from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.trial_plan import target_sets
 from xstilts.run.rounds import Dev, Rounds
+from xstilts.search.sampling import RandomSuggest, holds, sampler_of
 from xstilts.search.weighting import DEV, DIVERGED, POINT, as_believed, weighted
 
 logger = logging.getLogger(__name__)
@@ -59,34 +55,6 @@ class Proposal:
     number: int
     config_id: str
     point: Point
-
-
-class RandomSuggest:
-    """Independent uniform suggestions from a seed; remembers them by name."""
-
-    def __init__(self, random: np.random.Generator):
-        self._random = random
-        self.drawn: dict[str, Any] = {}
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
-        return self._note(name, choices[int(self._random.integers(len(choices)))])
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """Uniform, or uniform in the logarithm."""
-        if log:
-            value = float(np.exp(self._random.uniform(np.log(low), np.log(high))))
-            return float(self._note(name, min(max(value, low), high)))
-        return float(self._note(name, float(self._random.uniform(low, high))))
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
-        """A multiple of `step` above `low`."""
-        count = (high - low) // step + 1
-        return int(self._note(name, low + step * int(self._random.integers(count))))
-
-    def _note(self, name: str, value: Any) -> Any:
-        self.drawn[name] = value
-        return value
 
 
 class Proposals:
@@ -317,7 +285,7 @@ class Proposals:
         for attempt in range(REPEATS_BEFORE_EXPLORING):
             # A sampler's own state dies with its process; seeded anew for every draw, a resumed
             # search goes on as an undisturbed one would.
-            study.sampler = _sampler(self._sweep, len(self.made), attempt)
+            study.sampler = sampler_of(self._sweep, len(self.made), attempt)
             if waited and not attempt:
                 study.enqueue_trial(self._possible(waited))
             trial = study.ask()
@@ -348,7 +316,7 @@ class Proposals:
         return {
             label: value
             for label, value in fixed.items()
-            if label in found and _holds(found[label], value)
+            if label in found and holds(found[label], value)
         }
 
     def _waiting(self) -> dict[str, Any] | None:
@@ -409,21 +377,3 @@ def _distinct_points(space: Space, wanted: int, seed: int) -> list[Point]:
         if len(points) == wanted:
             break
     return points
-
-
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a parameter of this distribution can have a value."""
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    if not isinstance(value, int | float) or not distribution.low <= value <= distribution.high:
-        return False
-    return not distribution.step or (value - distribution.low) % distribution.step == 0
-
-
-def _sampler(sweep: Sweep, number: int, attempt: int) -> BaseSampler:
-    spec = sweep.search.encoder.sampler
-    seed = derive_seed(spec.seed, "sampler", str(number), str(attempt)) % 2**32
-    if spec.name == "tpe":
-        return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-    return RandomSampler(seed=seed)
