@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from xstilts.report.live import render, watching
 from xstilts.report.record_table import record_table
 from xstilts.report.results import Results
 from xstilts.report.standings import Follower, standings
+from xstilts.report.sweep_results import SweepResults
 from xstilts.report.tables import as_json, grid_table, race_table, search_table, tables
-from xstilts.run.places import Places
+from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
 from xstilts.run.trial_states import TrialStates
 
-from ..conftest import make_places, make_sweep
-from ..trial_records import make_record, record_json
+from ..conftest import make_places, make_stage, make_sweep
+from ..trial_records import entry_json, make_record, record_json
 
 TARGETS = ("mini_xnli", "mini_udpos")
 RUNS: dict[tuple[str, int], dict[str, float]] = {
@@ -182,3 +184,24 @@ def test_a_trial_that_ends_again_is_told_again(
     lines = stream.getvalue().splitlines()
     assert [line for line in lines if "choice-s0: finished" in line]
     assert "mini_udpos 3 of 3 (4 runs)" in lines[-1]
+
+
+def test_predictions_are_of_the_runs_that_a_target_has(results: Results) -> None:
+    places, told = results.places, results.sweep.model_dump(mode="json", by_alias=True)
+    for name, content in ((TARGET_POINTS, {}), (INVENTORY, {}), (SWEEP, told)):
+        write_json(places.launch(1) / name, content)
+    for record in results.records:
+        stage = f"evaluate-{record.trial}"
+        files = {f"predictions/{name}/test-en.tsv": "NOUN\n" for name in record.targets or ()}
+        make_stage(places.storage, stage, files)
+        content = {**record.record, "stages": [entry_json(stage)]}
+        write_json(places.trials / record.trial / "record.json", content)
+    found = SweepResults(places).predictions("mini_udpos")
+    assert sorted(found["trial"].unique()) == ["qa-s0", "qa-s1"]
+
+
+def test_trials_that_do_not_have_a_target_are_not_counted_for_it(results: Results) -> None:
+    records = [replace(one, collapsed=["mini_udpos"]) if one.trial == "nli-s0" else one
+               for one in results.records]  # fmt: skip
+    lines = Results(results.sweep, results.places, results.folder, records).warnings()
+    assert any(line.startswith("mini_udpos: 1 of 6 trials collapsed") for line in lines)

@@ -370,3 +370,16 @@ def test_where_all_that_have_dev_have_run_the_others_are_scored_for_no_more_trai
     _, race, _ = open_race(storage, planner, records)
     own = [plan for plan in race.owed if plan.config_id == candidate.config_id]
     assert [plan.targets for plan in own] == [("mini_xnli", "mini_udpos", "mini_tatoeba")]
+
+
+@pytest.mark.parametrize("end", [{"error": True}, {"result": {"outcome": "stopped"}}])
+def test_a_trial_whose_process_is_lost_is_handed_out_before_others(
+    storage: Path, end: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = make_planner(3)
+    records = Records(planner)
+    searcher, race, _ = open_race(storage, planner, records)
+    configs = [searcher.suggest(f"t{i}") for i in range(4)]
+    searcher.on_trial_complete("t1", **end)
+    monkeypatch.setattr(searcher, "_not_before", 0.0)
+    assert searcher.suggest("t4") == configs[1] and not race.owed

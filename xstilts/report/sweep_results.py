@@ -149,7 +149,8 @@ class SweepResults:
             records = [self._finished(trial)]
         else:
             chosen = [one.best.config for one in self._best if one.target == target]
-            own = (one.trial for one in self._table.trials if one.config in chosen)
+            trials = (one for one in self._table.trials if target in one.scores)
+            own = (one.trial for one in trials if one.config in chosen)
             records = [self._finished(name) for name in own]
         columns: dict[str, list[Any]] = {"trial": [], "language": [], "item": [], "prediction": []}
         for record in records:
