@@ -73,6 +73,8 @@ def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
         assert len(own) == 1 and {*own[0]["targets"]} >= {*told["targets"]}, "decided once"
     for name, record in before.items():
         assert {*record["targets"]} <= {*race[name]["targets"]}
+    assert "may be the best: mini_xnli" in text and "not confirmed" in text
+    assert "Race" in [line.strip() for line in text.splitlines()]
     assert "everything is done already" in bench.run("sweep", "small.yaml")
     states = bench.mlflow()
     assert states.keys() == {*race, "summary"}

@@ -187,7 +187,7 @@ class Race:
         self._failed: dict[str, tuple[str, ...]] = {}
         self._diverged: set[str] = set()
         self._running: dict[str, TrialPlan] = {}
-        self._decision: Decision | None = None
+        self._wanted: tuple[list[TrialPlan], list[TrialPlan]] | None = None
         self.owed: list[TrialPlan] = []
         """What is to be run before anything is decided: the baseline's trials, what a launch has
         left under way, what has lost a stage."""
@@ -208,7 +208,7 @@ class Race:
             wanted = self._sweep.targets if is_baseline else self._targets.get(plan.trial_id, ())
             if wanted:
                 self._owe(self._plan(proposal, seed, wanted))
-        self._decision = None
+        self._wanted = None
 
     def _take_up(self, proposals: Sequence[Proposal]) -> None:
         """Owe what the launch before has handed out and nobody has ended, before all others."""
@@ -242,18 +242,18 @@ class Race:
     def wanted(self) -> tuple[list[TrialPlan], list[TrialPlan]]:
         """The trials that are wanted now: first runs of configurations, and further ones; none of
         those that run."""
-        if self._decision is None:
+        if self._wanted is None:
             owed = (plan for plan in self.owed if plan.trial_id not in self._running)
             under_way = [*self._running.values(), *owed]
             seen = self._seen()
-            self._decision = decide(
+            found = decide(
                 seen,
                 list(self._drawings(under_way)),
                 self._available(seen),
                 self._sweep.search.encoder.sampler.seed,
             )
-        found = [list(self._plans(kind)) for kind in (self._decision.first, self._decision.further)]
-        return found[0], found[1]
+            self._wanted = list(self._plans(found.first)), list(self._plans(found.further))
+        return self._wanted
 
     def _plans(self, drawings: Sequence[Drawing]) -> Iterator[TrialPlan]:
         for candidate, draw, columns in drawings:
@@ -270,13 +270,13 @@ class Race:
         """Note that a trial is handed out."""
         self.owed = [one for one in self.owed if one.trial_id != plan.trial_id]
         self._running[plan.trial_id] = plan
-        self._decision = None
+        self._wanted = None
         self._under_way.write([*self._running.values(), *self.owed])
 
     def end(self, plan: TrialPlan, is_over: bool) -> None:
         """Take in what came of a trial; one that is not over is owed."""
         self._running.pop(plan.trial_id, None)
-        self._decision = None
+        self._wanted = None
         if not is_over:
             self.owed.insert(0, plan)
             return
