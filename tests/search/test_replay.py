@@ -145,13 +145,26 @@ def test_what_is_no_grid_is_refused_with_its_place(
         (["--policy", "all", "--confirm", "1,1"], "no more than the grid's 3"),
         (["--policy", "all", "--baseline", "none"], "--baseline: "),
         (["--policy", "all", "--replays", "0"], "--replays: "),
+        (["--policy", "all", "--seeds", "0"], "--seeds: it is 1 or more; got 0"),
+        (["--policy", "all", "--confirm", "2"], "--confirm: it is TOP,SEEDS, two whole numbers"),
+        (["--policy", "all", "--confirm", "a,b"], "two whole numbers; got 'a,b'"),
     ],
 )
 def test_wrong_options_end_with_status_2(
     tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(written(tmp_path, LINES)), *arguments]) == 2
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told and len(told.splitlines()) == 1
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """The csv module would take the last of them."""
+    path = written(tmp_path, [f"{line},9" for line in LINES], f"{HEADER},dev")
+    with pytest.raises(
+        ConfigError, match="line 1: a column stands once; got two or more named dev"
+    ):
+        read_grid(path)
 
 
 def test_the_command_prints_json_and_needs_no_torch(tmp_path: Path) -> None:
