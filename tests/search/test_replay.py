@@ -45,6 +45,36 @@ def test_regret_and_costs_by_hand(tmp_path: Path) -> None:
     assert found["targets"]["x"]["verdict"] is None and found["targets"]["x"]["gain"] is None
 
 
+def test_a_choice_is_judged_by_all_seeds_and_seeds_drawn_again_can_err() -> None:
+    grid = transfer_grid(7, candidates=9, targets=5)
+    true = grid.test[:, :, -1].mean(-1)
+    few = replay(grid, ["all"], Options(seeds=1))["all"]
+    for place, (name, one) in enumerate(few["targets"].items()):
+        chosen = grid.candidates.index(one["chosen"])
+        assert one["regret"] == pytest.approx(true[:, place].max() - true[chosen, place]), name
+    # Where dev is test, who draws every seed knows the truth; who draws some twice does not.
+    known = replace(grid, dev=grid.test)
+    every = replay(known, ["all"], Options(seeds=len(grid.seeds), replays=4))["all"]
+    assert every["regret"] == 0 < every["regret_replaced"]
+
+
+def test_all_policies_meet_the_same_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POLICIES, "under another name", POLICIES["all"])
+    found = replay(transfer_grid(7), ["all", "under another name"], Options(seeds=1, replays=2))
+    assert found["all"] == found["under another name"]
+
+
+def test_ties_of_several_replays_are_those_of_half_or_more() -> None:
+    found = replay(transfer_grid(3, candidates=9, targets=4), ["all"], Options(replays=4))["all"]
+    for target, mean in found["targets"].items():
+        each = [one["targets"][target]["ties"] for one in found["each"]]
+        names = {name for ties in each for name in ties}
+        half = sorted(name for name in names if sum(name in ties for ties in each) >= 2)
+        assert mean["ties"] == half
+    counts = [len(one["ties"]) for one in found["targets"].values()]
+    assert sum(counts) > len(counts)
+
+
 def test_confirmation_is_counted_and_judged_against_the_baseline(tmp_path: Path) -> None:
     grid = transfer_grid(0, candidates=5, targets=3)
     grid.dev[0] -= 20
@@ -122,8 +152,15 @@ def test_a_rung_may_be_absent(tmp_path: Path) -> None:
         ([*LINES, "a,x,0,0.1,1,1,1,1"], "candidate a, target x, seed 1, rung 0.1: "),
         ([*LINES, LINES[0]], "line 20: a cell is recorded once; got candidate a, target x"),
         ([*LINES[:-1], "c,y,2,1,1,1,2,11"], "line 19, shared_cost: "),
+        ([*LINES[:-1], "c,y,2,1,1,1,2,9"], "line 19, shared_cost: "),
         ([*LINES, "a,x,0,1.5,1,1,1,1"], "line 20, rung: "),
+        ([*LINES, "a,x,0,0,1,1,1,1"], "line 20, rung: "),
+        (
+            [line.replace(",1,", ",0.5,", 1) for line in LINES if ",0,1," in line],
+            "full runs, rung 1",
+        ),
         ([*LINES, "a,x,0,0.5,nan,1,1,1"], "line 20, dev: "),
+        ([*LINES, "a,x,0,0.5,1,inf,1,1"], "line 20, test: "),
         ([*LINES, "a,x,0,0.5,1,1,-1,1"], "line 20, cost: "),
         ([*LINES, "a,x,0"], "line 20: a line has a value for every column"),
         ([], "a grid has a row or more"),
