@@ -10,19 +10,22 @@ from xstilts.errors import ConfigError
 from xstilts.scores.settling import settle
 
 
-def test_so_many_seeds_show_the_gain_four_times_in_five() -> None:
-    found = settle(2.0, seed_variance=4.0, item_variance=0.0, seeds=5, hours_per_seed=1.5)
+@pytest.mark.parametrize("gain", [2.0, 5.6])
+def test_so_many_seeds_show_the_gain_four_times_in_five(gain: float) -> None:
+    found = settle(gain, seed_variance=4.0, item_variance=0.0, seeds=2, hours_per_seed=1.5)
     assert found.seeds is not None
-    assert found.hours == (found.seeds - 5) * 1.5
+    assert found.hours == (found.seeds - 2) * 1.5
     generator = np.random.default_rng(0)
 
     def power(seeds: int) -> float:
-        own = generator.normal(2, 2**0.5, (4000, seeds))
+        own = generator.normal(gain, 2**0.5, (4000, seeds))
         other = generator.normal(0, 2**0.5, (4000, seeds))
         return float((ttest_ind(own, other, axis=1).pvalue < 0.05).mean())
 
     assert power(found.seeds) >= 0.78
     assert power(found.seeds - 1) < 0.82
+    # As many show that a candidate harms.
+    assert settle(-gain, seed_variance=4.0, item_variance=0.0, seeds=2, hours_per_seed=1.5) == found
 
 
 def test_no_gain_is_settled_by_being_equal_within_the_margin() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.benchmarks.coverage import noise_target, seconds_of_verdicts
 from xstilts.errors import ConfigError
 from xstilts.scores.collapse import collapse_rate, lowest_over_all_runs
+from xstilts.scores.settling import settle
 from xstilts.scores.variance import Gain
 from xstilts.scores.verdict import TargetRuns, Verdict, verdict, verdicts
 
@@ -107,6 +108,17 @@ def test_it_is_about_search_first_unless_another_is_shown_to_be_better() -> None
     assert other.low is not None and alone.low is not None
     assert other.low < alone.low  # its interval holds for all three at once
     assert verdict(target({"mnli": 72.0, "squad": 80.0})).best == "squad"
+    # By chance higher is not shown to be better.
+    assert verdict(target({"mnli": 70.1, "squad": 70.6}, spread=1.5)).best == "mnli"
+
+
+def test_none_is_no_candidate_for_the_best() -> None:
+    low = dict.fromkeys(NAMES[1:], 60.0)
+    found = verdict(target({**low, "mnli": 65.0}))
+    assert (found.verdict, found.best, found.ties) == ("harms", "mnli", ("mnli",))
+    assert found.p_best is not None and found.p_best > 0.99
+    near = verdict(target({**low, "mnli": 65.0, "ccg": 65.0}))
+    assert near.ties == ("mnli", "ccg")
 
 
 def test_what_search_left_behind_stays_in_the_set_until_it_is_excluded() -> None:
@@ -116,20 +128,45 @@ def test_what_search_left_behind_stays_in_the_set_until_it_is_excluded() -> None
     assert far.ties == ("mnli",)
 
 
+def test_the_two_looks_share_alpha() -> None:
+    """Leaders leave with p below 0.0375, who was left behind with p below 0.0125."""
+    far = {**ALL, "qqp": 60.0, "ccg": 60.0}
+    both = ("mnli", "squad")
+    # Of mnli, beside squad, p is 0.047 and 0.019.
+    for ahead, ties in ((0.55, both), (0.7, ("squad",))):
+        runs = target({"mnli": 75.0, "squad": 75.0 + ahead}, search=far, leaders=both)
+        assert verdict(runs).ties == ties
+    # Of ccg p is 0.022 and 0.007.
+    for behind, ties in ((73.3, ("mnli", "ccg")), (72.6, ("mnli",))):
+        runs = target({"mnli": 75.0}, search={**far, "ccg": behind}, leaders=("mnli",))
+        assert verdict(runs).ties == ties
+
+
+def test_a_gain_whose_interval_reaches_below_0_is_not_called_better() -> None:
+    """Its p is one-sided: below 0.05 is not enough for two-sided 95 %."""
+    found = verdict(target({"mnli": 70.6}, leaders=("mnli",)))
+    assert found.p_null is not None and found.p_null < 0.05
+    assert found.low is not None and found.low < 0
+    assert found.verdict == "within noise"
+
+
 def test_collapsed_runs_stand_beside_the_gain_and_not_in_it() -> None:
     runs = target({"mnli": 72.0}, learnt={"mnli": 4})
     found = verdict(runs)
     assert found.gain == pytest.approx(72 - 70 - 0.5 * 1.2 / 4, abs=0.4)
     assert found.collapsed == {"mnli": (1, 5), "none": (0, 5)}
     assert found.over_all is False
-    # Where the baseline collapses and the candidate never does, it is better over all as well.
-    sure = verdict(target({"mnli": 90.0}, learnt={"none": 2}))
-    assert sure.over_all is not None
-    assert sure.low is not None and sure.none is not None
-    least = lowest_over_all_runs(
-        verdict_gain(sure), sure.none, collapse_rate(0, 5), collapse_rate(3, 5), 33.0
-    )
-    assert sure.over_all == (least > 0)
+    # Where the baseline collapses and the candidate never does, it is better over all as well, if
+    # the gain is large beside what a run that collapses loses on the average.
+    runs = target({"mnli": 90.0}, learnt={"none": 2})
+    for scores, is_sure in (([40.0, 50.0, 60.0], True), ([35.0, 40.0, 45.0], False)):
+        runs.scores[~runs.learnt] = scores
+        sure = verdict(runs)
+        assert sure.low is not None and sure.none is not None
+        least = lowest_over_all_runs(
+            verdict_gain(sure), sure.none, collapse_rate(0, 5), collapse_rate(3, 5), scores[1]
+        )
+        assert sure.over_all is is_sure is (least > 0)
 
 
 def verdict_gain(found: Verdict) -> Gain:
@@ -157,6 +194,19 @@ def test_hours_are_those_of_the_runs_that_are_missing() -> None:
     assert slow.hours_to_settle is not None and quick.hours_to_settle is not None
     assert slow.hours_to_settle == pytest.approx(2 * quick.hours_to_settle)
     assert verdict(replace(runs, hours=None)).hours_to_settle is None
+    # The variance of a run of each arm, and the hours of one run of each.
+    variance = 2 * np.var(1.5 * np.array([-1.2, -0.5, 0.1, 0.4, 1.2]), ddof=1)
+    plan = settle(0.6, seed_variance=variance, item_variance=0.0, seeds=5, hours_per_seed=4.0)
+    assert quick.hours_to_settle == pytest.approx(plan.hours, rel=0.15)
+
+
+def test_what_too_few_runs_that_learnt_leave_open_takes_hours() -> None:
+    runs = target({"mnli": 75.0}, search={**ALL, "mnli": 80.0}, learnt={"none": 1})
+    found = verdict(runs)
+    assert found.verdict == "not confirmed" and found.hours_to_settle
+    # The gain is search's, not mixed with what confirmed.
+    assert (found.score, found.none, found.gain) == (80, 70, 10)
+    assert found.collapsed == {"mnli": (0, 5), "none": (4, 5)}
 
 
 def test_items_widen_the_interval() -> None:

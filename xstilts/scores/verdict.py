@@ -23,9 +23,6 @@ from xstilts.scores.variance import CONFIDENCE, Gain, check_share
 
 Word = Literal["best", "ties", "none", "within noise", "harms", "not confirmed"]
 
-MIN_SEEDS = 3
-"""Fresh seeds that a confirmation plans at least: with two, one run that collapses leaves one."""
-
 _MIN_LEARNT = 2
 
 
@@ -288,7 +285,7 @@ def _hours(
     both = [arm, runs.names.index(NONE)]
     if not arms.known[both].all():
         return None
-    have = int(min((runs.confirms & (runs.arms == one)).sum() for one in both))
+    have = int(min((runs.confirms & runs.learnt & (runs.arms == one)).sum() for one in both))
     return settle(
         gain,
         seed_variance=float((arms.seed_variances[both] * arms.runs[both]).sum()),
