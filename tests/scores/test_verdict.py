@@ -9,10 +9,11 @@ import pytest
 
 from tests.benchmarks.coverage import noise_target, seconds_of_verdicts
 from xstilts.errors import ConfigError
+from xstilts.scores.arms import arms_of
 from xstilts.scores.collapse import collapse_rate, lowest_over_all_runs
-from xstilts.scores.settling import settle
+from xstilts.scores.settling import seeds_to_settle
 from xstilts.scores.variance import Gain
-from xstilts.scores.verdict import TargetRuns, Verdict, verdict, verdicts
+from xstilts.scores.verdict import Criteria, TargetRuns, Verdict, verdict, verdicts
 
 NAMES = ("none", "mnli", "squad", "qqp", "ccg")
 LEADERS = ("mnli", "squad", "qqp")
@@ -189,15 +190,16 @@ def test_a_sweep_of_many_targets_asks_more_of_each() -> None:
 
 def test_hours_are_those_of_the_runs_that_are_missing() -> None:
     runs = target({"mnli": 70.6}, spread=1.5)
+    arms = arms_of(runs.scores[runs.confirms], runs.arms[runs.confirms], len(NAMES), baseline=0)
     slow = verdict(replace(runs, hours=np.full(len(runs.arms), 4.0)))
     quick = verdict(runs)
-    assert slow.hours_to_settle is not None and quick.hours_to_settle is not None
-    assert slow.hours_to_settle == pytest.approx(2 * quick.hours_to_settle)
+    assert quick.gain is not None
+    of_a_run = float((arms.seed_variances * arms.runs)[:2].sum())
+    need = seeds_to_settle(quick.gain, seed_variance=of_a_run, item_variance=0.0)
+    assert need is not None and need > 5
+    # Of each seed that is missing two runs, of two hours or of four.
+    assert (quick.hours_to_settle, slow.hours_to_settle) == ((need - 5) * 4, (need - 5) * 8)
     assert verdict(replace(runs, hours=None)).hours_to_settle is None
-    # The variance of a run of each arm, and the hours of one run of each.
-    variance = 2 * np.var(1.5 * np.array([-1.2, -0.5, 0.1, 0.4, 1.2]), ddof=1)
-    plan = settle(0.6, seed_variance=variance, item_variance=0.0, seeds=5, hours_per_seed=4.0)
-    assert quick.hours_to_settle == pytest.approx(plan.hours, rel=0.15)
 
 
 def test_what_too_few_runs_that_learnt_leave_open_takes_hours() -> None:
@@ -224,10 +226,10 @@ def test_verdicts_of_the_largest_sweep_take_seconds() -> None:
 def test_what_is_out_of_range_is_refused_in_one_line() -> None:
     runs = target(ALL)
     with pytest.raises(ConfigError, match="margin: it is in points, above 0; got -1"):
-        verdict(runs, margin=-1)
+        verdict(runs, Criteria(margin=-1))
     with pytest.raises(ConfigError, match="alpha: it lies between 0 and 1; got 5"):
-        verdicts({"xnli": runs}, alpha=5)
+        verdicts({"xnli": runs}, Criteria(alpha=5))
     with pytest.raises(ConfigError, match="confidence: it lies between 0 and 1; got 95"):
-        verdict(runs, confidence=95)
+        verdict(runs, Criteria(confidence=95))
     with pytest.raises(ConfigError, match="have none among them"):
         verdict(replace(runs, names=("a", "b", "c", "d", "e")))
