@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.benchmarks.trainer import BesideTrainer, train_with_trainer
 from xstilts.bench import stopwatch, workloads
-from xstilts.bench.measure import count_work, measure
+from xstilts.bench.measure import Benchmark, count_work, measure
 from xstilts.bench.workloads import WORKLOADS, encoder_of, rows_of, stage_of, vocabulary_of
 from xstilts.cli import app
 from xstilts.data.batches import example_order
@@ -121,13 +121,9 @@ def test_lengths_are_those_that_are_named() -> None:
 def test_figures_fit_together() -> None:
     told: list[str] = []
     found = measure(
-        "tiny",
-        works=("mnli", "squad"),
-        steps=2,
-        rounds=2,
-        batch_size=4,
-        tell=told.append,
-        case_of=BesideTrainer,
+        Benchmark("tiny", works=("mnli", "squad"), steps=2, rounds=2, batch_size=4),
+        told.append,
+        BesideTrainer,
     )
     assert [row["kind"] for row in found["train"]] == ["pair", "span"]
     for row in found["train"]:

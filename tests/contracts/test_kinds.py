@@ -159,6 +159,10 @@ class Case:
     def head(self) -> Any:
         return dict(self.model.heads.items()).get(self.task.name)
 
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor([self.model], self.vocabulary)
+
     def collate(self, positions: Sequence[int], random: np.random.Generator) -> Batch:
         columns = self.encoded.features.take(list(positions)).to_pydict()
         return self.kind.collate(columns, self.vocabulary, random)
@@ -383,7 +387,7 @@ def test_predictions_are_the_examples_in_their_order(
     if case.name == "mining":  # its predictions are pairs of examples
         return
     if case.name == "mlm":
-        predictions, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
+        predictions, _ = case.predictor.predict(case.encoded, case.task)
         assert len(predictions) == case.encoded.examples.num_rows
         return
     plain = [output for i in range(count) for output in case.outputs(case.collate([i], random))]
@@ -391,7 +395,7 @@ def test_predictions_are_the_examples_in_their_order(
     assert len(expected) == case.encoded.examples.num_rows
     for max_tokens in (1, 200, 10**6):
         monkeypatch.setattr(prediction, "MAX_TOKENS", {"cpu": max_tokens})
-        got, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
+        got, _ = case.predictor.predict(case.encoded, case.task)
         assert got == expected
     assert json.loads(json.dumps(got)) == got
     distinct = {json.dumps(item) for item in expected}
@@ -405,10 +409,8 @@ def test_some_examples_get_their_own_predictions(case: Case, chosen: list[int]) 
     if case.name in ("mlm", *UNTRAINED):  # what they predict depends on the other examples
         assert set(selected.features["example"].to_pylist()) == {0, 1, 2}
         return
-    predictions, _ = prediction.predict(case.model, case.encoded, case.task, case.vocabulary)
-    some, encoded = prediction.predict(
-        case.model, case.encoded, case.task, case.vocabulary, rows=chosen
-    )
+    predictions, _ = case.predictor.predict(case.encoded, case.task)
+    some, encoded = case.predictor.predict(case.encoded, case.task, chosen)
     assert some == [predictions[i] for i in chosen]
     assert encoded.examples.equals(selected.examples)
 

@@ -12,11 +12,11 @@ import pytest
 from datasets import ClassLabel, List, Value
 
 from xstilts.data.columns import rename
+from xstilts.data.hub_layout import dataset_files
 from xstilts.data.inventory import Hashes, data_identity
 from xstilts.data.sources import (
     check_columns,
     count_rows,
-    dataset_files,
     first_rows,
     load_rows,
 )

@@ -27,6 +27,7 @@ from xstilts.plan.stage import stage_name
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import SCHEMA, TrialRecord
 from xstilts.run import attempts, evaluation
+from xstilts.run.evaluation import Evaluator
 from xstilts.run.export import chosen_stage
 from xstilts.run.inputs import take_inventory
 from xstilts.run.outcomes import read_outcomes
@@ -197,14 +198,13 @@ def test_languages_that_share_a_pass_get_the_predictions_that_they_get_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[int] = []
-    for name in ("outputs", "predict_layers"):
-        real = getattr(evaluation, name)
+    real = Evaluator._outputs
 
-        def counted(net: Any, features: Any, *rest: Any, real: Any = real, **more: Any) -> Any:
-            passes.append(features.num_rows)
-            return real(net, features, *rest, **more)
+    def counted(self: Evaluator, features: Any) -> Any:
+        passes.append(features.num_rows)
+        return real(self, features)
 
-        monkeypatch.setattr(evaluation, name, counted)
+    monkeypatch.setattr(Evaluator, "_outputs", counted)
     stages = bench.stages
     seen = []
     for limit in (evaluation.MAX_FEATURES, 1):
@@ -230,14 +230,13 @@ def test_the_processes_of_a_trial_predict_as_threads(
     for folder in bench.stages.glob("evaluate-*"):
         shutil.rmtree(folder)
     used: list[int] = []
-    for name in ("outputs", "predict_layers"):
-        real = getattr(evaluation, name)
+    real = Evaluator._outputs
 
-        def counted(nets: Any, *rest: Any, real: Any = real, **more: Any) -> Any:
-            used.append(len(nets))
-            return real(nets, *rest, **more)
+    def counted(self: Evaluator, features: Any) -> Any:
+        used.append(len(self.predictor.models))
+        return real(self, features)
 
-        monkeypatch.setattr(evaluation, name, counted)
+    monkeypatch.setattr(Evaluator, "_outputs", counted)
     bench.workshop.resources = ResourcesSpec(cpus_per_trial=2, processes_per_trial=2)
     assert bench.run().scores == before
     assert used == [2, 2, 2]
@@ -247,13 +246,13 @@ def test_an_evaluation_that_is_told_to_stop_in_its_last_pass_is_kept(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[bool] = []
-    real = evaluation.outputs
+    real = Evaluator._outputs
 
-    def told_meanwhile(*arguments: Any, **more: Any) -> Any:
+    def told_meanwhile(self: Evaluator, features: Any) -> Any:
         told.append(True)
-        return real(*arguments, **more)
+        return real(self, features)
 
-    monkeypatch.setattr(evaluation, "outputs", told_meanwhile)
+    monkeypatch.setattr(Evaluator, "_outputs", told_meanwhile)
     bench.workshop.must_stop = lambda: bool(told)
     with pytest.raises(Preempted):
         bench.run()

@@ -28,6 +28,16 @@ def test_a_gain_of_arms_is_the_gain_of_their_runs() -> None:
         part = item_part(covariance, (arm == ARM_OF).nonzero()[0], np.arange(3))
         expected = gain(own[arm], own[0], item_variance=part, num_items=200, prior=prior)
         assert arms.gain(arm, 0) == expected
+        # What ties and max-t see is the same difference, with the same noise of seeds and items.
+        t, dof, _ = arms.t_over(0)
+        assert t[arm] == pytest.approx(expected.gain / expected.variance**0.5)
+        assert dof[arm] == pytest.approx(expected.dof)
+
+
+def test_a_baseline_of_one_run_is_judged_by_the_candidates() -> None:
+    arms = arms_of(SCORES[2:9], ARM_OF[2:9], 3, baseline=0)
+    assert arms.known.all() and arms.prior is not None
+    assert arms.gain(1, 0) == gain(SCORES[3:6], SCORES[2:3], prior=arms.prior)
 
 
 def test_noise_of_items_is_divided_among_the_arms() -> None:

@@ -11,6 +11,7 @@ from tests.benchmarks.coverage import better_by_noise
 from xstilts.errors import ConfigError
 from xstilts.scores.arms import arms_of
 from xstilts.scores.better import compare, exact_p, holm
+from xstilts.scores.max_t import critical
 
 RUNS = np.random.default_rng(0).normal([[70], [72.5], [70.5], [70]], 1, (4, 5))
 
@@ -24,6 +25,17 @@ def test_search_first_has_an_interval_of_its_own_and_others_share_theirs() -> No
     assert together.low < found.gain_first.low < found.gain_first.high < together.high
     assert found.p_first < found.p_each[0] < 3 * found.p_first
     assert found.p == pytest.approx(min(found.p_first / 0.8, found.p_each.min() / 0.2))
+
+
+def test_those_of_fewer_runs_have_wider_intervals() -> None:
+    few = np.concatenate([RUNS[0], RUNS[1], RUNS[2, :2]])
+    arms = arms_of(few, np.repeat(np.arange(3), [5, 5, 2]), 3, baseline=0)
+    _, dof, loadings = (values[1:] for values in arms.t_over(0))
+    widths = critical(dof, loadings, 0.95)
+    assert widths[1] > 1.02 * widths[0]
+    for gain, width in zip(compare(arms, 0, [1, 2]).gains, widths, strict=True):
+        assert gain.high - gain.gain == pytest.approx(width * gain.variance**0.5)
+        assert gain.gain - gain.low == pytest.approx(width * gain.variance**0.5)
 
 
 def test_one_confirmed_candidate_needs_no_correction() -> None:

@@ -79,6 +79,8 @@ def test_the_bootstrap_draws_items_not_rows_and_is_the_same_each_time() -> None:
 def test_what_cannot_be_said_is_refused_in_one_line() -> None:
     with pytest.raises(ConfigError, match=r"needs 100 items or more; got 99"):
         bootstrap_covariance(np.ones((2, 99, 3)), f1)
+    with pytest.raises(ConfigError, match=r"needs 100 items or more; got 99"):
+        bootstrap_covariance(np.ones((2, 198, 3)), f1, np.repeat(np.arange(99), 2))
     with pytest.raises(ConfigError, match=r"two rows or more; got 1 of de"):
         item_covariance(np.ones((2, 4)), languages=np.array(["en", "en", "de", "en"]))
     with pytest.raises(ConfigError, match="1 holes"):

@@ -19,6 +19,14 @@ def test_the_clear_loser_is_out_and_the_twins_are_in() -> None:
     assert found.level == 0.05
 
 
+@pytest.mark.parametrize(("ahead", "is_inside"), [(1.5, True), (2.0, False)])
+def test_who_leaves_has_p_at_the_level_or_below(ahead: float, is_inside: bool) -> None:
+    scores = np.array([79.0, 80, 81, 79 + ahead, 80 + ahead, 81 + ahead])
+    found = ties(arms_of(scores, np.repeat(np.arange(2), 3), 2))
+    assert (0.05 < found.p[0] < 0.09) == is_inside and found.p[0] > 0.02
+    assert found.inside.tolist() == [is_inside, True]
+
+
 def test_what_was_hardly_tried_stays_until_it_is_excluded() -> None:
     scores = np.array([80.0, 80.5, 81, 79, 78.5, 78.7, 79.5, 60])
     arms = arms_of(scores, np.array([0, 0, 0, 1, 1, 1, 2, 3]), 5)

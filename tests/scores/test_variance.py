@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from scipy.stats import ttest_ind, ttest_rel
 
 from tests.benchmarks.coverage import gain_coverage, moderated_coverage
@@ -86,6 +87,15 @@ def test_degrees_of_freedom_follow_the_part_that_is_least_known() -> None:
     assert dof([1, 1, 0], own=False) == pytest.approx(4)
     assert dof([1, 1, 0]) == pytest.approx(3.5**2 / (2.5**2 / 2 + 1 / 2))
     assert dof([0, 0, 0]) == np.inf
+
+
+def test_few_items_know_little_of_their_variance() -> None:
+    own, other = np.array([70.0, 70.001, 70.002]), np.array([69.0, 69.001, 69.002])
+    few = gain(own, other, item_variance=4.0, num_items=12)
+    assert few.dof == pytest.approx(11, rel=1e-3)
+    assert few.high - few.gain == pytest.approx(2 * student.ppf(0.975, 11), rel=1e-3)
+    many = gain(own, other, item_variance=4.0)
+    assert many.high - many.gain == pytest.approx(2 * student.ppf(0.975, 1e9), rel=1e-3)
 
 
 def test_a_prior_moderates_the_candidate_and_not_the_baseline() -> None:

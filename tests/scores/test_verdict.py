@@ -9,9 +9,11 @@ import pytest
 
 from tests.benchmarks.coverage import noise_target, seconds_of_verdicts
 from xstilts.errors import ConfigError
+from xstilts.scores.arms import arms_of
 from xstilts.scores.collapse import collapse_rate, lowest_over_all_runs
+from xstilts.scores.settling import seeds_to_settle
 from xstilts.scores.variance import Gain
-from xstilts.scores.verdict import TargetRuns, Verdict, verdict, verdicts
+from xstilts.scores.verdict import Criteria, TargetRuns, Verdict, verdict, verdicts
 
 NAMES = ("none", "mnli", "squad", "qqp", "ccg")
 LEADERS = ("mnli", "squad", "qqp")
@@ -107,6 +109,17 @@ def test_it_is_about_search_first_unless_another_is_shown_to_be_better() -> None
     assert other.low is not None and alone.low is not None
     assert other.low < alone.low  # its interval holds for all three at once
     assert verdict(target({"mnli": 72.0, "squad": 80.0})).best == "squad"
+    # By chance higher is not shown to be better.
+    assert verdict(target({"mnli": 70.1, "squad": 70.6}, spread=1.5)).best == "mnli"
+
+
+def test_none_is_no_candidate_for_the_best() -> None:
+    low = dict.fromkeys(NAMES[1:], 60.0)
+    found = verdict(target({**low, "mnli": 65.0}))
+    assert (found.verdict, found.best, found.ties) == ("harms", "mnli", ("mnli",))
+    assert found.p_best is not None and found.p_best > 0.99
+    near = verdict(target({**low, "mnli": 65.0, "ccg": 65.0}))
+    assert near.ties == ("mnli", "ccg")
 
 
 def test_what_search_left_behind_stays_in_the_set_until_it_is_excluded() -> None:
@@ -116,20 +129,45 @@ def test_what_search_left_behind_stays_in_the_set_until_it_is_excluded() -> None
     assert far.ties == ("mnli",)
 
 
+def test_the_two_looks_share_alpha() -> None:
+    """Leaders leave with p below 0.0375, who was left behind with p below 0.0125."""
+    far = {**ALL, "qqp": 60.0, "ccg": 60.0}
+    both = ("mnli", "squad")
+    # Of mnli, beside squad, p is 0.047 and 0.019.
+    for ahead, ties in ((0.55, both), (0.7, ("squad",))):
+        runs = target({"mnli": 75.0, "squad": 75.0 + ahead}, search=far, leaders=both)
+        assert verdict(runs).ties == ties
+    # Of ccg p is 0.022 and 0.007.
+    for behind, ties in ((73.3, ("mnli", "ccg")), (72.6, ("mnli",))):
+        runs = target({"mnli": 75.0}, search={**far, "ccg": behind}, leaders=("mnli",))
+        assert verdict(runs).ties == ties
+
+
+def test_a_gain_whose_interval_reaches_below_0_is_not_called_better() -> None:
+    """Its p is one-sided: below 0.05 is not enough for two-sided 95 %."""
+    found = verdict(target({"mnli": 70.6}, leaders=("mnli",)))
+    assert found.p_null is not None and found.p_null < 0.05
+    assert found.low is not None and found.low < 0
+    assert found.verdict == "within noise"
+
+
 def test_collapsed_runs_stand_beside_the_gain_and_not_in_it() -> None:
     runs = target({"mnli": 72.0}, learnt={"mnli": 4})
     found = verdict(runs)
     assert found.gain == pytest.approx(72 - 70 - 0.5 * 1.2 / 4, abs=0.4)
     assert found.collapsed == {"mnli": (1, 5), "none": (0, 5)}
     assert found.over_all is False
-    # Where the baseline collapses and the candidate never does, it is better over all as well.
-    sure = verdict(target({"mnli": 90.0}, learnt={"none": 2}))
-    assert sure.over_all is not None
-    assert sure.low is not None and sure.none is not None
-    least = lowest_over_all_runs(
-        verdict_gain(sure), sure.none, collapse_rate(0, 5), collapse_rate(3, 5), 33.0
-    )
-    assert sure.over_all == (least > 0)
+    # Where the baseline collapses and the candidate never does, it is better over all as well, if
+    # the gain is large beside what a run that collapses loses on the average.
+    runs = target({"mnli": 90.0}, learnt={"none": 2})
+    for scores, is_sure in (([40.0, 50.0, 60.0], True), ([35.0, 40.0, 45.0], False)):
+        runs.scores[~runs.learnt] = scores
+        sure = verdict(runs)
+        assert sure.low is not None and sure.none is not None
+        least = lowest_over_all_runs(
+            verdict_gain(sure), sure.none, collapse_rate(0, 5), collapse_rate(3, 5), scores[1]
+        )
+        assert sure.over_all is is_sure is (least > 0)
 
 
 def verdict_gain(found: Verdict) -> Gain:
@@ -152,11 +190,25 @@ def test_a_sweep_of_many_targets_asks_more_of_each() -> None:
 
 def test_hours_are_those_of_the_runs_that_are_missing() -> None:
     runs = target({"mnli": 70.6}, spread=1.5)
+    arms = arms_of(runs.scores[runs.confirms], runs.arms[runs.confirms], len(NAMES), baseline=0)
     slow = verdict(replace(runs, hours=np.full(len(runs.arms), 4.0)))
     quick = verdict(runs)
-    assert slow.hours_to_settle is not None and quick.hours_to_settle is not None
-    assert slow.hours_to_settle == pytest.approx(2 * quick.hours_to_settle)
+    assert quick.gain is not None
+    of_a_run = float((arms.seed_variances * arms.runs)[:2].sum())
+    need = seeds_to_settle(quick.gain, seed_variance=of_a_run, item_variance=0.0)
+    assert need is not None and need > 5
+    # Of each seed that is missing two runs, of two hours or of four.
+    assert (quick.hours_to_settle, slow.hours_to_settle) == ((need - 5) * 4, (need - 5) * 8)
     assert verdict(replace(runs, hours=None)).hours_to_settle is None
+
+
+def test_what_too_few_runs_that_learnt_leave_open_takes_hours() -> None:
+    runs = target({"mnli": 75.0}, search={**ALL, "mnli": 80.0}, learnt={"none": 1})
+    found = verdict(runs)
+    assert found.verdict == "not confirmed" and found.hours_to_settle
+    # The gain is search's, not mixed with what confirmed.
+    assert (found.score, found.none, found.gain) == (80, 70, 10)
+    assert found.collapsed == {"mnli": (0, 5), "none": (4, 5)}
 
 
 def test_items_widen_the_interval() -> None:
@@ -174,11 +226,11 @@ def test_verdicts_of_the_largest_sweep_take_seconds() -> None:
 def test_what_is_out_of_range_is_refused_in_one_line() -> None:
     runs = target(ALL)
     with pytest.raises(ConfigError, match="margin: it is in points, above 0; got -1"):
-        verdict(runs, margin=-1)
+        verdict(runs, Criteria(margin=-1))
     with pytest.raises(ConfigError, match="alpha: it lies between 0 and 1; got 5"):
-        verdicts({"xnli": runs}, alpha=5)
+        verdicts({"xnli": runs}, Criteria(alpha=5))
     with pytest.raises(ConfigError, match="confidence: it lies between 0 and 1; got 95"):
-        verdict(runs, confidence=95)
+        verdict(runs, Criteria(confidence=95))
     with pytest.raises(ConfigError, match="have none among them"):
         verdict(replace(runs, names=("a", "b", "c", "d", "e")))
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy.stats import norm
 
 from tests.benchmarks.transfer_grids import transfer_grid
+from xstilts.scores.arms import arms_of
+from xstilts.scores.ties import ties
 from xstilts.search.policies import Board, play_race
-from xstilts.search.race import may_be_best, next_runs
-from xstilts.search.race_model import believe, rank_correlation
+from xstilts.search.race import LEAST, OPENING, may_be_best, next_runs, ranking
+from xstilts.search.race_model import Belief, believe, rank_correlation, screening
 
 
 def history(board: Board, seed: int = 0) -> list[tuple[np.ndarray, list[tuple[int, ...]]]]:
@@ -46,6 +50,27 @@ def test_few_runs_find_a_clear_winner() -> None:
     ranking = play_race(board, 0)
     assert (ranking[0] == 7).all()
     assert np.isfinite(board.seen).sum() / 21 < 34
+    # However clear it seems, the noise of a run is known from no fewer repeated runs than these.
+    counts = np.isfinite(board.full).sum(-1)
+    assert (np.maximum(counts - 1, 0).sum(0) >= LEAST * 21).all()
+
+
+def test_the_hopeless_are_parked() -> None:
+    grid = transfer_grid(8, main=0.8)
+    grid.dev[5] -= 40
+    board = Board(grid.dev[..., :3], 3)
+    play_race(board, 0)
+    # Every target opens with six of the 21; beyond its opening none runs it.
+    assert 0 < np.isfinite(board.full[5]).any(-1).sum() <= OPENING + 1
+
+
+def test_one_lucky_run_does_not_lead() -> None:
+    scores = np.full((4, 1, 1, 3), np.nan)
+    scores[0, 0, 0] = [80, 81, 80.5]
+    scores[1, 0, 0, :2] = [70, 71]
+    scores[2, 0, 0, 0] = 95
+    assert ranking(scores, 3)[:, 0].tolist() == [0, 1, 2, 3]
+    assert ranking(scores, 1)[0, 0] == 2, "where nobody has more, it does"
 
 
 def test_the_leaders_have_the_runs() -> None:
@@ -74,6 +99,44 @@ def test_a_parked_candidate_is_not_excluded() -> None:
     scores[1] = 50 + 0.1 * generator.normal(0, 1, 3)
     scores[2, 0] = 89.9
     assert may_be_best(scores, 3).tolist() == [True, False, True, True]
+
+
+def test_each_number_of_runs_is_a_look_of_its_own() -> None:
+    """After two of three runs 0.05 (4 - 1) / 9 may be spent, after three 0.05 (9 - 4) / 9."""
+    below = np.array([0.0, 0.1, 0.2])
+    for gap, count, is_inside in (
+        (0.3, 2, True),
+        (0.4, 2, False),
+        (0.2, 3, True),
+        (0.25, 3, False),
+    ):
+        scores = np.full((2, 3), np.nan)
+        scores[0, :count], scores[1, :count] = 80 + below[:count], 80 - gap + below[:count]
+        p = ties(arms_of(scores[:, :count].ravel(), np.repeat([0, 1], count), 2)).p[1]
+        assert p < 0.05
+        assert may_be_best(scores, 3).tolist() == [True, is_inside]
+
+
+def test_beliefs_are_in_points_and_know_the_noise() -> None:
+    scores = transfer_grid(9).dev[..., :3]
+    one, ten = believe(scores), believe(10 * scores)
+    assert ten.means == pytest.approx(10 * one.means)
+    assert ten.variances == pytest.approx(100 * one.variances)
+    assert ten.noise == pytest.approx(10 * one.noise)
+    pooled = scores[:, :, -1].var(-1, ddof=1).mean()
+    assert one.noise**2 == pytest.approx(pooled, rel=0.1)
+
+
+def test_chances_are_those_of_the_difference() -> None:
+    means, variances = np.array([[70.0], [72.0]]), np.array([[9.0], [16.0]])
+    belief = Belief(means, variances, np.ones(1), False)
+    assert belief.chances(0, 1) == pytest.approx([norm.cdf(-2 / 5), 0.5])
+
+
+def test_the_lowest_rung_that_was_drawn_orders() -> None:
+    scores = np.full((3, 1, 3, 2), np.nan)
+    scores[:, 0, 1, 0] = [50, 60, 70]
+    assert screening(scores, 0) == pytest.approx(np.array([-1, 0, 1]) * 1.5**0.5)
 
 
 def test_a_rung_that_misleads_only_orders() -> None:

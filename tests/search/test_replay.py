@@ -45,6 +45,36 @@ def test_regret_and_costs_by_hand(tmp_path: Path) -> None:
     assert found["targets"]["x"]["verdict"] is None and found["targets"]["x"]["gain"] is None
 
 
+def test_a_choice_is_judged_by_all_seeds_and_seeds_drawn_again_can_err() -> None:
+    grid = transfer_grid(7, candidates=9, targets=5)
+    true = grid.test[:, :, -1].mean(-1)
+    few = replay(grid, ["all"], Options(seeds=1))["all"]
+    for place, (name, one) in enumerate(few["targets"].items()):
+        chosen = grid.candidates.index(one["chosen"])
+        assert one["regret"] == pytest.approx(true[:, place].max() - true[chosen, place]), name
+    # Where dev is test, who draws every seed knows the truth; who draws some twice does not.
+    known = replace(grid, dev=grid.test)
+    every = replay(known, ["all"], Options(seeds=len(grid.seeds), replays=4))["all"]
+    assert every["regret"] == 0 < every["regret_replaced"]
+
+
+def test_all_policies_meet_the_same_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POLICIES, "under another name", POLICIES["all"])
+    found = replay(transfer_grid(7), ["all", "under another name"], Options(seeds=1, replays=2))
+    assert found["all"] == found["under another name"]
+
+
+def test_ties_of_several_replays_are_those_of_half_or_more() -> None:
+    found = replay(transfer_grid(3, candidates=9, targets=4), ["all"], Options(replays=4))["all"]
+    for target, mean in found["targets"].items():
+        each = [one["targets"][target]["ties"] for one in found["each"]]
+        names = {name for ties in each for name in ties}
+        half = sorted(name for name in names if sum(name in ties for ties in each) >= 2)
+        assert mean["ties"] == half
+    counts = [len(one["ties"]) for one in found["targets"].values()]
+    assert sum(counts) > len(counts)
+
+
 def test_confirmation_is_counted_and_judged_against_the_baseline(tmp_path: Path) -> None:
     grid = transfer_grid(0, candidates=5, targets=3)
     grid.dev[0] -= 20
@@ -122,8 +152,15 @@ def test_a_rung_may_be_absent(tmp_path: Path) -> None:
         ([*LINES, "a,x,0,0.1,1,1,1,1"], "candidate a, target x, seed 1, rung 0.1: "),
         ([*LINES, LINES[0]], "line 20: a cell is recorded once; got candidate a, target x"),
         ([*LINES[:-1], "c,y,2,1,1,1,2,11"], "line 19, shared_cost: "),
+        ([*LINES[:-1], "c,y,2,1,1,1,2,9"], "line 19, shared_cost: "),
         ([*LINES, "a,x,0,1.5,1,1,1,1"], "line 20, rung: "),
+        ([*LINES, "a,x,0,0,1,1,1,1"], "line 20, rung: "),
+        (
+            [line.replace(",1,", ",0.5,", 1) for line in LINES if ",0,1," in line],
+            "full runs, rung 1",
+        ),
         ([*LINES, "a,x,0,0.5,nan,1,1,1"], "line 20, dev: "),
+        ([*LINES, "a,x,0,0.5,1,inf,1,1"], "line 20, test: "),
         ([*LINES, "a,x,0,0.5,1,1,-1,1"], "line 20, cost: "),
         ([*LINES, "a,x,0"], "line 20: a line has a value for every column"),
         ([], "a grid has a row or more"),
@@ -145,13 +182,26 @@ def test_what_is_no_grid_is_refused_with_its_place(
         (["--policy", "all", "--confirm", "1,1"], "no more than the grid's 3"),
         (["--policy", "all", "--baseline", "none"], "--baseline: "),
         (["--policy", "all", "--replays", "0"], "--replays: "),
+        (["--policy", "all", "--seeds", "0"], "--seeds: it is 1 or more; got 0"),
+        (["--policy", "all", "--confirm", "2"], "--confirm: it is TOP,SEEDS, two whole numbers"),
+        (["--policy", "all", "--confirm", "a,b"], "two whole numbers; got 'a,b'"),
     ],
 )
 def test_wrong_options_end_with_status_2(
     tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(written(tmp_path, LINES)), *arguments]) == 2
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told and len(told.splitlines()) == 1
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """The csv module would take the last of them."""
+    path = written(tmp_path, [f"{line},9" for line in LINES], f"{HEADER},dev")
+    with pytest.raises(
+        ConfigError, match="line 1: a column stands once; got two or more named dev"
+    ):
+        read_grid(path)
 
 
 def test_the_command_prints_json_and_needs_no_torch(tmp_path: Path) -> None:

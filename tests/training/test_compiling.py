@@ -13,7 +13,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from xstilts.bench import workloads
-from xstilts.bench.measure import measure
+from xstilts.bench.measure import Benchmark, measure
 from xstilts.errors import Preempted, StageError
 from xstilts.training import compiling
 from xstilts.training import model as models
@@ -137,7 +137,7 @@ def test_a_compiler_that_fails_is_one_line(toy: Toy, monkeypatch: pytest.MonkeyP
 def test_the_bench_compiles_once(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     monkeypatch.setitem(workloads.SHAPES, "tiny", {**shape, "hidden_size": 16, "vocab_size": 200})
-    found = measure("tiny", works=["mnli"], steps=2, rounds=2, batch_size=8, compiled=True)
+    found = measure(Benchmark("tiny", ["mnli"], steps=2, rounds=2, batch_size=8, compiled=True))
     assert found["train"][0]["compiled"] and 0 < counters["stats"]["unique_graphs"] <= 2
 
 

@@ -17,7 +17,7 @@ from xstilts.kinds.kind import Vocabulary
 from xstilts.tasks import lookup
 from xstilts.training import matmul
 from xstilts.training.model import check_vocabulary, load_tokenizer
-from xstilts.training.predict import predict
+from xstilts.training.predict import Predictor
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -63,7 +63,7 @@ def test_empty_texts(toy: Toy, tiny_tokenizer: Any, task: str) -> None:
     model = toy.model(stage)
     if entry.kind not in ("retrieval",):
         model.heads[task] = kind.build_head(32, entry, 0.0)
-    predictions, _ = predict(model, encoded, entry, toy.vocabulary)
+    predictions, _ = Predictor([model], toy.vocabulary).predict(encoded, entry)
     assert len(predictions) == encoded.examples.num_rows
     if task == "udpos":
         assert [len(tags) for tags in predictions] == [2, 1], "no word vanishes"

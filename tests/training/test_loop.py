@@ -25,7 +25,7 @@ from xstilts.training.loop import train
 from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
-from xstilts.training.predict import predict
+from xstilts.training.predict import Predictor
 from xstilts.training.token_embeddings import tokens_of
 
 Toy = Any  # of conftest.py, which tests cannot import
@@ -515,5 +515,5 @@ def test_attention_makes_no_plan_for_a_shape(toy: Toy, monkeypatch: pytest.Monke
     data = toy.data(stage)
     assert enabled()
     model, _ = toy.train(stage)
-    predict(model, data[0].dev, lookup("toy_a"), toy.vocabulary)
+    Predictor([model], toy.vocabulary).predict(data[0].dev, lookup("toy_a"))
     assert len(seen) > 2 and not any(seen) and enabled()

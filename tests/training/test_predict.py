@@ -16,7 +16,7 @@ from xstilts.kinds.kind import Batch, Encoded
 from xstilts.tasks import lookup
 from xstilts.training import predict
 from xstilts.training.model import Model
-from xstilts.training.predict import outputs, predict_layers, replicas
+from xstilts.training.predict import Predictor, replicas
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -32,10 +32,11 @@ def trained(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> tuple[Model, Encoded]:
 
 def test_outputs_stand_in_the_rows_order(toy: Toy, trained: tuple[Model, Encoded]) -> None:
     model, rows = trained
-    arguments = (lookup("mini_tatoeba"), toy.vocabulary, "fp32")
-    found = predict_layers([model, model], rows.features, *arguments)
+    task = lookup("mini_tatoeba")
+    found = Predictor([model, model], toy.vocabulary).layer_outputs(rows.features, task)
+    by_one = Predictor([model], toy.vocabulary)
     for i in range(0, 300, 7):
-        (alone,) = predict_layers([model], rows.features.slice(i, 1), *arguments)
+        (alone,) = by_one.layer_outputs(rows.features.slice(i, 1), task)
         assert np.allclose(found[i], alone, atol=1e-5)
     assert len({vectors.tobytes() for vectors in found}) > 200, "rows do not differ"
 
@@ -55,7 +56,8 @@ def test_heads_compute_in_float32_while_the_encoder_computes_in_bf16(toy: Toy, k
     linear.register_forward_hook(lambda module, given, product: products.append(product.dtype))
     toy.train(stage, model)
     in_training = len(seen)
-    outputs([model], toy.data(stage)[0].train[0].features, lookup("first"), toy.vocabulary, "bf16")
+    predictor = Predictor([model], toy.vocabulary, "bf16")
+    predictor.outputs(toy.data(stage)[0].train[0].features, lookup("first"))
     assert 4 < in_training < len(seen)
     assert set(products) == {torch.bfloat16}
     for scores in seen:
@@ -65,9 +67,14 @@ def test_heads_compute_in_float32_while_the_encoder_computes_in_bf16(toy: Toy, k
 
 def test_vectors_are_pooled_in_float32(toy: Toy, trained: tuple[Model, Encoded]) -> None:
     model, rows = trained
-    arguments = (rows.features, lookup("mini_tatoeba"), toy.vocabulary)
-    rough = np.stack(predict_layers([model], *arguments, "bf16"))
-    exact = np.stack(predict_layers([model], *arguments, "fp32"))
+    rough, exact = (
+        np.stack(
+            Predictor([model], toy.vocabulary, precision).layer_outputs(
+                rows.features, lookup("mini_tatoeba")
+            )
+        )
+        for precision in ("bf16", "fp32")
+    )
     assert rough.dtype == np.float32 and not np.allclose(rough[:, -1], exact[:, -1], atol=1e-5)
     assert np.allclose(rough, exact, atol=0.2)
 
@@ -91,10 +98,10 @@ def test_several_threads_give_the_bits_of_one(
         return real(self, work, precision)
 
     monkeypatch.setattr(Model, "states", noted)
-    arguments = (rows.features, lookup("mini_tatoeba"), toy.vocabulary, "fp32")
-    one = predict_layers([model], *arguments)
+    arguments = (rows.features, lookup("mini_tatoeba"))
+    one = Predictor([model], toy.vocabulary).layer_outputs(*arguments)
     assert seen == {"MainThread"}
-    several = predict_layers(replicas(model, count), *arguments)
+    several = Predictor(replicas(model, count), toy.vocabulary).layer_outputs(*arguments)
     assert len(seen) == 1 + count
     assert threads == {torch.get_num_threads()}
     assert all((left == right).all() for left, right in zip(one, several, strict=True))
@@ -113,11 +120,11 @@ def test_what_fails_in_a_thread_is_raised_and_the_rest_left(
 
     monkeypatch.setattr(kinds.get("pair"), "outputs", fail)
     with pytest.raises(torch.OutOfMemoryError, match="no memory is left"):
-        outputs([model, model], rows.features, lookup("first"), toy.vocabulary, "fp32")
+        Predictor([model, model], toy.vocabulary).outputs(rows.features, lookup("first"))
     assert 0 < sum(computed) < 100
 
 
 def test_no_rows_give_no_outputs(toy: Toy, trained: tuple[Model, Encoded]) -> None:
     model, rows = trained
     none: pa.Table = rows.features.slice(0, 0)
-    assert outputs([model, model], none, lookup("first"), toy.vocabulary, "fp32") == []
+    assert Predictor([model, model], toy.vocabulary).outputs(none, lookup("first")) == []

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from xstilts.bench.measure import DTYPES, Case, measure
+from xstilts.bench.measure import DTYPES, Benchmark, Case, measure
 from xstilts.bench.workloads import WORKLOADS
 
 
@@ -34,7 +34,7 @@ def main(case_of: type[Case] | None = None) -> None:
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    found = measure(**vars(parser.parse_args()), tell=tell, case_of=case_of)
+    found = measure(Benchmark(**vars(parser.parse_args())), tell, case_of)
     json.dump(found, sys.stdout, indent=1)
     sys.stdout.write("\n")
 

@@ -29,7 +29,7 @@ from xstilts.training.micro_batches import MicroBatcher
 from xstilts.training.model import Model, build_heads, settings
 from xstilts.training.outcome import Options
 from xstilts.training.packed.last_layer import weights_of_read
-from xstilts.training.predict import outputs, replicas
+from xstilts.training.predict import Predictor, replicas
 
 Tell = Callable[[str], None]
 
@@ -39,25 +39,30 @@ STEPS = {"cpu": 10, "cuda": 100}
 """Those of a turn that are timed, unless said: a second or more of them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What is measured, and how.
+
+    Every work of `works` in every precision, in `rounds` turns of `steps` updates and a few around
+    them that are not timed; rates are medians. `compiled` is as `resources.compile` has it, the
+    compiling itself left out; `seed` draws the rows.
+    """
+
+    model: str
+    works: Sequence[str] = tuple(WORKLOADS)
+    precisions: Sequence[str] = ("fp32",)
+    batch_size: int = 32
+    steps: int | None = None
+    rounds: int = 3
+    threads: int = 1
+    compiled: bool = False
+    seed: int = 0
+
+
 def measure(
-    model: str,
-    *,
-    works: Sequence[str] = tuple(WORKLOADS),
-    precisions: Sequence[str] = ("fp32",),
-    batch_size: int = 32,
-    steps: int | None = None,
-    rounds: int = 3,
-    threads: int = 1,
-    compiled: bool = False,
-    seed: int = 0,
-    tell: Tell = lambda line: None,
-    case_of: type[Case] | None = None,
+    benchmark: Benchmark, tell: Tell = lambda line: None, case_of: type[Case] | None = None
 ) -> dict[str, Any]:
     """All figures as a JSON-able dict.
-
-    Training is measured in `rounds` turns of `steps` updates (and a few around them that are not
-    timed); rates are medians. `compiled` is as `resources.compile` has it, the compiling itself
-    left out.
 
     Args:
         case_of: what is timed, where something else is timed beside it in every turn.
@@ -66,10 +71,10 @@ def measure(
         ConfigError: the model is unknown.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(threads)
+    torch.set_num_threads(benchmark.threads)
     choose_matmul(device)
-    encoder = encoder_of(model)
-    peaks = {name: peak_gflops(device, DTYPES[name]) for name in precisions}
+    encoder = encoder_of(benchmark.model)
+    peaks = {name: peak_gflops(device, DTYPES[name]) for name in benchmark.precisions}
     tell(f"matmul: {', '.join(f'{name} {rate:,.0f} GFLOP/s' for name, rate in peaks.items())}")
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -78,45 +83,41 @@ def measure(
         "train": [],
         "evaluate": [],
     }
-    examples = batch_size * (BEFORE + (steps or STEPS[device]) + AFTER)
-    for name in works:
+    examples = benchmark.batch_size * (BEFORE + (benchmark.steps or STEPS[device]) + AFTER)
+    for name in benchmark.works:
         work = WORKLOADS[name]
-        rows = rows_of(work, examples, encoder.config.vocab_size, seed)
-        for precision in precisions:
-            stage = stage_of(work, examples, batch_size, seed, precision)
+        rows = rows_of(work, examples, encoder.config.vocab_size, benchmark.seed)
+        for precision in benchmark.precisions:
+            stage = stage_of(work, examples, benchmark.batch_size, benchmark.seed, precision)
             own = _model(encoder, stage, device)
-            case = (case_of or Case)(encoder, stage, rows, device, own, Options(compiled=compiled))
-            counted = count_work(encoder, stage, rows)
-            case.train()  # warms up
-            turns = [case.train() for _ in range(rounds)]
-            entry = {
-                "model": model,
-                "work": name,
-                "kind": work.kind,
-                "dtype": precision,
-                "compiled": compiled,
-                "batch": batch_size,
-                "threads": threads,
-                "seed": seed,
-                **_train_figures(turns, batch_size, counted, peaks[precision]),
-                "padded_share": counted.padded_share,
-                **case.figures_beside(turns, counted.steps * batch_size),
-            }
-            if device == "cuda":
-                entry["peak_memory_gb"] = max(turn["memory_gb"] for turn in turns)
-            found["train"].append(entry)
-            tell(f"{name} {precision}: {entry['examples_per_s']:,.1f} examples a second")
-            found["evaluate"].append(
-                {
-                    "model": model,
-                    "work": name,
-                    "kind": work.kind,
-                    "dtype": precision,
-                    "threads": threads,
-                    **_evaluation_figures(case, rounds),
-                }
-            )
+            options = Options(compiled=benchmark.compiled)
+            case = (case_of or Case)(encoder, stage, rows, device, own, options)
+            same = {"model": benchmark.model, "work": name, "kind": work.kind, "dtype": precision}
+            trained = same | _training_of(case, benchmark, peaks[precision])
+            found["train"].append(trained)
+            tell(f"{name} {precision}: {trained['examples_per_s']:,.1f} examples a second")
+            evaluated = _evaluation_figures(case, benchmark.rounds)
+            found["evaluate"].append(same | {"threads": benchmark.threads} | evaluated)
     return found
+
+
+def _training_of(case: Case, benchmark: Benchmark, peak: float) -> dict[str, Any]:
+    """The figures of training a case, and what they were measured with."""
+    counted = count_work(case.encoder, case.stage, case.rows)
+    case.train()  # warms up
+    turns = [case.train() for _ in range(benchmark.rounds)]
+    entry = {
+        "compiled": benchmark.compiled,
+        "batch": benchmark.batch_size,
+        "threads": benchmark.threads,
+        "seed": benchmark.seed,
+        **_train_figures(turns, benchmark.batch_size, counted, peak),
+        "padded_share": counted.padded_share,
+        **case.figures_beside(turns, counted.steps * benchmark.batch_size),
+    }
+    if case.device == "cuda":
+        entry["peak_memory_gb"] = max(turn["memory_gb"] for turn in turns)
+    return entry
 
 
 def peak_gflops(device: str, dtype: torch.dtype) -> float:
@@ -200,8 +201,9 @@ class Case:
         texts."""
         task = self.stage.parts[0].train.entry
         models, vocabulary = replicas(self.model), vocabulary_of(self.encoder.config)
+        predictor = Predictor(models, vocabulary, self.stage.precision)
         begun = now(self.device)
-        outputs(models, self.rows.features, task, vocabulary, self.stage.precision)
+        predictor.outputs(self.rows.features, task)
         return {"ours": now(self.device) - begun}
 
     def figures_beside(self, turns: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:

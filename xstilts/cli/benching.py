@@ -38,10 +38,10 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure training and evaluation throughput on this machine, with random weights."""
-    from xstilts.bench.measure import measure
+    from xstilts.bench.measure import Benchmark, measure
     from xstilts.bench.workloads import WORKLOADS
 
-    found = measure(
+    benchmark = Benchmark(
         model,
         works=_chosen("--work", work, tuple(WORKLOADS)),
         precisions=_chosen("--precision", precision, PRECISIONS),
@@ -51,8 +51,8 @@ def bench(
         threads=threads,
         compiled=compiled,
         seed=seed,
-        tell=lambda line: err.print(line, markup=False, highlight=False),
     )
+    found = measure(benchmark, lambda line: err.print(line, markup=False, highlight=False))
     if to is not None:
         write_json(to, found)
     if as_json:

@@ -29,7 +29,8 @@ from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM
 
 LEAST_SEEDS = 3
-"""From fewer seeds of confirmation no interval of a gain can be had: two degrees of freedom."""
+"""Fresh seeds that a confirmation has at least: with two, one run that collapses leaves one, and no
+interval of the gain."""
 
 
 LEAST_SEEDS_OF_A_RACE = 2

@@ -264,7 +264,7 @@ class ConfirmSpec(Model):
     intermediates by dev, and the baseline.
 
     `seeds` says how many, which are then counted from `xstilts.config.derive.FIRST_FRESH`, or
-    which. From fewer than three no interval of a gain can be had.
+    which; three or more, since with two one run that collapses leaves no interval.
     """
 
     top: PositiveInt = 3

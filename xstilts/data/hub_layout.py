@@ -1,7 +1,8 @@
-"""Write data sets in the layout of the Hub: a README that declares files, Parquet with features.
+"""Data sets in the layout of the Hub: a README that declares files, Parquet with features.
 
 What `datasets.load_dataset` reads from the Hub it reads from such a folder. Equal rows give equal
-bytes. A split that is written again replaces the one of that name; the others stay.
+bytes. A split that is written again replaces the one of that name; the others stay. What a folder
+declares and which files are its content is told here too, for all who read one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -246,3 +247,35 @@ def _arrow_type(feature: Features) -> pa.DataType:
     if kind == "List":
         return pa.list_(_arrow_type(feature["feature"]))
     return pa.struct([(name, _arrow_type(part)) for name, part in feature.items()])
+
+
+def dataset_files(folder: Path) -> list[Path]:
+    """The files of one data set, sorted: all that lie in its folder, behind links too, and all that
+    its README names.
+
+    Raises:
+        DataError: there is no such folder, or its README names files elsewhere.
+    """
+    if not folder.is_dir():
+        name = f"{folder.parent.name}/{folder.name}"
+        raise DataError(f"{name}: no such data set under {folder.parents[1]}")
+    found = set(visible_files(folder))
+    if (folder / "README.md").exists():
+        for patterns in declared_files(folder).values():
+            found |= {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in found if path.is_file())
+
+
+def visible_files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """All files below a folder but hidden ones: download tools leave folders such as `.cache`
+    behind, which are no content. A link that leads back up is not followed."""
+    own = folder.resolve()
+    if own in above:
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from visible_files(path, above | {own})
+        else:
+            yield path

@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from xstilts.config import families
-from xstilts.data.sources import dataset_files
+from xstilts.data.hub_layout import dataset_files
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import read_json_if_whole, sha256_of, sha256_of_file, write_json
 from xstilts.plan.inventory import ModelFacts

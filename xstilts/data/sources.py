@@ -7,7 +7,7 @@ a cache folder of its own; the content's sha256 is the caller's to know.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -374,35 +374,3 @@ def _plain(loaded: Any, name: str) -> list[Any]:
     if hasattr(inner, "int2str"):
         return [[inner.names[v] if v >= 0 else "" for v in row] for row in values]
     return values
-
-
-def dataset_files(folder: Path) -> list[Path]:
-    """The files of one data set, sorted: all that lie in its folder, behind links too, and all that
-    its README names.
-
-    Raises:
-        DataError: there is no such folder, or its README names files elsewhere.
-    """
-    if not folder.is_dir():
-        name = f"{folder.parent.name}/{folder.name}"
-        raise DataError(f"{name}: no such data set under {folder.parents[1]}")
-    found = set(visible_files(folder))
-    if (folder / "README.md").exists():
-        for patterns in declared_files(folder).values():
-            found |= {path for pattern in patterns for path in folder.glob(pattern)}
-    return sorted(path for path in found if path.is_file())
-
-
-def visible_files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """All files below a folder but hidden ones: download tools leave folders such as `.cache`
-    behind, which are no content. A link that leads back up is not followed."""
-    own = folder.resolve()
-    if own in above:
-        return
-    for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from visible_files(path, above | {own})
-        else:
-            yield path

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from xstilts.config.derive import NONE, candidates
 from xstilts.config.own_tasks import find_task
@@ -78,10 +79,14 @@ def target_verdicts(
         for target in sweep.targets
     }
     store = Store(places.storage)
-    runs = {target: _target_runs(sweep, store, target, own) for target, own in members.items()}
+    # Thousands of small products: threads for each would cost several times what they save, and
+    # make the last bits of sums hang on the number of cores.
+    with threadpool_limits(1, user_api="blas"):
+        runs = {target: _target_runs(sweep, store, target, own) for target, own in members.items()}
+        found = verdicts(runs)
     return {
         target: _told(target, said, members[target], search.get(target))
-        for target, said in verdicts(runs).items()
+        for target, said in found.items()
     }
 
 

@@ -13,12 +13,11 @@ import pyarrow as pa
 
 from xstilts import kinds
 from xstilts.data.encoding import TokenCache
-from xstilts.kinds.kind import Encoded, Vocabulary, is_labelled
+from xstilts.kinds.kind import Encoded, is_labelled
 from xstilts.plan.stage import Evaluate, Rows
 from xstilts.run.outcomes import Items
 from xstilts.tasks import Task
-from xstilts.training.model import Model
-from xstilts.training.predict import outputs, predict_layers
+from xstilts.training.predict import Predictor
 
 MAX_FEATURES = 8192
 """How many features of several languages the encoder sees in one pass: enough that what does not
@@ -48,16 +47,15 @@ class Predicted(NamedTuple):
 class Evaluator:
     """What evaluating a stage needs.
 
-    `nets` are replicas of one model, a thread each. `before_pass` is called before each pass of the
-    encoder and may raise: no finished work is thrown away. `seconds` adds up what the encoder took,
-    and what turning its outputs into predictions did: spans, neighbours, pairs.
+    `before_pass` is called before each pass of the encoder and may raise: no finished work is
+    thrown away. `seconds` adds up what the encoder took, and what turning its outputs into
+    predictions did: spans, neighbours, pairs.
     """
 
     stage: Evaluate
     task: Task
-    nets: Sequence[Model]
+    predictor: Predictor
     token_cache: TokenCache
-    vocabulary: Vocabulary
     before_pass: Callable[[], None]
     seconds: dict[str, float] = field(default_factory=lambda: {"forward": 0.0, "decode": 0.0})
 
@@ -117,10 +115,9 @@ class Evaluator:
 
     def _outputs(self, features: pa.Table) -> Iterator[Any]:
         """What the kind decodes of every feature; of a kind that reads all layers, in each."""
-        arguments = (self.nets, features, self.task, self.vocabulary, self.stage.precision)
         if isinstance(kinds.get(self.task.kind), kinds.Layered) and self.stage.layer is not None:
-            return iter(predict_layers(*arguments))
-        return iter(outputs(*arguments, layer=self.stage.layer))
+            return iter(self.predictor.layer_outputs(features, self.task))
+        return iter(self.predictor.outputs(features, self.task, self.stage.layer))
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:

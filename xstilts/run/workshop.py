@@ -40,7 +40,7 @@ from xstilts.training.feed import PartData
 from xstilts.training.matmul import check_precision, choose_matmul
 from xstilts.training.memory import give_back
 from xstilts.training.outcome import Options
-from xstilts.training.predict import replicas
+from xstilts.training.predict import Predictor, replicas
 from xstilts.training.processes import Job, run_together
 
 logger = logging.getLogger(__name__)
@@ -237,13 +237,14 @@ class Workshop:
         check_precision(stage.precision, self.device)
         choose_matmul(self.device.type)
         nets = replicas(net, self.resources.processes)
+        predictor = Predictor(nets, vocabulary, stage.precision)
 
         def go_on() -> None:
             self._stop_if_told(f"{stage.rows.task} evaluation")
             if claim.is_lost():
                 claim.lease.renew()
 
-        evaluator = Evaluator(stage, task, nets, token_cache, vocabulary, go_on)
+        evaluator = Evaluator(stage, task, predictor, token_cache, go_on)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
         items: dict[str, Items] = {}

@@ -1,12 +1,10 @@
-"""What it takes to settle a gain: seeds, and hours, until it is better or as good as equal.
+"""What it takes to settle a gain: seeds until it is better or as good as equal.
 
 From the variance components of what was run so far and the power of the t interval; a plan, not a
 result: it takes the gain seen so far for the true one.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import nct
@@ -22,31 +20,21 @@ POWER = 0.8
 MOST_SEEDS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Settling:
-    """`seeds` in each arm settle it with probability 0.8, `hours` more than were spent; None where
-    no number of seeds does, because the items alone are too few."""
-
-    seeds: int | None
-    hours: float | None
-
-
-def settle(
+def seeds_to_settle(
     gain: float,
     *,
     seed_variance: float,
     item_variance: float,
-    seeds: int,
-    hours_per_seed: float | None,
     margin: float = MARGIN,
     level: float | None = None,
     confidence: float = CONFIDENCE,
-) -> Settling:
-    """Seeds needed until a gain is shown: better, worse, or equal within `margin` points.
+) -> int | None:
+    """Seeds that each arm needs until a gain is shown with probability 0.8: better, worse, or
+    equal within `margin` points. None where no number of seeds shows it, because the items alone
+    are too few.
 
     `seed_variance` is that of a difference of one candidate's run and one baseline's, squared
-    points; `item_variance` what seeds do not lower; `seeds` those that each arm has;
-    `hours_per_seed` the cost of one run of both. `level` is the one-sided level of "better",
+    points; `item_variance` what seeds do not lower. `level` is the one-sided level of "better",
     where a correction makes it smaller than the interval's. By the noncentral t distribution.
 
     Raises: ConfigError where the margin or a share is out of range.
@@ -68,11 +56,7 @@ def settle(
     inside = student.cdf(room - gain / error, dof) - student.cdf(-room - gain / error, dof)
     settled = np.where(room > shown, 1.0, np.nan_to_num(settled) + np.where(room > 0, inside, 0.0))
     enough = np.flatnonzero(settled >= POWER)
-    if not len(enough):
-        return Settling(None, None)
-    need = max(int(counts[enough[0]]), 2)
-    hours = None if hours_per_seed is None else max(need - seeds, 0) * hours_per_seed
-    return Settling(need, hours)
+    return int(counts[enough[0]]) if len(enough) else None
 
 
 def check_margin(margin: float) -> None:

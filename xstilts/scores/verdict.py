@@ -17,16 +17,36 @@ from xstilts.scores.arms import Arms, arms_of
 from xstilts.scores.better import Comparison, compare, holm
 from xstilts.scores.collapse import CollapseRate, collapse_rate, lowest_over_all_runs
 from xstilts.scores.items import refuse
-from xstilts.scores.settling import MARGIN, check_margin, settle
+from xstilts.scores.settling import MARGIN, check_margin, seeds_to_settle
 from xstilts.scores.ties import ALPHA, spend, ties
 from xstilts.scores.variance import CONFIDENCE, Gain, check_share
 
 Word = Literal["best", "ties", "none", "within noise", "harms", "not confirmed"]
 
-MIN_SEEDS = 3
-"""Fresh seeds that a confirmation plans at least: with two, one run that collapses leaves one."""
-
 _MIN_LEARNT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What verdicts are judged by.
+
+    Gains within `margin` points make no difference; "better than none" may be said wrongly with
+    probability `alpha`; intervals hold with probability `confidence`.
+
+    Raises: ConfigError where one is out of range.
+    """
+
+    margin: float = MARGIN
+    alpha: float = ALPHA
+    confidence: float = CONFIDENCE
+
+    def __post_init__(self) -> None:
+        check_margin(self.margin)
+        check_share("alpha", self.alpha)
+        check_share("confidence", self.confidence)
+
+
+DEFAULTS = Criteria()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,30 +110,23 @@ class Verdict:
 
 
 def verdicts(
-    targets: Mapping[str, TargetRuns],
-    *,
-    margin: float = MARGIN,
-    alpha: float = ALPHA,
-    confidence: float = CONFIDENCE,
+    targets: Mapping[str, TargetRuns], criteria: Criteria = DEFAULTS
 ) -> dict[str, Verdict]:
     """The verdicts of a sweep's targets. "Better than none" of any target, said wrongly, has
     probability `alpha` over all of them (Holm); the rest is said target by target.
 
-    Raises: ConfigError where `margin`, `alpha` or `confidence` is out of range, or a target has
-    no `none` among its names.
+    Raises: ConfigError where a target has no `none` among its names.
     """
-    compared = {name: _compare(runs, confidence) for name, runs in targets.items()}
+    compared = {name: _compare(runs, criteria.confidence) for name, runs in targets.items()}
     known = [name for name, value in compared.items() if value is not None]
     p = [value.p for value in compared.values() if value is not None]
-    better = dict(zip(known, holm(p, alpha), strict=True))
+    better = dict(zip(known, holm(p, criteria.alpha), strict=True))
     return {
         name: verdict(
             runs,
+            criteria,
             is_better=bool(better.get(name, False)),
-            level=alpha / max(len(known), 1),
-            margin=margin,
-            alpha=alpha,
-            confidence=confidence,
+            level=criteria.alpha / max(len(known), 1),
         )
         for name, runs in targets.items()
     }
@@ -121,12 +134,10 @@ def verdicts(
 
 def verdict(
     runs: TargetRuns,
+    criteria: Criteria = DEFAULTS,
     *,
     is_better: bool | None = None,
     level: float | None = None,
-    margin: float = MARGIN,
-    alpha: float = ALPHA,
-    confidence: float = CONFIDENCE,
 ) -> Verdict:
     """The verdict of one target, by the first line of this table that is true:
 
@@ -145,24 +156,17 @@ def verdict(
     about the highest of those, with an interval that holds for all leaders at once. `level` is
     the one-sided level that hours to settle are reckoned for.
     """
-    check_margin(margin)
-    check_share("alpha", alpha)
-    comparison = _compare(runs, confidence)
+    comparison = _compare(runs, criteria.confidence)
     if comparison is None:
-        return _not_confirmed(runs, margin, level, confidence)
+        return _not_confirmed(runs, criteria, level)
     if is_better is None:
-        is_better = comparison.p <= alpha
+        is_better = comparison.p <= criteria.alpha
     fresh, leaders = _confirmed(runs)
     baseline = runs.names.index(NONE)
-    inside = _set_of_ties(runs, leaders, alpha)
+    inside = _set_of_ties(runs, leaders, criteria.alpha)
     best, gain = _about(comparison, fresh, leaders, inside)
-    if is_better and gain.low > 0:
-        word: Word = "best" if inside == [best] else "ties"
-    elif gain.high < 0:
-        word = "harms"
-    else:
-        word = "none" if gain.high < margin else "within noise"
-    rates = {arm: _collapsed(runs, arm, confidence) for arm in (best, baseline)}
+    word = _word(gain, is_better, inside == [best], criteria.margin)
+    rates = {arm: _collapsed(runs, arm, criteria.confidence) for arm in (best, baseline)}
     none = float(fresh.means[baseline])
     members = runs.confirms & (runs.arms == best)
     return Verdict(
@@ -181,11 +185,18 @@ def verdict(
         runs=int(members.sum()),
         seeds=len(np.unique(runs.seeds[members])),
         hours_to_settle=(
-            _hours(runs, fresh, best, gain.gain, margin, level, confidence)
-            if word == "within noise"
-            else 0.0
+            _hours(runs, fresh, best, gain.gain, criteria, level) if word == "within noise" else 0.0
         ),
     )
+
+
+def _word(gain: Gain, is_better: bool, is_alone: bool, margin: float) -> Word:
+    """What the table of `verdict` says of a confirmed gain."""
+    if is_better and gain.low > 0:
+        return "best" if is_alone else "ties"
+    if gain.high < 0:
+        return "harms"
+    return "none" if gain.high < margin else "within noise"
 
 
 def _confirmed(runs: TargetRuns) -> tuple[Arms, list[int]]:
@@ -285,9 +296,8 @@ def _hours(
     arms: Arms,
     arm: int,
     gain: float,
-    margin: float,
+    criteria: Criteria,
     level: float | None,
-    confidence: float,
 ) -> float | None:
     """Hours until the gain is settled; of search's runs all that a confirmation takes."""
     if runs.hours is None:
@@ -295,22 +305,22 @@ def _hours(
     both = [arm, runs.names.index(NONE)]
     if not arms.known[both].all():
         return None
-    have = int(min((runs.confirms & (runs.arms == one)).sum() for one in both))
-    return settle(
+    have = int(min((runs.confirms & runs.learnt & (runs.arms == one)).sum() for one in both))
+    need = seeds_to_settle(
         gain,
         seed_variance=float((arms.seed_variances[both] * arms.runs[both]).sum()),
         item_variance=float(arms.item_variances[both[0], both[1]]),
-        seeds=have,
-        hours_per_seed=float(sum(runs.hours[runs.arms == one].mean() for one in both)),
-        margin=margin,
+        margin=criteria.margin,
         level=level,
-        confidence=confidence,
-    ).hours
+        confidence=criteria.confidence,
+    )
+    if need is None:
+        return None
+    hours_per_seed = float(sum(runs.hours[runs.arms == one].mean() for one in both))
+    return max(need - have, 0) * hours_per_seed
 
 
-def _not_confirmed(
-    runs: TargetRuns, margin: float, level: float | None, confidence: float
-) -> Verdict:
+def _not_confirmed(runs: TargetRuns, criteria: Criteria, level: float | None) -> Verdict:
     """What search alone says: a gain that is flattered by having been chosen."""
     if not runs.leaders:
         return Verdict("not confirmed")
@@ -329,7 +339,7 @@ def _not_confirmed(
         runs=int(members.sum()),
         seeds=len(np.unique(runs.seeds[members])),
         hours_to_settle=(
-            _hours(runs, found, first, gain, margin, level, confidence)
+            _hours(runs, found, first, gain, criteria, level)
             if first != baseline and np.isfinite(gain)
             else None
         ),

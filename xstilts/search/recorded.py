@@ -81,12 +81,16 @@ def read_grid(path: Path) -> Grid:
 
 
 def _rows(path: Path, lines_of: csv.DictReader[str]) -> Iterator[_Row | Problem]:
-    names = lines_of.fieldnames or ()
+    names = list(lines_of.fieldnames or ())
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         rule = f"a grid has the columns {', '.join(COLUMNS)}"
         got = f"no {', '.join(missing)}"
         yield Problem(f"{path}, line 1", rule, got, "add them")
+        return
+    if twice := sorted(name for name in COLUMNS if names.count(name) > 1):
+        rule, got = "a column stands once", f"two or more named {', '.join(twice)}"
+        yield Problem(f"{path}, line 1", rule, got, "leave one of each")
         return
     for values in lines_of:
         yield _row(path, lines_of.line_num, values)

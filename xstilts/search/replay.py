@@ -260,8 +260,11 @@ def _check(grid: Grid, policies: Sequence[str], options: Options) -> None:
 
 
 def _confirm(text: str) -> tuple[int, int]:
-    top, seeds = text.split(",")
-    return int(top), int(seeds)
+    numbers = text.split(",")
+    if len(numbers) != 2 or not all(number.strip().isdecimal() for number in numbers):
+        rule, repair = "it is TOP,SEEDS, two whole numbers", "write as 2,4"
+        raise ConfigError([Problem("--confirm", rule, repr(text), repair)])
+    return int(numbers[0]), int(numbers[1])
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -304,11 +307,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     help_baseline = "the candidate that gains are over, which no policy chooses"
     parser.add_argument("--baseline", metavar="NAME", help=help_baseline)
     help_confirm = "run so many leaders with so many fresh seeds"
-    parser.add_argument("--confirm", type=_confirm, metavar="TOP,SEEDS", help=help_confirm)
+    parser.add_argument("--confirm", metavar="TOP,SEEDS", help=help_confirm)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     given = parser.parse_args(arguments)
-    options = Options(given.seeds, given.replays, given.seed, given.baseline, given.confirm)
     try:
+        confirm = None if given.confirm is None else _confirm(given.confirm)
+        options = Options(given.seeds, given.replays, given.seed, given.baseline, confirm)
         policies = list(dict.fromkeys(given.policy.split(",")))
         found = replay(read_grid(given.grid), policies, options)
     except XstiltsError as error:

@@ -25,7 +25,7 @@ from xstilts.scores.table import task_score
 from xstilts.training.collectives import Collective
 from xstilts.training.feed import PartData
 from xstilts.training.model import Model
-from xstilts.training.predict import predict
+from xstilts.training.predict import Predictor, replicas
 
 LEARNT_LOSS = 0.98
 """The share of the labels' entropy that a training loss falls below once anything is learnt."""
@@ -113,15 +113,9 @@ class DevChecks:
     def _predict(
         self, model: Model, rows: Rows, encoded: Encoded, sample: list[int] | None
     ) -> tuple[list[Any], pa.Table]:
-        predictions, chosen = predict(
-            model,
-            encoded,
-            rows.entry,
-            self._vocabulary,
-            precision=self._stage.precision,
-            rows=sample,
-            collective=self._collective,
-        )
+        precision = self._stage.precision
+        predictor = Predictor(replicas(model), self._vocabulary, precision, self._collective)
+        predictions, chosen = predictor.predict(encoded, rows.entry, sample)
         return predictions, chosen.examples
 
 

@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any
@@ -47,115 +48,85 @@ def replicas(model: Model, devices: int = 1) -> list[Model]:
     return [model, *copies] * 2
 
 
-def predict(
-    model: Model,
-    encoded: Encoded,
-    task: Task,
-    vocabulary: Vocabulary,
-    *,
-    precision: str = "fp32",
-    layer: int | None = None,
-    rows: Sequence[int] | None = None,
-    collective: Collective = ALONE,
-) -> tuple[list[Any], Encoded]:
-    """Predictions for every example, and the rows that they belong to.
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """Predicts with `models`, `replicas` of one, which it leaves in evaluation mode.
 
-    `rows` takes only some of the examples; the processes of `collective` divide the work,
-    and all get all predictions. The model is left in evaluation mode.
+    `precision` is that of the encoder. The processes of `collective` divide the work, and all get
+    all of it.
     """
-    if rows is not None:
-        encoded = select(encoded, rows)
-    found = outputs(
-        replicas(model),
-        encoded.features,
-        task,
-        vocabulary,
-        precision,
-        layer=layer,
-        collective=collective,
-    )
-    return kinds.get(task.kind).decode(found, encoded, task), encoded
 
+    models: Sequence[Model]
+    vocabulary: Vocabulary
+    precision: str = "fp32"
+    collective: Collective = ALONE
 
-def outputs(
-    models: Sequence[Model],
-    features: pa.Table,
-    task: Task,
-    vocabulary: Vocabulary,
-    precision: str,
-    *,
-    layer: int | None = None,
-    collective: Collective = ALONE,
-) -> list[Any]:
-    """What the kind decodes, for every feature in its order; `models` are `replicas` of one."""
-    kind = kinds.get(task.kind)
+    def predict(
+        self, encoded: Encoded, task: Task, rows: Sequence[int] | None = None
+    ) -> tuple[list[Any], Encoded]:
+        """Predictions for every example, and the rows that they belong to; `rows` takes only some
+        of the examples."""
+        if rows is not None:
+            encoded = select(encoded, rows)
+        found = self.outputs(encoded.features, task)
+        return kinds.get(task.kind).decode(found, encoded, task), encoded
 
-    def compute(model: Model, work: MicroBatch) -> list[Any]:
-        head = dict(model.heads.items()).get(task.head)
-        return kind.outputs(head, model.hidden(work, layer, precision), work.batch)
+    def outputs(self, features: pa.Table, task: Task, layer: int | None = None) -> list[Any]:
+        """What the kind decodes, for every feature in its order."""
+        kind = kinds.get(task.kind)
 
-    return _outputs(compute, models, features, task, vocabulary, precision, collective)
+        def compute(model: Model, work: MicroBatch) -> list[Any]:
+            head = dict(model.heads.items()).get(task.head)
+            return kind.outputs(head, model.hidden(work, layer, self.precision), work.batch)
 
+        return self._computed(compute, features, task)
 
-def predict_layers(
-    models: Sequence[Model],
-    features: pa.Table,
-    task: Task,
-    vocabulary: Vocabulary,
-    precision: str,
-) -> list[Any]:
-    """Outputs of every hidden state for every feature, of a kind that is `Layered`."""
-    kind = kinds.get(task.kind)
-    assert isinstance(kind, kinds.Layered)
+    def layer_outputs(self, features: pa.Table, task: Task) -> list[Any]:
+        """Outputs of every hidden state for every feature, of a kind that is `Layered`."""
+        kind = kinds.get(task.kind)
+        assert isinstance(kind, kinds.Layered)
 
-    def compute(model: Model, work: MicroBatch) -> list[Any]:
-        return kind.layer_outputs(model.states(work, precision), work.batch)
+        def compute(model: Model, work: MicroBatch) -> list[Any]:
+            return kind.layer_outputs(model.states(work, self.precision), work.batch)
 
-    return _outputs(compute, models, features, task, vocabulary, precision, ALONE)
+        return self._computed(compute, features, task)
 
-
-def _outputs(
-    compute: Callable[[Model, MicroBatch], list[Any]],
-    models: Sequence[Model],
-    features: pa.Table,
-    task: Task,
-    vocabulary: Vocabulary,
-    precision: str,
-    collective: Collective,
-) -> list[Any]:
-    """What `compute` gives for every feature, in their order; batches are sorted by length."""
-    kind = kinds.get(task.kind)
-    features = features.combine_chunks()
-    first = next(models[0].parameters()).device
-    micro_batcher = MicroBatcher.of(models[0].encoder, first, precision)
-    every = by_length(feature_lengths(features), MAX_TOKENS[first.type])
-    own = list(islice(every, collective.rank, None, collective.world))
-    free: SimpleQueue[Model] = SimpleQueue()
-    for model in models:
-        model.eval()
-        free.put(model)
-
-    def predicted(positions: list[int]) -> list[Any]:
-        columns = columns_of(features.take(positions))
-        batch = kind.collate(columns, vocabulary, np.random.default_rng(0))
-        work = micro_batcher.whole(batch)
-        model = free.get()
-        device = next(model.parameters()).device
-        current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-        try:
-            with current, torch.inference_mode():
-                return compute(model, work.to(device))
-        finally:
+    def _computed(
+        self, compute: Callable[[Model, MicroBatch], list[Any]], features: pa.Table, task: Task
+    ) -> list[Any]:
+        """What `compute` gives for every feature, in their order; batches are sorted by length."""
+        kind = kinds.get(task.kind)
+        features = features.combine_chunks()
+        first = next(self.models[0].parameters()).device
+        micro_batcher = MicroBatcher.of(self.models[0].encoder, first, self.precision)
+        every = by_length(feature_lengths(features), MAX_TOKENS[first.type])
+        own = list(islice(every, self.collective.rank, None, self.collective.world))
+        free: SimpleQueue[Model] = SimpleQueue()
+        for model in self.models:
+            model.eval()
             free.put(model)
 
-    outputs: list[Any] = [None] * features.num_rows
-    with kernels_for_any_shape():
-        found = _in_threads(predicted, own, len(models))
-    for computed in collective.all_gather(found):
-        for positions, values in computed:
-            for position, output in zip(positions, values, strict=True):
-                outputs[position] = output
-    return outputs
+        def predicted(positions: list[int]) -> list[Any]:
+            columns = columns_of(features.take(positions))
+            batch = kind.collate(columns, self.vocabulary, np.random.default_rng(0))
+            work = micro_batcher.whole(batch)
+            model = free.get()
+            device = next(model.parameters()).device
+            current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+            try:
+                with current, torch.inference_mode():
+                    return compute(model, work.to(device))
+            finally:
+                free.put(model)
+
+        outputs: list[Any] = [None] * features.num_rows
+        with kernels_for_any_shape():
+            found = _in_threads(predicted, own, len(self.models))
+        for computed in self.collective.all_gather(found):
+            for positions, values in computed:
+                for position, output in zip(positions, values, strict=True):
+                    outputs[position] = output
+        return outputs
 
 
 def _in_threads(

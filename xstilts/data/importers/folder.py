@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xstilts.data.hub_layout import declared_files, write_dataset
+from xstilts.data.hub_layout import declared_files, visible_files, write_dataset
 from xstilts.data.importers import choice, pair, retrieval, span, tagging
 from xstilts.data.importers.original import Imported, Importer, check_size
-from xstilts.data.sources import visible_files
 from xstilts.errors import DataError
 
 # The first that matches a file reads it: the particular before the general.

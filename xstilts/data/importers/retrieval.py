@@ -31,7 +31,9 @@ def _read_tatoeba(path: Path, match: re.Match[str]) -> Iterator[Imported]:
             rule = f"every line must have its translation in {short.name}"
             raise refuse(long, number, rule, f"{number - 1} lines there")
         rows.append(dict(zip(_PAIRS, (source[1], target[1], language, "eng"), strict=True)))
-    yield _imported("google/xtreme", f"tatoeba.{language}", "validation", _PAIRS, rows)
+    features = dict.fromkeys(_PAIRS, STRING)
+    whole = Split(f"tatoeba.{language}", "validation", features, rows)
+    yield Imported("google/xtreme", whole)
 
 
 def _check_partner(path: Path, match: re.Match[str]) -> Iterable[Imported]:
@@ -66,20 +68,8 @@ def _read_bucc(path: Path, match: re.Match[str]) -> Iterator[Imported]:
     split = _BUCC_SPLITS[match["split"]]
     # The lines of one part's pools are not those of another's, and its gold names them.
     together = (language, f"{language}.en", f"{language}.gold")
-    yield _imported("xtreme/bucc2018", config, split, columns, rows, together, match["split"])
-
-
-def _imported(
-    hub_id: str,
-    config: str,
-    split: str,
-    columns: tuple[str, ...],
-    rows: list[Row],
-    together: tuple[str, ...] = (),
-    part: str = "",
-) -> Imported:
     whole = Split(config, split, dict.fromkeys(columns, STRING), rows)
-    return Imported(hub_id, whole, together, part)
+    yield Imported("xtreme/bucc2018", whole, together, match["split"])
 
 
 IMPORTERS: tuple[Importer, ...] = (
