@@ -30,6 +30,9 @@ from xstilts.search.searcher import StageSearcher
 from xstilts.tasks import lookup
 
 TASKS = ("mini_nli", "mini_qa", "mini_choice", "mini_tatoeba", "mini_xnli", "mini_udpos")
+SHARING = ("xquad", "mlqa")
+"""Targets with one training stage."""
+
 INTERMEDIATES = {name: {"tasks": [f"mini_{name}"]} for name in ("nli", "qa", "choice")}
 
 
@@ -49,10 +52,10 @@ def make_planner(trials: int = 6, **changes: Any) -> Planner:
     }
     sweep = parse_sweep(data, "test")
     rows, shas = {}, {}
-    for name in TASKS:
+    for name in (*TASKS, *SHARING):
         task = lookup(name)
-        shas[task.source.hub_id] = name
         for use in task.splits:
+            shas |= {source.hub_id: name for source in task.sources_of(use)}
             for language in task.languages_of(use):
                 rows[row_key(task, use, language)] = 10
     labels = {"mini_udpos": ("N", "V")}
@@ -383,3 +386,22 @@ def test_a_trial_whose_process_is_lost_is_handed_out_before_others(
     searcher.on_trial_complete("t1", **end)
     monkeypatch.setattr(searcher, "_not_before", 0.0)
     assert searcher.suggest("t4") == configs[1] and not race.owed
+
+
+def test_a_target_that_shares_its_training_with_one_that_was_run_is_raced_too(
+    storage: Path,
+) -> None:
+    before = make_planner(3, targets=["xquad"])
+    records, _ = drive(storage, before)
+    planner = make_planner(3, targets=[*SHARING])
+    records.planner = planner
+    _, race, proposals = open_race(storage, planner, records)
+    while proposals.ask() is not None:
+        pass
+    _, race, _ = open_race(storage, planner, records)
+    assert {plan.targets for plan in race.owed} == {SHARING}, "the baseline"
+    first, _ = race.wanted()
+    assert {plan.config_id for plan in first} == {
+        p.config_id for p in proposals.made.values() if p.point["intermediate"] != "none"
+    }
+    assert {(plan.seed, plan.targets) for plan in first} == {(0, SHARING)}

@@ -233,10 +233,10 @@ class Race:
         owed = (one.targets for one in self.owed if one.trial_id == bare.trial_id)
         before = self._targets.get(bare.trial_id, ())
         wanted = {*targets, *before}.union(*owed)
-        # The mean over all targets chooses for those without a dev set, for no more training.
         for column in self._columns:
-            if wanted >= {*column.needed} - {*column.targets}:
-                wanted |= {*column.targets} if len(column.needed) > len(column.targets) else set()
+            # The mean over all targets chooses for those without a dev set, for no more training.
+            if column.score == AVERAGE and wanted >= {*column.needed} - {*column.targets}:
+                wanted |= {*column.targets}
         return self._planner.plan(proposal.point, seed, targets=wanted)
 
     def wanted(self) -> tuple[list[TrialPlan], list[TrialPlan]]:
@@ -323,9 +323,10 @@ class Race:
         for row, proposal in enumerate(self._candidates):
             for draw, seed in enumerate(self._sweep.seeds):
                 trial = self._bare[proposal.config_id, seed].trial_id
-                tried = {*self._failed.get(trial, ()), *self._targets.get(trial, ())}
+                failed, scored = ({*of.get(trial, ())} for of in (self._failed, self._targets))
                 for place, column in enumerate(self._columns):
-                    if tried & {*column.targets} and np.isnan(seen[row, place, draw]):
+                    has_ended = failed & {*column.targets} or scored >= {*column.needed}
+                    if has_ended and np.isnan(seen[row, place, draw]):
                         found[row, place] = False
         return found
 
