@@ -88,7 +88,9 @@ def rows_of(sweep: Sweep, record: TrialRecord, rung: float) -> Iterator[dict[str
             "dev": record.metrics.get(f"dev/{target}", record.metrics["dev/avg"]),
             "test": record.metrics[f"{target}/avg"],
             "cost": tokens.get(f"target-{lookup(target).head}", 0),
-            "shared_cost": tokens.get(f"intermediate-{record.intermediate}", 0),
+            "shared_cost": sum(
+                entry.tokens for entry in record.stages if entry.name.startswith("intermediate-")
+            ),
         }
 
 
@@ -104,7 +106,7 @@ def main() -> None:
     for rung in given.rungs:
         sweep = sweep_of(given.folder, rung, given.seeds)
         xstilts.run_sweep(sweep, progress=True)
-        results = load_results(Places(sweep.storage.resolve(), sweep.name))
+        results = load_results(Places((given.folder / "runs").resolve(), sweep.name))
         for record in results.searched:
             rows += rows_of(sweep, record, rung)
     with (given.folder / "grid.csv").open("w", encoding="utf-8", newline="") as file:
