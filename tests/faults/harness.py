@@ -1,6 +1,7 @@
 """Runs a scenario once for every call that it makes to the file system, with that call failing.
 
-Started with `inject.c` preloaded: `python harness.py SCENARIO FOLDER STRIDE SEED`. Each case is a
+Started with `inject.c` preloaded: `python harness.py SCENARIO FOLDER STRIDE SEED PART`: a sample of
+one case in STRIDE, and of these every PARTS-th from PART on, for several processes. Each case is a
 process of its own, forked from this one: the first has the fault, the second gives the same command
 again, and must come to what an undisturbed one came to. Prints a line of JSON for every case.
 """
@@ -41,7 +42,10 @@ FAULTS = {
 inject = ctypes.CDLL(None)
 
 
-def main(name: str, folder: Path, stride: int, seed: int) -> None:
+PARTS = 6
+
+
+def main(name: str, folder: Path, stride: int, seed: int, part: int | None) -> None:
     logging.disable(logging.CRITICAL)
     scenario = scenarios.ALL[name]
     template = folder / "template"
@@ -59,6 +63,8 @@ def main(name: str, folder: Path, stride: int, seed: int) -> None:
     ]
     if stride > 1:
         cases = random.Random(seed).sample(cases, max(1, len(cases) // stride))
+    if part is not None:
+        cases = cases[part::PARTS]
     for call, number, fault in cases:
         shutil.rmtree(work)
         shutil.copytree(template, work)
@@ -131,4 +137,5 @@ def in_child(act: Callable[[], Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    part_ = int(sys.argv[5]) if len(sys.argv) > 5 else None
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), part_)

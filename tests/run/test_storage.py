@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def test_an_empty_folder_becomes_a_storage_once(tmp_path: Path, told: list[str])
         check_identity(root, "other")
 
 
-def test_processes_that_make_a_storage_at_once_agree(tmp_path: Path) -> None:
+@pytest.mark.parametrize("round_", range(20))
+def test_processes_that_make_a_storage_at_once_agree(tmp_path: Path, round_: int) -> None:
     found: list[str] = []
     barrier = threading.Barrier(8)
 
@@ -68,6 +70,23 @@ def test_processes_that_make_a_storage_at_once_agree(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 8 and len(set(found)) == 1
+
+
+@pytest.mark.parametrize("step", range(9))
+def test_one_that_another_process_is_making_is_made_with_it(
+    tmp_path: Path, told: list[str], step: int
+) -> None:
+    root = tmp_path / "runs"
+    for made, name in enumerate([*storage.FOLDERS, *storage.BARRED, "storage.json"]):
+        if made == step:
+            identity = open_storage(root, told.append)
+        if name in storage.FOLDERS:
+            (root / name).mkdir(parents=True, exist_ok=True)
+        else:
+            with suppress(FileExistsError), (root / name).open("x"):
+                pass
+    assert identity_of(root) == identity
+    assert told == [], "it is no storage of an older format"
 
 
 def test_a_later_format_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -138,13 +138,13 @@ def test_the_best_check_is_kept(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
     stage = toy.stage("toy_a", examples=320)
     script = iter([10.0, 50.0, 50.0, 20.0])
     states = []
-    original = dev_checks.predict
+    original = Predictor.predict
 
-    def record(model: Any, *arguments: Any, **options: Any) -> Any:
-        states.append(weights(model))
-        return original(model, *arguments, **options)
+    def record(self: Predictor, *arguments: Any) -> Any:
+        states.append(weights(self.models[0]))
+        return original(self, *arguments)
 
-    monkeypatch.setattr(dev_checks, "predict", record)
+    monkeypatch.setattr(Predictor, "predict", record)
     monkeypatch.setattr(dev_checks, "task_score", lambda metrics, values: next(script, 0.0))
     model, outcome = toy.train(stage)
     assert outcome.best_step == 10
@@ -370,13 +370,13 @@ def test_checks_score_a_fixed_sample_and_the_end_all(
 ) -> None:
     toy.task("toy_a")
     sampled: list[Any] = []
-    original = dev_checks.predict
+    original = Predictor.predict
 
-    def record(*arguments: Any, **options: Any) -> Any:
-        sampled.append(options.get("rows"))
-        return original(*arguments, **options)
+    def record(self: Predictor, encoded: Any, task: Any, rows: Any) -> Any:
+        sampled.append(rows)
+        return original(self, encoded, task, rows)
 
-    monkeypatch.setattr(dev_checks, "predict", record)
+    monkeypatch.setattr(Predictor, "predict", record)
     for rate in (1e-3, 1e-4):
         toy.train(toy.stage("toy_a", examples=64, dev_examples=20, learning_rate=rate))
     sample = sampled[0]

@@ -13,7 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ lease that nobody else sees."""
 
 CLEANING = "cleaning"
 """The folder of the lease that `gc` holds while it deletes."""
+
+TAKING_UP = "taking-up"
+"""The folder of the lease that a process holds while it takes up a storage of format 1."""
 
 SILENCE_S = 30.0
 """How long nobody has touched a lease of format 1 that is nobody's any more."""
@@ -67,7 +70,7 @@ def open_storage(root: Path, tell: Callable[[str], Any] = logger.warning) -> str
             _write_identity(root)
     else:
         root.mkdir(parents=True, exist_ok=True)
-        if any((root / name).exists() for name in ("stages", SWEEPS, STORE)):
+        if _is_of_format_1(root):
             with _alone(root):
                 if not (root / STORAGE).exists():
                     _take_up(root, tell)
@@ -118,6 +121,14 @@ def check_identity(root: Path, identity: str) -> None:
         raise StorageGone(f"{root}: is another storage than that of the launch ({found})")
 
 
+def _is_of_format_1(root: Path) -> bool:
+    """Whether it is, taken up in part perhaps. One that another process is just making is not: that
+    one makes the store before the sweeps, and files where format 1 has folders."""
+    if (root / TAKING_UP).exists() or any((root / name).is_dir() for name in BARRED):
+        return True
+    return (root / SWEEPS).exists() and not (root / STORE).exists()
+
+
 def _make(root: Path) -> None:
     """The folders of an empty storage; the identity last, once and for all processes."""
     for name in FOLDERS:
@@ -145,15 +156,15 @@ def _write_identity(root: Path) -> None:
 
 
 def _bar(path: Path, now: str) -> None:
-    if not path.is_file():
-        with path.open("x") as stream:
-            stream.write(f"This storage is of format {FORMAT}: see {now}/ beside this file.\n")
+    # Several processes may be making the storage: the first one's file is everyone's.
+    with suppress(FileExistsError), path.open("x") as stream:
+        stream.write(f"This storage is of format {FORMAT}: see {now}/ beside this file.\n")
 
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """The block is run by one process at a time; others wait for it."""
-    folder = root / "taking-up"
+    folder = root / TAKING_UP
     folder.mkdir(exist_ok=True)
     lease = Lease(folder)
     while not lease.acquire():
