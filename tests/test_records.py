@@ -7,17 +7,25 @@ import logging
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.trial_records import make_record
+from tests.trial_records import make_record, record_json
 from xstilts.errors import StoreError
 from xstilts.files import read_json, write_json
-from xstilts.records import SCHEMA, Attempt, Chosen, Outcome, manifest_of, read_if_whole
+from xstilts.records import (
+    SCHEMA,
+    Attempt,
+    Chosen,
+    Outcome,
+    ScoreRows,
+    manifest_of,
+    read_if_whole,
+)
 from xstilts.run.kept_weights import Kept
 from xstilts.run.records import is_finished, is_of, read_record, read_status, write_record
 from xstilts.run.store import Store
@@ -157,14 +165,49 @@ def test_a_record_is_written_as_it_was_read(tmp_path: Path) -> None:
         record = read_record(RECORDS / name)
         assert record is not None
         write_record(tmp_path, record)
-        assert read_json(tmp_path / "record.json") == {
+        written = read_json(tmp_path / "record.json")
+        assert list(ScoreRows(**written.pop("scores"))) == as_json(name)["scores"]
+        assert {**written, "scores": as_json(name)["scores"]} == {
             **as_json(name),
             "phase": "search",
             "confirms": None,
             "targets": None,
-            "schema": 0,
+            "schema": SCHEMA,
         }
-        assert read_record(tmp_path) == record
+        assert read_record(tmp_path) == replace(record, schema=SCHEMA)
+        assert record.record == {**written, "scores": as_json(name)["scores"]}
+
+
+def test_rows_of_scores_are_told_once_where_they_are_the_same(tmp_path: Path) -> None:
+    rows = [
+        {"trial": "t", "config": "c", "target": "a", "metric": metric, "value": value, "seed": 0}
+        for metric, value in (("f1", 1.5), ("exact_match", 2.0), ("f1", 3.0))
+    ]
+    scores = make_record(scores=rows).scores
+    assert scores.once == {"trial": "t", "config": "c", "seed": 0}
+    assert scores.columns["value"] == [1.5, 2.0, 3.0] and len(scores) == 3 and list(scores) == rows
+    assert list(scores.of_metrics({("a", "f1"), ("b", "exact_match")})) == [rows[0], rows[2]]
+    nothing = make_record().scores
+    assert not nothing and list(nothing) == list(nothing.of_metrics({("a", "f1")})) == []
+
+
+@pytest.mark.parametrize(
+    ("scores", "line"),
+    [
+        ({"once": {}, "columns": {"value": [1.0], "n": []}}, "columns of scores are of different"),
+        ({"once": {}, "columns": {"value": 1.0}}, "scores.columns.value: Input should be a valid"),
+        ([{"value": 1.0}, {"n": 3}], "it holds no rows of scores: 'value'"),
+        ([1.0, 2.0], "it holds no rows of scores"),
+        ("none", "scores: Input should be"),
+    ],
+)
+def test_a_record_whose_scores_are_none_counts_as_absent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, scores: Any, line: str
+) -> None:
+    write_json(tmp_path / "record.json", record_json(scores=scores))
+    assert read_record(tmp_path) is None
+    (told,) = [one.getMessage() for one in caplog.records]
+    assert "counts as absent" in told and line in told
 
 
 def test_the_record_of_a_failed_trial_says_why() -> None:

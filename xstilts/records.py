@@ -8,9 +8,10 @@ pydantic, which is imported late: training knows the types and runs without it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
+from itertools import compress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +19,9 @@ from xstilts.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
-"""Version of the form that is written. What says none was written before there was one."""
+SCHEMA = 2
+"""Version of the form that is written. What says none was written before there was one; version 1
+has a row of the score table by itself, with all of its names, which is four times as long."""
 
 SEARCH, CONFIRM = "search", "confirm"
 """The phases of a sweep: trials of search, and those that confirm its choice with fresh seeds."""
@@ -162,6 +164,59 @@ class Chosen:
         return self.values.get("learning_rate")
 
 
+OF_A_TRIAL = ("trial", "config", "intermediate", "model", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRows:
+    """A trial's rows of the score table, kept as columns: a thousand trials have a million rows.
+
+    `once` has what is the same in all rows, `columns` what each has its own of. Iterating gives the
+    rows as dicts.
+
+    Raises:
+        ValueError: columns of different lengths.
+    """
+
+    once: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len({len(values) for values in self.columns.values()}) > 1:
+            raise ValueError("its columns of scores are of different lengths")
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> ScoreRows:
+        """Rows of one trial.
+
+        Raises:
+            ValueError: they are none, or do not have the same names.
+        """
+        if not rows:
+            return cls()
+        try:
+            once = {name: rows[0][name] for name in OF_A_TRIAL if name in rows[0]}
+            own = [name for name in rows[0] if name not in once]
+            return cls(once, {name: [row[name] for row in rows] for name in own})
+        except (TypeError, LookupError) as error:
+            raise ValueError(f"it holds no rows of scores: {error}") from error
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def of_metrics(self, chosen: Set[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+        """The rows of these metrics, each with its target."""
+        if self.columns:
+            named = zip(self.columns["target"], self.columns["metric"], strict=True)
+            rows = zip(*self.columns.values(), strict=True)
+            for values in compress(rows, map(chosen.__contains__, named)):
+                yield {**self.once, **dict(zip(self.columns, values, strict=True))}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for values in zip(*self.columns.values(), strict=True):
+            yield {**self.once, **dict(zip(self.columns, values, strict=True))}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
     """A trial that has ended. `state` is `finished`, or `failed` with the reason in `error`.
@@ -175,8 +230,7 @@ class TrialRecord:
     race scores its `targets` alone, else None. It may have been run again with more of them: of
     those that it failed on then, `error` says why, and what it had finished before stays.
 
-    `scores` are rows of the score table, `curves` points of the training curves by stage: a sweep
-    has a million of them, which stay as JSON gives them.
+    `curves` are points of the training curves by stage, which stay as JSON gives them.
     """
 
     trial: str
@@ -204,7 +258,7 @@ class TrialRecord:
     undecided: list[str] = field(repr=False)
     retries: dict[str, int] = field(default_factory=dict, repr=False)
     objective: float | None
-    scores: list[Any] = field(repr=False)
+    scores: ScoreRows = field(repr=False)
     stages: list[StageEntry] = field(repr=False)
     curves: dict[str, list[Any]] = field(repr=False)
     environment: dict[str, Any] = field(repr=False)
@@ -226,10 +280,16 @@ class TrialRecord:
 
     @property
     def record(self) -> dict[str, Any]:
-        """All that the trial left, JSON-able, as it stands in its folder."""
+        """All that the trial left, JSON-able; `scores` a row by itself."""
+        return {**self.to_json(), "scores": list(self.scores)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as it stands in the trial's folder."""
         own = {one.name: getattr(self, one.name) for one in fields(self)}
         chosen = {name: one.to_json() for name, one in self.chosen.items()}
-        return {**own, "chosen": chosen, "stages": [asdict(stage) for stage in self.stages]}
+        scores = {"once": self.scores.once, "columns": self.scores.columns}
+        stages = [asdict(stage) for stage in self.stages]
+        return {**own, "chosen": chosen, "scores": scores, "stages": stages, "schema": SCHEMA}
 
 
 def read_if_whole(path: Path, sort: type[T]) -> T | None:
@@ -300,6 +360,8 @@ def _manifest_as_now(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _record_as_now(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(scores := value.get("scores"), list):
+        value = {**value, "scores": ScoreRows.of(scores)}
     chosen = value.get("chosen")
     if not isinstance(chosen, dict):
         return value

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from xstilts.config.derive import languages_of
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
+from xstilts.records import ScoreRows
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
 from xstilts.run.storage import open_storage
 from xstilts.tasks import Task, lookup
@@ -69,9 +71,10 @@ def write_storage(storage: Path, trials: int, layers: int) -> Path:
     write_json(places.launch(1) / SWEEP, resolved)
     for number in range(trials):
         record = _record(sweep, number, layers)
+        record["scores"] = asdict(ScoreRows.of(record["scores"]))
         (places.trials / record["trial"]).mkdir()
         path = places.trials / record["trial"] / "record.json"
-        write_json(path, record, is_durable=False)
+        write_json(path, record, indent=None, is_durable=False)
     return places.sweep
 
 

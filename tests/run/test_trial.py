@@ -396,10 +396,10 @@ def test_a_trial_is_given_more_targets_and_loses_none(
     second = bench.run()
     assert second.targets == ["mini_udpos", "mini_tatoeba"] and not second.error
     rows = [row for row in second.scores if row["target"] == "mini_udpos"]
-    assert rows == first.scores
+    assert rows == list(first.scores)
     assert {path: path.stat().st_mtime_ns for path in made} == made, "nothing is computed again"
     # The same numbers as in a trial that has all of them at once.
     bench.plan = whole
     every = bench.run()
     assert every.targets is None
-    assert [row for row in every.scores if row["target"] != "mini_xquad"] == second.scores
+    assert [row for row in every.scores if row["target"] != "mini_xquad"] == list(second.scores)

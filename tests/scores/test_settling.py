@@ -51,3 +51,24 @@ def test_a_smaller_level_takes_more_seeds() -> None:
 def test_a_margin_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="margin: it is in points, above 0; got 0"):
         seeds_to_settle(0, seed_variance=1, item_variance=0, margin=0)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("gain", "seed_variance", "item_variance"),
+    [
+        (23.6, 0.0128, 7.42),
+        (12.0, 2.28, 0.62),
+        (8.1, 1.78, 0.0),
+        (34.8, 9.57, 0.0),
+        (1.42, 0.025, 0),
+    ],
+)
+def test_what_is_clear_is_settled_by_two_seeds(
+    gain: float, seed_variance: float, item_variance: float, sign: int
+) -> None:
+    """Here the far tail of the noncentral t is NaN, as scipy computes it."""
+    seeds = seeds_to_settle(
+        sign * gain, seed_variance=seed_variance, item_variance=item_variance, margin=0.1
+    )
+    assert seeds == 2

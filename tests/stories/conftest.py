@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from xstilts.records import ScoreRows
+
 SWEEP = """
 name: small
 benchmark: mini
@@ -108,9 +110,12 @@ class Bench:
         """The folders of all launches, in their order."""
         return sorted(self.storage.glob("sweeps/small/launches/[0-9]*[0-9]"))
 
-    def records(self) -> dict[str, dict[str, Any]]:
-        paths = self.storage.glob("sweeps/small/trials/*/record.json")
-        return {path.parent.name: json.loads(path.read_text()) for path in paths}
+    def records(self, sweep: str = "small") -> dict[str, dict[str, Any]]:
+        paths = self.storage.glob(f"sweeps/{sweep}/trials/*/record.json")
+        records = {path.parent.name: json.loads(path.read_text()) for path in paths}
+        for record in records.values():
+            record["scores"] = list(ScoreRows(**record["scores"]))
+        return records
 
     def attempts(self) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = {}

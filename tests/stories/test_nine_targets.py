@@ -6,7 +6,6 @@ trial are those that the official scorer gives for the submission.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 
 from xstilts.cli import app
 from xstilts.data.sources import Folders
+from xstilts.run.records import read_record
 from xstilts.scores.official import score_folder
 from xstilts.tasks import lookup
 
@@ -65,7 +65,9 @@ def exported(records: Folders, tmp_path_factory: pytest.TempPathFactory) -> tupl
     (folder / "nine.yaml").write_text(yaml.safe_dump(sweep))
     call("sweep", str(folder / "nine.yaml"))
     (path,) = folder.glob("runs/sweeps/nine/trials/*/record.json")
-    record = json.loads(path.read_text())
+    trial = read_record(path.parent)
+    assert trial is not None
+    record = trial.record
     options = ["--submission", str(folder / "submission"), "--labels", str(folder / "labels")]
     call("export", "nine", record["trial"], *options, "--storage", str(folder / "runs"))
     return folder, record

@@ -45,11 +45,6 @@ def scores_of(records: dict[str, dict[str, Any]]) -> dict[tuple[str, ...], float
     }
 
 
-def records_of(bench: Bench, name: str) -> dict[str, dict[str, Any]]:
-    paths = bench.storage.glob(f"sweeps/{name}/trials/*/record.json")
-    return {path.parent.name: json.loads(path.read_text()) for path in paths}
-
-
 def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
     tmp_path: Path, shared_mini: Path
 ) -> None:
@@ -92,7 +87,7 @@ def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
     assert 2 * (3 + 3) < len(runs) < 2 * 4 * 3, "more than a first run each, and less than all"
 
     bench.run("sweep", "whole.yaml")
-    whole = scores_of(records_of(bench, "whole"))
+    whole = scores_of(bench.records("whole"))
     own = scores_of(race)
     assert own and {key: whole[key] for key in own} == own
     assert len(own) < len(whole)

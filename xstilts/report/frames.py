@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from statistics import stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,10 +22,11 @@ from xstilts.plan.trial_plan import target_sets
 from xstilts.records import CONFIRM, SEARCH, TrialRecord
 from xstilts.report.comparison import configurations_of
 from xstilts.report.record_table import RecordTable
-from xstilts.report.verdict_table import verdict_json
-from xstilts.report.verdicts import TargetVerdict
 from xstilts.run.places import Places
 from xstilts.scores.table import COLUMNS
+
+if TYPE_CHECKING:
+    from xstilts.report.verdicts import TargetVerdict
 
 TRIAL = ("trial", "config_id", "intermediate", "model", "seed", "phase")
 """What the first columns of most tables say: which trial a row is of."""
@@ -104,6 +105,9 @@ def best_frame(
     verdicts: Mapping[str, TargetVerdict], table: RecordTable, sweep: Sweep, places: Places
 ) -> pd.DataFrame:
     """A row a target that has a best; see `SweepResults.best`."""
+    # Loading scipy's statistics takes as long as all other tables.
+    from xstilts.report.verdict_table import verdict_json
+
     records = {record.trial: record for record in table.records}
     scores = {trial.trial: trial.scores for trial in (*table.trials, *table.fresh)}
     entries = configurations_of(sweep, table.trials)

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from operator import attrgetter, itemgetter
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from xstilts import __version__
 from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_atomically
-from xstilts.records import TrialRecord, typed
+from xstilts.records import ScoreRows, TrialRecord, typed
 from xstilts.report.comparison import scores_of
 from xstilts.run.places import Places
 from xstilts.run.records import RECORD, read_record
@@ -151,7 +151,8 @@ def _renewed(
 
 
 UNSHOWN: dict[str, Any] = {
-    **{name: [] for name in ("scores", "stages")},
+    "scores": ScoreRows(),
+    "stages": [],
     **{name: {} for name in ("metrics", "curves", "recipes", "environment")},
 }
 """What the table has elsewhere, or shows nowhere."""
@@ -163,18 +164,19 @@ class _Columns:
     def __init__(self, sweep: Sweep):
         self._sweep = sweep
         self._about: dict[str, list[Any]] = {name: [] for name in SCHEMA.names[:5]}
-        self._scores = _Lists(SCORE, itemgetter)
-        self._stages = _Lists(STAGE, attrgetter)
+        self._scores, self._stages = _Lists(SCORE), _Lists(STAGE)
 
     def add(self, record: TrialRecord, mark: Mark) -> None:
         """Take in a record."""
-        bare = replace(record, **UNSHOWN).record
-        compared = asdict(scores_of(self._sweep, record)) if record.state == "finished" else None
-        values = (record.trial, *mark, json.dumps(bare), json.dumps(compared))
+        bare = replace(record, **UNSHOWN).to_json()
+        compared = scores_of(self._sweep, record) if record.state == "finished" else None
+        values = (record.trial, *mark, json.dumps(bare), to_json(compared).decode())
         for column, value in zip(self._about.values(), values, strict=True):
             column.append(value)
-        self._scores.add(record.scores)
-        self._stages.add(record.stages)
+        scores = record.scores
+        self._scores.add(len(scores), scores.columns)
+        stages = zip(*map(_ABOUT_STAGE, record.stages), strict=True)
+        self._stages.add(len(record.stages), dict(zip(STAGE.names, stages, strict=False)))
 
     def table(self) -> pa.Table:
         """All that was taken in."""
@@ -182,22 +184,23 @@ class _Columns:
         return pa.table({**self._about, **lists}, schema=SCHEMA)
 
 
-class _Lists:
-    """Lists of structs, from lists of what `getter` gets the fields of."""
+_ABOUT_STAGE = attrgetter(*STAGE.names)
 
-    def __init__(self, sort: pa.StructType, getter: Callable[..., Any]):
+
+class _Lists:
+    """Lists of structs, from the columns of each."""
+
+    def __init__(self, sort: pa.StructType):
         self._sort = sort
         self._columns: dict[str, list[Any]] = {field.name: [] for field in sort}
         self._offsets = [0]
-        self._get = getter(*self._columns)
 
-    def add(self, rows: Sequence[Any]) -> None:
+    def add(self, length: int, columns: Mapping[str, Sequence[Any]]) -> None:
         """Add one list."""
-        for column, values in zip(
-            self._columns.values(), zip(*map(self._get, rows), strict=True), strict=bool(rows)
-        ):
-            column += values
-        self._offsets.append(self._offsets[-1] + len(rows))
+        if length:
+            for name, column in self._columns.items():
+                column += columns[name]
+        self._offsets.append(self._offsets[-1] + length)
 
     def array(self) -> pa.ListArray:
         """All lists that were added."""

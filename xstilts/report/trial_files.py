@@ -31,10 +31,11 @@ def write_trial_files(sweep: Sweep, places: Places, record: TrialRecord) -> None
     is_fresh = picture.exists() and picture.stat().st_mtime >= record.started
     if is_fresh or not record.scores:
         return
-    write_scores(record.scores, folder / "scores.parquet")
-    write_json(folder / "scores.json", record.scores, indent=None)
-    table = ChosenScores(record.scores)
-    scored = {row["target"] for row in record.scores}  # confirmation scores some targets
+    rows = list(record.scores)
+    write_scores(rows, folder / "scores.parquet")
+    write_json(folder / "scores.json", rows, indent=None)
+    table = ChosenScores(rows)
+    scored = {row["target"] for row in rows}  # confirmation scores some targets
     grid = {
         target: table.score_by_language(target, find_task(sweep, target).metrics)
         for target in sweep.targets

@@ -24,7 +24,7 @@ delete them."""
 
 def write_record(folder: Path, record: TrialRecord) -> None:
     """Write a trial's record, which ends it."""
-    write_json(folder / RECORD, record.record)
+    write_json(folder / RECORD, record.to_json(), indent=None)
 
 
 def read_record(folder: Path) -> TrialRecord | None:
@@ -59,6 +59,6 @@ def is_of(record: TrialRecord, targets: Sequence[str], processes: int, precision
 
     A record that does not say how its trial was trained is one of before it could change.
     """
-    scored = {row["target"] for row in record.scores}
+    scored = set(record.scores.columns.get("target", ()))
     is_as_now = record.processes in (None, processes) and record.precision in (None, precision)
     return scored >= set(targets) and is_as_now

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import permutation_test
 
 from xstilts.scores.arms import Arms
 from xstilts.scores.items import refuse
@@ -114,6 +113,8 @@ def exact_p(
             f"{len(candidate)} and {len(baseline)}, which give {1 / ways:.4g} at the least",
             "train more seeds, or use the t interval",
         )
+    from scipy.stats import permutation_test  # what it imports takes as long as a sweep's tables
+
     samples = (candidate - baseline,) if paired else (candidate, baseline)
     result = permutation_test(
         samples,

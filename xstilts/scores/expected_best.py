@@ -7,7 +7,6 @@ the sixty is what the six are compared with (Dodge et al. 2019).
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln
 
 from xstilts.scores.items import refuse
 
@@ -38,4 +37,6 @@ def expected_best(dev: np.ndarray, m: int, scores: np.ndarray | None = None) -> 
 
 
 def _log_choose(n: np.ndarray | int, m: int) -> np.ndarray:
+    from scipy.special import gammaln  # readers of scores alone would wait for it
+
     return np.asarray(gammaln(np.add(n, 1)) - gammaln(m + 1) - gammaln(np.add(n, 1 - m)))

@@ -7,8 +7,7 @@ result: it takes the gain seen so far for the true one.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import nct
-from scipy.stats import t as student
+from scipy.special import nctdtr, stdtr, stdtrit
 
 from xstilts.scores.items import refuse
 from xstilts.scores.variance import CONFIDENCE, Parts, check_share, satterthwaite
@@ -48,15 +47,24 @@ def seeds_to_settle(
     dof = satterthwaite(Parts(variances, known, np.zeros(known.shape, bool)))
     dof = np.minimum(dof, 1e6)
     error = np.sqrt(np.maximum(variances.sum(-1), 1e-18))
-    half = student.isf(tail, dof)
-    shown = student.isf(min(tail, tail if level is None else level), dof)
+    half = -stdtrit(dof, tail)
+    shown = -stdtrit(dof, min(tail, tail if level is None else level))
     # Better and worse are the two sides of the noncentral t, equality is what lies between.
-    settled = nct.sf(shown, dof, gain / error) + nct.cdf(-half, dof, gain / error)
+    toward, away = (shown, half) if gain >= 0 else (half, shown)
+    apart = abs(gain) / error
+    settled = 1 - _below(toward, dof, apart) + _below(-away, dof, apart)
     room = margin / error - half
-    inside = student.cdf(room - gain / error, dof) - student.cdf(-room - gain / error, dof)
-    settled = np.where(room > shown, 1.0, np.nan_to_num(settled) + np.where(room > 0, inside, 0.0))
+    inside = stdtr(dof, room - gain / error) - stdtr(dof, -room - gain / error)
+    settled = np.where(room > shown, 1.0, settled + np.where(room > 0, inside, 0.0))
     enough = np.flatnonzero(settled >= POWER)
     return int(counts[enough[0]]) if len(enough) else None
+
+
+def _below(x: np.ndarray, dof: np.ndarray, noncentrality: np.ndarray) -> np.ndarray:
+    """P(noncentral t < x) for a noncentrality of 0 or more. Deep in the tail, where it is 0 to
+    every digit that counts, scipy 1.17 gives NaN at some arguments and negative numbers at others
+    (its issue 25470)."""
+    return np.asarray(np.clip(np.nan_to_num(nctdtr(dof, noncentrality, x)), 0, 1))
 
 
 def check_margin(margin: float) -> None:
