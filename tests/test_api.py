@@ -344,6 +344,29 @@ def test_a_forecast_is_what_the_command_prints(tmp_path: Path, shared_mini: Path
     assert list(forecast.tasks.columns)[:4] == ["stage", "task", "rows", "examples"]
 
 
+def test_a_race_is_forecast_with_what_is_expected_and_all_at_most(
+    tmp_path: Path, shared_mini: Path
+) -> None:
+    changes = {
+        "storage": str(tmp_path / "runs"),
+        "data.root": str(shared_mini),
+        "targets": ["mini_xnli", "mini_udpos"],
+        "intermediates": {name: {"tasks": [f"mini_{name}"]} for name in ("nli", "qa", "choice")},
+        "seeds": [0, 1, 2],
+        "search": {"encoder": {"trials": 4}},
+    }
+    whole = xstilts.plan(xstilts.load_sweep(QUICKSTART, changes)).summary["stages"]
+    changes["search.strategy"] = "race"
+    forecast = xstilts.plan(xstilts.load_sweep(QUICKSTART, changes))
+    raced = forecast.summary["stages"]
+    for name, bounds in whole.items():
+        assert name == "done" or raced[name]["most"] == bounds["most"]
+    # Three candidates: two or three runs beyond their first ones, and the baseline's three.
+    assert raced["target"]["expected"] == [2 * (3 + 3 + 2), 2 * (3 + 3 + 3)]
+    assert raced["intermediate"]["expected"] == [3 + 2, 3 * 3]
+    assert forecast.stages["target"].least == 16 and forecast.stages["target"].most == 24
+
+
 def test_a_trial_runs_in_this_process(tmp_path: Path, shared_mini: Path) -> None:
     changes = {
         "storage": str(tmp_path / "runs"),

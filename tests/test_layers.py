@@ -39,7 +39,10 @@ SIDEWAYS = {
     ("training", "data.batches"),
     ("run", "tracking.tracker"),
     ("run", "mini"),
+    ("search", "report.comparison"),
     ("search", "report.leaders"),
+    # The policy of races is pure, and tables go by its order.
+    ("report", "search.race"),
     ("search", "report.results"),
     ("search", "report.trial_files"),
     # The public names, which the package gives when they are asked for.

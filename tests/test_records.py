@@ -171,6 +171,7 @@ def test_a_record_is_written_as_it_was_read(tmp_path: Path) -> None:
             **as_json(name),
             "phase": "search",
             "confirms": None,
+            "targets": None,
             "schema": SCHEMA,
         }
         assert read_record(tmp_path) == replace(record, schema=SCHEMA)

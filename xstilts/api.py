@@ -31,7 +31,7 @@ QUICKSTART = "builtin:quickstart"
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """From the least to the most; equal where no sampler decides."""
+    """From the least, of a race the expected, to the most; equal where no sampler decides."""
 
     least: float
     most: float
@@ -126,7 +126,9 @@ def plan(
         num_seeds=summary["seeds"],
         num_trials=summary["trials"],
         stages={
-            name: Range(**bounds) for name, bounds in summary["stages"].items() if name != "done"
+            name: Range(bounds["least"], bounds["most"])
+            for name, bounds in summary["stages"].items()
+            if name != "done"
         },
         num_done=summary["stages"]["done"],
         disk_gb=summary["disk_gb"],

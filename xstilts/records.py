@@ -226,7 +226,9 @@ class TrialRecord:
     target's `recipes` are by target, `recipes` of the intermediate by task, `examples` by task and
     language. `retries` says how often a stage was tried with another seed, by the name that the
     trial gives it. Times are in seconds since the epoch. A trial whose `phase` is `confirm` scores
-    the targets under `confirms` alone, each trained at the one point that stands there.
+    the targets under `confirms` alone, each trained at the one point that stands there; one of a
+    race scores its `targets` alone, else None. It may have been run again with more of them: of
+    those that it failed on then, `error` says why, and what it had finished before stays.
 
     `curves` are points of the training curves by stage, which stay as JSON gives them.
     """
@@ -242,6 +244,7 @@ class TrialRecord:
     seed: int
     phase: str = SEARCH
     confirms: Mapping[str, dict[str, Any]] | None = field(default=None, repr=False)
+    targets: list[str] | None = field(default=None, repr=False)
     model: str
     intermediate: str
     rates: dict[str, float] = field(repr=False)

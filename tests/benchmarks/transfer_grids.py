@@ -3,14 +3,15 @@
     python -m tests.benchmarks.transfer_grids                # some minutes
     python -m tests.benchmarks.transfer_grids --grids 4      # the same with few grids
     python -m tests.benchmarks.transfer_grids --write FILE   # one grid as a CSV file
+    python -m tests.benchmarks.transfer_grids --trials 8     # in a sweep's trials, eight at once
 
-prints the tables of docs/replay.md. The variances are fitted to what regrets of recorded grids of
-21 sources, 21 targets and 8 seeds look like: `all` with 1, 2, 3 and 5 seeds at about 0.8, 0.5, 0.3
-and 0.12 points, 0.8, 0.55, 0.4 and 0.27 with seeds drawn with replacement. Means of candidates
-spread by 0.9 of a typical run's noise, with a tail that harms; the share of a candidate's effect
-that all targets have in common is not known from such figures and is varied. Standard deviations
-of runs differ log-normally between cells (0.5) and targets (0.4). No recorded grid is part of the
-project. Run with one thread of BLAS (OPENBLAS_NUM_THREADS=1).
+prints the tables of docs/replay.md, or the last figures of docs/race.md. The variances are fitted
+to what regrets of recorded grids of 21 sources, 21 targets and 8 seeds look like: `all` with 1, 2,
+3 and 5 seeds at about 0.8, 0.5, 0.3 and 0.12 points, 0.8, 0.55, 0.4 and 0.27 with seeds drawn with
+replacement. Means of candidates spread by 0.9 of a typical run's noise, with a tail that harms; the
+share of a candidate's effect that all targets have in common is not known from such figures and is
+varied. Standard deviations of runs differ log-normally between cells (0.5) and targets (0.4). No
+recorded grid is part of the project. Run with one thread of BLAS (OPENBLAS_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from xstilts.search.policies import Board, play_race
-from xstilts.search.race import may_be_best
+from xstilts.search.race import may_be_best, ranking
+from xstilts.search.racing import Drawing, decide
 from xstilts.search.recorded import COLUMNS, Grid
 from xstilts.search.replay import Options, replay
 
@@ -118,6 +120,54 @@ def ties_of_race_hold_best(grids: int, *, seed: int = 0) -> tuple[float, float]:
     return 100 * held / count, size / count
 
 
+def play_trials(dev: np.ndarray, workers: int, seed: int) -> tuple[np.ndarray, int]:
+    """A race in a sweep's trials, as `xstilts.search.racing` decides them: what was seen,
+    (candidates, columns, draws), and the number of trials.
+
+    `dev` has that shape; so many trials run at once, any of which may end next.
+    """
+    generator = np.random.default_rng(seed)
+    seen, running, trials = np.full(dev.shape, np.nan), list[Drawing](), 0
+    available = np.ones(dev.shape[:2], dtype=bool)
+    while True:
+        while len(running) < workers:
+            found = decide(seen, running, available, seed)
+            begun = {one[:2] for one in running}
+            free = [one for one in (*found.first, *found.further) if one[:2] not in begun]
+            if not free:
+                break
+            running.append(free[0])
+            trials += 1
+        if not running:
+            return seen, trials
+        candidate, draw, columns = running.pop(int(generator.integers(len(running))))
+        at = candidate, list(columns), draw
+        assert np.isnan(seen[at]).all(), "no run is drawn twice"
+        seen[at] = dev[at]
+
+
+def print_trials(grids: int, workers: int) -> None:
+    """Regret and runs a target of races in trials beside those of `play_race`."""
+    rows = []
+    for number in range(grids):
+        grid = transfer_grid(number)
+        truth = grid.test[:, :, 0].mean(-1)
+        board = Board(grid.dev[..., :3], 3)
+        seen, trials = play_trials(grid.dev[:, :, 0, :3], workers, number)
+        row = [float(trials)]
+        for chosen, counts in (
+            (ranking(seen[:, :, None], 3)[0], np.isfinite(seen)),
+            (play_race(board, number)[0], np.isfinite(board.seen)),
+        ):
+            best = truth[chosen, np.arange(len(chosen))]
+            row += [float((truth.max(0) - best).mean()), counts.sum() / len(chosen)]
+        rows.append(row)
+    found = dict(
+        zip(("trials", "regret", "runs", "by run", "runs by run"), np.mean(rows, 0), strict=True)
+    )
+    print(", ".join(f"{name} {value:.3f}" for name, value in found.items()))
+
+
 CASES: tuple[tuple[str, str, Options], ...] = (
     ("all, 3 seeds", "all", Options()),
     ("random", "random", Options()),
@@ -147,10 +197,14 @@ def main() -> None:
     parser.add_argument("--grids", type=int, default=20)
     parser.add_argument("--replays", type=int, default=2)
     parser.add_argument("--only", help="worlds and policies whose names hold this, as WORLD/POLICY")
+    parser.add_argument("--trials", type=int, help="play races in trials, so many at once")
     parser.add_argument("--write", type=Path, help="write one grid and end")
     given = parser.parse_args()
     if given.write:
         write_grid(transfer_grid(0), given.write)
+        return
+    if given.trials:
+        print_trials(given.grids, given.trials)
         return
     world_part, _, policy_part = (given.only or "/").partition("/")
     for world, how in WORLDS:

@@ -110,6 +110,19 @@ def test_a_trial_that_runs_once_more_is_running_and_then_finished(uri: str, tmp_
     assert stored.data.metrics == {"dev/avg": 50.0, "train/x/loss": 1.5}
 
 
+def test_a_trial_that_is_given_more_targets_is_one_run(uri: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    again = replace(run, state="running", ended_ms=None, metrics=[], artifacts={})
+    points = [*run.metrics, Point("dev/mini_udpos", 60.0, 0, 9000)]
+    params = {**run.params, "lr/target/mini_udpos": "0.001"}
+    more = replace(run, params=params, metrics=points, ended_ms=9000)
+    for step in (run, again, more):
+        MlflowTracker(uri, "sweep", tmp_path).write(step)
+    (stored,) = runs_of(uri)
+    assert (stored.info.status, stored.info.end_time) == ("FINISHED", 9000)
+    assert stored.data.params == params and stored.data.metrics["dev/mini_udpos"] == 60.0
+
+
 def test_only_what_has_changed_is_written_again(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -425,3 +425,25 @@ def test_a_sweep_of_before_keeps_the_points_of_every_seed() -> None:
         plan = planner.plan({"model": "mini", "intermediate": "none"}, seed)
         found[seed] = [cell.point for cell in plan.target_sets[0].cells]
     assert found == {0: [one], 1: [other], 2: [common]}
+
+
+def test_a_race_trains_of_its_targets_the_stages_that_all_would() -> None:
+    sweep = sweep_with(targets=["xquad", "mlqa", "mini_xnli", "mini_tatoeba"])
+    points = [{"learning_rate": 1e-4}, {"learning_rate": 1e-3}]
+    planner = Planner(sweep, INVENTORY, dict.fromkeys(("xquad", "mini_xnli"), points))
+    point = {"model": "mini", "intermediate": "nli"}
+    whole = planner.plan(point, 7)
+    for targets in (["mlqa"], ["mini_tatoeba", "mini_xnli"], ["xquad", "mlqa"], []):
+        own = planner.plan(point, 7, targets=targets)
+        assert (own.phase, own.trial_id) == ("search", whole.trial_id)
+        assert {*own.targets} == {*targets} and own.subset == own.targets
+        assert {*stages_of(own)} <= {*stages_of(whole)} and own.encoder == whole.encoder
+        for group in own.target_sets:
+            (same,) = (one for one in whole.target_sets if one.name == group.name)
+            assert group.cells == same.cells
+            for target in group.targets:
+                for cell in (*group.cells[:1], *([] if group.cells else [None])):
+                    evaluations = [planner.evaluation(one, target, cell) for one in (own, whole)]
+                    assert fingerprint(evaluations[0]) == fingerprint(evaluations[1])
+    every = planner.plan(point, 7, targets=sweep.targets)
+    assert stages_of(every) == stages_of(whole) and whole.subset is None

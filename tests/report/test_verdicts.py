@@ -320,3 +320,16 @@ def test_few_items_widen_the_interval(results: Results, places: Places) -> None:
     assert after.gain == before.gain
     widths = [one.high - one.low for one in (before, after) if one.high and one.low]
     assert widths[1] > 3 * widths[0]
+
+
+def test_an_intermediate_that_a_race_has_not_run_is_in_the_set_of_ties(places: Places) -> None:
+    intermediates = {name: {"tasks": ["mini_nli"]} for name in ("nli", "qa", "mix")}
+    changes = {"intermediates": intermediates, "languages": ["en", "qaa"], "seeds": [0, 1]}
+    choose(places, "nli")
+    search = [one for one in searched(qa=40, mix=41) if one.intermediate != "mix"]
+    told = {}
+    for strategy in ("all", "race"):
+        sweep = make_sweep(**changes, search={"strategy": strategy})
+        said = verdict_of(sweep, places, search, confirmed(nli=74, none=70)).verdict
+        told[strategy] = said.verdict, said.ties
+    assert told == {"all": ("best", ("nli",)), "race": ("ties", ("nli", "mix"))}

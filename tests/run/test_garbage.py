@@ -267,3 +267,16 @@ def test_where_an_inventory_is_torn_all_data_sets_of_own_files_stay(
     assert own_garbage(storage) == {"own/m-train-1": UNREAD}
     (Places(storage, "other").launch(1) / "inventory.json").write_text(text)
     assert own_garbage(storage) == {}
+
+
+def test_what_a_race_has_begun_again_keeps_what_it_may_read(storage: Path) -> None:
+    """The trial has finished with some targets; what it was given later is not over."""
+    stage(storage, "target-later")
+    trial(storage, "s", "t3", "finished", "intermediate-a")
+    folder = Places(storage, "s").trials / "t3"
+    write_json(folder / "stages.json", ["intermediate-a", "target-later"])
+    for number, how in ((1, "finished"), (2, None)):
+        write_json(folder / f"{number:04d}.json", {"started": 1.0, "how": how})
+    assert "store/target-later" not in found(storage)
+    write_json(folder / "0002.json", {"started": 1.0, "how": "finished"})
+    assert found(storage)["store/target-later"] == FALLEN

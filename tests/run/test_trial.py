@@ -369,3 +369,37 @@ def test_a_trial_names_every_stage_before_it_computes_it(
     record = bench.run()
     used = {stage.name for stage in record.stages}
     assert used == set(read_json(folder / "stages.json"))
+
+
+def test_a_trial_is_given_more_targets_and_loses_none(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, point = bench.plan, bench.plan.point
+    bench.plan = bench.planner.plan(point, 0, targets=["mini_udpos"])
+    first = bench.run()
+    assert first.targets == ["mini_udpos"] == sorted({row["target"] for row in first.scores})
+    made = {path: path.stat().st_mtime_ns for path in bench.stages.glob("*/result-*/DONE")}
+    # What it was given later fails: what it had stays, with the reason.
+    later = bench.planner.plan(point, 0, targets=["mini_udpos", "mini_tatoeba"])
+    folder = bench.places.trials / later.trial_id
+
+    def diverge(*_: Any) -> None:
+        raise Diverged("the loss is nan")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("xstilts.run.trial.TrialRun._evaluate", diverge)
+        assert run_trial(later, bench.planner, bench.workshop, folder).state == "failed"
+    kept = read_record(folder)
+    assert kept is not None and (kept.state, kept.scores) == ("finished", first.scores)
+    assert kept.error == "mini_tatoeba: the loss is nan" and kept.targets == ["mini_udpos"]
+    bench.plan = later
+    second = bench.run()
+    assert second.targets == ["mini_udpos", "mini_tatoeba"] and not second.error
+    rows = [row for row in second.scores if row["target"] == "mini_udpos"]
+    assert rows == list(first.scores)
+    assert {path: path.stat().st_mtime_ns for path in made} == made, "nothing is computed again"
+    # The same numbers as in a trial that has all of them at once.
+    bench.plan = whole
+    every = bench.run()
+    assert every.targets is None
+    assert [row for row in every.scores if row["target"] != "mini_xquad"] == list(second.scores)

@@ -233,3 +233,20 @@ def test_what_is_out_of_range_is_refused_in_one_line() -> None:
         verdict(runs, Criteria(confidence=95))
     with pytest.raises(ConfigError, match="have none among them"):
         verdict(replace(runs, names=("a", "b", "c", "d", "e")))
+
+
+def test_a_number_of_runs_that_hung_on_what_they_gave_is_a_look_of_its_own() -> None:
+    """What excludes at one look does not where each number of runs has its part of alpha."""
+    for score in np.arange(74.0, 66.0, -0.25):
+        runs = target({"mnli": 75.0}, search={**ALL, "mnli": 76.0, "ccg": float(score)})
+        raced = replace(runs, looks=4)
+        if verdict(runs).ties != verdict(raced).ties:
+            break
+    assert {*verdict(runs).ties} < {*verdict(raced).ties}
+
+
+def test_an_arm_without_a_run_may_be_the_best() -> None:
+    runs = target({"mnli": 75.0}, search={**ALL, "mnli": 75.0, "ccg": 60.0})
+    assert verdict(runs).verdict == "best"
+    found = verdict(replace(runs, names=(*NAMES, "parked")))
+    assert (found.verdict, found.best, found.ties) == ("ties", "mnli", ("mnli", "parked"))

@@ -27,7 +27,14 @@ from xstilts.run.confirmation import (
     write_choice,
 )
 from xstilts.run.places import Places
-from xstilts.search.launch import Launch, check_ended, is_complete, prepared, read_final
+from xstilts.search.launch import (
+    Launch,
+    check_ended,
+    is_complete,
+    prepared,
+    race_of,
+    read_final,
+)
 from xstilts.tasks import lookup
 
 from ..conftest import make_stage, make_sweep
@@ -49,6 +56,10 @@ DEV = {"none": 50.0, "nli": 60.0, "choice": 70.0, "qa": 55.0}
 """Dev on mini_xnli by the intermediate; on mini_udpos the other way round."""
 
 CONFIRM = {"top": 2, "seeds": 3}
+SEARCH = {
+    "encoder": {"trials": 4},
+    "target": {"trials": 2, "space": {"learning_rate": {"choice": [1e-4, 1e-3]}}},
+}
 
 
 def make(**changes: Any) -> Sweep:
@@ -59,13 +70,7 @@ def make(**changes: Any) -> Sweep:
             "targets": ["mini_xnli", "mini_udpos", "mini_tatoeba"],
             "languages": ["en", "qaa"],
             "seeds": [0, 1],
-            "search": {
-                "encoder": {"trials": 4},
-                "target": {
-                    "trials": 2,
-                    "space": {"learning_rate": {"choice": [1e-4, 1e-3]}},
-                },
-            },
+            "search": SEARCH,
             "confirm": CONFIRM,
             **changes,
         }
@@ -98,7 +103,7 @@ def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = ()) -> None
             values = [
                 dev_of(target, plan.intermediate, plan.seed, i) for i, _ in enumerate(group.cells)
             ]
-            same = {"target": target, "metric": task.metrics[0], "cell": ""}
+            same = {"target": target, "metric": task.metrics[0], "cell": "", "n": 100}
             scored = {**same, "split": "test", "value": 50.0, "is_chosen": True}
             rows += [{**scored, "language": x} for x in languages_of(launch.sweep, task)]
             rows += [
@@ -119,6 +124,7 @@ def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = ()) -> None
         seed=plan.seed,
         phase=plan.phase,
         confirms=plan.confirms,
+        targets=None if plan.subset is None else list(plan.subset),
         intermediate=plan.intermediate,
         stages=stages,
         scores=rows,
@@ -311,3 +317,76 @@ def test_other_processes_would_train_confirmations_again(storage: Path) -> None:
     message = f"{len(search) + stages} finished stages would be trained again"
     with pytest.raises(ConfigError, match=message), launched(two, places):
         pass
+
+
+def race_is_finished(launch: Launch) -> list[TrialPlan]:
+    """Run a race to its end; the trials in the order in which they were wanted."""
+    while launch.proposals.ask() is not None:
+        pass
+    plans = []
+    while not (race := race_of(launch)).is_over():
+        plan = (race.owed or race.wanted()[0] or race.wanted()[1])[0]
+        finish(launch, plan)
+        plans.append(plan)
+    return plans
+
+
+def test_a_race_is_confirmed_once_it_has_ended(storage: Path) -> None:
+    sweep = make(search={**SEARCH, "strategy": "race"}, seeds=[0, 1, 2])
+    with launched(sweep, Places(storage, "s")) as launch:
+        with pytest.raises(ConfigError, match="s has 4 trials left"):
+            check_ended(launch)
+        plans = race_is_finished(launch)
+        check_ended(launch)
+        assert {p.seed for p in plans if p.intermediate == "none"} == {0, 1, 2}
+        runs = [(p.trial_id, target) for p in plans for target in p.targets]
+        assert len({*runs}) < 4 * 3 * 3
+        assert not is_complete(launch), "what it chose is not confirmed"
+        confirming = launch.to_confirm(print)
+        found = confirmed(confirming)
+        choice = read_choice(launch.places, launch.sweep)
+        assert choice is not None and "none" in found
+        seeds = {
+            (name, target): {
+                p.seed for p in plans if p.intermediate == name and target in p.targets
+            }
+            for name in ("nli", "choice", "qa")
+            for target in launch.sweep.targets
+        }
+        for target, own in choice.targets.items():
+            assert own.baseline.intermediate == "none"
+            assert len(seeds[own.leaders[0].intermediate, target]) >= 2, "not by one run"
+        assert choice.targets["mini_xnli"].leaders[0].intermediate == "choice"
+        for plan in confirming:
+            finish(launch, plan)
+        assert is_complete(launch)
+
+
+def test_a_race_may_become_surer_and_no_other_search(storage: Path) -> None:
+    search = {**SEARCH, "strategy": "race"}
+    with launched(make(search=search, seeds=[0, 1]), Places(storage, "s")):
+        pass
+    surer = make(search={**search, "confidence": 0.99}, seeds=[0, 1])
+    with launched(surer, Places(storage, "s")) as launch:
+        assert not launch.growth
+    with (
+        pytest.raises(ConfigError, match="strategy: all"),
+        launched(make(seeds=[0, 1]), Places(storage, "s")),
+    ):
+        pass
+
+
+def test_a_race_that_gains_a_target_opens_it_and_keeps_what_it_knows(storage: Path) -> None:
+    search = {**SEARCH, "strategy": "race"}
+    few = {"targets": ["mini_xnli"], "confirm": None, "search": search, "seeds": [0, 1, 2]}
+    with launched(make(**few), Places(storage, "s")) as launch:
+        race_is_finished(launch)
+        assert is_complete(launch)
+    more = {**few, "targets": ["mini_xnli", "mini_udpos"]}
+    with launched(make(**more), Places(storage, "s")) as launch:
+        assert not is_complete(launch)
+        plans = race_is_finished(launch)
+        assert is_complete(launch)
+    new = [plan for plan in plans if plan.intermediate != "none" and plan.seed == 0]
+    assert {plan.intermediate for plan in new} == {"nli", "choice", "qa"}
+    assert all("mini_udpos" in plan.targets for plan in plans)

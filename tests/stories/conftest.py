@@ -110,8 +110,8 @@ class Bench:
         """The folders of all launches, in their order."""
         return sorted(self.storage.glob("sweeps/small/launches/[0-9]*[0-9]"))
 
-    def records(self) -> dict[str, dict[str, Any]]:
-        paths = self.storage.glob("sweeps/small/trials/*/record.json")
+    def records(self, sweep: str = "small") -> dict[str, dict[str, Any]]:
+        paths = self.storage.glob(f"sweeps/{sweep}/trials/*/record.json")
         records = {path.parent.name: json.loads(path.read_text()) for path in paths}
         for record in records.values():
             record["scores"] = list(ScoreRows(**record["scores"]))

@@ -225,6 +225,7 @@ def status(
 
     from xstilts.report.columns import WholeNames
     from xstilts.report.live import render, trial_views
+    from xstilts.report.standings import standings
     from xstilts.report.usage import usage
     from xstilts.run.confirmation import num_confirming
     from xstilts.run.trial_states import TrialStates
@@ -233,13 +234,16 @@ def status(
     states = TrialStates(results.places).look()
     views, hours = trial_views(states, now), usage(results, now)
     count = num_confirming(results.places, results.sweep)
+    race = standings(results.sweep, results.trials)
     if as_json:
         shown = [asdict(view) for view in views]
-        print_json({"trials": shown, "confirming": count, "hours": asdict(hours)})
+        told = {"trials": shown, "confirming": count, "hours": asdict(hours)}
+        print_json({**told, "race": [asdict(one) for one in race]} if race else told)
         return
     begun = min((state.started for state in states), default=now)
     over = max((state.ended or now for state in states), default=now)
-    out.print(WholeNames(render(results.sweep, views, over - begun, len(views), count)))
+    table = render(results.sweep, views, over - begun, len(views), count, race)
+    out.print(WholeNames(table))
     out.print(str(hours), highlight=False)
     _print_lines(results.warnings())
 

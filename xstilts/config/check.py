@@ -7,6 +7,8 @@ belongs to the preflight (`xstilts.search.preflight`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 
 from xstilts.config.benchmark_checks import check_benchmark, check_languages
 from xstilts.config.derive import (
@@ -31,6 +33,9 @@ LEAST_SEEDS = 3
 interval of the gain."""
 
 
+LEAST_SEEDS_OF_A_RACE = 2
+
+
 def check(sweep: Sweep, where: str) -> list[Problem]:
     """Every problem of a sweep that its structure alone does not show."""
     problems = []
@@ -45,6 +50,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         _check_encoder_space(sweep),
         _check_target_space(sweep),
         _check_confirm(sweep),
+        _check_race(sweep),
     ):
         problems += [
             Problem(f"{where}: {problem.where}", problem.rule, problem.got, problem.repair)
@@ -231,6 +237,23 @@ def _check_confirm(sweep: Sweep) -> Iterator[Problem]:
     if not set(candidates(sweep)) - {NONE}:
         rule = "there is no intermediate that could be confirmed"
         yield Problem("confirm", rule, f"{list(candidates(sweep))}", "leave it out")
+
+
+def _check_race(sweep: Sweep) -> Iterator[Problem]:
+    if not sweep.search.is_race:
+        return
+    where = "search.strategy"
+    if len(sweep.seeds) < LEAST_SEEDS_OF_A_RACE:
+        rule = "a race gives further seeds to those that may be the best, and needs two or more"
+        yield Problem(where, rule, f"seeds: {list(sweep.seeds)}", "add seeds, or write all")
+    if sweep.search.encoder.sampler.name != "grid":
+        return  # then the baseline comes before all others
+    with suppress(ValueError):  # a circle of conditions, which has its own line
+        points = islice(encoder_space(sweep).grid(), sweep.search.encoder.trials)
+        if NONE in candidates(sweep) and all(point["intermediate"] != NONE for point in points):
+            rule = "a race has the baseline among its configurations"
+            got = f"a grid of which the first {sweep.search.encoder.trials} have another"
+            yield Problem(where, rule, got, "name none first in the choice of intermediate")
 
 
 def _check_choice(where: str, spec: ParameterSpec, values: tuple[str, ...]) -> Iterator[Problem]:

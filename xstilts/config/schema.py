@@ -199,10 +199,32 @@ class TargetSearchSpec(Model):
 
 
 class SearchSpec(Model):
-    """Both searches."""
+    """Both searches, and who runs: with `strategy: all` every configuration for every target with
+    every seed, with `race` those for whom a target's answer is still open.
 
+    `confidence` is that of a race when it says of a configuration that it is not the best.
+    """
+
+    strategy: Literal["all", "race"] = "all"
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     encoder: EncoderSearchSpec = EncoderSearchSpec()
     target: TargetSearchSpec = TargetSearchSpec()
+
+    @property
+    def is_race(self) -> bool:
+        """Whether runs go where a target's answer is still open."""
+        return self.strategy == "race"
+
+    @property
+    def alpha(self) -> float:
+        """The error that `confidence` leaves, by default 0.05."""
+        return 1 - (0.95 if self.confidence is None else self.confidence)
+
+    @model_validator(mode="after")
+    def _confidence_of_a_race(self) -> SearchSpec:
+        if self.confidence is not None and not self.is_race:
+            raise ValueError("`confidence` goes with strategy: race; leave it out")
+        return self
 
 
 class EvaluationSpec(Model):

@@ -6,7 +6,7 @@ worker and `xstilts plan` agree on every fingerprint without talking to each oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,13 +57,19 @@ class Planner:
         self.world_size = sweep.resources.processes
 
     def plan(
-        self, point: Point, seed: int, confirms: Mapping[str, Point] | None = None
+        self,
+        point: Point,
+        seed: int,
+        confirms: Mapping[str, Point] | None = None,
+        targets: Collection[str] | None = None,
     ) -> TrialPlan:
         """The plan of the trial at a point of the encoder space with a seed.
 
         Args:
             confirms: of a trial that confirms search's choice: its targets, each with the one point
                 of the inner search at which it is trained.
+            targets: of a race's trial: the only ones that it scores. Its stages are those that it
+                has for them with all others beside.
         """
         model, intermediate = point["model"], point["intermediate"]
         facts = self.inventory.models[model]
@@ -83,8 +89,13 @@ class Planner:
             rates=rates,
             pretrained=pretrained,
             encoder=encoder,
-            target_sets=tuple(self._target_sets(encoder, point, seed, confirms)),
+            target_sets=tuple(self._target_sets(encoder, point, seed, confirms, targets)),
             confirms=confirms,
+            subset=(
+                None
+                if targets is None
+                else tuple(name for name in self.sweep.targets if name in targets)
+            ),
         )
 
     def _target_sets(
@@ -93,8 +104,11 @@ class Planner:
         point: Point,
         seed: int,
         confirms: Mapping[str, Point] | None,
+        subset: Collection[str] | None,
     ) -> Iterator[TargetSet]:
         for name, targets in target_sets(self.sweep).items():
+            if subset is not None:
+                targets = tuple(target for target in targets if target in subset)
             points = self.target_points.get(f"{name}|{seed}") or self.target_points.get(name, ())
             if confirms is not None:
                 targets = tuple(target for target in targets if target in confirms)

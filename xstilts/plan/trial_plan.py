@@ -47,7 +47,8 @@ class TrialPlan:
     unit of the intermediate.
 
     `confirms` is None in search. A trial that confirms what search chose scores the targets that
-    it names, each trained at one point of the inner search.
+    it names, each trained at one point of the inner search. `subset` are the only targets of a
+    race's trial; None where it has all of the sweep's, or confirms.
     """
 
     trial_id: str
@@ -61,6 +62,7 @@ class TrialPlan:
     encoder: Pretrained | Train
     target_sets: tuple[TargetSet, ...]
     confirms: Mapping[str, Point] | None = None
+    subset: tuple[str, ...] | None = None
 
     @property
     def phase(self) -> str:

@@ -10,13 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from xstilts.config.derive import languages_of
+import numpy as np
+
+from xstilts.config.derive import NONE, languages_of
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of, stage_title
 from xstilts.records import TrialRecord
 from xstilts.scores.aggregate import AVERAGE, dev_scores, trial_scores
 from xstilts.scores.best import Best, Entry, TrialScores, best_for, entries_for
+from xstilts.scores.seen import columns_of, seen_scores
 from xstilts.scores.table import ChosenScores
 from xstilts.tasks import Task
 
@@ -73,8 +76,9 @@ def selected_on(sweep: Sweep, target: str) -> str:
 
 def best_of(sweep: Sweep, trials: Sequence[TrialScores]) -> list[Best]:
     """The best intermediate of every target that has one, in the file's order."""
+    ranks = ranks_of(sweep, trials)
     found = [
-        best_for(trials, target, selected_on(sweep, target), len(sweep.seeds))
+        best_for(trials, target, selected_on(sweep, target), len(sweep.seeds), ranks.get(target))
         for target in sweep.targets
     ]
     return [best for best in found if best is not None]
@@ -85,10 +89,43 @@ def configurations_of(
 ) -> dict[str, dict[str, list[Entry]]]:
     """Target -> intermediate -> its complete configurations, the best by dev first."""
     found: dict[str, dict[str, list[Entry]]] = {}
+    ranks = ranks_of(sweep, trials)
     for target in sweep.targets:
         row = found.setdefault(target, {})
-        for entry in entries_for(trials, target, selected_on(sweep, target), len(sweep.seeds)):
+        chosen_by = selected_on(sweep, target)
+        for entry in entries_for(trials, target, chosen_by, len(sweep.seeds), ranks.get(target)):
             row.setdefault(entry.intermediate, []).append(entry)
+    return found
+
+
+def ranks_of(sweep: Sweep, trials: Sequence[TrialScores]) -> dict[str, dict[str, int]]:
+    """Of a race, by target, the configurations that have a run on it with their places by
+    `race.ranking`, 0 the best; empty for a sweep that is none.
+
+    The baseline is one of them, once it has all its runs: it is never parked.
+    """
+    if not sweep.search.is_race:
+        return {}
+    from xstilts.search.race import ranking  # imports scipy
+
+    baselines = {trial.config for trial in trials if trial.intermediate == NONE}
+    configs = sorted({trial.config for trial in trials})
+    found: dict[str, dict[str, int]] = {target: {} for target in sweep.targets}
+    seen = seen_scores(sweep, configs, trials)
+    drawn = np.isfinite(seen)
+    for place, name in enumerate(configs):
+        if name in baselines:
+            seen[place, ~drawn[place].all(1)] = np.nan
+    columns = columns_of(sweep)
+    has_runs = np.isfinite(seen).any(2)
+    known = np.flatnonzero(has_runs.any(0))
+    if not len(known):
+        return found
+    order = ranking(seen[:, known, None], len(sweep.seeds))
+    for i, column in enumerate(known):
+        own = [configs[place] for place in order[:, i] if has_runs[place, column]]
+        for target in columns[column].targets:
+            found[target] = {config: rank for rank, config in enumerate(own)}
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def _stages(
     """Numbers of distinct stages by class, and how many of those that are known are `done`.
 
     Where a sampler decides, they are a range from `least` to `most`: configurations that differ
-    only in `target.*` parameters share their intermediate stage.
+    only in `target.*` parameters share their intermediate stage. A race has `expected` ones, too,
+    and no fewer than the least of these; at most all.
     """
     sweep = planner.sweep
     num_configs, num_seeds = num_configurations(sweep), len(sweep.seeds)
@@ -112,13 +114,39 @@ def _stages(
     def each(of_a_trial: int) -> dict[str, int]:
         return {"least": least_trials * of_a_trial, "most": num_trials * of_a_trial}
 
-    return {
+    stages = {
         "intermediate": {"least": least, "most": most},
         "target": each(cells),
         **({"final": each(finals)} if finals else {}),
         "evaluation": each(len(sweep.targets)),
-        "done": sum(store.has(stage) for stage in known.values()),
     }
+    if sweep.search.is_race:
+        stages = {name: _raced(sweep, name, bounds) for name, bounds in stages.items()}
+    return {**stages, "done": sum(store.has(stage) for stage in known.values())}
+
+
+def _raced(sweep: Sweep, name: str, bounds: Mapping[str, int]) -> dict[str, Any]:
+    """What a race is expected to need of a class of stages, as shares of what all runs would.
+
+    A candidate has its first run on every target, and so many further ones on average as the
+    policy's constants say; the baseline, one a model, has all. Targets may want further runs of the
+    same candidates, which then share intermediate stages, or each of others.
+    """
+    from xstilts.search.race import LEAST, MOST  # imports scipy
+
+    seeds, configs = len(sweep.seeds), num_configurations(sweep)
+    baselines = min(len(sweep.models), configs)
+    racing = configs - baselines
+    is_encoder = name == "intermediate"
+    expected = []
+    for bound, share in (("least", LEAST), ("most", MOST)):
+        further = ceil(share * racing)
+        if is_encoder and share == MOST:
+            further *= len(sweep.targets)
+        runs = racing + min(further, racing * (seeds - 1))
+        own, all_own = (runs, racing) if is_encoder else (baselines * seeds + runs, configs)
+        expected.append(round(bounds[bound] * own / max(all_own * seeds, 1)))
+    return {"least": expected[0], "most": bounds["most"], "expected": expected}
 
 
 def _confirming(planner: Planner, example: Mapping[str, TrialPlan]) -> dict[str, Any]:
@@ -182,15 +210,19 @@ def fitting_nodes(sweep: Sweep, cluster: Path) -> list[dict[str, Any]]:
 def forecast_tables(summary: Mapping[str, Any]) -> Group:
     """The forecast for a terminal."""
     stages = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    is_race = "expected" in summary["stages"]["target"]
     title = (
         f"{summary['sweep']}: {summary['configurations']} configurations x {summary['seeds']} "
-        f"seeds = {summary['trials']} trials"
+        f"seeds = {'at most ' * is_race}{summary['trials']} trials"
     )
-    for name in ("stages", "least", "most"):
+    columns = ("stages", "expected", "at most") if is_race else ("stages", "least", "most")
+    for name in columns:
         stages.add_column(name, justify="left" if name == "stages" else "right")
     for name, bounds in summary["stages"].items():
         if name != "done":
-            stages.add_row(name, str(bounds["least"]), str(bounds["most"]))
+            low, high = bounds.get("expected", (bounds["least"], 0))
+            expected = f"{low}-{high}" if is_race else str(low)
+            stages.add_row(name, expected, str(bounds["most"]))
     tasks = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("stage", "task", "rows", "examples", "batch", "steps", "epochs", "Mtokens"):
         tasks.add_column(name, justify="left" if name in ("stage", "task") else "right")

@@ -20,7 +20,7 @@ from xstilts.scores.table import task_score
 
 def choose(results: Results, planner: Planner) -> Choice:
     """The leaders of every target that has a baseline and one other configuration, each with all
-    seeds of search."""
+    seeds of search, or in a race with those that it was given."""
     sweep = results.sweep
     assert sweep.confirm is not None
     targets = {}
@@ -54,9 +54,11 @@ def best_point(records: Sequence[TrialRecord], planner: Planner, target: str) ->
     points: dict[str, Point] = {}
     scores: dict[str, list[float]] = {}
     for record in records:
+        rows = [r for r in record.scores if r["target"] == target and r["split"] == "dev"]
+        if not rows:
+            continue  # of a race, which ran it for other targets
         plan = planner.plan(record.point, record.seed)
         cells = next(group.cells for group in plan.target_sets if group.name == task.head)
-        rows = [r for r in record.scores if r["target"] == target and r["split"] == "dev"]
         # A record has the rows of one cell after the other, in the order of the plan.
         values = {name: [r["value"] for r in rows if r["metric"] == name] for name in head.metrics}
         for i, cell in enumerate(cells):

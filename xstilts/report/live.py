@@ -23,6 +23,7 @@ from rich.text import Text
 from xstilts.config.derive import measured_by, num_configurations
 from xstilts.config.schema import Sweep
 from xstilts.report.columns import WholeNames
+from xstilts.report.standings import Follower, Standing
 from xstilts.run.confirmation import num_confirming
 from xstilts.run.trial_states import TrialState, TrialStates
 
@@ -80,25 +81,37 @@ def time_left(views: list[TrialView], num_trials: int) -> float | None:
 
 
 def render(
-    sweep: Sweep, views: list[TrialView], elapsed_s: float, most_ended: int, num_confirming: int = 0
+    sweep: Sweep,
+    views: list[TrialView],
+    elapsed_s: float,
+    most_ended: int,
+    num_confirming: int = 0,
+    race: Sequence[Standing] = (),
 ) -> Table:
     """The view as a table: all trials that run, and the last `most_ended` of those that ended.
 
     Args:
         num_confirming: trials that confirm search's choice; see `confirmation.num_confirming`.
+        race: where a race stands on each target.
     """
     num_trials = num_configurations(sweep) * len(sweep.seeds) + num_confirming
     left = time_left(views, num_trials)
     finished = sum(view.state == "finished" for view in views)
     times = f"elapsed {_clock(elapsed_s)}"
-    if finished < num_trials:
+    # How many trials a race has hangs on what they give.
+    is_race = sweep.search.is_race
+    if finished < num_trials and not is_race:
         times += f", left {_clock(left) if left is not None else '?'}"
     confirming = f" ({num_confirming} to confirm)" if num_confirming else ""
     ended = [view for view in views if view.state in ENDED]
     hidden = {view.trial for view in ended[: max(0, len(ended) - most_ended)]}
+    notes = [f"{len(hidden)} more have ended"] if hidden else []
+    if race:
+        notes += ["may be the best:", *(f"  {one}" for one in race)]
+    of = "of at most" if is_race else "of"
     table = Table(
-        title=f"{sweep.name}: {finished} of {num_trials} trials{confirming}, {times}",
-        caption=f"{len(hidden)} more have ended" if hidden else None,
+        title=f"{sweep.name}: {finished} {of} {num_trials} trials{confirming}, {times}",
+        caption="\n".join(notes) or None,
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         title_justify="left",
@@ -139,16 +152,17 @@ def watching(
     """
     started = time.time()
     stop = threading.Event()
-    known = {state.trial for state in states.look() if state.is_ended}
+    known = {(state.trial, state.ended) for state in states.look() if state.is_ended}
+    race = Follower(sweep, states.places)
 
     def show(seen: Sequence[TrialState]) -> None:
         if live is not None:
             now = time.time()
             views, count = trial_views(seen, now), num_confirming(states.places, sweep)
-            table = render(sweep, views, now - started, MOST_ENDED, count)
+            table = render(sweep, views, now - started, MOST_ENDED, count, race.look(seen))
             live.update(WholeNames(table), refresh=True)
         else:
-            _print_ended(console, sweep, seen, known, started)
+            _print_ended(console, sweep, seen, known, started, race)
 
     tasks = [_Guarded(task) for task in (*beside, show)]
 
@@ -203,17 +217,27 @@ def _step(states: TrialStates, tasks: Sequence[_Guarded]) -> None:
 
 
 def _print_ended(
-    console: Console, sweep: Sweep, seen: Sequence[TrialState], known: set[str], started: float
+    console: Console,
+    sweep: Sweep,
+    seen: Sequence[TrialState],
+    known: set[tuple[str, float | None]],
+    started: float,
+    race: Follower,
 ) -> None:
+    ended = {state.trial: state.ended for state in seen}
+    new = {*ended.items()} - known
     for view in trial_views(seen, time.time()):
-        if view.state in ENDED and view.trial not in known:
-            known.add(view.trial)
+        if view.state in ENDED and (view.trial, ended[view.trial]) in new:
+            known.add((view.trial, ended[view.trial]))
             value = "-" if view.objective is None else f"{view.objective:.1f}"
             console.print(
                 f"{_clock(time.time() - started)} {view.trial}: {view.state}, "
                 f"{measured_by(sweep)} {value}, {_clock(view.elapsed_s)}",
                 highlight=False,
             )
+    if any(time_s is not None for _, time_s in new) and (told := race.look(seen)):
+        text = ", ".join(map(str, told))
+        console.print(f"{_clock(time.time() - started)} may be the best: {text}", highlight=False)
 
 
 def _clock(seconds: float) -> str:

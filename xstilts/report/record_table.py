@@ -34,7 +34,7 @@ from xstilts.scores.best import TrialScores
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Raise it when a record's row would hold something else."""
 
 SCORE = pa.struct(

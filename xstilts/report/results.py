@@ -135,11 +135,12 @@ class Results:
         """What a reader of the tables must know, a line each."""
         lines = []
         for target in self.sweep.targets:
+            have = [r for r in self.finished if target in (r.confirms or r.targets or (target,))]
             for verdict, meaning in VERDICTS.items():
-                trials = [r.trial for r in self.finished if target in getattr(r, verdict)]
+                trials = [r.trial for r in have if target in getattr(r, verdict)]
                 if trials:
                     lines.append(
-                        f"{target}: {len(trials)} of {len(self.finished)} trials {meaning}: "
+                        f"{target}: {len(trials)} of {len(have)} trials {meaning}: "
                         f"{', '.join(trials)}"
                     )
         lines += [
@@ -148,8 +149,11 @@ class Results:
             for record in self.finished
             if record.retries
         ]
+        # One of a race may have failed on targets that it was given later.
         lines += [
-            f"{record.trial} failed: {record.error.partition(chr(10))[0]}" for record in self.failed
+            f"{record.trial} failed: {record.error.partition(chr(10))[0]}"
+            for record in self.records
+            if record.error or record.state == "failed"
         ]
         lines += self._computed_otherwise()
         lines += selection_notes(self.sweep)

@@ -106,7 +106,8 @@ class SweepResults:
         """A row for each trial that has ended.
 
         Columns: `trial`, `config_id`, `intermediate`, `model`, `seed`, `phase` as in `scores`;
-        `state` (`finished` or `failed`), `objective` (float64), `started`, `ended` (UTC),
+        `state` (`finished` or `failed`), `objective` (float64, missing where a race ran the trial
+        for some of the targets), `started`, `ended` (UTC),
         `seconds` (of the stages that it computed), `reused_seconds` (of those that it read),
         `wait_s`, `tokens` (trained on), `collapsed`, `undecided` (names, joined by commas),
         `error`, `param/<name>`, `rate/<task>`, `lr/intermediate`, `lr/target/<target>`.
@@ -149,7 +150,8 @@ class SweepResults:
             records = [self._finished(trial)]
         else:
             chosen = [one.best.config for one in self._best if one.target == target]
-            own = (one.trial for one in self._table.trials if one.config in chosen)
+            trials = (one for one in self._table.trials if target in one.scores)
+            own = (one.trial for one in trials if one.config in chosen)
             records = [self._finished(name) for name in own]
         columns: dict[str, list[Any]] = {"trial": [], "language": [], "item": [], "prediction": []}
         for record in records:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -20,6 +20,7 @@ from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
+from xstilts.report.standings import standings
 from xstilts.report.verdict_table import (
     COLLAPSED,
     HEADER,
@@ -101,6 +102,8 @@ def search_table(results: Results) -> Table:
         )
     seeds = len(results.sweep.seeds)
     spread = f", ± sd over {seeds} seeds" if seeds > 1 else ", of one seed"
+    if results.sweep.search.is_race:
+        spread = f" and runs, at most {seeds} (table Race), ± their sd"
     header = ("target", "best", "score", "at equal n", "none", "search gain", "dev", "n")
     return Table(
         "Search: best intermediate per target by dev",
@@ -220,6 +223,21 @@ def _overlap_note(results: Results) -> str:
     return " °: overlap, the intermediate trained on the target's training data."
 
 
+def race_table(results: Results) -> Table | None:
+    """Where a race stands; None for a sweep that is none, or of which no candidate has run."""
+    rows = [
+        [one.target, str(one.runs), str(one.candidates), str(one.parked), str(one.left)]
+        for one in standings(results.sweep, results.trials)
+    ]
+    seeds = len(results.sweep.seeds)
+    note = (
+        f"runs: of candidates, at most {seeds} each; without run: parked, not beaten; may be best: "
+        f"not excluded by dev with {100 * (1 - results.sweep.search.alpha):g} % confidence"
+    )
+    header = ("target", "runs", "candidates", "without run", "may be best")
+    return Table("Race", header, rows, note) if rows else None
+
+
 def collapsed_table(results: Results) -> Table | None:
     """The configurations of the tables of which runs collapsed; None where none did."""
     rows = _collapsed_rows(results)
@@ -319,6 +337,7 @@ def headlines(sweep: Sweep, record: TrialRecord) -> dict[str, float]:
 def tables(results: Results) -> dict[str, Table]:
     """All tables of the report by the names of their files, the most wanted first."""
     extra = {
+        "race": race_table(results),
         "equal": equal_table(results),
         "collapsed": collapsed_table(results),
         "matched": matched_table(results),
@@ -340,6 +359,7 @@ TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective",
 def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
     records = {record.trial: record for record in results.finished}
+    race = standings(results.sweep, results.trials)
     return {
         "sweep": results.sweep.name,
         "targets": {
@@ -350,6 +370,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "grid": results.grid,
         "languages": results.languages,
         "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
+        **({"race": [asdict(one) for one in race]} if race else {}),
         "confirm_cost": results.confirm_cost,
         "warnings": results.warnings(),
     }

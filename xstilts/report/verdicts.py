@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xstilts.config.derive import NONE
+from xstilts.config.derive import NONE, candidates
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.report.comparison import best_of, entries_of
@@ -71,9 +71,10 @@ def target_verdicts(
     chosen = choice.targets if choice is not None else {}
     search = {best.target: best for best in best_of(sweep, trials)}
     entries = entries_of(sweep, trials)
+    parked = candidates(sweep) if sweep.search.is_race else ()
     members = {
         target: _members(
-            target, entries[target], search.get(target), chosen.get(target), trials, fresh
+            target, parked, entries[target], search.get(target), chosen.get(target), trials, fresh
         )
         for target in sweep.targets
     }
@@ -91,6 +92,7 @@ def target_verdicts(
 
 def _members(
     target: str,
+    parked: Sequence[str],
     entries: Mapping[str, Entry],
     search: Best | None,
     chosen: TargetChoice | None,
@@ -99,7 +101,9 @@ def _members(
 ) -> _Members:
     """One configuration an arm: search's best of the intermediate, or the one that was chosen to be
     confirmed."""
-    configs = {NONE: "", **{name: entry.config for name, entry in entries.items()}}
+    # An intermediate that a race has not run may be the best: an arm of which nothing is known.
+    unrun = dict.fromkeys(parked, "")
+    configs = {NONE: "", **unrun, **{name: entry.config for name, entry in entries.items()}}
     leaders: tuple[str, ...] = () if search is None else (search.best.intermediate,)
     confirmed: dict[str, list[TrialScores]] = {}
     if chosen is not None:
@@ -147,6 +151,7 @@ def _target_runs(sweep: Sweep, store: Store, target: str, members: _Members) -> 
         hours=hours if np.isfinite(hours).all() else None,
         covariance=None if noise is None else noise[0],
         num_items=None if noise is None else noise[1],
+        looks=len(sweep.seeds) if sweep.search.is_race else 1,
     )
 
 

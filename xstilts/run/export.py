@@ -52,7 +52,7 @@ def export_submission(record: TrialRecord, sweep: Sweep, store: Store, folder: P
             found[path.name] = path
     num_files = 0
     split = sweep.evaluation.split
-    targets = sweep.targets if record.confirms is None else record.confirms
+    targets = record.confirms or record.targets or sweep.targets
     for task in (find_task(sweep, name) for name in targets):
         for language in languages_of(sweep, task):
             name = file_name(task, language)

@@ -16,12 +16,16 @@ from xstilts.data.own import FOLDER
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import TEMPORARY, names_in, read_json_if_whole
 from xstilts.lease import Lease, describe, living
+from xstilts.run import attempts
 from xstilts.run.kept_weights import kept_by_all
 from xstilts.run.places import INVENTORY, PREPARED, REHEARSAL, TUNE, Places, sweep_names
 from xstilts.run.records import STAGES, is_finished, read_record, read_stages
 from xstilts.run.stage_results import TORN, TRASH, WEIGHTS, drop_weights, is_done, throw_away
 from xstilts.run.storage import CLEANING
 from xstilts.run.store import CHECKPOINTS, WORK, Store
+
+ENDED = ("finished", "failed")
+"""How an attempt at a trial ended that nobody takes up."""
 
 OLD_S = 3600.0
 """What is still being written, or about to be launched, is not that old; clocks are not an hour
@@ -148,7 +152,9 @@ def _needs(storage: Path, names: list[str]) -> _Needs:
         for folder in Places(storage, name).trials.glob("*"):
             record, named = read_record(folder), read_stages(folder)
             used = {stage.name for stage in record.stages} if record else set()
-            is_over = is_finished(record, store)
+            # A race may have begun it again, for more targets.
+            last = attempts.read(folder)[-1:]
+            is_over = is_finished(record, store) and all(one.how in ENDED for one in last)
             if named is None and not is_over and (folder / STAGES).exists():
                 is_known = False
             used |= set(named or ())

@@ -42,7 +42,7 @@ from xstilts.records import (
 )
 from xstilts.run import attempts
 from xstilts.run.costs import costs_of, told_of
-from xstilts.run.records import STAGES, read_stages, read_status, write_record
+from xstilts.run.records import STAGES, read_record, read_stages, read_status, write_record
 from xstilts.run.trial_status import TrialStatus
 from xstilts.run.workshop import Computed, Workshop
 from xstilts.scores.aggregate import Averages, averages
@@ -244,6 +244,7 @@ class TrialRun:
             seed=plan.seed,
             phase=plan.phase,
             confirms=plan.confirms,
+            targets=None if plan.subset is None else list(plan.subset),
             model=plan.model,
             intermediate=plan.intermediate,
             rates=dict(plan.rates),
@@ -268,10 +269,21 @@ class TrialRun:
             ended=time.time(),
             schema=SCHEMA,
         )
-        self.before_record(record)
+        kept = self._kept(record)
+        self.before_record(kept)
         self.lease.renew()
-        write_record(self.folder, record)
+        write_record(self.folder, kept)
         return record
+
+    def _kept(self, record: TrialRecord) -> TrialRecord:
+        """What is written: of a race's trial that fails on targets which it was given later, its
+        record of before, with the reason."""
+        before = read_record(self.folder) if self.plan.subset and record.state == "failed" else None
+        if before is None or before.state != "finished" or before.targets is None:
+            return record
+        added = [name for name in self.plan.targets if name not in before.targets]
+        error = f"{', '.join(added)}: {record.error}"
+        return replace(before, error=error, attempt=record.attempt, ended=record.ended)
 
     def _averages(self) -> Averages:
         sweep = self.sweep

@@ -1,7 +1,8 @@
 """The best intermediate for a target: by dev score, with its baseline chosen by the same rule.
 
 Seeds of one configuration are replicates: a configuration's dev and evaluation scores are means
-over its finished seeds, and configurations are compared only if all their seeds are there.
+over its finished seeds, and configurations are compared only if all their seeds are there; those
+of a race in the order in which it believes them.
 """
 
 from __future__ import annotations
@@ -92,9 +93,16 @@ class Best:
 
 
 def entries_for(
-    trials: Sequence[TrialScores], target: str, selected_on: str, num_seeds: int
+    trials: Sequence[TrialScores],
+    target: str,
+    selected_on: str,
+    num_seeds: int,
+    ranks: Mapping[str, int] | None = None,
 ) -> list[Entry]:
     """Every complete configuration on a target, best dev first; ties go to the smaller id.
+
+    Of a race, which gives configurations unlike numbers of runs, all that have a run are there, in
+    the order of `ranks`, by id, 0 the best.
 
     Runs that collapsed count like all others, in dev and in score: how often that happens is a
     result of its own, and to leave them out would be to choose by the outcome.
@@ -105,7 +113,8 @@ def entries_for(
             by_config.setdefault(trial.config, []).append(trial)
     entries = []
     for config, members in by_config.items():
-        if len({member.seed for member in members}) < num_seeds:
+        is_short = len({member.seed for member in members}) < num_seeds
+        if is_short if ranks is None else config not in ranks:
             continue
         scores = [member.scores[target] for member in members]
         learnt = [
@@ -125,14 +134,20 @@ def entries_for(
                 learnt=fmean(learnt) if learnt else None,
             )
         )
+    if ranks is not None:
+        return sorted(entries, key=lambda entry: ranks[entry.config])
     return sorted(entries, key=lambda entry: (-entry.dev, entry.config))
 
 
 def best_for(
-    trials: Sequence[TrialScores], target: str, selected_on: str, num_seeds: int
+    trials: Sequence[TrialScores],
+    target: str,
+    selected_on: str,
+    num_seeds: int,
+    ranks: Mapping[str, int] | None = None,
 ) -> Best | None:
     """The best configuration for a target and the best baseline, by the same rule."""
-    entries = entries_for(trials, target, selected_on, num_seeds)
+    entries = entries_for(trials, target, selected_on, num_seeds, ranks)
     if not entries:
         return None
     baselines = [entry for entry in entries if entry.intermediate == NONE]

@@ -18,7 +18,7 @@ from xstilts.scores.better import Comparison, compare, holm
 from xstilts.scores.collapse import CollapseRate, collapse_rate, lowest_over_all_runs
 from xstilts.scores.items import refuse
 from xstilts.scores.settling import MARGIN, check_margin, seeds_to_settle
-from xstilts.scores.ties import ALPHA, ties
+from xstilts.scores.ties import ALPHA, spend, ties
 from xstilts.scores.variance import CONFIDENCE, Gain, check_share
 
 Word = Literal["best", "ties", "none", "within noise", "harms", "not confirmed"]
@@ -57,7 +57,9 @@ class TargetRuns:
     (runs,), `scores` (runs,), 0-100, means over the target's languages; `learnt` (runs,) false
     where a run collapsed; `confirms` (runs,) true for runs with fresh seeds. `leaders` are
     search's, its first ahead, as fixed before any run confirmed. `hours` (runs,) and `covariance`
-    (runs, runs), of `xstilts.scores.items` over `num_items` items, may be missing.
+    (runs, runs), of `xstilts.scores.items` over `num_items` items, may be missing. `looks` are the
+    numbers of runs that search may give a candidate by what earlier ones gave; 1 where all have as
+    many.
     """
 
     names: tuple[str, ...]
@@ -70,6 +72,7 @@ class TargetRuns:
     hours: np.ndarray | None = None
     covariance: np.ndarray | None = None
     num_items: int | None = None
+    looks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +248,8 @@ def _set_of_ties(runs: TargetRuns, leaders: list[int], alpha: float) -> list[int
     """All candidates that may be the best, leaders ahead.
 
     Two looks, two parts of alpha: leaders are judged by confirmation runs alone, which did not
-    choose them, and the candidates that search left behind by search's runs against those.
+    choose them, and the candidates that search left behind by search's runs against those. Where
+    their number hung on what they gave, each number is a look of its own.
     """
     candidates = [arm for arm, name in enumerate(runs.names) if name != NONE]
     behind = [arm for arm in candidates if arm not in leaders]
@@ -254,8 +258,11 @@ def _set_of_ties(runs: TargetRuns, leaders: list[int], alpha: float) -> list[int
     kept = ties(fresh, alpha=alpha, look=looks, looks=looks).inside
     inside = [arm for arm in leaders if kept[arm]]
     if behind:
-        apart = ties(_merged(runs, leaders), alpha=alpha, look=1, looks=2).inside
-        inside += [arm for arm in behind if apart[arm]]
+        merged = _merged(runs, leaders)
+        apart = ties(merged, alpha=alpha, look=1, looks=2)
+        counts = np.clip(merged.runs, 1, runs.looks)
+        levels = [spend(apart.level, int(count), runs.looks) for count in counts]
+        inside += [arm for arm in behind if apart.p[arm] > levels[arm]]
     return inside
 
 

@@ -46,6 +46,7 @@ from xstilts.run.rounds import WEIGHTS
 from xstilts.run.store import Store
 from xstilts.search.journal import JOURNAL
 from xstilts.search.proposals import target_points
+from xstilts.search.racing import UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,8 @@ def forget_unbegun(folder: Path) -> None:
     """Remove what a launch has written of the sweep, if none of its trials has begun."""
     if (folder / UNBEGUN).exists():
         with suppress(OSError):  # what stays binds nobody
-            for name in (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS, JOURNAL, CHOICE, WEIGHTS):
+            defined = (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS)
+            for name in (*defined, JOURNAL, CHOICE, WEIGHTS, UNDER_WAY):
                 (folder / name).unlink(missing_ok=True)
 
 
@@ -285,7 +287,8 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     identity["tasks"] = {name: _without_places(spec) for name, spec in tasks.items()}
     search = identity["search"]
     encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
-    return {**identity, "search": {**search, "encoder": encoder}}
+    # How sure a race is of what it says decides nothing of what it runs.
+    return {**identity, "search": {**search, "encoder": encoder, "confidence": None}}
 
 
 def _without_places(spec: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ from xstilts.search.definition import (
 from xstilts.search.journal import take_up_journal
 from xstilts.search.preflight import check_nodes
 from xstilts.search.proposals import Proposals, proposed_points
+from xstilts.search.racing import Race, UnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +191,10 @@ def is_complete(launch: Launch) -> bool:
     confirm search's choice too."""
     if len(launch.proposals.made) < num_configurations(launch.sweep):
         return False
-    if any(read_final(launch, plan) is None for plan in _searching(launch)):
+    if launch.sweep.search.is_race:
+        if not race_of(launch).is_over():
+            return False
+    elif any(read_final(launch, plan) is None for plan in _searching(launch)):
         return False
     if launch.sweep.confirm is None:
         return True
@@ -208,10 +212,15 @@ def check_ended(launch: Launch) -> None:
         ConfigError: with the number of those that have not.
     """
     left = num_configurations(launch.sweep) * len(launch.sweep.seeds)
-    for plan in _searching(launch):
-        record = read_record(launch.places.trials / plan.trial_id)
-        has_failed = record is not None and record.state == "failed"
-        left -= has_failed or read_final(launch, plan) is not None
+    if launch.sweep.search.is_race:
+        race = race_of(launch, with_failed=True)
+        left = num_configurations(launch.sweep) - len(launch.proposals.made)
+        left += len(race.owed) + sum(map(len, race.wanted()))
+    else:
+        for plan in _searching(launch):
+            record = read_record(launch.places.trials / plan.trial_id)
+            has_failed = record is not None and record.state == "failed"
+            left -= has_failed or read_final(launch, plan) is not None
     if left:
         raise ConfigError(
             [
@@ -223,6 +232,22 @@ def check_ended(launch: Launch) -> None:
                 )
             ]
         )
+
+
+def race_of(launch: Launch, with_failed: bool = False) -> Race:
+    """The race of a sweep that is one, as its records have it.
+
+    Args:
+        with_failed: whether a trial that failed is over; a launch tries it again.
+    """
+    return Race(
+        launch.planner,
+        list(launch.proposals.made.values()),
+        lambda plan: read_final(launch, plan),
+        lambda plan: read_record(launch.places.trials / plan.trial_id),
+        UnderWay.of(launch.places, launch.folder),
+        with_failed,
+    )
 
 
 def _searching(launch: Launch) -> Iterator[TrialPlan]:
@@ -299,6 +324,7 @@ def _run_tune(
         lambda plan: read_final(launch, plan),
         lambda plan: len(attempts.paths(launch.places.trials / plan.trial_id)),
         lambda: launch.to_confirm(tell),
+        race_of(launch) if launch.sweep.search.is_race else None,
     )
     watch = SweepWatch(
         lambda: searcher.is_stopping,

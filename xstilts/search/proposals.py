@@ -10,20 +10,15 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -35,7 +30,8 @@ from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.trial_plan import target_sets
 from xstilts.run.rounds import Dev, Rounds
-from xstilts.search.weighting import DEV, DIVERGED, POINT, weighted
+from xstilts.search.sampling import RandomSuggest, holds, sampler_of
+from xstilts.search.weighting import DEV, DIVERGED, POINT, as_believed, weighted
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -61,44 +57,18 @@ class Proposal:
     point: Point
 
 
-class RandomSuggest:
-    """Independent uniform suggestions from a seed; remembers them by name."""
-
-    def __init__(self, random: np.random.Generator):
-        self._random = random
-        self.drawn: dict[str, Any] = {}
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
-        return self._note(name, choices[int(self._random.integers(len(choices)))])
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """Uniform, or uniform in the logarithm."""
-        if log:
-            value = float(np.exp(self._random.uniform(np.log(low), np.log(high))))
-            return float(self._note(name, min(max(value, low), high)))
-        return float(self._note(name, float(self._random.uniform(low, high))))
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
-        """A multiple of `step` above `low`."""
-        count = (high - low) // step + 1
-        return int(self._note(name, low + step * int(self._random.integers(count))))
-
-    def _note(self, name: str, value: Any) -> Any:
-        self.drawn[name] = value
-        return value
-
-
 class Proposals:
     """The outer search of one sweep.
 
     `ask` gives the next configuration that nobody has tried, or None when all that were asked for
-    are made or the space is exhausted (`is_exhausted`). `rounds` are those of dev/weighted.
+    are made or the space is exhausted (`is_exhausted`). `rounds` are those of dev/weighted. In a
+    race `beliefs` gives what is believed of configurations that have not ended.
     """
 
     def __init__(self, sweep: Sweep, journal: BaseJournalBackend, rounds: Rounds | None = None):
         self._sweep = sweep
         self._rounds = rounds or Rounds()
+        self.beliefs: Callable[[], Mapping[str, tuple[float, Dev]]] = dict
         self._space = encoder_space(sweep)
         closed, self._searched = split_space(self._space)
         self._closed = sorted(closed, key=lambda point: point["intermediate"] != NONE)
@@ -144,12 +114,13 @@ class Proposals:
             if name == self._study.study_name:
                 continue
             before = optuna.load_study(study_name=name, storage=storage)
-            is_told = name.endswith(f"-{self._measure}")
+            is_same = name.endswith(f"-{self._measure}")
             for trial in before.get_trials(deepcopy=False):
+                is_told = is_same and trial.state == TrialState.COMPLETE
                 point = trial.user_attrs.get(POINT)
                 if point is None or sha256_of(point) in known:
                     continue
-                if trial.state == TrialState.COMPLETE:
+                if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                     known.add(sha256_of(point))
                     kept = {n: x for n, x in trial.user_attrs.items() if n in (DIVERGED, DEV)}
                     # What is not searched now was tried, and says nothing to the sampler.
@@ -181,7 +152,9 @@ class Proposals:
             self.made[proposal.config_id] = proposal
             if trial.state == TrialState.RUNNING:
                 self._open[proposal.config_id] = trial.number
-            elif trial.state == TrialState.FAIL or trial.user_attrs.get(DIVERGED):
+            elif trial.state in (TrialState.FAIL, TrialState.PRUNED) or trial.user_attrs.get(
+                DIVERGED
+            ):
                 self._failed[proposal.config_id] = trial
 
     def _proposed(self) -> list[FrozenTrial]:
@@ -242,6 +215,18 @@ class Proposals:
             self._study.tell(number, value)
         self._open.pop(config_id, None)
 
+    def prune(self, config_id: str, value: float | None, runs: int) -> None:
+        """A race has ended and given a configuration fewer runs than the whole; `value` is the mean
+        of what was seen. Told once; a later success counts, as after a failure."""
+        number = self._open.pop(config_id, None)
+        if number is None:
+            return
+        if value is not None:
+            trial = self._study.get_trials(deepcopy=False)[number]
+            Trial(self._study, trial._trial_id).report(value, runs)
+        self._study.tell(number, state=TrialState.PRUNED)
+        self._failed[config_id] = self._study.trials[number]
+
     def _succeed(self, failed: FrozenTrial, value: float, dev: Dev | None) -> None:
         """A study's trial that has ended stays as it is, so that a better end is another one."""
         self._study.add_trial(
@@ -262,6 +247,8 @@ class Proposals:
 
     def _told(self, proposed: list[FrozenTrial]) -> list[FrozenTrial]:
         """Proposals with the values that the sampler is told."""
+        if beliefs := self.beliefs():
+            proposed = as_believed(proposed, beliefs)
         if self._sweep.objective.metric != WEIGHTED:
             return proposed
         is_max = self._sweep.objective.mode == "max"
@@ -298,7 +285,7 @@ class Proposals:
         for attempt in range(REPEATS_BEFORE_EXPLORING):
             # A sampler's own state dies with its process; seeded anew for every draw, a resumed
             # search goes on as an undisturbed one would.
-            study.sampler = _sampler(self._sweep, len(self.made), attempt)
+            study.sampler = sampler_of(self._sweep, len(self.made), attempt)
             if waited and not attempt:
                 study.enqueue_trial(self._possible(waited))
             trial = study.ask()
@@ -329,7 +316,7 @@ class Proposals:
         return {
             label: value
             for label, value in fixed.items()
-            if label in found and _holds(found[label], value)
+            if label in found and holds(found[label], value)
         }
 
     def _waiting(self) -> dict[str, Any] | None:
@@ -390,21 +377,3 @@ def _distinct_points(space: Space, wanted: int, seed: int) -> list[Point]:
         if len(points) == wanted:
             break
     return points
-
-
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a parameter of this distribution can have a value."""
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    if not isinstance(value, int | float) or not distribution.low <= value <= distribution.high:
-        return False
-    return not distribution.step or (value - distribution.low) % distribution.step == 0
-
-
-def _sampler(sweep: Sweep, number: int, attempt: int) -> BaseSampler:
-    spec = sweep.search.encoder.sampler
-    seed = derive_seed(spec.seed, "sampler", str(number), str(attempt)) % 2**32
-    if spec.name == "tpe":
-        return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-    return RandomSampler(seed=seed)

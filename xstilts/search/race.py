@@ -52,19 +52,22 @@ def next_runs(scores: np.ndarray, most: int, *, available: np.ndarray, seed: int
     drawn = np.isfinite(scores).sum(-1)
     full = drawn[..., -1]
     low = _first_rungs(drawn, available)
-    opening = _opening(scores, low, seed)
+    opening = _opening(scores, low, available, seed)
     ready = [not low[target] and not opening[target] for target in range(full.shape[1])]
     runs = [
         (low[target] or opening[target])[0] for target in range(full.shape[1]) if not ready[target]
     ]
-    if not any(ready):
+    known = np.flatnonzero(full.any(0))
+    # The model is of all targets at once: one that has just come into the sweep opens before it.
+    if runs or not len(known):
         return runs
-    belief = believe(scores)
-    for target in np.flatnonzero(ready):
-        candidate = _spend(belief, scores, int(target), most)
+    belief = believe(scores[:, known])
+    for place, target in enumerate(map(int, known)):
+        can_run = available[:, target, -1]
+        candidate = _spend(belief, scores[:, known], place, most, can_run)
         if candidate is not None:
-            runs.append(Run(candidate, int(target), scores.shape[2] - 1))
-    return sorted(runs, key=lambda run: run.target)
+            runs.append(Run(candidate, target, scores.shape[2] - 1))
+    return runs
 
 
 def ranking(scores: np.ndarray, most: int) -> np.ndarray:
@@ -103,7 +106,9 @@ def _first_rungs(drawn: np.ndarray, available: np.ndarray) -> list[list[Run]]:
     ]
 
 
-def _opening(scores: np.ndarray, low: list[list[Run]], seed: int) -> list[list[Run]]:
+def _opening(
+    scores: np.ndarray, low: list[list[Run]], available: np.ndarray, seed: int
+) -> list[list[Run]]:
     """By target, the full runs that come before the model is asked.
 
     Each target begins at another place of one order, so that soon every candidate has run
@@ -122,27 +127,30 @@ def _opening(scores: np.ndarray, low: list[list[Run]], seed: int) -> list[list[R
             by_hint = np.argsort(-np.nan_to_num(hints, nan=-np.inf), kind="stable")
             spread = np.linspace(0, candidates - 1, min(OPENING - 2, candidates)).round()
             places = by_hint[spread.astype(int)]
-        found.append([Run(int(c), target, rungs - 1) for c in places if not full[c, target]])
+        places = places[available[places, target, -1] & ~full[places, target]]
+        found.append([Run(int(c), target, rungs - 1) for c in places])
     return found
 
 
-def _spend(belief: Belief, scores: np.ndarray, target: int, most: int) -> int | None:
+def _spend(
+    belief: Belief, scores: np.ndarray, target: int, most: int, available: np.ndarray
+) -> int | None:
     """The candidate of a target that has the next full run; None where the target has ended."""
     full = np.isfinite(scores[:, target, -1]).sum(-1)
     means, variances = belief.means[:, target], belief.variances[:, target]
-    room = full < most
+    room = (full < most) & available
     leader = int(np.where(full > 0, means, -np.inf).argmax())
     error = np.sqrt(variances + variances[leader])
     regrets = expected_excess(means - means[leader], error)
     chances = belief.chances(target, leader)
     regrets[leader] = chances[leader] = 0.0
-    unseen = (full == 0) & (chances >= CUT)
+    unseen = (full == 0) & (chances >= CUT) & available
     if unseen.any():
         hints = screening(scores, target)
         only_orders = np.isfinite(hints).any() and not belief.counts_rungs
         by = np.nan_to_num(hints, nan=-np.inf) if only_orders else means
         return int(max(np.flatnonzero(unseen), key=lambda one: (by[one], means[one])))
-    if full[leader] < min(_LEADER_RUNS, most):
+    if full[leader] < min(_LEADER_RUNS, most) and room[leader]:
         return leader
     more = full.sum() - (full > 0).sum()
     is_cheap = np.sqrt((regrets**2).sum()) <= PRICE * belief.noise

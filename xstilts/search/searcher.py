@@ -1,7 +1,8 @@
 """The searcher that Tune asks for its next trial: hands out only what nobody waits for.
 
-Every proposal is one trial for each seed. A trial whose intermediate stage another running trial
-trains right now is held back while others can run: it would sit on its GPU waiting.
+Every proposal is one trial for each seed, in a race as far as it goes (`racing.py`). A trial whose
+intermediate stage another running trial trains right now is held back while others can run: it
+would sit on its GPU waiting.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from xstilts.run.rounds import Dev
 from xstilts.run.store import Store
 from xstilts.search.outcomes import ENDED, HALT
 from xstilts.search.proposals import Proposal, Proposals
+from xstilts.search.racing import Race
 from xstilts.search.weighting import dev_of, mean_dev
 
 LOOKAHEAD = 4
@@ -35,6 +37,7 @@ MAX_PAUSE_S = 30.0
 """The longest pause after a death; the first is 2 seconds, each next twice as long."""
 
 ReadRecord = Callable[[TrialPlan], TrialRecord | None]
+"""Gives a trial's record if nothing is left to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         read_final: ReadRecord,
         num_attempts: Callable[[TrialPlan], int] = lambda plan: 0,
         confirm: Callable[[], Sequence[TrialPlan]] = lambda: (),
+        race: Race | None = None,
     ):
         super().__init__(metric="objective", mode=planner.sweep.objective.mode)
         self._proposals = proposals
@@ -89,6 +93,10 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._not_before = 0.0
         self.is_stopping = False
         self.trouble = ""
+        self._race = race
+        if race is not None:
+            proposals.beliefs = race.beliefs
+            return
         for proposal in list(proposals.made.values()):
             self._take(proposal)
 
@@ -113,18 +121,29 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             unit = self._next()
         if unit is None:
             return str(Searcher.FINISHED) if self._is_over else None
-        self._waiting.remove(unit)
+        if (race := self._race_of(unit)) is not None:
+            race.begin(unit.plan)
+        else:
+            self._waiting.remove(unit)
         self._running[trial_id] = unit
         return self.config_of(unit.plan)
 
     @property
     def _is_over(self) -> bool:
         """Whether nothing is proposed, waits or runs any more."""
-        return not self._waiting and not self._running and self._ask() is None
+        if self._waiting or self._running or (self._race is not None and not self._race.is_over()):
+            return False
+        return self._ask() is None
+
+    def _race_of(self, unit: Unit) -> Race | None:
+        """The race that a trial is of; None of one of confirmation, or where there is none."""
+        return self._race if unit.plan.phase != CONFIRM else None
 
     def _begin_confirming(self) -> None:
         """Queue what is left to do of confirmation, once."""
         if not self._is_confirming:
+            if self._race is not None:
+                self._tell_ends(self._race)
             plans = (plan for plan in self._confirm() if self._read_final(plan) is None)
             self._waiting += [Unit(plan.config_id, plan) for plan in plans]
             self._is_confirming = True
@@ -134,7 +153,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         """What the trainable gets, as `Planner.plan` takes it; a point is one value, for its keys
         may hold dots."""
         trial = {"point": plan.point, "seed": plan.seed, "confirms": plan.confirms}
-        return {"trial": trial}
+        return {"trial": {**trial, "targets": plan.subset}}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -146,15 +165,19 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         result = result or {}
         outcome = None if error else result.get("outcome")
         record = self._read_final(unit.plan)
-        if record is not None:
+        is_over = record is not None or outcome in ENDED
+        if (race := self._race_of(unit)) is not None:
+            race.end(unit.plan, is_over)
+        elif record is not None:
             self._note(unit, self._end_of(record))
-            return
-        if outcome in ENDED:
+        elif is_over:
             self._note(unit, End(result.get("objective"), result.get("diverged", False)))
+        else:
+            self._waiting.insert(0, unit)
+        if is_over:
             return
         if outcome == HALT:
             self.stop(result["reason"])
-        self._waiting.insert(0, unit)
         if error:
             self._count_death(unit.plan)
 
@@ -187,17 +210,34 @@ class StageSearcher(Searcher):  # type: ignore[misc]
     def _next(self) -> Unit | None:
         """The first trial that can run at once; asks for more proposals where all are held."""
         for _ in range(LOOKAHEAD + 1):
-            in_work = {
-                fingerprint(unit.plan.encoder)
-                for unit in self._running.values()
-                if isinstance(unit.plan.encoder, Train) and not self._store.has(unit.plan.encoder)
-            }
-            for unit in self._waiting:
-                encoder = unit.plan.encoder
-                if fingerprint(encoder) not in in_work and not self._is_elsewhere(encoder):
-                    return unit
+            unit = self._free([*self._waiting, *self._raced(further=False)])
+            if unit is not None:
+                return unit
             if self._ask() is None:
-                return None
+                break
+        # Further runs come behind first ones, of configurations that are not made yet, too.
+        return self._free(self._raced(further=True))
+
+    def _raced(self, further: bool) -> list[Unit]:
+        """What the race wants: what it owes and first runs, or further ones."""
+        if self._race is None:
+            return []
+        plans = self._race.wanted()[further]
+        if not further:
+            plans = [*self._race.owed, *plans]
+        return [Unit(plan.config_id, plan) for plan in plans]
+
+    def _free(self, units: Sequence[Unit]) -> Unit | None:
+        """The first trial whose intermediate stage nobody trains right now."""
+        in_work = {
+            fingerprint(unit.plan.encoder)
+            for unit in self._running.values()
+            if isinstance(unit.plan.encoder, Train) and not self._store.has(unit.plan.encoder)
+        }
+        for unit in units:
+            encoder = unit.plan.encoder
+            if fingerprint(encoder) not in in_work and not self._is_elsewhere(encoder):
+                return unit
         return None
 
     def _is_elsewhere(self, encoder: Stage) -> bool:
@@ -212,6 +252,9 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         return proposal
 
     def _take(self, proposal: Proposal) -> None:
+        if self._race is not None:
+            self._race.take(proposal)
+            return
         for seed in self._planner.sweep.seeds:
             unit = Unit(proposal.config_id, self._planner.plan(proposal.point, seed))
             record = self._read_final(unit.plan)
@@ -219,6 +262,14 @@ class StageSearcher(Searcher):  # type: ignore[misc]
                 self._waiting.append(unit)
             else:
                 self._note(unit, self._end_of(record))
+
+    def _tell_ends(self, race: Race) -> None:
+        """Tell the study what came of the configurations of a race, once it has ended."""
+        for end in race.ends():
+            if end.num_runs:
+                self._proposals.prune(end.config_id, end.objective, end.num_runs)
+            else:
+                self._proposals.tell(end.config_id, end.objective, end.diverged, end.dev)
 
     def _end_of(self, record: TrialRecord) -> End:
         dev = dev_of(self._planner.sweep, record)

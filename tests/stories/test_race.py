@@ -1,0 +1,96 @@
+"""A race beside the whole sweep: fewer runs, the same numbers, killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts import open_results
+
+from .conftest import Bench
+
+pytestmark = pytest.mark.ray
+
+SWEEP = """
+name: {name}
+benchmark: mini
+recipe: mini
+models: {{mini: {{path: "builtin:mini"}}}}
+data: {{root: {data}}}
+intermediates:
+  nli: {{tasks: [mini_nli], examples: 320}}
+  choice: {{tasks: [mini_choice], examples: 320}}
+  qa: {{tasks: [mini_qa], examples: 320}}
+targets: [mini_xnli, mini_udpos]
+languages: [en]
+seeds: [0, 1, 2]
+search:
+  strategy: {strategy}
+  encoder:
+    trials: 4
+    space: {{intermediate.epochs: {{choice: [0.2]}}, target.epochs: {{choice: [0.1]}}}}
+"""
+
+
+def scores_of(records: dict[str, dict[str, Any]]) -> dict[tuple[str, ...], float]:
+    """Every number of every trial."""
+    names = ("trial", "cell", "target", "split", "language", "metric")
+    return {
+        tuple(row[name] for name in names): row["value"]
+        for record in records.values()
+        for row in record["scores"]
+    }
+
+
+def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
+    tmp_path: Path, shared_mini: Path
+) -> None:
+    bench = Bench(tmp_path)
+    for name, strategy in (("small", "race"), ("whole", "all")):
+        text = SWEEP.format(name=name, strategy=strategy, data=shared_mini)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    process = bench.start("sweep", "small.yaml")
+    bench.wait_for(lambda: len(bench.records()) >= 4 or process.poll() is not None, timeout_s=200)
+    assert process.poll() is None, process.communicate()[0]
+    bench.kill(process)
+    before, stages = bench.records(), bench.stages()
+    under_way = json.loads(bench.launches()[0].joinpath("race.json").read_text())
+    text = bench.run("sweep", "small.yaml")
+    race, after = bench.records(), bench.stages()
+    assert {name: after[name] for name in stages} == stages, "nothing is computed again"
+    for told in under_way:
+        own = [
+            r for r in race.values() if (r["config"], r["seed"]) == (told["config"], told["seed"])
+        ]
+        assert len(own) == 1 and {*own[0]["targets"]} >= {*told["targets"]}, "decided once"
+    for name, record in before.items():
+        assert {*record["targets"]} <= {*race[name]["targets"]}
+    assert "may be the best: mini_xnli" in text and "not confirmed" in text
+    assert "Race" in [line.strip() for line in text.splitlines()]
+    assert "everything is done already" in bench.run("sweep", "small.yaml")
+    states = bench.mlflow()
+    assert states.keys() == {*race, "summary"}
+    assert {state for state, _ in states.values()} == {"FINISHED"}
+
+    targets = ("mini_xnli", "mini_udpos")
+    runs = {
+        (record["intermediate"], target, record["seed"])
+        for record in race.values()
+        for target in record["targets"]
+    }
+    assert {run for run in runs if run[0] == "none"} == {
+        ("none", target, seed) for target in targets for seed in (0, 1, 2)
+    }
+    assert 2 * (3 + 3) < len(runs) < 2 * 4 * 3, "more than a first run each, and less than all"
+
+    bench.run("sweep", "whole.yaml")
+    whole = scores_of(bench.records("whole"))
+    own = scores_of(race)
+    assert own and {key: whole[key] for key in own} == own
+    assert len(own) < len(whole)
+    told = open_results("small", bench.storage).best
+    assert [*told["target"]] == [*targets]
+    assert {*told["verdict"]} == {"not confirmed"}
