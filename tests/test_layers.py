@@ -40,6 +40,7 @@ SIDEWAYS = {
     ("run", "tracking.tracker"),
     ("run", "mini"),
     ("search", "report.comparison"),
+    ("search", "report.hours"),
     ("search", "report.leaders"),
     # The policy of races is pure, and tables go by its order.
     ("report", "search.race"),

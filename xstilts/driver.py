@@ -181,18 +181,18 @@ def drive(
     from xstilts.run.preparation import PARALLEL_ROWS, jobs_of, missing_jobs
     from xstilts.run.remembered import remember
     from xstilts.run.trial_states import TrialStates
-    from xstilts.search import launch
+    from xstilts.search import completion, launch
 
     was_stopped = False
     with launch.prepared(sweep, places, inventory, with_retraining) as ready:
         if must_have_ended:
-            launch.check_ended(ready)
+            completion.check_ended(ready)
         results = load_results(places)
         tracker = tracker_of(results)
         remember(places.storage)
         for line in ready.told():
             view.tell(line)
-        if launch.is_complete(ready):
+        if completion.is_complete(ready):
             places.begin(ready.lease.number)
             view.tell(f"{sweep.name}: everything is done already")
         else:
@@ -200,13 +200,16 @@ def drive(
             keeper = Keeper(sweep, places, ready.lease.number, ready.check)
             mirror = Mirror(tracker, results)
             missing = missing_jobs(jobs_of(ready.planner), places.storage, inventory)
-            if sum(job.num_rows for job in missing) > PARALLEL_ROWS:
+            # What trials cost is known once their tokens are counted.
+            if sum(job.num_rows for job in missing) > PARALLEL_ROWS or sweep.budget:
                 view.prepare(missing, places.storage, inventory)
+            if (budget := completion.budget_of(ready)) is not None:
+                budget.check()
             was_stopped = True
             watched = view.watching(sweep, TrialStates(places), keeper.step, mirror.step)
             with suppress(KeyboardInterrupt), watched:
                 was_stopped = launch.run_trials(ready, address, view.warn, with_rehearsal)
-        is_complete = launch.is_complete(ready)
+        is_complete = completion.is_complete(ready)
         results = load_results(places)
         pictures = write_report(results)
         trouble = try_publish(tracker, results)

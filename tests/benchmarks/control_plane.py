@@ -209,7 +209,7 @@ def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any
     from xstilts.run.kept_weights import Keeper
     from xstilts.run.storage import open_storage
     from xstilts.run.trial_states import TrialState, TrialStates
-    from xstilts.search import launch
+    from xstilts.search import completion, launch
     from xstilts.tracking.mlflow import MlflowTracker
 
     sweep = sweep_of(name, storage, trials, uri)
@@ -218,7 +218,7 @@ def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any
     begun = time.monotonic()
     memory: list[float] = []
     with launch.prepared(sweep, places, inventory_of()) as ready:
-        is_complete = launch.is_complete(ready)
+        is_complete = completion.is_complete(ready)
         resumed_s = time.monotonic() - begun
         results = load_results(places)
         tracker = MlflowTracker(places.tracking_uri(sweep), name, storage / "mlartifacts")

@@ -27,14 +27,8 @@ from xstilts.run.confirmation import (
     write_choice,
 )
 from xstilts.run.places import Places
-from xstilts.search.launch import (
-    Launch,
-    check_ended,
-    is_complete,
-    prepared,
-    race_of,
-    read_final,
-)
+from xstilts.search.completion import check_ended, is_complete, race_of, read_final
+from xstilts.search.launch import Launch, prepared
 from xstilts.tasks import lookup
 
 from ..conftest import make_stage, make_sweep
@@ -90,7 +84,7 @@ def dev_of(target: str, intermediate: str, seed: int, cell: int) -> float:
     return value + ((5, -6), (-3, 4))[cell][seed % 2]
 
 
-def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = ()) -> None:
+def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = (), **metrics: float) -> None:
     """A trial as it lies there when it has ended, on all targets of its plan or on some."""
     stages = [entry_json(stage_name(stage)) for stage in plan.training_stages]
     for stage in plan.training_stages:
@@ -126,6 +120,7 @@ def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = ()) -> None
         confirms=plan.confirms,
         targets=None if plan.subset is None else list(plan.subset),
         intermediate=plan.intermediate,
+        metrics={f"cost/{name}": value for name, value in metrics.items()},
         stages=stages,
         scores=rows,
         processes=launch.planner.world_size,

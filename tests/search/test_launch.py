@@ -29,8 +29,9 @@ from xstilts.run.places import SWEEP, Places
 from xstilts.run.reopen import planner_of
 from xstilts.run.storage import STORAGE, open_storage
 from xstilts.search import launch as launching
+from xstilts.search.completion import is_complete, read_final
 from xstilts.search.journal import JOURNAL
-from xstilts.search.launch import Launch, is_complete, prepared, read_final, run_trials
+from xstilts.search.launch import Launch, prepared, run_trials
 from xstilts.search.preflight import check_storage
 from xstilts.search.searcher import StageSearcher
 from xstilts.tasks import lookup

@@ -51,12 +51,23 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         _check_target_space(sweep),
         _check_confirm(sweep),
         _check_race(sweep),
+        _check_budget(sweep),
     ):
         problems += [
             Problem(f"{where}: {problem.where}", problem.rule, problem.got, problem.repair)
             for problem in found
         ]
     return problems
+
+
+def _check_budget(sweep: Sweep) -> Iterator[Problem]:
+    if sweep.budget and sweep.budget.gpu_hours and not sweep.resources.gpus_per_trial:
+        yield Problem(
+            "budget.gpu_hours",
+            "counts the hours of the GPUs that trials are allocated",
+            "resources.gpus_per_trial 0",
+            "give tokens instead",
+        )
 
 
 def _check_names(sweep: Sweep) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from xstilts.config.budgets import BudgetSpec, SpendingSpec
 from xstilts.config.named import BenchmarkSpec, RecipeSpec
 from xstilts.config.space import Choice, Float, Int
 from xstilts.config.strict import Languages, Model, PlainName, PositiveFloat, PositiveInt
@@ -36,19 +37,6 @@ class DataSpec(Model):
 
     root: Annotated[str, Field(min_length=1)] | None = None
     hub: bool = False
-
-
-class BudgetSpec(Model):
-    """How much an intermediate stage trains: examples in all, or passes over all its data."""
-
-    examples: PositiveInt | None = None
-    epochs: PositiveFloat | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> BudgetSpec:
-        if (self.examples is None) == (self.epochs is None):
-            raise ValueError("a budget has exactly one of `examples` and `epochs`")
-        return self
 
 
 class MlmSpec(Model):
@@ -384,6 +372,7 @@ class Sweep(Model):
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     search: SearchSpec = SearchSpec()
     confirm: ConfirmSpec | None = None
+    budget: SpendingSpec | None = None
     objective: ObjectiveSpec = ObjectiveSpec()
     resources: ResourcesSpec = ResourcesSpec()
     storage: Annotated[str, Field(min_length=1)] = "./runs"

@@ -74,6 +74,7 @@ def forecast(
             name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
         },
         "confirm": confirming,
+        "budget": None if sweep.budget is None else sweep.budget.text(sweep.budget.total),
         **_disk(sweep, inventory, example[NONE], encoders),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
         "warnings": [*_warnings(sweep, tasks), *inventory.notes],
@@ -239,6 +240,7 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
         title,
         WholeNames(stages),
         *_confirm_lines(summary),
+        *_budget_line(summary),
         f"{done} training stages of known trials are done already",
         f"disk: at most {summary['disk_gb']:g} GB of weights, and "
         f"{summary['disk_gb_a_running_trial']:g} GB for each trial that runs; "
@@ -262,6 +264,13 @@ def _confirm_lines(summary: Mapping[str, Any]) -> Iterator[str]:
             f"confirmation with {own['seeds']} fresh seeds: at most {own['trials']} trials more, "
             f"of {', '.join(others)} and {last} stages{hours}"
         )
+
+
+def _budget_line(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What ends search before it has run all of that."""
+    if summary["budget"]:
+        first = " but what confirmation needs" if summary["confirm"]["trials"] else ""
+        yield f"search ends when {summary['budget']} are spent{first}"
 
 
 def _rates_lines(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xstilts.config.derive import selection_notes
+from xstilts.config.derive import num_configurations, selection_notes
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.records import TrialRecord
@@ -25,6 +25,7 @@ from xstilts.report.comparison import (
 )
 from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
+from xstilts.run.spending import cost_of, is_spent
 from xstilts.scores.best import Best, Entry, TrialScores
 from xstilts.tasks import suggest
 
@@ -156,6 +157,14 @@ class Results:
             if record.error or record.state == "failed"
         ]
         lines += self._computed_otherwise()
+        if is_spent(self.places, self.sweep):
+            spec, tried = self.sweep.budget, len({record.config for record in self.searched})
+            assert spec is not None
+            spent = sum(cost_of(self.sweep, record.metrics) for record in self.records)
+            lines.append(
+                f"the budget of {spec.text(spec.total)} ended search after {tried} of "
+                f"{num_configurations(self.sweep)} configurations; {spec.text(spent)} are spent"
+            )
         lines += selection_notes(self.sweep)
         holes = sorted({hole for record in self.finished for hole in record.missing})
         return lines + [f"no {self.sweep.benchmark.name}/avg: {hole}" for hole in holes]

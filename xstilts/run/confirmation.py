@@ -50,20 +50,33 @@ class TargetChoice:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """All that is confirmed, by target. `search` stands for the search that it was chosen from,
-    `seeds` are those that confirmed it when it was written."""
+    `seeds` are those that confirmed it when it was written. `afforded` are the numbers of leaders
+    and seeds that a budget pays for, None where there is none."""
 
     search: str
     seeds: list[int]
     targets: dict[str, TargetChoice]
     schema: int = 0
+    afforded: list[int] | None = None
+
+    def arms(self, target: str) -> list[Chosen]:
+        """What is run on a target: the leaders, as many as are paid for, and the baseline."""
+        own = self.targets[target]
+        top = len(own.leaders) if self.afforded is None else self.afforded[0]
+        return [*own.leaders[:top], own.baseline] if top else []
+
+    def seeds_of(self, sweep: Sweep) -> tuple[int, ...]:
+        """The seeds that it is confirmed with, as many as are paid for."""
+        return confirm_seeds(sweep)[: None if self.afforded is None else self.afforded[1]]
 
 
 def search_of(sweep: Sweep) -> str:
     """Stands for what a choice is made from, and how: other candidates, targets or seeds of search
-    make it another one."""
+    make it another one, and so does another budget."""
     assert sweep.confirm is not None
     names = [list(candidates(sweep)), list(sweep.targets), list(sweep.seeds)]
-    return sha256_of([*names, num_configurations(sweep), sweep.confirm.top])[:12]
+    within = [] if sweep.budget is None else [sweep.budget.model_dump(mode="json")]
+    return sha256_of([*names, num_configurations(sweep), sweep.confirm.top, *within])[:12]
 
 
 def write_choice(folder: Path, choice: Choice) -> None:
@@ -101,13 +114,13 @@ def confirming_plans(choice: Choice, planner: Planner) -> list[TrialPlan]:
     """The trials that confirm a choice, seed by seed. A configuration that leads several targets
     is one trial a seed; each trains those targets alone."""
     confirmed: dict[str, tuple[Point, dict[str, Point]]] = {}
-    for target, own in choice.targets.items():
-        for one in (*own.leaders, own.baseline):
+    for target in choice.targets:
+        for one in choice.arms(target):
             _, targets = confirmed.setdefault(one.config, (one.point, {}))
             targets[target] = one.target_point
     return [
         planner.plan(point, seed, targets)
-        for seed in confirm_seeds(planner.sweep)
+        for seed in choice.seeds_of(planner.sweep)
         for point, targets in confirmed.values()
     ]
 
@@ -117,8 +130,8 @@ def num_confirming(places: Places, sweep: Sweep) -> int:
     choice = read_choice(places, sweep)
     if choice is None:
         return most_confirmed(sweep)
-    chosen = (one for own in choice.targets.values() for one in (*own.leaders, own.baseline))
-    return len({one.config for one in chosen}) * len(confirm_seeds(sweep))
+    chosen = (one for target in choice.targets for one in choice.arms(target))
+    return len({one.config for one in chosen}) * len(choice.seeds_of(sweep))
 
 
 def plan_of(planner: Planner, record: TrialRecord) -> TrialPlan:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import confirm_seeds
+from xstilts.config.check import LEAST_SEEDS
+from xstilts.config.derive import candidates, confirm_seeds
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.plan import Planner
@@ -26,6 +27,7 @@ from xstilts.run.confirmation import (
     write_choice,
 )
 from xstilts.run.places import Places
+from xstilts.search.budget import Budget
 
 
 def check_fresh(sweep: Sweep, places: Places) -> None:
@@ -40,13 +42,18 @@ def check_fresh(sweep: Sweep, places: Places) -> None:
 
 
 def plans_to_confirm(
-    planner: Planner, places: Places, folder: Path, tell: Callable[[Any], Any]
+    planner: Planner,
+    places: Places,
+    folder: Path,
+    tell: Callable[[Any], Any],
+    budget: Budget | None = None,
 ) -> list[TrialPlan]:
     """The trials that confirm what search has chosen; the choice is made and told now, if it is not
     made yet.
 
     Args:
         folder: of this launch.
+        budget: how much of it is paid for.
     """
     sweep = planner.sweep
     if sweep.confirm is None:
@@ -55,24 +62,43 @@ def plans_to_confirm(
     seeds = list(confirm_seeds(sweep))
     if choice is None:
         choice = choose(load_results(places), planner)
-        for line in _told(choice, seeds):
+        if budget is not None:
+            choice = budget.afforded(choice)
+        for line in _told(choice, sweep):
             tell(line)
         choice = replace(choice, seeds=sorted({*seeds, *confirmed_seeds(places)}))
         write_choice(folder, choice)
     elif more := [seed for seed in seeds if seed not in choice.seeds]:
+        if budget is not None:
+            choice = budget.afforded(choice)
         choice = replace(choice, seeds=[*choice.seeds, *more])
         write_choice(folder, choice)
     return confirming_plans(choice, planner)
 
 
-def _told(choice: Choice, seeds: list[int]) -> list[str]:
+def _told(choice: Choice, sweep: Sweep) -> list[str]:
     """What was chosen, a line a target."""
     if not choice.targets:
         return ["Search has ended without a baseline and a leader on any target to confirm"]
-    return [
+    seeds = choice.seeds_of(sweep)
+    if not seeds:
+        return [
+            f"Search has ended; the budget leaves too little for {LEAST_SEEDS} fresh seeds of one "
+            "leader and none: nothing is confirmed"
+        ]
+    lines = [
         f"Search has ended; its choice is confirmed with the seeds {', '.join(map(str, seeds))}:",
         *(
-            f"  {target}: {', '.join(one.intermediate for one in own.leaders)}, and none"
-            for target, own in choice.targets.items()
+            f"  {target}: {', '.join(one.intermediate for one in choice.arms(target)[:-1])}, and "
+            "none"
+            for target in choice.targets
         ),
     ]
+    if choice.afforded is not None and sweep.confirm is not None:
+        asked = [min(sweep.confirm.top, len(candidates(sweep)) - 1), len(confirm_seeds(sweep))]
+        if choice.afforded != asked:
+            lines.append(
+                f"The budget pays for {choice.afforded[0]} of {asked[0]} leaders a target, and for "
+                f"{choice.afforded[1]} of {asked[1]} seeds"
+            )
+    return lines

@@ -43,6 +43,7 @@ from xstilts.run.places import (
     Places,
 )
 from xstilts.run.rounds import WEIGHTS
+from xstilts.run.spending import SPENT
 from xstilts.run.store import Store
 from xstilts.search.journal import JOURNAL
 from xstilts.search.proposals import target_points
@@ -221,7 +222,7 @@ def forget_unbegun(folder: Path) -> None:
     if (folder / UNBEGUN).exists():
         with suppress(OSError):  # what stays binds nobody
             defined = (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS)
-            for name in (*defined, JOURNAL, CHOICE, WEIGHTS, UNDER_WAY):
+            for name in (*defined, JOURNAL, CHOICE, WEIGHTS, UNDER_WAY, SPENT):
                 (folder / name).unlink(missing_ok=True)
 
 
@@ -278,9 +279,9 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
 
     Resources change no result but, on a GPU, what dropout draws, and by their threads the last bits
     of sums; of those that stages are named by, see `check_retraining`. What is confirmed was chosen
-    from search alone, and may be asked for later.
+    from search alone, and may be asked for later. A budget says only how far a sweep goes.
     """
-    free = ("storage", "tracking", "resources", "confirm")
+    free = ("storage", "tracking", "resources", "confirm", "budget")
     identity = {key: value for key, value in resolved.items() if key not in free}
     named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))
     tasks = {name: spec for name, spec in identity["tasks"].items() if name in named}

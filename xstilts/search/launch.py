@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import confirm_seeds, num_configurations
+from xstilts.config.derive import num_configurations
 from xstilts.config.own_tasks import plugins_used
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem, StageError, XstiltsError
@@ -24,9 +24,8 @@ from xstilts.lease import Lease, describe, living
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.plan.trial_plan import TrialPlan
-from xstilts.records import TrialRecord
 from xstilts.run import attempts
-from xstilts.run.confirmation import confirming_plans, read_choice
+from xstilts.run.confirmation import read_choice
 from xstilts.run.node import ENVIRONMENT, check_resources, num_places, versions
 from xstilts.run.places import (
     TUNE,
@@ -34,11 +33,12 @@ from xstilts.run.places import (
     USAGE,
     Places,
 )
-from xstilts.run.records import is_finished, is_of, read_record
 from xstilts.run.rounds import Rounds
 from xstilts.run.stopping import STOP, stopping_on_signals
 from xstilts.run.storage import check_identity, check_not_cleaning, identity_of
 from xstilts.run.store import Store
+from xstilts.search.budget import Budget
+from xstilts.search.completion import budget_of, end_within, race_of, read_final
 from xstilts.search.confirming import check_fresh, plans_to_confirm
 from xstilts.search.connection import alive_nodes, connected, machine, node_types, quieten
 from xstilts.search.definition import (
@@ -53,7 +53,6 @@ from xstilts.search.definition import (
 from xstilts.search.journal import take_up_journal
 from xstilts.search.preflight import check_nodes
 from xstilts.search.proposals import Proposals, proposed_points
-from xstilts.search.racing import Race, UnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -102,14 +101,16 @@ class Launch:
             lines.append(f"The space has {there} configurations, fewer than the {asked} asked for")
         return lines
 
-    def to_confirm(self, tell: Callable[[Any], Any]) -> list[TrialPlan]:
+    def to_confirm(
+        self, tell: Callable[[Any], Any], budget: Budget | None = None
+    ) -> list[TrialPlan]:
         """The trials that confirm what search has chosen; see `plans_to_confirm`.
 
         Raises:
             LeaseLost, StorageGone: see `check`.
         """
         self.check()
-        return plans_to_confirm(self.planner, self.places, self.folder, tell)
+        return plans_to_confirm(self.planner, self.places, self.folder, tell, budget)
 
     def check(self) -> None:
         """See that the sweep is still this driver's, and its storage still there.
@@ -176,87 +177,6 @@ def prepared(
             forget_unbegun(folder)
 
 
-def read_final(launch: Launch, plan: TrialPlan) -> TrialRecord | None:
-    """A trial's record if nothing of it is left to do."""
-    record = read_record(launch.places.trials / plan.trial_id)
-    if record is None or not is_finished(record, launch.store):
-        return None
-    planner = launch.planner
-    how = (planner.world_size, planner.precision)
-    return record if is_of(record, plan.targets, *how) else None
-
-
-def is_complete(launch: Launch) -> bool:
-    """Whether every trial that the sweep asks for, and its space has, is finished; those that
-    confirm search's choice too."""
-    if len(launch.proposals.made) < num_configurations(launch.sweep):
-        return False
-    if launch.sweep.search.is_race:
-        if not race_of(launch).is_over():
-            return False
-    elif any(read_final(launch, plan) is None for plan in _searching(launch)):
-        return False
-    if launch.sweep.confirm is None:
-        return True
-    choice = read_choice(launch.places, launch.sweep)
-    if choice is None or not {*confirm_seeds(launch.sweep)} <= {*choice.seeds}:
-        return False
-    plans = confirming_plans(choice, launch.planner)
-    return all(read_final(launch, plan) is not None for plan in plans)
-
-
-def check_ended(launch: Launch) -> None:
-    """See that every trial of search has ended, finished or failed for its own reason.
-
-    Raises:
-        ConfigError: with the number of those that have not.
-    """
-    left = num_configurations(launch.sweep) * len(launch.sweep.seeds)
-    if launch.sweep.search.is_race:
-        race = race_of(launch, with_failed=True)
-        left = num_configurations(launch.sweep) - len(launch.proposals.made)
-        left += len(race.owed) + sum(map(len, race.wanted()))
-    else:
-        for plan in _searching(launch):
-            record = read_record(launch.places.trials / plan.trial_id)
-            has_failed = record is not None and record.state == "failed"
-            left -= has_failed or read_final(launch, plan) is not None
-    if left:
-        raise ConfigError(
-            [
-                Problem(
-                    "NAME",
-                    "a choice is confirmed once search has ended",
-                    f"{launch.sweep.name} has {left} trials left",
-                    "`xstilts sweep FILE` goes on; with `confirm` in the file it confirms too",
-                )
-            ]
-        )
-
-
-def race_of(launch: Launch, with_failed: bool = False) -> Race:
-    """The race of a sweep that is one, as its records have it.
-
-    Args:
-        with_failed: whether a trial that failed is over; a launch tries it again.
-    """
-    return Race(
-        launch.planner,
-        list(launch.proposals.made.values()),
-        lambda plan: read_final(launch, plan),
-        lambda plan: read_record(launch.places.trials / plan.trial_id),
-        UnderWay.of(launch.places, launch.folder),
-        with_failed,
-    )
-
-
-def _searching(launch: Launch) -> Iterator[TrialPlan]:
-    """The plans of search's trials that have been proposed."""
-    for proposal in launch.proposals.made.values():
-        for seed in launch.sweep.seeds:
-            yield launch.planner.plan(proposal.point, seed)
-
-
 def run_trials(
     launch: Launch,
     address: str | None,
@@ -317,14 +237,17 @@ def _run_tune(
 
     if trainable is None:
         from xstilts.search.trial import TrialActor as trainable
+    budget = budget_of(launch)
     searcher = StageSearcher(
         launch.proposals,
         launch.planner,
         launch.store,
         lambda plan: read_final(launch, plan),
         lambda plan: len(attempts.paths(launch.places.trials / plan.trial_id)),
-        lambda: launch.to_confirm(tell),
+        lambda: launch.to_confirm(tell, budget),
         race_of(launch) if launch.sweep.search.is_race else None,
+        budget,
+        lambda spent: end_within(launch, spent, tell),
     )
     watch = SweepWatch(
         lambda: searcher.is_stopping,

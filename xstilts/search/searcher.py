@@ -21,6 +21,7 @@ from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import CONFIRM, TrialRecord
 from xstilts.run.rounds import Dev
 from xstilts.run.store import Store
+from xstilts.search.budget import Budget
 from xstilts.search.outcomes import ENDED, HALT
 from xstilts.search.proposals import Proposal, Proposals
 from xstilts.search.racing import Race
@@ -77,6 +78,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         num_attempts: Callable[[TrialPlan], int] = lambda plan: 0,
         confirm: Callable[[], Sequence[TrialPlan]] = lambda: (),
         race: Race | None = None,
+        budget: Budget | None = None,
+        end_within: Callable[[Budget], None] = lambda budget: None,
     ):
         super().__init__(metric="objective", mode=planner.sweep.objective.mode)
         self._proposals = proposals
@@ -93,7 +96,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._not_before = 0.0
         self.is_stopping = False
         self.trouble = ""
-        self._race = race
+        self._race, self._budget, self._end_within = race, budget, end_within
+        self._is_short = self._is_out = False
         if race is not None:
             proposals.beliefs = race.beliefs
             return
@@ -117,6 +121,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             return None
         unit = self._next()
         if unit is None and self._is_over:
+            if self._budget is not None and self._is_out:
+                self._end_within(self._budget)
             self._begin_confirming()
             unit = self._next()
         if unit is None:
@@ -126,12 +132,18 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         else:
             self._waiting.remove(unit)
         self._running[trial_id] = unit
+        if self._budget is not None:
+            self._budget.begin(unit.plan)
         return self.config_of(unit.plan)
 
     @property
     def _is_over(self) -> bool:
-        """Whether nothing is proposed, waits or runs any more."""
-        if self._waiting or self._running or (self._race is not None and not self._race.is_over()):
+        """Whether nothing is proposed, waits or runs any more, or nothing of it is paid for."""
+        if self._running:
+            return False
+        if self._is_confirming or self._is_out:
+            return self._is_out or not self._waiting
+        if self._waiting or (self._race is not None and not self._race.is_over()):
             return False
         return self._ask() is None
 
@@ -145,8 +157,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             if self._race is not None:
                 self._tell_ends(self._race)
             plans = (plan for plan in self._confirm() if self._read_final(plan) is None)
-            self._waiting += [Unit(plan.config_id, plan) for plan in plans]
-            self._is_confirming = True
+            self._waiting = [Unit(plan.config_id, plan) for plan in plans]
+            self._is_confirming, self._is_out = True, False
 
     @staticmethod
     def config_of(plan: TrialPlan) -> dict[str, Any]:
@@ -162,6 +174,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         unit = self._running.pop(trial_id, None)
         if unit is None:
             return
+        if self._budget is not None:
+            self._budget.end(unit.plan)
         result = result or {}
         outcome = None if error else result.get("outcome")
         record = self._read_final(unit.plan)
@@ -209,14 +223,35 @@ class StageSearcher(Searcher):  # type: ignore[misc]
 
     def _next(self) -> Unit | None:
         """The first trial that can run at once; asks for more proposals where all are held."""
+        if self._is_confirming:
+            return self._free(self._waiting)
+        is_asked = self._is_out = False
         for _ in range(LOOKAHEAD + 1):
-            unit = self._free([*self._waiting, *self._raced(further=False)])
+            paid = self._paid([*self._waiting, *self._raced(further=False)])
+            unit = self._free(paid)
             if unit is not None:
                 return unit
-            if self._ask() is None:
+            is_asked = self._is_short and not paid and not self._lacks_candidates
+            is_asked = is_asked or self._ask() is None
+            if is_asked:
                 break
         # Further runs come behind first ones, of configurations that are not made yet, too.
-        return self._free(self._raced(further=True))
+        is_short, further = self._is_short, self._paid(self._raced(further=True))
+        # What waits for another's stage is paid for, and comes.
+        self._is_out = is_asked and not paid and not further and (is_short or self._is_short)
+        return self._free(further)
+
+    @property
+    def _lacks_candidates(self) -> bool:
+        """Whether proposals are worth asking for though what is made is not paid for."""
+        return self._budget is not None and self._budget.lacks_candidates
+
+    def _paid(self, units: Sequence[Unit]) -> list[Unit]:
+        """What the budget pays for; `_is_short` says whether that is not all."""
+        budget = self._budget
+        paid = [unit for unit in units if budget is None or budget.affords(unit.plan)]
+        self._is_short = len(paid) < len(units)
+        return paid
 
     def _raced(self, further: bool) -> list[Unit]:
         """What the race wants: what it owes and first runs, or further ones."""
