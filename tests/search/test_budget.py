@@ -10,6 +10,7 @@ import pytest
 from ray.tune.search import Searcher
 
 from tests.search.test_confirming import INVENTORY, finish, launched, make
+from tests.trial_records import entry_json, make_record
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError
 from xstilts.plan.plan import Planner
@@ -17,7 +18,7 @@ from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import CONFIRM
 from xstilts.run.confirmation import num_confirming, read_choice
 from xstilts.run.places import Places
-from xstilts.run.spending import is_spent
+from xstilts.run.spending import is_spent, write_spent
 from xstilts.run.store import Store
 from xstilts.search.budget import Budget
 from xstilts.search.completion import (
@@ -132,8 +133,6 @@ def test_hours_are_those_that_stages_took_or_assumed_ones(storage: Path) -> None
     plan = planner.plan({"model": "m", "intermediate": "none"}, 0)
     assumed = budget.cost([plan])
     assert 0 < assumed < 1e-3, "the miniature encoder takes no time at 100 TFLOP/s"
-    from tests.trial_records import entry_json, make_record
-
     stages = [
         entry_json("target-mini_xnli-1", seconds=3600.0, tokens=640),
         entry_json("evaluate-mini_xnli-1", seconds=1800.0),
@@ -147,6 +146,10 @@ def test_hours_are_those_that_stages_took_or_assumed_ones(storage: Path) -> None
     )
     assert budget.cost([plan]) == pytest.approx(2 * (tokens / 640 + 0.75))
     assert (budget.spent, budget.left) == (3.5, 1.5)
+    # What this trial has scored is not scored again.
+    scores = [{"target": "mini_xnli"}]
+    budget._note(make_record(plan.trial_id, scores=scores, metrics={"cost/gpu_hours": 0.5}))
+    assert budget.cost([plan]) == pytest.approx(2 * (tokens / 640 + 0.25))
 
 
 def test_a_budget_that_leaves_no_run_a_candidate_is_refused_with_the_figure(storage: Path) -> None:
@@ -269,3 +272,75 @@ def test_too_little_for_three_seeds_confirms_nothing_and_says_so(storage: Path) 
             "none: nothing is confirmed"
         ]
         assert num_confirming(launch.places, launch.sweep) == 0 and is_complete(launch)
+
+
+def test_first_runs_come_beside_the_smallest_confirmation_others_beside_all_that_comes(
+    storage: Path,
+) -> None:
+    with launched(swept(1e9), Places(storage, "s")) as launch:
+        budget = budget_of(launch)
+        assert budget is not None
+        planner = budget._planner
+        plans = {
+            (name, rate): planner.plan(
+                {"model": "m", "intermediate": name, "intermediate.learning_rate": rate}, 0
+            )
+            for name in ("nli", "choice")
+            for rate in (1e-4, 1e-3)
+        }
+        first, other = plans["nli", 1e-4], plans["nli", 1e-3]
+        search, smallest = budget.least()
+        own = budget.cost([first])
+
+        def leaves(left: float) -> None:
+            budget._spent["before"] = 0.0
+            budget._spent["before"] = budget.left - left
+            budget._ahead.clear()
+
+        leaves(own + smallest)
+        assert budget.affords(first)
+        leaves(0.99 * (own + smallest))
+        assert not budget.affords(first)
+        # The candidate has begun its runs: another configuration of it waits for those of the others.
+        for seed in planner.sweep.seeds:
+            budget.begin(planner.plan(first.point, seed))
+        everything = budget._confirmation_at_most(2, 4)
+        still = search - 2 * own
+        leaves(own + still + everything)
+        assert budget.affords(other) and budget.affords(plans["choice", 1e-4])
+        leaves(0.99 * (own + still + everything))
+        assert not budget.affords(other) and budget.affords(plans["choice", 1e-4])
+        # What runs is no longer there, at once; what came to nothing is.
+        leaves(own + still + everything)
+        begun = plans["choice", 1e-4]
+        before = budget.left
+        budget.begin(begun)
+        assert budget.left == pytest.approx(before - budget.cost([begun]))
+        assert budget.affords(other), "one of the first runs that were reserved"
+        budget.begin(plans["choice", 1e-3])
+        budget.begin(other)
+        assert not budget.affords(plans["nli", 1e-3])
+        for plan in (begun, plans["choice", 1e-3], other):
+            budget.end(plan)
+        assert budget.left == pytest.approx(before) and budget.affords(other)
+
+
+def test_a_sweep_that_has_begun_is_not_refused_for_a_smaller_budget(storage: Path) -> None:
+    least = sum(empty(storage).least())
+    drive(storage, swept(least), [], limit=4)
+    with launched(swept(least / 2), Places(storage, "s")) as launch:
+        budget = budget_of(launch)
+        assert budget is not None
+        budget.check()
+
+
+def test_search_that_has_ended_stays_so_though_something_would_fit(storage: Path) -> None:
+    sweep = swept(1e9)
+    with launched(sweep, Places(storage, "s")) as launch:
+        write_spent(launch.folder, sweep)
+    with launched(sweep, Places(storage, "s")) as launch:
+        budget, told = budget_of(launch), list[str]()
+        assert budget is not None and not budget.lacks_candidates
+        searcher = searcher_of(launch, budget, told)
+        assert searcher.suggest("t0") == Searcher.FINISHED
+        assert not any("ends search" in line for line in told), "it was said"

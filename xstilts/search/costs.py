@@ -27,6 +27,7 @@ class Costs:
         self._planner, self._store = planner, store
         self._lengths = Lengths(places.storage, planner.inventory)
         self._known: set[str] = set()
+        self._scored: dict[str, frozenset[str]] = {}
         self._train: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._evaluate: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._titles = {stage_title(f"evaluate-{name}-"): name for name in planner.sweep.targets}
@@ -41,13 +42,16 @@ class Costs:
                     is_there = self._store.has(stage)
                     stages[key] = 0.0 if is_there else self._cost_of_training(plan, stage)
             if not self._counts_tokens:
+                scored = self._scored.get(plan.trial_id, frozenset())
                 for target in plan.targets:
-                    own = self._hours(self._evaluation_s(plan, target))
-                    stages[f"{plan.trial_id} {target}"] = own
+                    if target not in scored:
+                        own = self._hours(self._evaluation_s(plan, target))
+                        stages[f"{plan.trial_id} {target}"] = own
         return sum(stages.values())
 
     def learn(self, record: TrialRecord) -> None:
-        """Take in what stages of a trial took, for others like them."""
+        """Take in what stages of a trial took, for others like them, and what it has scored."""
+        self._scored[record.trial] = frozenset(record.scores.columns.get("target", ()))
         for stage in record.stages:
             if stage.name in self._known:
                 continue
