@@ -301,7 +301,7 @@ def trial(folder: Path) -> Any:
         raise OSError(record.error.partition("\n")[0])
     on_disk = read_record(places.trials / plan.trial_id)
     assert on_disk is not None and on_disk.scores == record.scores
-    return [record.scores, digests(folder)]
+    return [list(record.scores), digests(folder)]
 
 
 def made(folder: Path) -> None:
