@@ -301,7 +301,7 @@ def test_first_runs_come_beside_the_smallest_confirmation_others_beside_all_that
         assert budget.affords(first)
         leaves(0.99 * (own + smallest))
         assert not budget.affords(first)
-        # The candidate has begun its runs: another configuration of it waits for those of the others.
+        # The candidate has begun its runs: another configuration of it waits for the others' runs.
         for seed in planner.sweep.seeds:
             budget.begin(planner.plan(first.point, seed))
         everything = budget._confirmation_at_most(2, 4)
