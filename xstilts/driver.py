@@ -203,8 +203,6 @@ def drive(
             # What trials cost is known once their tokens are counted.
             if sum(job.num_rows for job in missing) > PARALLEL_ROWS or sweep.budget:
                 view.prepare(missing, places.storage, inventory)
-            if (budget := completion.budget_of(ready)) is not None:
-                budget.check()
             was_stopped = True
             watched = view.watching(sweep, TrialStates(places), keeper.step, mirror.step)
             with suppress(KeyboardInterrupt), watched:

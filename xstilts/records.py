@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 2
 """Version of the form that is written. What says none was written before there was one; version 1
-has a row of the score table by itself, with all of its names, which is four times as long."""
+has a row of the score table by itself, with all of its names, which is three times as long."""
 
 SEARCH, CONFIRM = "search", "confirm"
 """The phases of a sweep: trials of search, and those that confirm its choice with fresh seeds."""
@@ -209,12 +209,13 @@ class ScoreRows:
         if self.columns:
             named = zip(self.columns["target"], self.columns["metric"], strict=True)
             rows = zip(*self.columns.values(), strict=True)
-            for values in compress(rows, map(chosen.__contains__, named)):
-                yield {**self.once, **dict(zip(self.columns, values, strict=True))}
+            yield from map(self._row, compress(rows, map(chosen.__contains__, named)))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for values in zip(*self.columns.values(), strict=True):
-            yield {**self.once, **dict(zip(self.columns, values, strict=True))}
+        return map(self._row, zip(*self.columns.values(), strict=True))
+
+    def _row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        return {**self.once, **dict(zip(self.columns, values, strict=True))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ TARGETS = tuple(lookup(name) for name in BENCHMARKS["mini"].targets)
 
 def score(task: Task, language: str, split: str, metric: str, value: float) -> Score:
     lower = 20 if metric == "exact_match" else 0
-    row = ("t", "c", "cell", "nli", "mini", task.name, language, split, metric)
-    return Score(*row, value - lower, n=10, seed=0, is_chosen=True)
+    row = ("t", "c", "nli", "mini", 0, "cell", task.name, language, split, metric)
+    return Score(*row, value - lower, n=10, is_chosen=True)
 
 
 def table_of(targets: Sequence[Task], without: tuple[str, str, str] | None = None) -> ScoreTable:

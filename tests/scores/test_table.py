@@ -29,7 +29,7 @@ DEV = replace(SCORE, split="dev", value=70.0)
 
 def test_rows_survive_json() -> None:
     table = ScoreTable([SCORE, DEV])
-    rows = json.loads(json.dumps(table.to_rows()))
+    rows = json.loads(json.dumps(list(table.rows)))
     assert tuple(Score(**row) for row in rows) == table.scores
     assert tuple(rows[0]) == COLUMNS
 

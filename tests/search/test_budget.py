@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
-from tests.search.test_confirming import INVENTORY, finish, launched, make
+from tests.search.test_confirming import INVENTORY, finish, finish_search, launched, make
 from tests.trial_records import entry_json, make_record
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError
 from xstilts.plan.plan import Planner
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import CONFIRM
-from xstilts.run.confirmation import num_confirming, read_choice
+from xstilts.run.confirmation import Afforded, num_confirming, read_choice
+from xstilts.run.node import ENVIRONMENT
 from xstilts.run.places import Places
 from xstilts.run.spending import is_spent, write_spent
 from xstilts.run.store import Store
@@ -29,7 +30,7 @@ from xstilts.search.completion import (
     race_of,
     read_final,
 )
-from xstilts.search.launch import Launch
+from xstilts.search.launch import Launch, run_trials
 from xstilts.search.proposals import target_points
 from xstilts.search.searcher import StageSearcher
 
@@ -192,11 +193,7 @@ def test_search_ends_where_confirmation_would_not_be_paid_for(
 
 def test_what_is_left_pays_for_fewer_leaders_first_then_for_fewer_seeds(storage: Path) -> None:
     with launched(swept(1e9), Places(storage, "s")) as launch:
-        while launch.proposals.ask() is not None:
-            pass
-        for proposal in launch.proposals.made.values():
-            for seed in launch.sweep.seeds:
-                finish(launch, launch.planner.plan(proposal.point, seed), tokens=1.0)
+        finish_search(launch, tokens=1.0)
         launch.to_confirm(lambda line: None)
         choice = read_choice(launch.places, launch.sweep)
         assert choice is not None and choice.afforded is None
@@ -207,9 +204,9 @@ def test_what_is_left_pays_for_fewer_leaders_first_then_for_fewer_seeds(storage:
             budget._spent = {"all": 1e9 - left}
             afforded = budget.afforded(choice)
             assert afforded.afforded is not None
-            found.append((afforded.afforded[0], afforded.afforded[1]))
+            found.append((afforded.afforded.leaders, afforded.afforded.seeds))
             plans = [arm.config for t in afforded.targets for arm in afforded.arms(t)]
-            assert bool(plans) == (afforded.afforded[0] > 0)
+            assert bool(plans) == (afforded.afforded.leaders > 0)
     assert list(dict.fromkeys(found)) == [(0, 0), (1, 3), (1, 4), (2, 4)]
 
 
@@ -229,7 +226,7 @@ def test_a_larger_budget_goes_on_and_chooses_anew(storage: Path) -> None:
     assert not ran & {plan.trial_id for plan in again if plan.phase != CONFIRM}
     assert not is_spent(Places(storage, "s"), swept(100 * least))
     choice = read_choice(Places(storage, "s"), swept(100 * least))
-    assert choice is not None and choice.afforded == [2, 4]
+    assert choice is not None and choice.afforded == Afforded(2, 4)
     # A sweep without a budget, of the same name, is another question again.
     with launched(swept(), Places(storage, "s")) as launch:
         assert not is_complete(launch)
@@ -260,11 +257,7 @@ def test_a_race_ends_within_its_budget_too(storage: Path) -> None:
 
 def test_too_little_for_three_seeds_confirms_nothing_and_says_so(storage: Path) -> None:
     with launched(swept(1e9), Places(storage, "s")) as launch:
-        while launch.proposals.ask() is not None:
-            pass
-        for proposal in launch.proposals.made.values():
-            for seed in launch.sweep.seeds:
-                finish(launch, launch.planner.plan(proposal.point, seed), tokens=5e7)
+        finish_search(launch, tokens=5e7)
         told: list[str] = []
         assert launch.to_confirm(told.append, budget_of(launch)) == []
         assert told == [
@@ -344,3 +337,10 @@ def test_search_that_has_ended_stays_so_though_something_would_fit(storage: Path
         searcher = searcher_of(launch, budget, told)
         assert searcher.suggest("t0") == Searcher.FINISHED
         assert not any("ends search" in line for line in told), "it was said"
+
+
+def test_too_small_a_budget_is_refused_before_ray_is_started(storage: Path) -> None:
+    with launched(swept(10), Places(storage, "s")) as launch:
+        with pytest.raises(ConfigError, match="is at least"):
+            run_trials(launch, None, pytest.fail)
+        assert not (launch.folder / ENVIRONMENT).exists()

@@ -131,12 +131,12 @@ def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = (), **metri
     write_json(folder / "record.json", record)
 
 
-def finish_search(launch: Launch) -> None:
+def finish_search(launch: Launch, **metrics: float) -> None:
     while launch.proposals.ask() is not None:
         pass
     for proposal in launch.proposals.made.values():
         for seed in launch.sweep.seeds:
-            finish(launch, launch.planner.plan(proposal.point, seed))
+            finish(launch, launch.planner.plan(proposal.point, seed), **metrics)
 
 
 def confirmed(plans: Sequence[TrialPlan]) -> dict[str, Mapping[str, Any]]:

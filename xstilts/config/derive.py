@@ -63,6 +63,12 @@ def most_confirmed(sweep: Sweep) -> int:
     return min(leaders + baselines, num_configurations(sweep)) * len(confirm_seeds(sweep))
 
 
+def searched(sweep: Sweep) -> list[Any]:
+    """What a search asks for, as JSON: candidates, targets, seeds, number of configurations."""
+    names = [list(candidates(sweep)), list(sweep.targets), list(sweep.seeds)]
+    return [*names, num_configurations(sweep)]
+
+
 def encoder_space(sweep: Sweep) -> Space:
     """The outer search space, with what a file may leave out: `intermediate` and `model`.
 

@@ -15,6 +15,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from xstilts.config.budgets import SpendingSpec
 from xstilts.config.derive import (
     NONE,
     candidates,
@@ -74,7 +75,7 @@ def forecast(
             name: spec.unit for name, spec in sweep.intermediates.items() if len(spec.tasks) > 1
         },
         "confirm": confirming,
-        "budget": None if sweep.budget is None else sweep.budget.text(sweep.budget.total),
+        "budget": sweep.budget.model_dump() if sweep.budget else None,
         **_disk(sweep, inventory, example[NONE], encoders),
         "free_gb": round(shutil.disk_usage(places.storage).free / 1e9, 3),
         "warnings": [*_warnings(sweep, tasks), *inventory.notes],
@@ -269,8 +270,9 @@ def _confirm_lines(summary: Mapping[str, Any]) -> Iterator[str]:
 def _budget_line(summary: Mapping[str, Any]) -> Iterator[str]:
     """What ends search before it has run all of that."""
     if summary["budget"]:
+        spec = SpendingSpec(**summary["budget"])
         first = " but what confirmation needs" if summary["confirm"]["trials"] else ""
-        yield f"search ends when {summary['budget']} are spent{first}"
+        yield f"search ends when {spec.text(spec.total)} are spent{first}"
 
 
 def _rates_lines(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import candidates, confirm_seeds, most_confirmed, num_configurations
+from xstilts.config.derive import confirm_seeds, most_confirmed, searched
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.files import read_json_if_whole, sha256_of, write_json
@@ -48,35 +48,42 @@ class TargetChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Afforded:
+    """How many leaders of a target, and how many seeds, a budget pays for."""
+
+    leaders: int
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """All that is confirmed, by target. `search` stands for the search that it was chosen from,
-    `seeds` are those that confirmed it when it was written. `afforded` are the numbers of leaders
-    and seeds that a budget pays for, None where there is none."""
+    `seeds` are those that confirmed it when it was written. `afforded` is how much of it a
+    budget pays for, None where there is none."""
 
     search: str
     seeds: list[int]
     targets: dict[str, TargetChoice]
     schema: int = 0
-    afforded: list[int] | None = None
+    afforded: Afforded | None = None
 
     def arms(self, target: str) -> list[Chosen]:
         """What is run on a target: the leaders, as many as are paid for, and the baseline."""
         own = self.targets[target]
-        top = len(own.leaders) if self.afforded is None else self.afforded[0]
+        top = len(own.leaders) if self.afforded is None else self.afforded.leaders
         return [*own.leaders[:top], own.baseline] if top else []
 
     def seeds_of(self, sweep: Sweep) -> tuple[int, ...]:
         """The seeds that it is confirmed with, as many as are paid for."""
-        return confirm_seeds(sweep)[: None if self.afforded is None else self.afforded[1]]
+        return confirm_seeds(sweep)[: None if self.afforded is None else self.afforded.seeds]
 
 
 def search_of(sweep: Sweep) -> str:
     """Stands for what a choice is made from, and how: other candidates, targets or seeds of search
     make it another one, and so does another budget."""
     assert sweep.confirm is not None
-    names = [list(candidates(sweep)), list(sweep.targets), list(sweep.seeds)]
     within = [] if sweep.budget is None else [sweep.budget.model_dump(mode="json")]
-    return sha256_of([*names, num_configurations(sweep), sweep.confirm.top, *within])[:12]
+    return sha256_of([*searched(sweep), sweep.confirm.top, *within])[:12]
 
 
 def write_choice(folder: Path, choice: Choice) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from xstilts.config.derive import candidates, num_configurations
+from xstilts.config.derive import searched
 from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_json
 from xstilts.run.places import Places
@@ -17,15 +17,11 @@ from xstilts.run.places import Places
 SPENT = "spent.json"
 """In the folder of a launch: that the budget leaves no further trial of search."""
 
-COSTS = {"gpu_hours": "cost/gpu_hours", "tokens": "cost/tokens"}
-"""What of a record's metrics a budget counts."""
-
 
 def cost_of(sweep: Sweep, metrics: Mapping[str, float]) -> float:
     """What a trial has spent of its sweep's budget: all that was computed for it, whenever."""
     assert sweep.budget is not None
-    name = "tokens" if sweep.budget.gpu_hours is None else "gpu_hours"
-    return metrics.get(COSTS[name], 0.0)
+    return metrics.get("cost/tokens" if sweep.budget.gpu_hours is None else "cost/gpu_hours", 0.0)
 
 
 def write_spent(folder: Path, sweep: Sweep) -> None:
@@ -43,5 +39,4 @@ def is_spent(places: Places, sweep: Sweep) -> bool:
 def _search_within(sweep: Sweep) -> str:
     """Stands for a search and its budget."""
     assert sweep.budget is not None
-    asked = [list(candidates(sweep)), list(sweep.targets), list(sweep.seeds)]
-    return sha256_of([*asked, num_configurations(sweep), sweep.budget.model_dump(mode="json")])[:12]
+    return sha256_of([*searched(sweep), sweep.budget.model_dump(mode="json")])[:12]

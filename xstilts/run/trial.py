@@ -31,15 +31,7 @@ from xstilts.lease import Lease
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, retried
-from xstilts.records import (
-    SCHEMA,
-    Attempt,
-    Chosen,
-    Outcome,
-    ScoreRows,
-    StageEntry,
-    TrialRecord,
-)
+from xstilts.records import SCHEMA, Attempt, Chosen, Outcome, StageEntry, TrialRecord
 from xstilts.run import attempts
 from xstilts.run.costs import costs_of, told_of
 from xstilts.run.records import STAGES, read_record, read_stages, read_status, write_record
@@ -259,7 +251,7 @@ class TrialRun:
             **self.judged,
             retries=self.retries,
             objective=metrics.get(measured_by(sweep)),
-            scores=ScoreRows.of(ScoreTable(self.scores).to_rows()),
+            scores=ScoreTable(self.scores).rows,
             stages=self.stages,
             curves=self.curves,
             environment=self.environment,

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
+from xstilts.records import ScoreRows
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -23,16 +25,16 @@ class Score:
 
     trial: str
     config: str
-    cell: str
     intermediate: str
     model: str
+    seed: int
+    cell: str
     target: str
     language: str
     split: str
     metric: str
     value: float
     n: int
-    seed: int
     is_chosen: bool
 
 
@@ -97,9 +99,10 @@ class ScoreTable:
     def __init__(self, scores: Iterable[Score] = ()):
         self.scores = tuple(scores)
 
-    def to_rows(self) -> list[dict[str, Any]]:
-        """JSON-able rows."""
-        return [asdict(score) for score in self.scores]
+    @property
+    def rows(self) -> ScoreRows:
+        """The rows of one trial, as its record keeps them."""
+        return ScoreRows.of([asdict(score) for score in self.scores])
 
     @property
     def chosen(self) -> ChosenScores:

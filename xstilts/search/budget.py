@@ -20,7 +20,7 @@ from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import SEARCH, TrialRecord
 from xstilts.report.leaders import choose
 from xstilts.report.results import load_results
-from xstilts.run.confirmation import Choice, confirming_plans
+from xstilts.run.confirmation import Afforded, Choice, confirming_plans
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.single import point_of
@@ -137,13 +137,13 @@ class Budget:
         one and three; else nothing."""
         most = max((len(own.leaders) for own in choice.targets.values()), default=0)
         seeds = len(confirm_seeds(self._planner.sweep))
-        sizes = [(top, seeds) for top in range(most, 0, -1)]
-        sizes += [(1, fewer) for fewer in range(seeds - 1, LEAST_SEEDS - 1, -1)]
+        sizes = [Afforded(top, seeds) for top in range(most, 0, -1)]
+        sizes += [Afforded(1, fewer) for fewer in range(seeds - 1, LEAST_SEEDS - 1, -1)]
         for size in sizes:
-            limited = replace(choice, afforded=list(size))
+            limited = replace(choice, afforded=size)
             if self.cost(confirming_plans(limited, self._planner)) <= self.left:
                 return limited
-        return replace(choice, afforded=[0, 0])
+        return replace(choice, afforded=Afforded(0, 0))
 
     def _confirmation(self) -> float:
         """What confirming today's leaders would take; more than that before there are as many as

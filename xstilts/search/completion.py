@@ -32,14 +32,8 @@ def read_final(launch: Launch, plan: TrialPlan) -> TrialRecord | None:
 def is_complete(launch: Launch) -> bool:
     """Whether every trial that the sweep asks for, and its space has and its budget pays for, is
     finished; those that confirm search's choice too."""
-    if is_spent(launch.places, launch.sweep):
-        pass  # what search has left stays undone
-    elif len(launch.proposals.made) < num_configurations(launch.sweep):
-        return False
-    elif launch.sweep.search.is_race:
-        if not race_of(launch).is_over():
-            return False
-    elif any(read_final(launch, plan) is None for plan in _searching(launch)):
+    # What a spent budget has left of search stays undone.
+    if not is_spent(launch.places, launch.sweep) and not _is_searched(launch):
         return False
     if launch.sweep.confirm is None:
         return True
@@ -48,6 +42,15 @@ def is_complete(launch: Launch) -> bool:
         return False
     plans = confirming_plans(choice, launch.planner)
     return all(read_final(launch, plan) is not None for plan in plans)
+
+
+def _is_searched(launch: Launch) -> bool:
+    """Whether all trials of search are finished."""
+    if len(launch.proposals.made) < num_configurations(launch.sweep):
+        return False
+    if launch.sweep.search.is_race:
+        return race_of(launch).is_over()
+    return all(read_final(launch, plan) is not None for plan in _searching(launch))
 
 
 def check_ended(launch: Launch) -> None:

@@ -20,6 +20,7 @@ from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.leaders import choose
 from xstilts.report.results import load_results
 from xstilts.run.confirmation import (
+    Afforded,
     Choice,
     confirmed_seeds,
     confirming_plans,
@@ -95,10 +96,12 @@ def _told(choice: Choice, sweep: Sweep) -> list[str]:
         ),
     ]
     if choice.afforded is not None and sweep.confirm is not None:
-        asked = [min(sweep.confirm.top, len(candidates(sweep)) - 1), len(confirm_seeds(sweep))]
-        if choice.afforded != asked:
+        paid = choice.afforded
+        top = min(sweep.confirm.top, len(candidates(sweep)) - 1)
+        asked = Afforded(top, len(confirm_seeds(sweep)))
+        if paid != asked:
             lines.append(
-                f"The budget pays for {choice.afforded[0]} of {asked[0]} leaders a target, and for "
-                f"{choice.afforded[1]} of {asked[1]} seeds"
+                f"The budget pays for {paid.leaders} of {asked.leaders} leaders a target, and for "
+                f"{paid.seeds} of {asked.seeds} seeds"
             )
     return lines

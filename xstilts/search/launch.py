@@ -211,6 +211,8 @@ def run_trials(
     # Nothing depends on Tune's own snapshots, nor on whether its trials ended as it likes.
     for name in ("ray.tune.execution.experiment_state", "ray.tune.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    if (budget := budget_of(launch)) is not None:
+        budget.check()
     if address is None:
         check_resources(launch.sweep, [machine()])
     with connected(address):
@@ -224,11 +226,15 @@ def run_trials(
             run_rehearsal(launch.planner, launch.places, launch.lease.number, tell)
         # A Ray of our own has the places that it begins with.
         at_once = None if address else num_places(launch.sweep, nodes)
-        return _run_tune(launch, at_once, tell, trainable)
+        return _run_tune(launch, at_once, tell, trainable, budget)
 
 
 def _run_tune(
-    launch: Launch, at_once: int | None, tell: Callable[[Any], Any], trainable: Any
+    launch: Launch,
+    at_once: int | None,
+    tell: Callable[[Any], Any],
+    trainable: Any,
+    budget: Budget | None,
 ) -> bool:
     """Tune from its start to its end, over what is left of the sweep; whether it was told to
     stop."""
@@ -237,7 +243,6 @@ def _run_tune(
 
     if trainable is None:
         from xstilts.search.trial import TrialActor as trainable
-    budget = budget_of(launch)
     searcher = StageSearcher(
         launch.proposals,
         launch.planner,

@@ -97,7 +97,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self.is_stopping = False
         self.trouble = ""
         self._race, self._budget, self._end_within = race, budget, end_within
-        self._is_short = self._is_out = False
+        self._is_out = False
         if race is not None:
             proposals.beliefs = race.beliefs
             return
@@ -227,19 +227,22 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             return self._free(self._waiting)
         is_asked = self._is_out = False
         for _ in range(LOOKAHEAD + 1):
-            paid = self._paid([*self._waiting, *self._raced(further=False)])
+            units = [*self._waiting, *self._raced(further=False)]
+            paid = self._paid(units)
             unit = self._free(paid)
             if unit is not None:
                 return unit
-            is_asked = self._is_short and not paid and not self._lacks_candidates
-            is_asked = is_asked or self._ask() is None
+            is_held = bool(units) and not paid and not self._lacks_candidates
+            is_asked = is_held or self._ask() is None
             if is_asked:
                 break
         # Further runs come behind first ones, of configurations that are not made yet, too.
-        is_short, further = self._is_short, self._paid(self._raced(further=True))
+        further = self._raced(further=True)
+        paid_further = self._paid(further)
         # What waits for another's stage is paid for, and comes.
-        self._is_out = is_asked and not paid and not further and (is_short or self._is_short)
-        return self._free(further)
+        has_units = bool(units or further)
+        self._is_out = is_asked and has_units and not paid and not paid_further
+        return self._free(paid_further)
 
     @property
     def _lacks_candidates(self) -> bool:
@@ -247,11 +250,9 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         return self._budget is not None and self._budget.lacks_candidates
 
     def _paid(self, units: Sequence[Unit]) -> list[Unit]:
-        """What the budget pays for; `_is_short` says whether that is not all."""
+        """What the budget pays for."""
         budget = self._budget
-        paid = [unit for unit in units if budget is None or budget.affords(unit.plan)]
-        self._is_short = len(paid) < len(units)
-        return paid
+        return [unit for unit in units if budget is None or budget.affords(unit.plan)]
 
     def _raced(self, further: bool) -> list[Unit]:
         """What the race wants: what it owes and first runs, or further ones."""
