@@ -23,7 +23,8 @@ from xstilts.config.intermediates import check_intermediates
 from xstilts.config.own_tasks import all_tasks, check_tasks
 from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
 from xstilts.config.recipe_checks import check_recipe
-from xstilts.config.schema import WEIGHTED, ParameterSpec, Sweep
+from xstilts.config.schema import WEIGHTED, Sweep
+from xstilts.config.search_spec import ParameterSpec
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM

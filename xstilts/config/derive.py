@@ -11,7 +11,8 @@ from typing import Any
 from xstilts.config.own_tasks import find_task
 from xstilts.config.recipe import Override, Recipe
 from xstilts.config.recipes import RECIPES
-from xstilts.config.schema import WEIGHTED, IntermediateSpec, ParameterSpec, Sweep
+from xstilts.config.schema import WEIGHTED, IntermediateSpec, Sweep
+from xstilts.config.search_spec import ParameterSpec
 from xstilts.config.space import (
     Choice,
     Dimension,
