@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
 COMMANDS = (
     "quickstart",
+    "init",
     "validate",
     "recipes",
     "plan",
@@ -105,7 +106,9 @@ def test_every_example_can_be_read_by_its_command(command: str) -> None:
         known = known.commands[name]
     with known.make_context(command, arguments[len(command.split()) :]) as context:
         files = [path for value in context.params.values() for path in paths_in(value)]
-    assert all(path.is_file() for path in files if path.suffix == ".yaml")
+    # `init` writes what the others read.
+    named = [path.is_file() for path in files if path.suffix == ".yaml"]
+    assert not any(named) if command == "init" else all(named)
 
 
 def paths_in(value: Any) -> list[Path]:

@@ -3,6 +3,7 @@
     python -m tests.benchmarks.coverage            # all tables, some minutes
     python -m tests.benchmarks.coverage --quick    # the same with few draws, for CI
     python -m tests.benchmarks.coverage --only gains
+    python -m tests.benchmarks.coverage --grid GRID.csv    # sizes of sets on a recorded grid
 
 prints the tables of docs/statistics.md: `gains`, how often the 95 % interval of a gain holds the
 true one, beside percentile bootstraps of the same runs; `moderated`, the same where a target's
@@ -16,6 +17,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import t as student
@@ -28,6 +31,7 @@ from xstilts.scores.items import item_covariance
 from xstilts.scores.ties import ties
 from xstilts.scores.variance import gain, item_part
 from xstilts.scores.verdict import TargetRuns, verdicts
+from xstilts.search.recorded import read_grid
 
 SEEDS = (3, 5, 8)
 SPREADS = ((0.05, 0.05), (0.02, 0.1), (0.1, 0.02), (0.15, 0.15))
@@ -206,11 +210,36 @@ def sizes_on_grids(grids: int, *, seed: int = 0) -> tuple[float, float]:
     sizes = []
     for _ in range(grids):
         scores = grid(generator)
-        numbers = np.repeat(np.arange(len(scores)), scores.shape[1])
-        found = ties(arms_of(scores.ravel(), numbers, len(scores)))
-        sizes.append((_bonferroni(scores), found.inside.sum()))
+        sizes.append((_bonferroni(scores), _inside(scores).sum()))
     bonferroni, size = np.mean(sizes, 0)
     return float(bonferroni), float(size)
+
+
+def _inside(scores: np.ndarray) -> np.ndarray:
+    """Whether each candidate is in the set of ties, by scores (candidates, seeds)."""
+    numbers = np.repeat(np.arange(len(scores)), scores.shape[1])
+    return ties(arms_of(scores.ravel(), numbers, len(scores))).inside
+
+
+def sizes_on_recorded(path: Path, seeds: int = 3) -> list[list[object]]:
+    """A row a target of a recorded grid: its name, mean sizes of the set of the best by Bonferroni
+    with own variances and by `ties`, their ratio, and how often the second holds the candidate
+    with the best mean over all seeds, percent. Every choice of so many seeds is a draw.
+    """
+    recorded = read_grid(path)
+    rows: list[list[object]] = []
+    for target, name in enumerate(recorded.targets):
+        scores = recorded.test[:, target, -1]
+        best = int(scores.mean(1).argmax())
+        sizes, held = [], 0
+        draws = list(combinations(range(scores.shape[1]), seeds))
+        for draw in draws:
+            inside = _inside(scores[:, draw])
+            sizes.append((_bonferroni(scores[:, draw]), inside.sum()))
+            held += bool(inside[best])
+        bonferroni, size = map(float, np.mean(sizes, 0))
+        rows.append([name, bonferroni, size, size / bonferroni, 100 * held / len(draws)])
+    return rows
 
 
 def _bonferroni(scores: np.ndarray, alpha: float = 0.05) -> int:
@@ -341,7 +370,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="40 draws in place of 1,000")
     parser.add_argument("--only", choices=TABLES, action="append")
+    parser.add_argument("--grid", type=Path)
     arguments = parser.parse_args()
+    if arguments.grid is not None:
+        heads = ["target", "Bonferroni, own variances", "set of ties", "ratio", "holds the best, %"]
+        _print(heads, sizes_on_recorded(arguments.grid))
+        return
     for name in arguments.only or TABLES:
         begun = time.perf_counter()
         print(f"\n## {name}", flush=True)
