@@ -1,0 +1,201 @@
+"""Races over trials of the miniature benchmark that were run before: the race beside `all`.
+
+    python -m tests.benchmarks.mini_race FOLDER [--sweeps 20]
+
+FOLDER is that of `tests.benchmarks.mini_grid`, whose full runs are read. Each sweep draws three of
+their seeds, and its race decides by the product's own searcher, two trials at a time; a trial that
+it hands out ends with the record that the whole sweep has of it, cut to its targets. Nothing is
+trained, so that what a race costs is the sum over the stages that it would have: their trained
+tokens, and the seconds that their computation took. Printed are both as shares of what `all`
+trains with the same seeds, how often the choice lies in the set of ties of everything with five
+other seeds, and the regret beside that of `all` by the means over all seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xstilts.config.derive import NONE
+from xstilts.config.load import parse_sweep
+from xstilts.plan.inventory import Inventory
+from xstilts.plan.plan import Planner
+from xstilts.plan.stage import fingerprint
+from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import ScoreRows, TrialRecord
+from xstilts.report.comparison import scores_of
+from xstilts.report.results import Results, load_results
+from xstilts.run.places import Places
+from xstilts.run.store import Store
+from xstilts.scores.arms import arms_of
+from xstilts.scores.seen import columns_of, seen_scores
+from xstilts.scores.ties import ties
+from xstilts.search.journal import Journal
+from xstilts.search.proposals import Proposals
+from xstilts.search.race import ranking
+from xstilts.search.racing import Race
+from xstilts.search.searcher import StageSearcher
+
+SEEDS, JUDGES, WORKERS = 3, 5, 2
+
+
+class Recorded:
+    """What the whole sweep has of every trial; `ran` are those of a race, as far as it went."""
+
+    def __init__(self, whole: Mapping[str, TrialRecord]):
+        self.whole = whole
+        self.ran: dict[str, TrialPlan] = {}
+        self._stages = {
+            entry.fingerprint: entry for record in whole.values() for entry in record.stages
+        }
+
+    def read(self, plan: TrialPlan) -> TrialRecord | None:
+        """The record of a trial that the race has run, with the targets that it had."""
+        ran = self.ran.get(plan.trial_id)
+        if ran is None:
+            return None
+        record = self.whole[plan.trial_id]
+        rows = [row for row in record.scores if row["target"] in ran.targets]
+        dev = {name: score for name, score in record.metrics.items() if name.startswith("dev/")}
+        own = {name: score for name, score in dev.items() if name[4:] in ran.targets}
+        is_whole = ran.subset is None
+        return replace(
+            record,
+            scores=ScoreRows.of(rows),
+            metrics=dev if is_whole else own,
+            objective=record.objective if is_whole else None,
+        )
+
+    def read_final(self, plan: TrialPlan) -> TrialRecord | None:
+        """That record, if it has all targets of the plan."""
+        ran = self.ran.get(plan.trial_id)
+        return self.read(plan) if ran and {*plan.targets} <= {*ran.targets} else None
+
+    def cost(self, plans: Iterable[TrialPlan]) -> np.ndarray:
+        """Trained tokens of the distinct stages of trials, and the seconds that these and their
+        evaluations took, (2,)."""
+        tokens, seconds, counted = 0, 0.0, set[str]()
+        for plan in plans:
+            names = tuple(f"evaluate-{target}-" for target in plan.targets)
+            entries = [self._stages[fingerprint(stage)] for stage in plan.training_stages]
+            entries += [x for x in self.whole[plan.trial_id].stages if x.name.startswith(names)]
+            for entry in entries:
+                if entry.fingerprint not in counted:
+                    counted.add(entry.fingerprint)
+                    tokens, seconds = tokens + entry.tokens, seconds + entry.seconds
+        return np.array([tokens, seconds])
+
+
+def race(planner: Planner, recorded: Recorded, seed: int) -> list[str]:
+    """Run a race to its end, either of the running trials ending next; its configurations."""
+    generator = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        proposals = Proposals(planner.sweep, Journal(Path(folder) / "journal"))
+        own = Race(planner, [], recorded.read_final, recorded.read)
+        searcher = StageSearcher(
+            proposals, planner, Store(Path(folder)), recorded.read_final, race=own
+        )
+        running: dict[str, TrialPlan] = {}
+        number = 0
+        while True:
+            while len(running) < WORKERS:
+                number += 1
+                config = searcher.suggest(f"t{number}")
+                if not isinstance(config, dict):
+                    break
+                running[f"t{number}"] = planner.plan(**config["trial"])
+            if not running:
+                return [one.config_id for one in proposals.made.values()]
+            trial = list(running)[int(generator.integers(len(running)))]
+            plan = running.pop(trial)
+            recorded.ran[plan.trial_id] = plan
+            searcher.on_trial_complete(trial, {"outcome": "finished"})
+
+
+def play(results: Results, planner: Planner, number: int) -> dict[str, Any]:
+    """One sweep of its own seeds: shares of cost, and for each target the regret of the race and
+    of `all`, and whether the race's choice is among the ties of everything."""
+    whole = {record.trial: record for record in results.searched}
+    order = np.random.default_rng([number]).permutation(results.sweep.seeds)
+    seeds, judges = sorted(order[:SEEDS].tolist()), order[SEEDS : SEEDS + JUDGES].tolist()
+    stored = results.sweep.model_dump(mode="json", by_alias=True)
+    stored["search"] |= {"strategy": "race"}
+    sweep = parse_sweep({**stored, "seeds": seeds}, "race")
+    own = Planner(sweep, planner.inventory, planner.target_points)
+    recorded = Recorded(whole)
+    made = race(own, recorded, number)
+    everything = [own.plan(whole[trial].point, whole[trial].seed) for trial in whole
+                  if whole[trial].seed in seeds]  # fmt: skip
+    spent, full = recorded.cost(recorded.ran.values()), recorded.cost(everything)
+    candidates = sorted({record.config for record in whole.values() if record.intermediate != NONE})
+    assert {*candidates} <= {*made}, "every configuration takes part"
+    by_race = [scores_of(sweep, recorded.read(plan)) for plan in recorded.ran.values()]
+    by_all = [scores_of(sweep, record) for record in whole.values() if record.seed in seeds]
+    chosen = [
+        ranking(seen_scores(sweep, candidates, x)[:, :, None], SEEDS) for x in (by_race, by_all)
+    ]
+    found: dict[str, Any] = {"tokens": spent[0] / full[0], "seconds": spent[1] / full[1]}
+    for place, column in enumerate(columns_of(sweep)):
+        for target in column.targets:
+            test = np.array(
+                [
+                    [whole[f"{name_of(whole, config)}-s{seed}"].metrics[f"{target}/avg"]
+                     for seed in results.sweep.seeds]
+                    for config in candidates
+                ]
+            )  # fmt: skip
+            true, columns = test.mean(1), [list(results.sweep.seeds).index(x) for x in judges]
+            scores = test[:, columns]
+            numbers = np.repeat(np.arange(len(candidates)), len(columns))
+            inside = ties(arms_of(scores.ravel(), numbers, len(candidates))).inside
+            race_choice, all_choice = (int(one[0, place]) for one in chosen)
+            found[target] = {
+                "regret": true.max() - true[race_choice],
+                "all": true.max() - true[all_choice],
+                "is_tied": bool(inside[race_choice]),
+                "ties": int(inside.sum()),
+            }
+    return found
+
+
+def name_of(whole: Mapping[str, TrialRecord], config: str) -> str:
+    """A configuration's trials without their seeds."""
+    return next(x.trial for x in whole.values() if x.config == config).rpartition("-s")[0]
+
+
+def main() -> None:
+    """Prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sweeps", type=int, default=20)
+    parser.add_argument("--rung", default="1", help="which sweep of the grid is read")
+    given = parser.parse_args()
+    results = load_results(Places((given.folder / "runs").resolve(), f"rung-{given.rung}"))
+    definition = results.places.definition()
+    assert definition is not None, "the grid was recorded"
+    inventory = Inventory.from_json(definition.inventory)
+    planner = Planner(results.sweep, inventory, definition.target_points)
+    each = [play(results, planner, number) for number in range(given.sweeps)]
+    for what in ("tokens", "seconds"):
+        shares = np.array([one[what] for one in each])
+        print(f"{what}: {shares.mean():.2f} of all, {shares.min():.2f} to {shares.max():.2f}")
+    tied = []
+    for target in results.sweep.targets:
+        own = [one[target] for one in each]
+        tied.append([one["is_tied"] for one in own])
+        print(
+            f"{target}: regret {np.mean([one['regret'] for one in own]):.2f}, of all "
+            f"{np.mean([one['all'] for one in own]):.2f}; among the ties "
+            f"({np.mean([one['ties'] for one in own]):.1f}) in {sum(tied[-1])} of {len(own)}"
+        )
+    print(f"on every target at once in {int(np.all(tied, 0).sum())} of {len(each)}")
+
+
+if __name__ == "__main__":
+    main()
