@@ -42,6 +42,7 @@ COMMANDS = (
     "run",
     "status",
     "report",
+    "atlas",
     "ui",
     "prepare",
     "score",

@@ -48,6 +48,24 @@ class TargetVerdict:
         return self.verdict.verdict != "not confirmed"
 
 
+def runs_of_target(
+    sweep: Sweep,
+    places: Places,
+    target: str,
+    trials: Sequence[TrialScores],
+    fresh: Sequence[TrialScores],
+) -> TargetRuns:
+    """All finished runs of one target, an arm an intermediate: its best configuration of search, or
+    the one that was chosen to be confirmed. Arguments as of `target_verdicts`."""
+    choice = newest_choice(places)
+    chosen = choice.targets.get(target) if choice is not None else None
+    search = next((best for best in best_of(sweep, trials) if best.target == target), None)
+    entries = entries_of(sweep, trials)[target]
+    members = _members(target, (), entries, search, chosen, trials, fresh)
+    with threadpool_limits(1, user_api="blas"):
+        return _target_runs(sweep, Store(places.storage), target, members)
+
+
 @dataclass(frozen=True, slots=True)
 class _Members:
     """The runs of a target by arm: those of search and those of confirmation."""

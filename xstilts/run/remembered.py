@@ -44,10 +44,19 @@ def find_sweep(
         name, storage = folder.name, folder.parents[1]
     if not PLAIN_NAME.fullmatch(name):
         raise ConfigError([Problem("NAME", RULE, f'"{name}"')])
-    root = storage_of(storage, name, tell).expanduser().resolve()
+    return Places(opened_storage(storage, tell, name), name)
+
+
+def opened_storage(given: Path | None, tell: Callable[[str], Any], name: str | None = None) -> Path:
+    """The folder of `storage_of`, seen to be one that this version reads if it holds sweeps.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    root = storage_of(given, name, tell).expanduser().resolve()
     if (root / SWEEPS).is_dir():  # else there is nothing to open, which whoever reads says
         open_storage(root, tell)
-    return Places(root, name)
+    return root
 
 
 def storage_of(given: Path | None, name: str | None, tell: Callable[[str], Any]) -> Path:
