@@ -25,7 +25,8 @@ from xstilts.run.store import Store
 from xstilts.search.journal import Journal
 from xstilts.search.proposals import Proposals, target_points
 from xstilts.search.race import LEAST, MOST
-from xstilts.search.racing import UNDER_WAY, Drawing, Race, UnderWay, believed, decide
+from xstilts.search.race_scores import believed
+from xstilts.search.racing import UNDER_WAY, Drawing, Race, UnderWay, decide
 from xstilts.search.searcher import StageSearcher
 from xstilts.tasks import lookup
 

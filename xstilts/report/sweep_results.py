@@ -331,7 +331,8 @@ class SweepResults:
         """The record of a finished trial that a user named."""
         known = names_in(self._places.trials)
         record = read_record(self._places.trials / trial) if trial in known else None
-        if record is None or record.state != "finished":
+        # What a lower rung trained says who runs next, and is no result.
+        if record is None or record.state != "finished" or record.is_short:
             rule = f"no finished trial of {self.name}"
             raise ConfigError([Problem("TRIAL", rule, f'"{trial}"', suggest(trial, known))])
         return record

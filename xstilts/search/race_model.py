@@ -140,15 +140,24 @@ def rank_correlation(scores: np.ndarray) -> float | None:
     cells that have both; None where these are too few."""
     total, dof = 0.0, 0
     for target in range(scores.shape[1]):
-        hints = screening(scores, target)
-        both = np.isfinite(hints) & np.isfinite(scores[:, target, -1]).any(-1)
-        if both.sum() < _MIN_PAIRS:
-            continue
-        full = np.nanmean(scores[both, target, -1], -1)
-        if np.ptp(full) > 0 and np.ptp(hints[both]) > 0:
-            total += (both.sum() - 1) * float(spearmanr(hints[both], full)[0])
-            dof += int(both.sum()) - 1
+        own, pairs = correlation_of(screening(scores, target), scores[:, target, -1])
+        if own is not None:
+            total += (pairs - 1) * own
+            dof += pairs - 1
     return total / dof if dof >= _MIN_DOF else None
+
+
+def correlation_of(hints: np.ndarray, runs: np.ndarray) -> tuple[float | None, int]:
+    """Spearman's rank correlation of hints (candidates,) with the means of full runs (candidates,
+    draws), and of how many candidates that have both; None of too few, or of equal values."""
+    both = np.isfinite(hints) & np.isfinite(runs).any(-1)
+    pairs = int(both.sum())
+    if pairs < _MIN_PAIRS:
+        return None, pairs
+    full = np.nanmean(runs[both], -1)
+    if np.ptp(full) == 0 or np.ptp(hints[both]) == 0:
+        return None, pairs
+    return float(spearmanr(hints[both], full)[0]), pairs
 
 
 def _pseudo_runs(
