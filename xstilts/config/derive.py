@@ -128,11 +128,10 @@ def num_configurations(sweep: Sweep) -> int:
     return sum(1 for _ in islice(space.grid(), wanted)) if space.is_finite else wanted
 
 
-def num_short(sweep: Sweep) -> int:
-    """How many trials a race has at its lower rungs at most: of each candidate, the baseline left
-    out, one at each."""
-    racing = max(0, num_configurations(sweep) - len(sweep.models))
-    return racing * len(sweep.search.lower_rungs)
+def num_racing(sweep: Sweep) -> int:
+    """The configurations that race: all but the baseline, of which there is one a model."""
+    configs = num_configurations(sweep)
+    return configs - min(len(sweep.models), configs)
 
 
 def target_space(sweep: Sweep) -> Space:
