@@ -67,9 +67,8 @@ def standings(
         return []
     import numpy as np
 
-    from xstilts.search.lower_rungs import LowerRungs
-    from xstilts.search.race import may_be_best  # imports scipy
-    from xstilts.search.race_model import correlation_of
+    from xstilts.scores.rungs import LowerRungs, correlation_of  # imports scipy
+    from xstilts.search.race import may_be_best
 
     seen = seen_scores(sweep, configs, trials)
     counts = np.isfinite(seen).sum(2)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import spearmanr
+
+from xstilts.scores.rungs import correlation_of
 
 LEAST_CORRELATION = 0.5
 """A rung whose rank correlation with the last is below only orders candidates."""
 
 _STEPS = 8
 _NOISE_DOF = 4.0
-_MIN_PAIRS = 3
 _MIN_DOF = 6
 _MAX_CORRELATION = 0.95
 
@@ -145,19 +145,6 @@ def rank_correlation(scores: np.ndarray) -> float | None:
             total += (pairs - 1) * own
             dof += pairs - 1
     return total / dof if dof >= _MIN_DOF else None
-
-
-def correlation_of(hints: np.ndarray, runs: np.ndarray) -> tuple[float | None, int]:
-    """Spearman's rank correlation of hints (candidates,) with the means of full runs (candidates,
-    draws), and of how many candidates that have both; None of too few, or of equal values."""
-    both = np.isfinite(hints) & np.isfinite(runs).any(-1)
-    pairs = int(both.sum())
-    if pairs < _MIN_PAIRS:
-        return None, pairs
-    full = np.nanmean(runs[both], -1)
-    if np.ptp(full) == 0 or np.ptp(hints[both]) == 0:
-        return None, pairs
-    return float(spearmanr(hints[both], full)[0]), pairs
 
 
 def _pseudo_runs(

@@ -22,8 +22,9 @@ from xstilts.report.comparison import scores_of
 from xstilts.run.rounds import Dev
 from xstilts.scores.aggregate import AVERAGE
 from xstilts.scores.best import TrialScores
+from xstilts.scores.rungs import LowerRungs
 from xstilts.scores.seen import columns_of, seen_scores
-from xstilts.search.lower_rungs import Lower, LowerRungs
+from xstilts.search.lower_rungs import Lower
 from xstilts.search.race_model import believe
 from xstilts.search.weighting import dev_of, mean_dev
 
