@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ray.tune.search import Searcher
 
 from xstilts.config.load import parse_sweep
@@ -33,6 +34,8 @@ from xstilts.search.searcher import StageSearcher
 from xstilts.tracking.runs import trial_run
 
 from ..conftest import make_places
+
+pytestmark = pytest.mark.slow
 
 TARGETS = ("mini_xnli", "mini_udpos")
 CANDIDATES = ("nli", "choice", "qa")
@@ -167,7 +170,7 @@ def test_a_race_with_rungs_is_killed_and_decides_alike(tmp_path: Path, shared_mi
     found = {name: str(table.rows) for name, table in tables(results).items()}
     assert [name for name, text in found.items() if "-r0.25" in text] == ["trials"]
     run = trial_run(killed.sweep, short[0], {}, ())
-    names = {point.name for point in run.metrics}
+    names = {point.key for point in run.metrics}
     assert run.tags["xstilts.role"] == "rung" and run.params["rung"] == "0.25"
     assert "rung/dev/mini_xnli" in names
     assert not [name for name in names if name.startswith(("dev/", "mini_"))]
