@@ -365,6 +365,17 @@ def test_a_race_is_forecast_with_what_is_expected_and_all_at_most(
     assert raced["target"]["expected"] == [2 * (3 + 3 + 2), 2 * (3 + 3 + 3)]
     assert raced["intermediate"]["expected"] == [3 + 2, 3 * 3]
     assert forecast.stages["target"].least == 16 and forecast.stages["target"].most == 24
+    # With a rung each candidate has a short run, and a target opens with those of whole ones.
+    changes["search.rungs"] = [0.1, 1]
+    rungs = xstilts.plan(xstilts.load_sweep(QUICKSTART, changes)).summary
+    (short,) = rungs["rungs"]
+    assert (short["rung"], short["intermediate"]["most"], short["target"]["most"]) == (0.1, 3, 6)
+    told = [forecast.summary["intermediate_examples"], rungs["intermediate_examples"]]
+    each = told[0]["shared"] / 9
+    for own, added in zip(told, (0, 0.3), strict=True):
+        assert own["alone"] == pytest.approx(2 * 9 * each, abs=1)
+        assert own["least"] == pytest.approx((5 + added) * each, abs=1)
+        assert own["most"] == pytest.approx((9 + added) * each, abs=1)
 
 
 def test_a_trial_runs_in_this_process(tmp_path: Path, shared_mini: Path) -> None:

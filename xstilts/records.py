@@ -23,8 +23,9 @@ SCHEMA = 2
 """Version of the form that is written. What says none was written before there was one; version 1
 has a row of the score table by itself, with all of its names, which is three times as long."""
 
-SEARCH, CONFIRM = "search", "confirm"
-"""The phases of a sweep: trials of search, and those that confirm its choice with fresh seeds."""
+SEARCH, CONFIRM, RUNG = "search", "confirm", "rung"
+"""The phases of a sweep: trials of search, those that confirm its choice with fresh seeds, and
+those of a race's lower rungs, which train less than the whole and only say who runs next."""
 
 T = TypeVar("T")
 
@@ -229,7 +230,8 @@ class TrialRecord:
     trial gives it. Times are in seconds since the epoch. A trial whose `phase` is `confirm` scores
     the targets under `confirms` alone, each trained at the one point that stands there; one of a
     race scores its `targets` alone, else None. It may have been run again with more of them: of
-    those that it failed on then, `error` says why, and what it had finished before stays.
+    those that it failed on then, `error` says why, and what it had finished before stays. One whose
+    phase is `rung` has trained the share `rung` of every budget and has dev scores alone.
 
     `curves` are points of the training curves by stage, which stay as JSON gives them.
     """
@@ -246,6 +248,7 @@ class TrialRecord:
     phase: str = SEARCH
     confirms: Mapping[str, dict[str, Any]] | None = field(default=None, repr=False)
     targets: list[str] | None = field(default=None, repr=False)
+    rung: float = field(default=1.0, repr=False)
     model: str
     intermediate: str
     rates: dict[str, float] = field(repr=False)
@@ -278,6 +281,16 @@ class TrialRecord:
     def is_confirming(self) -> bool:
         """Whether it confirms what search chose, and so chooses nothing."""
         return self.phase == CONFIRM
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether it is a whole run of search, the baseline's too, which choices are made from."""
+        return self.phase == SEARCH
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is of a lower rung of a race: what it gave is no result."""
+        return self.phase == RUNG
 
     @property
     def record(self) -> dict[str, Any]:

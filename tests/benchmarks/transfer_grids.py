@@ -140,7 +140,7 @@ def play_trials(dev: np.ndarray, workers: int, seed: int) -> tuple[np.ndarray, i
             trials += 1
         if not running:
             return seen, trials
-        candidate, draw, columns = running.pop(int(generator.integers(len(running))))
+        candidate, draw, columns, _ = running.pop(int(generator.integers(len(running))))
         at = candidate, list(columns), draw
         assert np.isnan(seen[at]).all(), "no run is drawn twice"
         seen[at] = dev[at]

@@ -16,11 +16,11 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
 from xstilts.report.comparison import entries_of, ranks_of
-from xstilts.report.frames import best_frame
+from xstilts.report.frames import best_frame, scores_frame, trials_frame
 from xstilts.report.live import render, watching
 from xstilts.report.record_table import record_table
 from xstilts.report.results import Results
-from xstilts.report.standings import Follower, standings
+from xstilts.report.standings import Follower, RungStanding, standings
 from xstilts.report.sweep_results import SweepResults
 from xstilts.report.tables import as_json, grid_table, race_table, search_table, tables
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
@@ -205,3 +205,74 @@ def test_trials_that_do_not_have_a_target_are_not_counted_for_it(results: Result
                for one in results.records]  # fmt: skip
     lines = Results(results.sweep, results.places, results.folder, records).warnings()
     assert any(line.startswith("mini_udpos: 1 of 6 trials collapsed") for line in lines)
+
+
+SHORT = {"nli": 55.0, "qa": 25.0, "choice": 99.0}
+"""What a lower rung gave on mini_xnli: choice seems best there."""
+
+
+def with_rungs(places: Places) -> Results:
+    """The same race with runs at a rung of 0.1, of which nothing is a result."""
+    sweep = make(rungs=[0.1, 1])
+    whole = results_of(places, sweep)
+    short = []
+    for name, value in SHORT.items():
+        told = record_of(sweep, name, 0, {"mini_xnli": value})
+        rows = [row for row in told["scores"] if row["split"] == "dev"]
+        trial = f"{name}-s0-r0.1"
+        told |= {"trial": trial, "phase": "rung", "rung": 0.1, "objective": None}
+        told |= {
+            "scores": [{**row, "trial": trial} for row in rows],
+            "metrics": {"rung/dev/mini_xnli": value, "cost/hours": 0.1},
+        }
+        folder = places.trials / trial
+        folder.mkdir()
+        write_json(folder / "record.json", told)
+        write_json(
+            folder / "status.json", {"stage": "", "done": 1.0, "started": 90.0, "updated": 95.0}
+        )
+        short.append(make_record(**told))
+    return Results(sweep, places, whole.folder, [*whole.records, *short])
+
+
+def test_a_lower_rung_is_in_no_table_and_chooses_nothing(results: Results, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = with_rungs(make_places(tmp_path / "other"))
+    assert len(other.short) == 3 and other.searched == results.searched
+    plain, own = tables(results), tables(other)
+    assert plain.keys() == own.keys()
+    for name in plain.keys() - {"race", "trials"}:
+        assert own[name].rows == plain[name].rows, name
+    for name in ("best", "grid", "languages"):
+        assert as_json(other)[name] == as_json(results)[name]
+    assert {t: told.verdict for t, told in other.verdicts.items()} == {
+        t: told.verdict for t, told in results.verdicts.items()
+    }
+    assert other.warnings() == results.warnings()
+    table = record_table(other.sweep, other.places)
+    assert {one.trial for one in table.trials} == {one.trial for one in results.trials}
+    assert "-r0.1" not in "".join(scores_frame(table)["trial"].unique())
+    trials = trials_frame(table, other.sweep).set_index("trial")
+    short = [one.trial for one in other.short]
+    assert (trials["phase"] == "rung").sum() == 3
+    assert trials.loc[short, "rung"].eq(0.1).all() and trials.drop(short)["rung"].eq(1).all()
+
+
+def test_how_far_a_rung_orders_candidates_is_told_by_target(tmp_path: Path) -> None:
+    results = with_rungs(make_places(tmp_path))
+    first, second = standings(results.sweep, results.trials, results.short)
+    # Whole runs: qa 31, nli 60.5, choice 61.5, in the order of the rung.
+    assert first.rungs == (RungStanding(0.1, 1.0, 3),)
+    assert second.rungs == (RungStanding(0.1, None, 0),)
+    assert (first.runs, second.runs) == (7, 3), "its runs are none of these"
+    table = race_table(results)
+    assert table is not None and table.header[-1] == "rung 0.1"
+    assert [row[-1] for row in table.rows] == ["+1.00 (3)", "-"]
+    assert "rank correlation" in table.note
+    states = TrialStates(results.places)
+    told = Follower(results.sweep, results.places).look(states.look())
+    assert str(told[0]) == "mini_xnli 2 of 3 (7 runs, rung 0.1 +1.00 (3))"
+    assert str(told[1]) == "mini_udpos 3 of 3 (3 runs)"
+    console = Console(file=io.StringIO(), width=80)
+    console.print(render(results.sweep, [], 10.0, 10, 0, told))
+    assert "0 of at most 15 trials" in console.file.getvalue()  # type: ignore[attr-defined]

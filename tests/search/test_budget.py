@@ -244,15 +244,33 @@ def test_an_interrupted_sweep_spends_no_more_than_an_undisturbed_one(storage: Pa
     assert spent(storage, sweep) <= sweep.budget.total * (1 + 1e-9)  # type: ignore[union-attr]
 
 
-def test_a_race_ends_within_its_budget_too(storage: Path) -> None:
-    search = {"strategy": "race", "encoder": {"trials": 10, "space": SPACE}, "target": TARGET}
+@pytest.mark.parametrize("rungs", [[], [0.1, 1]])
+def test_a_race_ends_within_its_budget_too(storage: Path, rungs: list[float]) -> None:
+    encoder = {"trials": 10, "space": SPACE}
+    search = {"strategy": "race", "rungs": rungs, "encoder": encoder, "target": TARGET}
     total = 1.2 * sum(empty(storage, search=search).least())
     sweep, told = swept(total, search=search), list[str]()
     plans, is_done = drive(storage, sweep, told, at_once=2)
     assert is_done and is_spent(Places(storage, "s"), sweep)
     assert {plan.intermediate for plan in plans} == {"none", "nli", "choice", "qa"}
     assert any(plan.phase == CONFIRM for plan in plans)
+    assert any(plan.is_short for plan in plans) == bool(rungs)
     assert spent(storage, sweep) <= total * (1 + 1e-9)
+
+
+def test_first_runs_that_are_to_come_are_those_of_the_lowest_rung(storage: Path) -> None:
+    encoder = {"trials": 10, "space": SPACE}
+    search = {"strategy": "race", "rungs": [0.1, 1], "encoder": encoder, "target": TARGET}
+    budget = empty(storage, search=search)
+    assert {(plan.intermediate == "none", plan.rung) for plan in budget._first_runs()} == {
+        (True, 1.0),
+        (False, 0.1),
+    }
+    # The figure that is refused is of whole runs.
+    assert budget.least() == empty(storage, search={**search, "rungs": []}).least()
+    short = next(plan for plan in budget._first_runs() if plan.is_short)
+    whole = budget._example(short.intermediate, short.seed)
+    assert 0 < budget.cost([short]) < 0.2 * budget.cost([whole])
 
 
 def test_too_little_for_three_seeds_confirms_nothing_and_says_so(storage: Path) -> None:

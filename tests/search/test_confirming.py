@@ -99,7 +99,8 @@ def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = (), **metri
             ]
             same = {"target": target, "metric": task.metrics[0], "cell": "", "n": 100}
             scored = {**same, "split": "test", "value": 50.0, "is_chosen": True}
-            rows += [{**scored, "language": x} for x in languages_of(launch.sweep, task)]
+            languages = () if plan.is_short else languages_of(launch.sweep, task)
+            rows += [{**scored, "language": x} for x in languages]
             rows += [
                 {
                     **same,
@@ -117,6 +118,7 @@ def finish(launch: Launch, plan: TrialPlan, targets: Sequence[str] = (), **metri
         point=plan.point,
         seed=plan.seed,
         phase=plan.phase,
+        rung=plan.rung,
         confirms=plan.confirms,
         targets=None if plan.subset is None else list(plan.subset),
         intermediate=plan.intermediate,

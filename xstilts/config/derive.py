@@ -128,6 +128,12 @@ def num_configurations(sweep: Sweep) -> int:
     return sum(1 for _ in islice(space.grid(), wanted)) if space.is_finite else wanted
 
 
+def num_racing(sweep: Sweep) -> int:
+    """The configurations that race: all but the baseline, of which there is one a model."""
+    configs = num_configurations(sweep)
+    return configs - min(len(sweep.models), configs)
+
+
 def target_space(sweep: Sweep) -> Space:
     """The inner search space."""
     declared = sweep.search.target.space

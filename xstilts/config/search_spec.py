@@ -115,11 +115,14 @@ class SearchSpec(Model):
     """Both searches, and who runs: with `strategy: all` every configuration for every target with
     every seed, with `race` those for whom a target's answer is still open.
 
-    `confidence` is that of a race when it says of a configuration that it is not the best.
+    `confidence` is that of a race when it says of a configuration that it is not the best. `rungs`
+    are the shares of every budget, of the intermediate's and the targets', that its runs train,
+    rising to the whole; none where each is whole.
     """
 
     strategy: Literal["all", "race"] = "all"
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    rungs: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     encoder: EncoderSearchSpec = EncoderSearchSpec()
     target: TargetSearchSpec = TargetSearchSpec()
 
@@ -127,6 +130,11 @@ class SearchSpec(Model):
     def is_race(self) -> bool:
         """Whether runs go where a target's answer is still open."""
         return self.strategy == "race"
+
+    @property
+    def lower_rungs(self) -> tuple[float, ...]:
+        """The rungs below the whole, the lowest first."""
+        return self.rungs[:-1]
 
     @property
     def alpha(self) -> float:
@@ -137,4 +145,17 @@ class SearchSpec(Model):
     def _confidence_of_a_race(self) -> SearchSpec:
         if self.confidence is not None and not self.is_race:
             raise ValueError("`confidence` goes with strategy: race; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _rungs_of_a_race(self) -> SearchSpec:
+        if not self.rungs:
+            return self
+        if not self.is_race:
+            raise ValueError("`rungs` go with strategy: race; leave them out")
+        rising = sorted({*self.rungs, 1.0})
+        if list(self.rungs) != rising:
+            raise ValueError(
+                f"rungs rise, and the last is 1; got {list(self.rungs)}; write {rising}"
+            )
         return self

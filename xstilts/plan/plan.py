@@ -27,6 +27,7 @@ from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
+from xstilts.plan.rungs import at_rung
 from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, target_sets
 from xstilts.tasks import Task
@@ -62,6 +63,7 @@ class Planner:
         seed: int,
         confirms: Mapping[str, Point] | None = None,
         targets: Collection[str] | None = None,
+        rung: float = 1.0,
     ) -> TrialPlan:
         """The plan of the trial at a point of the encoder space with a seed.
 
@@ -70,6 +72,7 @@ class Planner:
                 of the inner search at which it is trained.
             targets: of a race's trial: the only ones that it scores. Its stages are those that it
                 has for them with all others beside.
+            rung: the share of every budget that is trained; see `xstilts.plan.rungs`.
         """
         model, intermediate = point["model"], point["intermediate"]
         facts = self.inventory.models[model]
@@ -79,7 +82,7 @@ class Planner:
         if intermediate != NONE:
             encoder, rates = self._intermediate(pretrained, intermediate, point, seed)
         config_id = sha256_of(point)[:12]
-        return TrialPlan(
+        plan = TrialPlan(
             trial_id=f"{intermediate}-{config_id[:8]}-s{seed}",
             config_id=config_id,
             point=point,
@@ -97,6 +100,7 @@ class Planner:
                 else tuple(name for name in self.sweep.targets if name in targets)
             ),
         )
+        return at_rung(plan, rung)
 
     def _target_sets(
         self,

@@ -14,7 +14,7 @@ from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.files import derive_seed
 from xstilts.plan.stage import Pretrained, Train
-from xstilts.records import CONFIRM, SEARCH
+from xstilts.records import CONFIRM, RUNG, SEARCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class TrialPlan:
 
     `confirms` is None in search. A trial that confirms what search chose scores the targets that
     it names, each trained at one point of the inner search. `subset` are the only targets of a
-    race's trial; None where it has all of the sweep's, or confirms.
+    race's trial; None where it has all of the sweep's, or confirms. `rung` is the share of every
+    budget that it trains; below 1 it is a trial of its own (`xstilts.plan.rungs`).
     """
 
     trial_id: str
@@ -63,16 +64,29 @@ class TrialPlan:
     target_sets: tuple[TargetSet, ...]
     confirms: Mapping[str, Point] | None = None
     subset: tuple[str, ...] | None = None
+    rung: float = 1.0
 
     @property
     def phase(self) -> str:
-        """`search`, the baseline's trials too, or `confirm`."""
+        """`search`, the baseline's trials too, `confirm`, or `rung` of what trains less."""
+        if self.is_short:
+            return RUNG
         return SEARCH if self.confirms is None else CONFIRM
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is of a lower rung: it trains less than the whole."""
+        return self.rung < 1
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The targets that the trial scores."""
         return tuple(target for group in self.target_sets for target in group.targets)
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """Those of them that are evaluated: none of a run at a lower rung, which has dev alone."""
+        return () if self.is_short else self.targets
 
     @property
     def training_stages(self) -> tuple[Train, ...]:

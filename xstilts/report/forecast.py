@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train, fingerprint
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.columns import WholeNames
+from xstilts.report.forecast_race import examples_of, raced, short_stages
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
 from xstilts.report.stage_recipes import final_stages, recipe_table, stage_recipes, trained_stages
 from xstilts.run.node import check_resources, places_on
@@ -60,7 +60,9 @@ def forecast(
     example = example_plans(sweep, planner)
     stages = _stages(planner, example, store, places)
     confirming = _confirming(planner, example)
+    short = short_stages(sweep, stages)
     encoders = stages["intermediate"]["most"] + confirming["stages"]["intermediate"]["most"]
+    encoders += sum(own["intermediate"]["most"] for own in short)
     lengths = Lengths(places.storage, inventory)
     tasks = list(_task_rows(planner, example, lengths))
     summary: dict[str, Any] = {
@@ -69,6 +71,8 @@ def forecast(
         "seeds": len(sweep.seeds),
         "trials": num_configurations(sweep) * len(sweep.seeds),
         "stages": stages,
+        "rungs": short,
+        "intermediate_examples": examples_of(sweep, example, stages, short),
         "tasks": tasks,
         "recipe": stage_recipes(sweep, planner, example),
         "rates": {
@@ -86,7 +90,7 @@ def forecast(
     elif sweep.resources.gpus_per_trial:
         rates = Assumed(lengths, inventory, example[NONE].model)
     if rates is not None:
-        summary["hours"] = hours(rates, planner, example, stages)
+        summary["hours"] = hours(rates, planner, example, stages, short)
         confirming["hours"] = hours(rates, planner, example, confirming["stages"])["most"]
     if cluster is not None:
         summary["cluster"] = fitting_nodes(sweep, cluster)
@@ -123,32 +127,8 @@ def _stages(
         "evaluation": each(len(sweep.targets)),
     }
     if sweep.search.is_race:
-        stages = {name: _raced(sweep, name, bounds) for name, bounds in stages.items()}
+        stages = {name: raced(sweep, name, bounds) for name, bounds in stages.items()}
     return {**stages, "done": sum(store.has(stage) for stage in known.values())}
-
-
-def _raced(sweep: Sweep, name: str, bounds: Mapping[str, int]) -> dict[str, Any]:
-    """What a race is expected to need of a class of stages, as shares of what all runs would.
-
-    A candidate has its first run on every target, and so many further ones on average as the
-    policy's constants say; the baseline, one a model, has all. Targets may want further runs of the
-    same candidates, which then share intermediate stages, or each of others.
-    """
-    from xstilts.search.race import LEAST, MOST  # imports scipy
-
-    seeds, configs = len(sweep.seeds), num_configurations(sweep)
-    baselines = min(len(sweep.models), configs)
-    racing = configs - baselines
-    is_encoder = name == "intermediate"
-    expected = []
-    for bound, share in (("least", LEAST), ("most", MOST)):
-        further = ceil(share * racing)
-        if is_encoder and share == MOST:
-            further *= len(sweep.targets)
-        runs = racing + min(further, racing * (seeds - 1))
-        own, all_own = (runs, racing) if is_encoder else (baselines * seeds + runs, configs)
-        expected.append(round(bounds[bound] * own / max(all_own * seeds, 1)))
-    return {"least": expected[0], "most": bounds["most"], "expected": expected}
 
 
 def _confirming(planner: Planner, example: Mapping[str, TrialPlan]) -> dict[str, Any]:
@@ -225,6 +205,10 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
             low, high = bounds.get("expected", (bounds["least"], 0))
             expected = f"{low}-{high}" if is_race else str(low)
             stages.add_row(name, expected, str(bounds["most"]))
+    for own in summary["rungs"]:
+        for name in ("intermediate", "target"):
+            counts = (str(own[name][bound]) for bound in ("least", "most"))
+            stages.add_row(f"{name}, rung {own['rung']:g}", *counts)
     tasks = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("stage", "task", "rows", "examples", "batch", "steps", "epochs", "Mtokens"):
         tasks.add_column(name, justify="left" if name in ("stage", "task") else "right")
@@ -240,6 +224,7 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
     return Group(
         title,
         WholeNames(stages),
+        *_examples_line(summary),
         *_confirm_lines(summary),
         *_budget_line(summary),
         f"{done} training stages of known trials are done already",
@@ -253,6 +238,18 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
         *_hours_line(summary),
         *_cluster_lines(summary),
     )
+
+
+def _examples_line(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What the intermediates train, and what they would without what trials share."""
+    found = summary["intermediate_examples"]
+    if found["shared"]:
+        low, high = (f"{found[name]:,}" for name in ("least", "most"))
+        raced = f", {low} to {high} expected in the race" if "race" in found else ""
+        yield (
+            f"intermediate examples: {found['alone']:,} if every target and point trained its own, "
+            f"{found['shared']:,} shared{raced}"
+        )
 
 
 def _confirm_lines(summary: Mapping[str, Any]) -> Iterator[str]:

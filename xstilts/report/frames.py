@@ -19,7 +19,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
 from xstilts.plan.trial_plan import target_sets
-from xstilts.records import CONFIRM, SEARCH, TrialRecord
+from xstilts.records import CONFIRM, RUNG, SEARCH, TrialRecord
 from xstilts.report.comparison import configurations_of
 from xstilts.report.record_table import RecordTable
 from xstilts.run.places import Places
@@ -89,6 +89,7 @@ def trials_frame(table: RecordTable, sweep: Sweep) -> pd.DataFrame:
             continue  # it is scored as the encoder stands
         chosen = [_rate(one, head) for one in records]
         columns[f"lr/target/{target}"] = pd.Series(chosen, dtype="float64")
+    columns["rung"] = pd.Series([one.rung for one in records], dtype="float64")
     return _frame(columns)
 
 
@@ -184,7 +185,7 @@ def _about(table: RecordTable) -> dict[str, pd.Series]:
         "model": [one.model for one in records],
     }
     phases = [_phase(one) for one in records]
-    categories = pd.Categorical(phases, categories=[SEARCH, "baseline", CONFIRM])
+    categories = pd.Categorical(phases, categories=[SEARCH, "baseline", CONFIRM, RUNG])
     series: dict[str, pd.Series] = {
         name: pd.Series(values, dtype="str").astype("category") for name, values in columns.items()
     }
@@ -194,9 +195,8 @@ def _about(table: RecordTable) -> dict[str, pd.Series]:
 
 
 def _phase(record: TrialRecord) -> str:
-    if record.is_confirming:
-        return CONFIRM
-    return "baseline" if record.intermediate == NONE else SEARCH
+    is_baseline = record.is_searching and record.intermediate == NONE
+    return "baseline" if is_baseline else record.phase
 
 
 def _points(table: RecordTable) -> dict[str, pd.Series]:

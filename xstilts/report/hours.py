@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -137,11 +137,13 @@ def hours(
     planner: Planner,
     example: Mapping[str, TrialPlan],
     stages: Mapping[str, Mapping[str, int]],
+    short: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Hours of one trial after the other, or of their GPUs, from the least to the most stages.
 
     Every intermediate counts as their mean: which of them a sampler will propose is not known. What
-    is trained after selection counts as if the last check was chosen.
+    is trained after selection counts as if the last check was chosen. `short` are the stages of
+    lower rungs, each of which takes its share.
     """
     encoders = [plan.encoder for plan in example.values() if isinstance(plan.encoder, Train)]
     intermediate_s = sum(map(rates.train_s, encoders)) / max(1, len(encoders))
@@ -161,7 +163,14 @@ def hours(
         "source": rates.source,
         "unit": "GPU-hours" if gpus else "hours of one trial after the other",
         **{
-            bound: sum(stages[name][bound] * value for name, value in seconds.items())
+            bound: (
+                sum(stages[name][bound] * value for name, value in seconds.items())
+                + sum(
+                    x["rung"] * x[n][bound] * seconds[n]
+                    for x in short
+                    for n in ("intermediate", "target")
+                )
+            )
             * (gpus or 1)
             / 3600
             for bound in ("least", "most")

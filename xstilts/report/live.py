@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from xstilts.config.derive import measured_by, num_configurations
+from xstilts.config.derive import measured_by, num_configurations, num_racing
 from xstilts.config.schema import Sweep
 from xstilts.report.columns import WholeNames
 from xstilts.report.standings import Follower, Standing
@@ -95,6 +95,7 @@ def render(
         race: where a race stands on each target.
     """
     num_trials = num_configurations(sweep) * len(sweep.seeds) + num_confirming
+    num_trials += num_racing(sweep) * len(sweep.search.lower_rungs)
     left = time_left(views, num_trials)
     finished = sum(view.state == "finished" for view in views)
     times = f"elapsed {_clock(elapsed_s)}"

@@ -39,7 +39,7 @@ def write_report(results: Results) -> list[Path]:
     write_atomically(folder / "report.json", as_json_text(results))
     for name, table in tables(results).items():
         write_atomically(folder / f"{name}.csv", table.csv())
-    rows = [row for record in results.records for row in record.scores]
+    rows = [row for one in results.records if not one.is_short for row in one.scores]
     write_scores(rows, folder / "scores.parquet")
     write_json(folder / "scores.json", rows, indent=None)
     _write_tokens(results, folder / "tokens.csv")

@@ -169,11 +169,12 @@ class _Columns:
     def add(self, record: TrialRecord, mark: Mark) -> None:
         """Take in a record."""
         bare = replace(record, **UNSHOWN).to_json()
-        compared = scores_of(self._sweep, record) if record.state == "finished" else None
+        is_result = record.state == "finished" and not record.is_short
+        compared = scores_of(self._sweep, record) if is_result else None
         values = (record.trial, *mark, json.dumps(bare), to_json(compared).decode())
         for column, value in zip(self._about.values(), values, strict=True):
             column.append(value)
-        scores = record.scores
+        scores = ScoreRows() if record.is_short else record.scores
         self._scores.add(len(scores), scores.columns)
         stages = zip(*map(_ABOUT_STAGE, record.stages), strict=True)
         self._stages.add(len(record.stages), dict(zip(STAGE.names, stages, strict=False)))

@@ -60,12 +60,17 @@ class Results:
     @cached_property
     def searched(self) -> list[TrialRecord]:
         """Finished trials of search, the baseline's too: what choices are made from."""
-        return [record for record in self.finished if not record.is_confirming]
+        return [record for record in self.finished if record.is_searching]
 
     @cached_property
     def confirmed(self) -> list[TrialRecord]:
         """Finished trials that confirm what search chose, with fresh seeds."""
         return [record for record in self.finished if record.is_confirming]
+
+    @cached_property
+    def short(self) -> list[TrialRecord]:
+        """Finished trials of a race's lower rungs: what they scored is no result."""
+        return [record for record in self.finished if record.is_short]
 
     @property
     def failed(self) -> list[TrialRecord]:
@@ -136,7 +141,8 @@ class Results:
         """What a reader of the tables must know, a line each."""
         lines = []
         for target in self.sweep.targets:
-            have = [r for r in self.finished if target in (r.confirms or r.targets or (target,))]
+            whole = [record for record in self.finished if not record.is_short]
+            have = [r for r in whole if target in (r.confirms or r.targets or (target,))]
             for verdict, meaning in VERDICTS.items():
                 trials = [r.trial for r in have if target in getattr(r, verdict)]
                 if trials:

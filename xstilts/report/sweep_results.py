@@ -105,12 +105,14 @@ class SweepResults:
     def trials(self) -> pd.DataFrame:
         """A row for each trial that has ended.
 
-        Columns: `trial`, `config_id`, `intermediate`, `model`, `seed`, `phase` as in `scores`;
+        Columns: `trial`, `config_id`, `intermediate`, `model`, `seed`, `phase` as in `scores`, and
+        `rung` of a race's lower rungs, whose scores are none of those;
         `state` (`finished` or `failed`), `objective` (float64, missing where a race ran the trial
         for some of the targets), `started`, `ended` (UTC),
         `seconds` (of the stages that it computed), `reused_seconds` (of those that it read),
         `wait_s`, `tokens` (trained on), `collapsed`, `undecided` (names, joined by commas),
-        `error`, `param/<name>`, `rate/<task>`, `lr/intermediate`, `lr/target/<target>`.
+        `error`, `param/<name>`, `rate/<task>`, `lr/intermediate`, `lr/target/<target>`, `rung`
+        (float64: the share of every budget that was trained).
         """
         from xstilts.report.frames import trials_frame
 
@@ -331,7 +333,8 @@ class SweepResults:
         """The record of a finished trial that a user named."""
         known = names_in(self._places.trials)
         record = read_record(self._places.trials / trial) if trial in known else None
-        if record is None or record.state != "finished":
+        # What a lower rung trained says who runs next, and is no result.
+        if record is None or record.state != "finished" or record.is_short:
             rule = f"no finished trial of {self.name}"
             raise ConfigError([Problem("TRIAL", rule, f'"{trial}"', suggest(trial, known))])
         return record

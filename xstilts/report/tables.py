@@ -20,7 +20,7 @@ from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
-from xstilts.report.standings import standings
+from xstilts.report.standings import race_columns, standings
 from xstilts.report.verdict_table import (
     COLLAPSED,
     HEADER,
@@ -225,17 +225,8 @@ def _overlap_note(results: Results) -> str:
 
 def race_table(results: Results) -> Table | None:
     """Where a race stands; None for a sweep that is none, or of which no candidate has run."""
-    rows = [
-        [one.target, str(one.runs), str(one.candidates), str(one.parked), str(one.left)]
-        for one in standings(results.sweep, results.trials)
-    ]
-    seeds = len(results.sweep.seeds)
-    note = (
-        f"runs: of candidates, at most {seeds} each; without run: parked, not beaten; may be best: "
-        f"not excluded by dev with {100 * (1 - results.sweep.search.alpha):g} % confidence"
-    )
-    header = ("target", "runs", "candidates", "without run", "may be best")
-    return Table("Race", header, rows, note) if rows else None
+    found = standings(results.sweep, results.trials, results.short)
+    return Table("Race", *race_columns(results.sweep, found)) if found else None
 
 
 def collapsed_table(results: Results) -> Table | None:
@@ -281,7 +272,7 @@ def _cost(results: Results, intermediate: str) -> tuple[str, str]:
     stages = [
         [stage for stage in record.stages if class_of(stage.name) == "intermediate"][-1]
         for record in results.finished
-        if record.intermediate == intermediate
+        if record.intermediate == intermediate and not record.is_short
     ]
     known = [(stage.steps, stage.tokens) for stage in stages if stage.steps]
     if not known:
@@ -359,7 +350,7 @@ TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective",
 def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
     records = {record.trial: record for record in results.finished}
-    race = standings(results.sweep, results.trials)
+    race = standings(results.sweep, results.trials, results.short)
     return {
         "sweep": results.sweep.name,
         "targets": {

@@ -25,11 +25,11 @@ from xstilts.scores.table import COLUMNS, ChosenScores
 
 def write_trial_files(sweep: Sweep, places: Places, record: TrialRecord) -> None:
     """Write a trial's score table and heat map, unless they were written since the trial began: it
-    may have run again after a stage was lost."""
+    may have run again after a stage was lost. One of a lower rung, not evaluated, has none."""
     folder = places.trials / record.trial
     picture = folder / "languages.png"
     is_fresh = picture.exists() and picture.stat().st_mtime >= record.started
-    if is_fresh or not record.scores:
+    if is_fresh or not record.scores or record.is_short:
         return
     rows = list(record.scores)
     write_scores(rows, folder / "scores.parquet")

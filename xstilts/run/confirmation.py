@@ -143,4 +143,4 @@ def num_confirming(places: Places, sweep: Sweep) -> int:
 
 def plan_of(planner: Planner, record: TrialRecord) -> TrialPlan:
     """The plan of the trial that left a record."""
-    return planner.plan(record.point, record.seed, record.confirms, record.targets)
+    return planner.plan(record.point, record.seed, record.confirms, record.targets, record.rung)

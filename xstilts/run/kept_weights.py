@@ -93,7 +93,7 @@ class Keeper:
             if record.state == "finished":
                 # Of a thousand records no more is held than the choice needs.
                 kept = Kept.of(self._sweep, record)
-                if not record.is_confirming:  # a seed more is no better configuration
+                if record.is_searching:  # a seed more, or less training, is no better one
                     self._trials[record.trial] = kept
                 self._there |= set(kept.stages.values())
         best = best_stages(self._sweep, self._trials.values())

@@ -4,6 +4,7 @@ needs torch. What the files hold is in `xstilts.records`."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from xstilts.files import read_json_if_whole, write_json
@@ -25,6 +26,17 @@ delete them."""
 def write_record(folder: Path, record: TrialRecord) -> None:
     """Write a trial's record, which ends it."""
     write_json(folder / RECORD, record.to_json(), indent=None)
+
+
+def kept_of(folder: Path, record: TrialRecord) -> TrialRecord:
+    """What is written of a trial that has ended: of a race's that fails on targets which it was
+    given later, its record of before, with the reason."""
+    before = read_record(folder) if record.targets and record.state == "failed" else None
+    if before is None or before.state != "finished" or before.targets is None:
+        return record
+    added = [name for name in record.targets or () if name not in before.targets]
+    error = f"{', '.join(added)}: {record.error}"
+    return replace(before, error=error, attempt=record.attempt, ended=record.ended)
 
 
 def read_record(folder: Path) -> TrialRecord | None:

@@ -34,7 +34,7 @@ from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, retried
 from xstilts.records import SCHEMA, Attempt, Chosen, Outcome, StageEntry, TrialRecord
 from xstilts.run import attempts
 from xstilts.run.costs import costs_of, told_of
-from xstilts.run.records import STAGES, read_record, read_stages, read_status, write_record
+from xstilts.run.records import STAGES, kept_of, read_stages, read_status, write_record
 from xstilts.run.trial_status import TrialStatus
 from xstilts.run.workshop import Computed, Workshop
 from xstilts.scores.aggregate import Averages, averages
@@ -74,7 +74,7 @@ class TrialRun:
         self._evaluation_s: dict[str, float] = {}
         self._care_s = CARE.seconds
         self._used = {stage_name(stage) for stage in plan.training_stages}
-        num_stages = len(plan.training_stages) + len(plan.targets)
+        num_stages = len(plan.training_stages) + len(plan.evaluated)
         self.status = TrialStatus(self.folder, num_stages)
 
     def run(self) -> TrialRecord:
@@ -96,7 +96,8 @@ class TrialRun:
             waiting.remove(group)
             cell = self._best_cell(group) if group.cells else None
             for target in group.targets:
-                self._evaluate(target, cell)
+                if target in self.plan.evaluated:
+                    self._evaluate(target, cell)
         return self.record("finished")
 
     def _is_in_work(self, group: TargetSet) -> bool:
@@ -180,6 +181,8 @@ class TrialRun:
         self.chosen[group.name] = Chosen(stage_name(best.stage), values)
         (part,) = best.stage.parts
         self.chosen_recipes[group.name] = asdict(best.stage.recipe_of(part))
+        if self.plan.is_short:
+            return best
         final = self.planner.final(best.stage, outcome.best_step)
         return best if final is None else self._finally(group, best, final, outcome.best_step)
 
@@ -223,7 +226,9 @@ class TrialRun:
         sweep, plan = self.sweep, self.plan
         self._in_the_plans_order()
         found = self._averages()
-        metrics = {metric_name(metric): value for metric, value in found.metrics.items()}
+        # Nothing of a lower rung has the name of what a whole run gave.
+        prefix = f"{plan.phase}/" if plan.is_short else ""
+        metrics = {prefix + metric_name(metric): value for metric, value in found.metrics.items()}
         record = TrialRecord(
             trial=plan.trial_id,
             attempt=self.lease.number,
@@ -237,6 +242,7 @@ class TrialRun:
             phase=plan.phase,
             confirms=plan.confirms,
             targets=None if plan.subset is None else list(plan.subset),
+            rung=plan.rung,
             model=plan.model,
             intermediate=plan.intermediate,
             rates=dict(plan.rates),
@@ -247,7 +253,7 @@ class TrialRun:
             chosen=self.chosen,
             recipes=self._recipes(),
             metrics={**metrics, **self._costs()},
-            missing=list(found.missing) if state == "finished" else [],
+            missing=list(found.missing) if state == "finished" and not plan.is_short else [],
             **self.judged,
             retries=self.retries,
             objective=metrics.get(measured_by(sweep)),
@@ -261,21 +267,11 @@ class TrialRun:
             ended=time.time(),
             schema=SCHEMA,
         )
-        kept = self._kept(record)
+        kept = kept_of(self.folder, record)
         self.before_record(kept)
         self.lease.renew()
         write_record(self.folder, kept)
         return record
-
-    def _kept(self, record: TrialRecord) -> TrialRecord:
-        """What is written: of a race's trial that fails on targets which it was given later, its
-        record of before, with the reason."""
-        before = read_record(self.folder) if self.plan.subset and record.state == "failed" else None
-        if before is None or before.state != "finished" or before.targets is None:
-            return record
-        added = [name for name in self.plan.targets if name not in before.targets]
-        error = f"{', '.join(added)}: {record.error}"
-        return replace(before, error=error, attempt=record.attempt, ended=record.ended)
 
     def _averages(self) -> Averages:
         sweep = self.sweep

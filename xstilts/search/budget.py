@@ -17,7 +17,7 @@ from xstilts.config.derive import NONE, candidates, confirm_seeds, num_configura
 from xstilts.errors import ConfigError, Problem
 from xstilts.plan.plan import Planner
 from xstilts.plan.trial_plan import TrialPlan
-from xstilts.records import SEARCH, TrialRecord
+from xstilts.records import CONFIRM, TrialRecord
 from xstilts.report.leaders import choose
 from xstilts.report.results import load_results
 from xstilts.run.confirmation import Afforded, Choice, confirming_plans
@@ -69,7 +69,7 @@ class Budget:
     def begin(self, plan: TrialPlan) -> None:
         """A trial begins, at its expected cost."""
         self._running[plan.trial_id] = self.cost([plan])
-        if plan.phase == SEARCH:
+        if plan.phase != CONFIRM:
             self._runs[plan.intermediate].add(plan.trial_id)
         self._ahead.clear()
 
@@ -128,9 +128,10 @@ class Budget:
             )
 
     def least(self) -> tuple[float, float]:
-        """What one run of every candidate takes, with all seeds where only complete configurations
-        count, and what the smallest confirmation does: one leader a target, three seeds."""
-        return self.cost(self._first_runs()), self._smallest_confirmation()
+        """What one whole run of every candidate takes, with all seeds where only complete
+        configurations count, and what the smallest confirmation does: one leader a target, three
+        seeds."""
+        return self.cost(self._first_runs(is_whole=True)), self._smallest_confirmation()
 
     def afforded(self, choice: Choice) -> Choice:
         """As much of a choice as is paid for: fewer leaders first, then fewer seeds, never below
@@ -167,12 +168,14 @@ class Budget:
         sweep = self._planner.sweep
         return len(sweep.seeds) if name == NONE or not sweep.search.is_race else 1
 
-    def _first_runs(self) -> Iterator[TrialPlan]:
-        """Examples of the runs that candidates are to have first and that have not begun."""
+    def _first_runs(self, is_whole: bool = False) -> Iterator[TrialPlan]:
+        """Examples of the runs that candidates are to have first and that have not begun: in a race
+        with rungs, unless `is_whole`, at the lowest."""
+        lowest = next(iter(self._planner.sweep.search.rungs), 1.0)
         for name in candidates(self._planner.sweep):
             seeds = self._planner.sweep.seeds[: self._wanted_runs(name)]
             for seed in seeds[len(self._runs[name]) :]:
-                yield self._example(name, seed)
+                yield self._example(name, seed, 1.0 if is_whole or name == NONE else lowest)
 
     def _once(self, name: str, count: Callable[[], float]) -> float:
         """An amount that stays what it is until a trial begins or ends."""
@@ -206,12 +209,12 @@ class Budget:
             self._planner.plan(plan.point, seed, points) for seed in confirm_seeds(sweep)[:seeds]
         ]
 
-    def _example(self, name: str, seed: int) -> TrialPlan:
-        sweep = self._planner.sweep
-        return self._planner.plan(point_of(sweep, {"intermediate": name}), seed)
+    def _example(self, name: str, seed: int, rung: float = 1.0) -> TrialPlan:
+        point = point_of(self._planner.sweep, {"intermediate": name})
+        return self._planner.plan(point, seed, rung=rung)
 
     def _note(self, record: TrialRecord) -> None:
         self._spent[record.trial] = cost_of(self._planner.sweep, record.metrics)
-        if record.phase == SEARCH:
+        if record.phase != CONFIRM:
             self._runs[record.intermediate].add(record.trial)
         self._costs.learn(record)

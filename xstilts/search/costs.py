@@ -43,7 +43,7 @@ class Costs:
                     stages[key] = 0.0 if is_there else self._cost_of_training(plan, stage)
             if not self._counts_tokens:
                 scored = self._scored.get(plan.trial_id, frozenset())
-                for target in plan.targets:
+                for target in plan.evaluated:
                     if target not in scored:
                         own = self._hours(self._evaluation_s(plan, target))
                         stages[f"{plan.trial_id} {target}"] = own
@@ -69,7 +69,7 @@ class Costs:
     def _trained(self, plan: TrialPlan) -> Iterator[Train]:
         """All training stages of a trial; of those after selection the longest."""
         yield from plan.training_stages
-        for group in plan.target_sets:
+        for group in plan.target_sets if not plan.is_short else ():
             for cell in group.cells[:1]:
                 (part,) = cell.stage.parts
                 if (final := self._planner.final(cell.stage, part.num_steps)) is not None:

@@ -19,6 +19,10 @@ from xstilts.search.race_model import Belief, believe, expected_excess, screenin
 OPENING = 6
 """Candidates of a target that run before the model is asked: without them it knows no spread."""
 
+HINTED_OPENING = OPENING - 2
+"""Those of a target whose candidates have all run at a lower rung, from the top of its order to its
+end."""
+
 CUT = 0.01
 """A candidate whose chance to lie above the leader is below has no first run: it is parked."""
 
@@ -125,7 +129,7 @@ def _opening(
         hints = screening(scores, target)
         if not low[target] and np.isfinite(hints).any():
             by_hint = np.argsort(-np.nan_to_num(hints, nan=-np.inf), kind="stable")
-            spread = np.linspace(0, candidates - 1, min(OPENING - 2, candidates)).round()
+            spread = np.linspace(0, candidates - 1, min(HINTED_OPENING, candidates)).round()
             places = by_hint[spread.astype(int)]
         places = places[available[places, target, -1] & ~full[places, target]]
         found.append([Run(int(c), target, rungs - 1) for c in places])

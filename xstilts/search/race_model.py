@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import spearmanr
+
+from xstilts.scores.rungs import correlation_of
 
 LEAST_CORRELATION = 0.5
 """A rung whose rank correlation with the last is below only orders candidates."""
 
 _STEPS = 8
 _NOISE_DOF = 4.0
-_MIN_PAIRS = 3
 _MIN_DOF = 6
 _MAX_CORRELATION = 0.95
 
@@ -140,14 +140,10 @@ def rank_correlation(scores: np.ndarray) -> float | None:
     cells that have both; None where these are too few."""
     total, dof = 0.0, 0
     for target in range(scores.shape[1]):
-        hints = screening(scores, target)
-        both = np.isfinite(hints) & np.isfinite(scores[:, target, -1]).any(-1)
-        if both.sum() < _MIN_PAIRS:
-            continue
-        full = np.nanmean(scores[both, target, -1], -1)
-        if np.ptp(full) > 0 and np.ptp(hints[both]) > 0:
-            total += (both.sum() - 1) * float(spearmanr(hints[both], full)[0])
-            dof += int(both.sum()) - 1
+        own, pairs = correlation_of(screening(scores, target), scores[:, target, -1])
+        if own is not None:
+            total += (pairs - 1) * own
+            dof += pairs - 1
     return total / dof if dof >= _MIN_DOF else None
 
 

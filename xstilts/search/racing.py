@@ -6,12 +6,8 @@ what runs now as drawn, with the value that the model believes in, so that nobod
 to fill. All first runs that are wanted are decided together, so that a configuration's first trial
 has its targets at once; of further runs each target wants one at a time. What was begun is written
 down before it is handed out: a sweep that was killed hands it out again before it decides anew.
-
-Optuna's study keeps every configuration open until search ends. Until then its sampler is told
-of each that has a run what the model believes of it on all targets, by the values that
-`weighting.py` makes of dev scores. At the end one with all its runs is told as it is in any sweep,
-and one with fewer as pruned, with the mean of what was seen. This needs no second sampler and no
-value that has to be taken back.
+A run at a lower rung is a trial of its own, with the first seed (`lower_rungs.py`).
+What trials gave, and what Optuna's study is told of it, is in `race_scores.py`.
 """
 
 from __future__ import annotations
@@ -19,54 +15,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from xstilts.config.derive import NONE, measured_by
+from xstilts.config.derive import NONE
 from xstilts.files import write_json
 from xstilts.plan.plan import Planner
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import TrialRecord
-from xstilts.report.comparison import scores_of
 from xstilts.run.places import Places
 from xstilts.run.rounds import Dev
 from xstilts.scores.aggregate import AVERAGE
-from xstilts.scores.best import TrialScores
-from xstilts.scores.seen import Column, columns_of, seen_scores
+from xstilts.scores.seen import columns_of
+from xstilts.search.lower_rungs import Lower
 from xstilts.search.proposals import Proposal
 from xstilts.search.race import next_runs
-from xstilts.search.race_model import believe
-from xstilts.search.weighting import dev_of, mean_dev
+from xstilts.search.race_scores import ConfigurationEnd, RaceScores, believed
 
 UNDER_WAY = "race.json"
 """In the folder of a launch: the trials that were handed out last and have not ended."""
-
-LEAST_KNOWN = 2
-"""Candidates of a column that have run before the model is asked."""
 
 ReadRecord = Callable[[TrialPlan], TrialRecord | None]
 
 
 class Drawing(NamedTuple):
-    """Runs of a candidate with the seed of a number, on some columns; all by number."""
+    """Runs of a candidate with the seed of a number, on some columns, at a rung; all by number."""
 
     candidate: int
     draw: int
     columns: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationEnd:
-    """What a configuration has in the end: its objective, the mean of what was seen of it; `dev` if
-    it had all its runs, else how many, and whether one diverged."""
-
-    config_id: str
-    objective: float | None
-    dev: Dev | None = None
-    num_runs: int = 0
-    diverged: bool = False
+    rung: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +58,11 @@ class Decision:
 
 
 def decide(
-    seen: np.ndarray, running: Sequence[Drawing], available: np.ndarray, seed: int
+    seen: np.ndarray,
+    running: Sequence[Drawing],
+    available: np.ndarray,
+    seed: int,
+    lower: Lower | None = None,
 ) -> Decision:
     """What a race wants; a pure function.
 
@@ -88,48 +71,43 @@ def decide(
         running: what is under way.
         available: which candidates can be run on which columns, (candidates, columns).
         seed: orders the candidates of whom nothing is known.
+        lower: the rungs below the whole, if there are any.
     """
     if not seen.size:
         return Decision((), ())
-    scores, values = seen[:, :, None].copy(), believed(seen)
-    for candidate, draw, columns in running:
+    lower = lower or Lower.none(seen)
+    scores = lower.beside(seen)
+    values = np.concatenate([lower.expected(), believed(seen, lower)[:, :, None]], 2)
+    for candidate, draw, columns, rung in running:
         for column in columns:
-            if np.isnan(scores[candidate, column, 0, draw]):
-                scores[candidate, column, 0, draw] = values[candidate, column]
-    first: dict[tuple[int, int], list[int]] = {}
-    further: dict[tuple[int, int], list[int]] = {}
-    most, can_run, is_first_round = seen.shape[2], available[..., None], True
+            if np.isnan(scores[candidate, column, rung, draw]):
+                scores[candidate, column, rung, draw] = values[candidate, column, rung]
+    first: dict[tuple[int, int, int], list[int]] = {}
+    further: dict[tuple[int, int, int], list[int]] = {}
+    can_run = np.concatenate([lower.can_run, available[..., None]], 2)
+    most, is_first_round = seen.shape[2], True
     while True:
         runs = next_runs(scores, most, available=can_run, seed=seed)
-        drawn = np.isfinite(scores[:, :, 0])
+        drawn = np.isfinite(scores)
         begin = [run for run in runs if not drawn[run.candidate, run.target].any()]
         for run in runs if is_first_round else begin:
-            draw = int(drawn[run.candidate, run.target].argmin())
+            draw = int(drawn[run.candidate, run.target, run.rung].argmin())
             kind = first if run in begin else further
-            kind.setdefault((run.candidate, draw), []).append(run.target)
+            kind.setdefault((run.candidate, draw, run.rung), []).append(run.target)
         if not begin:
             break
         for run in begin:
-            draw = int(drawn[run.candidate, run.target].argmin())
-            scores[run.candidate, run.target, 0, draw] = values[run.candidate, run.target]
+            at = run.candidate, run.target, run.rung
+            scores[(*at, int(drawn[at].argmin()))] = values[at]
         is_first_round = False
     return Decision(*(_drawings(kind) for kind in (first, further)))
 
 
-def _drawings(runs: dict[tuple[int, int], list[int]]) -> tuple[Drawing, ...]:
-    return tuple(Drawing(*key, tuple(sorted(columns))) for key, columns in runs.items())
-
-
-def believed(seen: np.ndarray) -> np.ndarray:
-    """What a run of each candidate on each column is expected to give, (candidates, columns): the
-    model's means, or the column's mean where too few have run for a model."""
-    drawn = np.isfinite(seen)
-    means = np.nansum(seen, (0, 2)) / np.maximum(drawn.sum((0, 2)), 1)
-    values = np.tile(means, (len(seen), 1))
-    known = drawn.any(2).sum(0) >= LEAST_KNOWN
-    if known.any():
-        values[:, known] = believe(seen[:, known, None]).means
-    return values
+def _drawings(runs: dict[tuple[int, int, int], list[int]]) -> tuple[Drawing, ...]:
+    return tuple(
+        Drawing(candidate, draw, tuple(sorted(columns)), rung)
+        for (candidate, draw, rung), columns in runs.items()
+    )
 
 
 class UnderWay:
@@ -149,7 +127,8 @@ class UnderWay:
     def write(self, plans: Sequence[TrialPlan]) -> None:
         """Write down what is under way now."""
         told = [
-            {"config": plan.config_id, "seed": plan.seed, "targets": plan.subset} for plan in plans
+            {"config": x.config_id, "seed": x.seed, "rung": x.rung, "targets": x.subset}
+            for x in plans
         ]
         if self._folder is not None:
             write_json(self._folder / UNDER_WAY, told)
@@ -174,18 +153,16 @@ class Race:
         self._planner = planner
         self._sweep = planner.sweep
         self._columns = columns_of(planner.sweep)
+        self._rungs = (*planner.sweep.search.lower_rungs, 1.0)
+        self._gave = RaceScores(planner.sweep)
         self._read_final, self._read = read_final, read
         self._under_way = under_way or UnderWay()
         self._with_failed = with_failed
         self._candidates: list[Proposal] = []
         self._baselines: list[Proposal] = []
-        self._scores: dict[str, TrialScores] = {}
-        self._ends: dict[str, tuple[float | None, Dev]] = {}
         self._targets: dict[str, tuple[str, ...]] = {}
-        self._bare: dict[tuple[str, int], TrialPlan] = {}
-        self._dev_rows: dict[str, int] = {}
+        self._bare: dict[tuple[str, int, float], TrialPlan] = {}
         self._failed: dict[str, tuple[str, ...]] = {}
-        self._diverged: set[str] = set()
         self._running: dict[str, TrialPlan] = {}
         self._wanted: tuple[list[TrialPlan], list[TrialPlan]] | None = None
         self.owed: list[TrialPlan] = []
@@ -199,14 +176,18 @@ class Race:
         """Let a configuration take part."""
         is_baseline = proposal.point["intermediate"] == NONE
         (self._baselines if is_baseline else self._candidates).append(proposal)
-        for seed in self._sweep.seeds:
-            plan = self._planner.plan(proposal.point, seed, targets=())
-            self._bare[proposal.config_id, seed] = plan
+        kinds = [(seed, 1.0) for seed in self._sweep.seeds]
+        if not is_baseline:
+            kinds += [(self._sweep.seeds[0], rung) for rung in self._rungs[:-1]]
+        for seed, rung in kinds:
+            plan = self._planner.plan(proposal.point, seed, targets=(), rung=rung)
+            self._bare[proposal.config_id, seed, rung] = plan
             record = self._read(plan)
             if record is not None:
                 self._note(plan, record)
             wanted = self._sweep.targets if is_baseline else self._targets.get(plan.trial_id, ())
-            if wanted:
+            # Of a lower rung the score is all that counts, whatever became of its stages.
+            if wanted and not plan.is_short:
                 self._owe(self._plan(proposal, seed, wanted))
         self._wanted = None
 
@@ -217,7 +198,8 @@ class Race:
         for told in self._under_way.known:
             if told["config"] in by_id and told["seed"] in self._sweep.seeds:
                 proposal = by_id[told["config"]]
-                self._owe(self._plan(proposal, told["seed"], tuple(told["targets"])))
+                rung = told.get("rung", 1.0)  # older launches had none
+                self._owe(self._plan(proposal, told["seed"], tuple(told["targets"]), rung))
         for plan in others:
             if plan.trial_id not in {one.trial_id for one in self.owed}:
                 self.owed.append(plan)
@@ -227,9 +209,11 @@ class Race:
         if self._read_final(plan) is None and not {*plan.targets} <= {*failed}:
             self.owed = [one for one in self.owed if one.trial_id != plan.trial_id] + [plan]
 
-    def _plan(self, proposal: Proposal, seed: int, targets: Sequence[str]) -> TrialPlan:
+    def _plan(
+        self, proposal: Proposal, seed: int, targets: Sequence[str], rung: float = 1.0
+    ) -> TrialPlan:
         """The plan of a trial with these targets, and all that it has had or owes."""
-        bare = self._bare[proposal.config_id, seed]
+        bare = self._bare[proposal.config_id, seed, rung]
         owed = (one.targets for one in self.owed if one.trial_id == bare.trial_id)
         before = self._targets.get(bare.trial_id, ())
         wanted = {*targets, *before}.union(*owed)
@@ -237,7 +221,7 @@ class Race:
             # The mean over all targets chooses for those without a dev set, for no more training.
             if column.score == AVERAGE and wanted >= {*column.needed} - {*column.targets}:
                 wanted |= {*column.targets}
-        return self._planner.plan(proposal.point, seed, targets=wanted)
+        return self._planner.plan(proposal.point, seed, targets=wanted, rung=rung)
 
     def wanted(self) -> tuple[list[TrialPlan], list[TrialPlan]]:
         """The trials that are wanted now: first runs of configurations, and further ones; none of
@@ -245,20 +229,22 @@ class Race:
         if self._wanted is None:
             owed = (plan for plan in self.owed if plan.trial_id not in self._running)
             under_way = [*self._running.values(), *owed]
-            seen = self._seen()
+            seen = self._gave.seen(self._rows)
             found = decide(
                 seen,
                 list(self._drawings(under_way)),
                 self._available(seen),
                 self._sweep.search.encoder.sampler.seed,
+                self._lower_seen(),
             )
             self._wanted = list(self._plans(found.first)), list(self._plans(found.further))
         return self._wanted
 
     def _plans(self, drawings: Sequence[Drawing]) -> Iterator[TrialPlan]:
-        for candidate, draw, columns in drawings:
+        for candidate, draw, columns, rung in drawings:
             needed = {name for column in columns for name in self._columns[column].needed}
-            plan = self._plan(self._candidates[candidate], self._sweep.seeds[draw], tuple(needed))
+            proposal, seed = self._candidates[candidate], self._sweep.seeds[draw]
+            plan = self._plan(proposal, seed, tuple(needed), self._rungs[rung])
             if plan.trial_id not in self._running:
                 yield plan
 
@@ -287,17 +273,11 @@ class Race:
             self._failed[plan.trial_id] = plan.targets
 
     def _note(self, plan: TrialPlan, record: TrialRecord) -> None:
+        self._gave.note(record)
         if record.state == "finished":
             # The targets themselves are not asked: one that was run by itself names none.
             scored = {row["target"] for row in record.scores}
             self._targets[plan.trial_id] = tuple(x for x in self._sweep.targets if x in scored)
-            self._scores[plan.trial_id] = scores_of(self._sweep, record)
-            self._ends[plan.trial_id] = record.objective, dev_of(self._sweep, record)
-            for row in record.scores:
-                if row["split"] == "dev":
-                    self._dev_rows[row["target"]] = row["n"]
-        elif record.diverged:
-            self._diverged.add(plan.trial_id)
         if self._with_failed and (record.state == "failed" or record.error):
             self._failed[plan.trial_id] = self._sweep.targets
 
@@ -305,16 +285,30 @@ class Race:
     def _rows(self) -> list[str]:
         return [one.config_id for one in self._candidates]
 
-    def _seen(self) -> np.ndarray:
-        return seen_scores(self._sweep, self._rows, self._scores.values())
-
     def _drawings(self, plans: Sequence[TrialPlan]) -> Iterator[Drawing]:
         rows = self._rows
         for plan in plans:
             if plan.config_id in rows:
-                own = [i for i, x in enumerate(self._columns) if {*plan.targets} >= {*x.needed}]
-                draw = self._sweep.seeds.index(plan.seed)
-                yield Drawing(rows.index(plan.config_id), draw, tuple(own))
+                needed = [
+                    self._gave.lower.needed(x) if plan.is_short else {*x.needed}
+                    for x in self._columns
+                ]
+                own = [place for place, names in enumerate(needed) if {*plan.targets} >= names]
+                draw, rung = self._sweep.seeds.index(plan.seed), self._rungs.index(plan.rung)
+                yield Drawing(rows.index(plan.config_id), draw, tuple(own), rung)
+
+    def _lower_seen(self) -> Lower:
+        """What was seen at lower rungs. What failed there, or gave no score, runs there no more."""
+        rows = self._rows
+        scores = self._gave.lower.scores(rows)
+        can_run = np.ones(scores.shape, dtype=bool)
+        for at in zip(*np.nonzero(np.isnan(scores)), strict=True):
+            row, place, rung = map(int, at)
+            trial = self._bare[rows[row], self._sweep.seeds[0], self._rungs[rung]].trial_id
+            needed = self._gave.lower.needed(self._columns[place])
+            failed, scored = ({*of.get(trial, ())} for of in (self._failed, self._targets))
+            can_run[at] = not (failed & needed or scored >= needed)
+        return Lower(scores, can_run)
 
     def _available(self, seen: np.ndarray) -> np.ndarray:
         """A configuration that failed with a seed, or gave no score, runs no more there: its next
@@ -322,7 +316,7 @@ class Race:
         found = np.ones(seen.shape[:2], dtype=bool)
         for row, proposal in enumerate(self._candidates):
             for draw, seed in enumerate(self._sweep.seeds):
-                trial = self._bare[proposal.config_id, seed].trial_id
+                trial = self._bare[proposal.config_id, seed, 1.0].trial_id
                 failed, scored = ({*of.get(trial, ())} for of in (self._failed, self._targets))
                 for place, column in enumerate(self._columns):
                     has_ended = failed & {*column.targets} or scored >= {*column.needed}
@@ -333,57 +327,12 @@ class Race:
     def beliefs(self) -> dict[str, tuple[float, Dev]]:
         """Configurations that have a run: what the model believes of their objective, and of their
         dev scores with the sampling variances that these would have."""
-        proposals = [*self._baselines, *self._candidates]
-        seen = self._measured(proposals)
-        if not seen.size:
-            return {}
-        values = np.clip(believed(seen), 0, 100)
-        found: dict[str, tuple[float, Dev]] = {}
-        for proposal, own, scores in zip(proposals, values, seen, strict=True):
-            if np.isfinite(scores).any():
-                dev = {
-                    column.score: [float(s), float(s * (100 - s)) / self._dev_rows[column.score]]
-                    for column, s in zip(self._with_dev, own, strict=True)
-                    if column.score in self._dev_rows
-                }
-                found[proposal.config_id] = self._objective(own), dev
-        return found
+        return self._gave.beliefs(self._all)
 
     def ends(self) -> Iterator[ConfigurationEnd]:
         """What came of every configuration."""
-        proposals = [*self._baselines, *self._candidates]
-        seen = self._measured(proposals)
-        for proposal, scores in zip(proposals, seen, strict=True):
-            drawn = np.isfinite(scores)
-            trials = [self._bare[proposal.config_id, seed].trial_id for seed in self._sweep.seeds]
-            known = [self._ends[trial] for trial in trials if trial in self._ends]
-            objectives = [value for value, _ in known if value is not None]
-            if drawn.all() and len(objectives) == len(trials):
-                dev = mean_dev([dev for _, dev in known])
-                yield ConfigurationEnd(proposal.config_id, fmean(objectives), dev)
-                continue
-            with np.errstate(invalid="ignore"):
-                mean = self._objective(np.nansum(scores, 1) / drawn.sum(1))
-            yield ConfigurationEnd(
-                proposal.config_id,
-                mean if np.isfinite(mean) else None,
-                num_runs=int(drawn.sum()),
-                diverged=any(trial in self._diverged for trial in trials),
-            )
+        return self._gave.ends(self._all)
 
     @property
-    def _with_dev(self) -> list[Column]:
-        return [column for column in self._columns if column.score != AVERAGE]
-
-    def _measured(self, proposals: Sequence[Proposal]) -> np.ndarray:
-        """The dev scores of targets that have a dev set, (configurations, columns, seeds)."""
-        own = [i for i, column in enumerate(self._columns) if column.score != AVERAGE]
-        ids = [proposal.config_id for proposal in proposals]
-        return seen_scores(self._sweep, ids, self._scores.values())[:, own]
-
-    def _objective(self, values: np.ndarray) -> float:
-        """The objective by dev scores of columns, without those that are NaN."""
-        target = measured_by(self._sweep).removeprefix("dev/")
-        own = [i for i, column in enumerate(self._with_dev) if target in (*column.targets, AVERAGE)]
-        known = values[own][np.isfinite(values[own])]
-        return float(known.mean()) if len(known) else float("nan")
+    def _all(self) -> list[str]:
+        return [one.config_id for one in (*self._baselines, *self._candidates)]

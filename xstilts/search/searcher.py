@@ -165,7 +165,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         """What the trainable gets, as `Planner.plan` takes it; a point is one value, for its keys
         may hold dots."""
         trial = {"point": plan.point, "seed": plan.seed, "confirms": plan.confirms}
-        return {"trial": {**trial, "targets": plan.subset}}
+        return {"trial": {**trial, "targets": plan.subset, "rung": plan.rung}}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

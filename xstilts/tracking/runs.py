@@ -16,7 +16,7 @@ from typing import Any
 from xstilts.config.derive import NONE
 from xstilts.config.schema import Sweep
 from xstilts.files import canonical_json
-from xstilts.records import CONFIRM, SEARCH, TrialRecord
+from xstilts.records import TrialRecord
 from xstilts.tracking.tracker import Point, TrackedRun
 
 CURVE_POINTS = 50
@@ -100,6 +100,8 @@ def _params(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
         "seed": record.seed,
         "recipe": sweep.recipe.name,
     }
+    if sweep.search.rungs:
+        params["rung"] = record.rung
     params |= {f"rate/{task}": record.rates.get(task, 0) for task in dict.fromkeys(tasks)}
     chosen = {f"target/{name}": one.learning_rate for name, one in record.chosen.items()}
     found = {**chosen, "intermediate": record.learning_rate}
@@ -163,9 +165,8 @@ def _verdict_tags(verdicts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _role(record: TrialRecord) -> str:
-    if record.is_confirming:
-        return CONFIRM
-    return "baseline" if record.intermediate == NONE else SEARCH
+    is_baseline = record.is_searching and record.intermediate == NONE
+    return "baseline" if is_baseline else record.phase
 
 
 def _sweep_tags(sweep: Sweep) -> dict[str, str]:
