@@ -20,6 +20,7 @@ from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
+from xstilts.report.signal_ranks import Ranked, signal_ranks
 from xstilts.report.standings import standings
 from xstilts.report.verdict_table import (
     COLLAPSED,
@@ -225,16 +226,26 @@ def _overlap_note(results: Results) -> str:
 
 def race_table(results: Results) -> Table | None:
     """Where a race stands; None for a sweep that is none, or of which no candidate has run."""
+    ranks = signal_ranks(results)
     rows = [
-        [one.target, str(one.runs), str(one.candidates), str(one.parked), str(one.left)]
+        [
+            *(one.target, str(one.runs), str(one.candidates), str(one.parked), str(one.left)),
+            *map(str, ranks.get(one.target, {}).values()),
+        ]
         for one in standings(results.sweep, results.trials)
     ]
+    signals = tuple(next(iter(ranks.values()), ()))
     seeds = len(results.sweep.seeds)
     note = (
         f"runs: of candidates, at most {seeds} each; without run: parked, not beaten; may be best: "
         f"not excluded by dev with {100 * (1 - results.sweep.search.alpha):g} % confidence"
     )
-    header = ("target", "runs", "candidates", "without run", "may be best")
+    if signals:
+        note += (
+            f"; {', '.join(signals)}: rank correlation with the scores of so many candidates that "
+            "have both; they order, and leave nobody out"
+        )
+    header = ("target", "runs", "candidates", "without run", "may be best", *signals)
     return Table("Race", header, rows, note) if rows else None
 
 
@@ -359,7 +370,11 @@ TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective",
 def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
     records = {record.trial: record for record in results.finished}
-    race = standings(results.sweep, results.trials)
+    race, ranks = standings(results.sweep, results.trials), signal_ranks(results)
+    told = [
+        {**asdict(one), **({"signals": _ranks_json(ranks[one.target])} if ranks else {})}
+        for one in race
+    ]
     return {
         "sweep": results.sweep.name,
         "targets": {
@@ -370,10 +385,14 @@ def as_json(results: Results) -> dict[str, Any]:
         "grid": results.grid,
         "languages": results.languages,
         "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
-        **({"race": [asdict(one) for one in race]} if race else {}),
+        **({"race": told} if race else {}),
         "confirm_cost": results.confirm_cost,
         "warnings": results.warnings(),
     }
+
+
+def _ranks_json(ranks: Mapping[str, Ranked]) -> dict[str, Any]:
+    return {name: one._asdict() for name, one in ranks.items()}
 
 
 def as_markdown(results: Results) -> str:

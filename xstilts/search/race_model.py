@@ -28,12 +28,19 @@ _MAX_CORRELATION = 0.95
 class Belief:
     """`means` and `variances` (candidates, targets) of candidates' true scores, in points; those
     of a target are comparable with one another. `noise_variances` (targets,) are a run's; `noise`
-    is their root mean. `counts_rungs` where a lower rung is part of the means."""
+    is their root mean. `counts_rungs` where a lower rung is part of the means, `counts_prior` where
+    one was given that may be."""
 
     means: np.ndarray
     variances: np.ndarray
     noise_variances: np.ndarray
     counts_rungs: bool
+    counts_prior: bool = False
+
+    @property
+    def counts_hints(self) -> bool:
+        """Whether what orders candidates is part of the means."""
+        return self.counts_rungs or self.counts_prior
 
     @property
     def noise(self) -> float:
@@ -53,9 +60,13 @@ def expected_excess(difference: np.ndarray, error: np.ndarray) -> np.ndarray:
     return np.asarray(error * np.exp(-z * z / 2) / np.sqrt(2 * np.pi) + difference * ndtr(z))
 
 
-def believe(scores: np.ndarray) -> Belief:
+def believe(scores: np.ndarray, prior: np.ndarray | None = None) -> Belief:
     """The belief that follows from scores (candidates, targets, rungs, draws), NaN where nothing
-    was drawn; a target needs two full runs or more."""
+    was drawn; a target needs two full runs or more.
+
+    `prior` (candidates, targets) is what is known of candidates from elsewhere, in standard
+    deviations, NaN unknown. It counts as its rank correlation with what was seen allows.
+    """
     runs = scores[:, :, -1]
     counts = np.isfinite(runs).sum(-1)
     means = np.nansum(runs, -1) / np.maximum(counts, 1)
@@ -64,12 +75,14 @@ def believe(scores: np.ndarray) -> Belief:
     values, precision = means / scale, counts.astype(float)
     found = _shrink(values, precision)
     hints = _pseudo_runs(scores, means, counts, float(found[2]), scale)
-    if hints is not None:
-        extra, weight = hints
+    known = None if prior is None else _prior_runs(prior, means, counts, float(found[2]), scale)
+    for extra, weight in (one for one in (hints, known) if one is not None):
         total = precision + weight
         values = (precision * values + weight * extra) / np.where(total > 0, total, 1.0)
-        found = _shrink(values, total)
-    return Belief(found[0] * scale, found[1] * noise, noise, hints is not None)
+        precision = total
+    if hints is not None or known is not None:
+        found = _shrink(values, precision)
+    return Belief(found[0] * scale, found[1] * noise, noise, hints is not None, prior is not None)
 
 
 def _noise_variances(runs: np.ndarray, counts: np.ndarray, means: np.ndarray) -> np.ndarray:
@@ -166,9 +179,44 @@ def _pseudo_runs(
     if correlation is None or correlation < LEAST_CORRELATION:
         return None
     r = min(correlation, _MAX_CORRELATION)
+    every = [screening(scores, target) for target in range(means.shape[1])]
+    return _as_runs(np.stack(every, 1), r, means, counts, spread, scale)
+
+
+def _prior_runs(
+    prior: np.ndarray, means: np.ndarray, counts: np.ndarray, spread: float, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What is known from elsewhere as runs, like lower rungs; None where it says nothing.
+
+    It counts by its correlation with the true values: that with the means seen, which noise
+    lowers, over the root of their reliability (Spearman 1904).
+    """
+    total, dof = 0.0, 0
+    for hints, seen, drawn in zip(prior.T, means.T, counts.T, strict=True):
+        both = np.isfinite(hints) & (drawn > 0)
+        if both.sum() >= _MIN_PAIRS and np.ptp(hints[both]) > 0 and np.ptp(seen[both]) > 0:
+            total += (both.sum() - 1) * float(spearmanr(hints[both], seen[both])[0])
+            dof += int(both.sum()) - 1
+    if dof < _MIN_DOF or total <= 0:
+        return None
+    runs = float(counts[counts > 0].mean())
+    r = total / dof * (1 + 1 / (runs * spread)) ** 0.5
+    return _as_runs(prior, min(r, _MAX_CORRELATION), means, counts, spread, scale)
+
+
+def _as_runs(
+    every: np.ndarray,
+    r: float,
+    means: np.ndarray,
+    counts: np.ndarray,
+    spread: float,
+    scale: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hints (candidates, targets) that correlate by `r` with the true values, as runs: values in
+    units of noise and what each is worth, in runs."""
     values, worth = np.zeros(means.shape), np.zeros(means.shape)
     for target in range(means.shape[1]):
-        hints = screening(scores, target)
+        hints = every[:, target]
         both = np.isfinite(hints) & (counts[:, target] > 0)
         if not both.any():
             continue

@@ -34,7 +34,9 @@ from xstilts.run.places import Places
 from xstilts.run.rounds import Dev
 from xstilts.scores.aggregate import AVERAGE
 from xstilts.scores.best import TrialScores
+from xstilts.scores.prior import KnownCell
 from xstilts.scores.seen import Column, columns_of, seen_scores
+from xstilts.search.hints import Hints
 from xstilts.search.proposals import Proposal
 from xstilts.search.race import next_runs
 from xstilts.search.race_model import believe
@@ -79,7 +81,11 @@ class Decision:
 
 
 def decide(
-    seen: np.ndarray, running: Sequence[Drawing], available: np.ndarray, seed: int
+    seen: np.ndarray,
+    running: Sequence[Drawing],
+    available: np.ndarray,
+    seed: int,
+    hints: np.ndarray | None = None,
 ) -> Decision:
     """What a race wants; a pure function.
 
@@ -88,6 +94,7 @@ def decide(
         running: what is under way.
         available: which candidates can be run on which columns, (candidates, columns).
         seed: orders the candidates of whom nothing is known.
+        hints: order those that have not run, (candidates, columns); see `next_runs`.
     """
     if not seen.size:
         return Decision((), ())
@@ -100,7 +107,7 @@ def decide(
     further: dict[tuple[int, int], list[int]] = {}
     most, can_run, is_first_round = seen.shape[2], available[..., None], True
     while True:
-        runs = next_runs(scores, most, available=can_run, seed=seed)
+        runs = next_runs(scores, most, available=can_run, seed=seed, hints=hints)
         drawn = np.isfinite(scores[:, :, 0])
         begin = [run for run in runs if not drawn[run.candidate, run.target].any()]
         for run in runs if is_first_round else begin:
@@ -170,6 +177,7 @@ class Race:
         read: ReadRecord,
         under_way: UnderWay | None = None,
         with_failed: bool = False,
+        known: Sequence[KnownCell] = (),
     ):
         self._planner = planner
         self._sweep = planner.sweep
@@ -177,6 +185,7 @@ class Race:
         self._read_final, self._read = read_final, read
         self._under_way = under_way or UnderWay()
         self._with_failed = with_failed
+        self._hints = Hints(planner.sweep, planner.inventory, known)
         self._candidates: list[Proposal] = []
         self._baselines: list[Proposal] = []
         self._scores: dict[str, TrialScores] = {}
@@ -241,7 +250,7 @@ class Race:
 
     def wanted(self) -> tuple[list[TrialPlan], list[TrialPlan]]:
         """The trials that are wanted now: first runs of configurations, and further ones; none of
-        those that run."""
+        those that run. Where signals are asked for, those that tell them come before all others."""
         if self._wanted is None:
             owed = (plan for plan in self.owed if plan.trial_id not in self._running)
             under_way = [*self._running.values(), *owed]
@@ -251,8 +260,12 @@ class Race:
                 list(self._drawings(under_way)),
                 self._available(seen),
                 self._sweep.search.encoder.sampler.seed,
+                self._hints.of(self._candidates),
             )
-            self._wanted = list(self._plans(found.first)), list(self._plans(found.further))
+            first, further = (list(self._plans(one)) for one in (found.first, found.further))
+            if self._sweep.search.signals:
+                first, further = list(self._without_signals()), [*first, *further]
+            self._wanted = first, further
         return self._wanted
 
     def _plans(self, drawings: Sequence[Drawing]) -> Iterator[TrialPlan]:
@@ -260,6 +273,14 @@ class Race:
             needed = {name for column in columns for name in self._columns[column].needed}
             plan = self._plan(self._candidates[candidate], self._sweep.seeds[draw], tuple(needed))
             if plan.trial_id not in self._running:
+                yield plan
+
+    def _without_signals(self) -> Iterator[TrialPlan]:
+        """Trials that train a configuration's encoder and tell its signals, for no target yet."""
+        for proposal in self._candidates:
+            plan = self._plan(proposal, self._sweep.seeds[0], ())
+            is_over = plan.trial_id in self._running or plan.trial_id in self._failed
+            if self._hints.lack(plan) and not is_over:
                 yield plan
 
     def is_over(self) -> bool:
@@ -284,9 +305,10 @@ class Race:
         if record is not None:
             self._note(plan, record)
         if self._read_final(plan) is None:
-            self._failed[plan.trial_id] = plan.targets
+            self._failed[plan.trial_id] = plan.targets or self._sweep.targets
 
     def _note(self, plan: TrialPlan, record: TrialRecord) -> None:
+        self._hints.note(record)
         if record.state == "finished":
             # The targets themselves are not asked: one that was run by itself names none.
             scored = {row["target"] for row in record.scores}
