@@ -1,4 +1,4 @@
-"""What finished sweeps say of the candidates of another: dev scores of configurations, standardised.
+"""What finished sweeps say of the candidates of another: standardised dev scores.
 
 A candidate is known by its encoder's weights and its intermediate tasks, whatever its sweep calls
 it. Only dev scores are read, and they only order.

@@ -232,8 +232,9 @@ class Race:
                 self.owed.append(plan)
 
     def _owe(self, plan: TrialPlan) -> None:
-        failed = self._failed.get(plan.trial_id, ())
-        if self._read_final(plan) is None and not {*plan.targets} <= {*failed}:
+        failed = self._failed.get(plan.trial_id)
+        is_over = failed is not None and {*plan.targets} <= {*failed}
+        if self._read_final(plan) is None and not is_over:
             self.owed = [one for one in self.owed if one.trial_id != plan.trial_id] + [plan]
 
     def _plan(self, proposal: Proposal, seed: int, targets: Sequence[str]) -> TrialPlan:
