@@ -12,6 +12,7 @@ from xstilts.errors import ConfigError
 from xstilts.run.inputs import take_inventory
 from xstilts.run.parallel_text import sentences
 from xstilts.run.places import Places
+from xstilts.run.storage import open_storage
 
 
 def inventory_of(data: Path, storage: Path, parallel: str, **changes: Any) -> Any:
@@ -30,6 +31,7 @@ def inventory_of(data: Path, storage: Path, parallel: str, **changes: Any) -> An
         },
         "test",
     )
+    open_storage(storage)
     return take_inventory(sweep, Places(storage, "s"))
 
 
