@@ -49,9 +49,9 @@ def test_the_parallel_text_of_the_miniature_benchmark_may_tell_signals(
 def test_text_that_a_target_is_scored_on_is_refused(shared_mini: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         inventory_of(shared_mini, tmp_path, "mini_tatoeba")
-    (line,) = map(str, caught.value.problems)
+    *_, line = map(str, caught.value.problems)
     assert line.startswith("search.parallel: mini_tatoeba has no sentence that a target is scored")
-    assert "one of 400 that mini_tatoeba has in qaa test" in line
+    assert "that mini_tatoeba has in qaa test" in line
     assert caught.value.exit_status == 2
 
 
