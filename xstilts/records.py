@@ -82,7 +82,7 @@ class StageManifest:
     `started`: seconds since the epoch; `seconds`: what it took, those before a checkpoint included;
     `computed_by`: the trial that paid for it, `sweep/trial`; `environment`: versions, device,
     threads. A training stage has an `outcome`; an evaluation has `scores` by language and metric,
-    0-100, `rows` by language and `evaluation_s` by what took them.
+    0-100, `rows` by language and `evaluation_s` by what took them; a signal has its `values`.
     """
 
     name: str
@@ -95,6 +95,7 @@ class StageManifest:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     evaluation_s: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
     schema: int = 0
 
     @property
@@ -233,6 +234,7 @@ class TrialRecord:
     those that it failed on then, `error` says why, and what it had finished before stays. One whose
     phase is `rung` has trained the share `rung` of every budget and has dev scores alone.
 
+    `signals` are those of its encoder, by what is told of each, where a race asked for them.
     `curves` are points of the training curves by stage, which stay as JSON gives them.
     """
 
@@ -249,6 +251,7 @@ class TrialRecord:
     confirms: Mapping[str, dict[str, Any]] | None = field(default=None, repr=False)
     targets: list[str] | None = field(default=None, repr=False)
     rung: float = field(default=1.0, repr=False)
+    signals: dict[str, dict[str, float]] = field(default_factory=dict, repr=False)
     model: str
     intermediate: str
     rates: dict[str, float] = field(repr=False)

@@ -4,6 +4,7 @@
     python -m tests.benchmarks.transfer_grids --grids 4      # the same with few grids
     python -m tests.benchmarks.transfer_grids --write FILE   # one grid as a CSV file
     python -m tests.benchmarks.transfer_grids --trials 8     # in a sweep's trials, eight at once
+    python -m tests.benchmarks.transfer_grids --prior 4      # other settings of a study as a prior
 
 prints the tables of docs/replay.md, or the last figures of docs/race.md. The variances are fitted
 to what regrets of recorded grids of 21 sources, 21 targets and 8 seeds look like: `all` with 1, 2,
@@ -41,20 +42,22 @@ def transfer_grid(
     correlation: float = 0.8,
     main: float = 0.3,
     dev_noise: float = 0.0,
+    like: tuple[int, float] | None = None,
 ) -> Grid:
     """A grid whose truth is simulated, in points.
 
     `main` is the share of a candidate's variance that all targets have in common. A lower rung
     correlates with the candidates' means as `correlation` says at the lowest, and more above.
-    `dev_noise` is the noise, in a run's standard deviations, that dev has and test has not.
+    `dev_noise` is the noise, in a run's standard deviations, that dev has and test has not. Grids
+    that are `like` one number share this much of the variance of their candidates' means, on each
+    target: so are settings of one study.
     """
     generator = np.random.default_rng([21, seed])
     shape = candidates, targets
-    means = SPREAD * main**0.5 * generator.normal(0, 1, (candidates, 1))
-    means = means + SPREAD * (1 - main) ** 0.5 * generator.normal(0, 1, shape)
-    for size, share in (((candidates, 1), main), (shape, 1 - main)):
-        harms = generator.random(size) < TAIL
-        means = means - 1.2 * share**0.5 * harms * generator.exponential(1, size)
+    means = _means(generator, shape, main)
+    if like is not None:
+        common = _means(np.random.default_rng([22, like[0]]), shape, main)
+        means = like[1] ** 0.5 * common + (1 - like[1]) ** 0.5 * means
     spreads = np.exp(generator.normal(0, 0.5, shape))
     scale = SCALE * np.exp(generator.normal(0, 0.4, targets))
     test = np.zeros((*shape, len(rungs), seeds))
@@ -79,6 +82,17 @@ def transfer_grid(
         cost=cost,
         shared_cost=shared,
     )
+
+
+def _means(generator: np.random.Generator, shape: tuple[int, int], main: float) -> np.ndarray:
+    """True means of candidates on targets, in a typical run's standard deviations."""
+    one = shape[0], 1
+    means = SPREAD * main**0.5 * generator.normal(0, 1, one)
+    means = means + SPREAD * (1 - main) ** 0.5 * generator.normal(0, 1, shape)
+    for size, share in ((one, main), (shape, 1 - main)):
+        harms = generator.random(size) < TAIL
+        means = means - 1.2 * share**0.5 * harms * generator.exponential(1, size)
+    return np.asarray(means)
 
 
 def write_grid(grid: Grid, path: Path) -> None:
@@ -168,6 +182,30 @@ def print_trials(grids: int, workers: int) -> None:
     print(", ".join(f"{name} {value:.3f}" for name, value in found.items()))
 
 
+def print_prior(studies: int, replays: int, settings: int = 9) -> None:
+    """Regret and runs a target with the other settings of a study as a prior and without, by the
+    share of candidates' variance that settings have in common."""
+    print("| share in common | regret, none | runs | regret, prior | runs |")
+    print("|---|---|---|---|---|")
+    for share in (0.0, 0.25, 0.5, 0.75, 0.9):
+        rows = []
+        for study in range(studies):
+            grids = [
+                transfer_grid(settings * study + number, like=(study, share))
+                for number in range(settings)
+            ]
+            for grid in grids:
+                others = tuple(other for other in grids if other is not grid)
+                found = [
+                    replay(grid, ["race"], Options(3, replays, study, prior=prior))["race"]
+                    for prior in ((), others)
+                ]
+                values = [[one["regret"], one["runs"] / len(grid.targets)] for one in found]
+                rows.append(np.concatenate(values))
+        shown = " | ".join(f"{one:.3g}" for one in np.mean(rows, 0))
+        print(f"| {share:g} | {shown} |", flush=True)
+
+
 CASES: tuple[tuple[str, str, Options], ...] = (
     ("all, 3 seeds", "all", Options()),
     ("random", "random", Options()),
@@ -199,9 +237,13 @@ def main() -> None:
     parser.add_argument("--only", help="worlds and policies whose names hold this, as WORLD/POLICY")
     parser.add_argument("--trials", type=int, help="play races in trials, so many at once")
     parser.add_argument("--write", type=Path, help="write one grid and end")
+    parser.add_argument("--prior", type=int, help="play with a prior, of so many studies")
     given = parser.parse_args()
     if given.write:
         write_grid(transfer_grid(0), given.write)
+        return
+    if given.prior:
+        print_prior(given.prior, given.replays)
         return
     if given.trials:
         print_trials(given.grids, given.trials)

@@ -21,6 +21,7 @@ from xstilts.kinds.kind import (
     Itemised,
     Kind,
     Layered,
+    Probed,
     Supervised,
     Vocabulary,
 )
@@ -455,8 +456,41 @@ def test_every_declared_kind_exists_and_is_what_it_is_declared_to_be(name: str) 
     assert set(spec.score) <= set(spec.metrics)
     assert isinstance(kind, Supervised) == (spec.is_trained and not spec.is_self_supervised)
     assert spec.pools_a_layer or not isinstance(kind, Layered)
+    assert isinstance(kind, Probed) or not spec.is_probed
     methods = ("encode", "collate", "build_head", "loss", "outputs", "decode", "score", "constant")
     assert all(callable(getattr(kind, method)) for method in methods)
+
+
+def test_a_probe_reads_a_vector_of_every_state_for_every_class(case: Case) -> None:
+    if not case.task.kind_spec.is_probed:
+        pytest.skip("no classes")
+    assert isinstance(case.kind, Probed)
+    features = case.encoded.features
+    classes = case.kind.classes(features)
+    found = case.predictor.vectors(features, case.task)
+    states = case.model.encoder.config.num_hidden_layers + 1
+    assert np.concatenate(found).shape == (len(classes), states, settings(case.model.encoder)[0])
+    ids = features["input_ids"].to_pylist()
+    if case.name == "tagging":
+        assert classes.tolist() == [x for row in features["labels"].to_pylist() for x in row]
+        # A word is the first of its sub-tokens, in every state: here by one pass alone.
+        batch = case.collate([0], np.random.default_rng(0))
+        with torch.inference_mode():
+            states_of = case.model.states(one_micro_batch(case.model.encoder, batch.inputs))
+        at = features["positions"][0].as_py()
+        expected = np.stack([state[0, at].numpy() for state in states_of], 1)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+    else:
+        assert [len(one) for one in found] == [len(sequences(one)) for one in ids]
+        labels = features["label"].to_pylist()
+        if case.name == "choice":
+            right = [
+                [i == label for i in range(len(row))]
+                for row, label in zip(ids, labels, strict=True)
+            ]
+            assert classes.tolist() == [int(x) for row in right for x in row]
+        else:
+            assert classes.tolist() == labels
 
 
 def test_scores_come_from_what_the_items_gave(case: Case) -> None:

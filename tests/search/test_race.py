@@ -10,8 +10,8 @@ from tests.benchmarks.transfer_grids import transfer_grid
 from xstilts.scores.arms import arms_of
 from xstilts.scores.ties import ties
 from xstilts.search.policies import Board, play_race
-from xstilts.search.race import LEAST, OPENING, may_be_best, next_runs, ranking
-from xstilts.search.race_model import Belief, believe, rank_correlation, screening
+from xstilts.search.race import CUT, LEAST, OPENING, may_be_best, next_runs, ranking
+from xstilts.search.race_model import Belief, believe, rung_correlation, screening
 
 
 def history(board: Board, seed: int = 0) -> list[tuple[np.ndarray, list[tuple[int, ...]]]]:
@@ -144,7 +144,7 @@ def test_a_rung_that_misleads_only_orders() -> None:
     for correlation, is_counted in ((0.0, False), (1.0, True)):
         grid = transfer_grid(6, candidates=12, targets=6, rungs=(0.1, 1.0), correlation=correlation)
         scores = grid.dev[..., :3].copy()
-        found = rank_correlation(scores)
+        found = rung_correlation(scores)
         assert found is not None and (found >= 0.5) == is_counted
         other = scores.copy()
         other[0, :, 0] += 30
@@ -165,3 +165,81 @@ def test_a_believed_rung_saves_full_runs() -> None:
             total += int(np.isfinite(board.full).sum())
         full[correlation] = total
     assert full[1.0] < full[0.0]
+
+
+def opened(hints: np.ndarray | None, targets: int = 1) -> list[int]:
+    """The first candidates of a target, in the order in which rounds draw them."""
+    grid = transfer_grid(5, candidates=12, targets=targets)
+    board = Board(grid.dev[..., :3], 3)
+    found: list[int] = []
+    while len(found) < 9:
+        runs = next_runs(board.seen, 3, available=board.available, hints=hints)
+        for run in runs:
+            if not np.isfinite(board.seen[run.candidate, run.target]).any() and run.target == 0:
+                found.append(run.candidate)
+            board.draw(*run)
+    return found
+
+
+def test_hints_order_the_opening_and_those_without_a_run() -> None:
+    hints = np.linspace(1, -1, 12)[:, None].copy()
+    assert opened(hints)[: OPENING - 2] == [0, 4, 7, 11], "from the top of their order to its end"
+    assert opened(hints)[OPENING - 2 :] == [1, 2, 3, 5, 6]
+    assert opened(-hints)[OPENING - 2 :] == [10, 9, 8, 6, 5]
+    unknown = np.full((12, 1), np.nan)
+    assert opened(unknown) == opened(None), "hints of nobody are none"
+    unknown[9] = 0.0
+    assert opened(unknown)[0] == 9, "who is known comes first"
+
+
+def test_hints_exclude_nobody_and_are_no_part_of_the_model() -> None:
+    """The worst hints change the order alone: a candidate that is run without them is run with
+    them, once the same runs were seen, and the same candidates are left."""
+    grid = transfer_grid(6, candidates=10, targets=3)
+    truth = grid.dev.mean((2, 3))
+    worst = -(truth - truth.mean(0)) / truth.std(0)
+    for hints in (None, worst):
+        board = Board(grid.dev[..., :3], 3)
+        while runs := next_runs(board.seen, 3, available=board.available, hints=hints):
+            for run in runs:
+                board.draw(*run)
+        belief = believe(board.seen)
+        for target in range(3):
+            drawn = np.isfinite(board.full[:, target]).any(-1)
+            leader = int(np.where(drawn, belief.means[:, target], -np.inf).argmax())
+            parked = ~drawn & (belief.chances(target, leader) >= CUT)
+            assert not parked.any(), "who may lie above the leader has a run, whatever hints say"
+    seen = transfer_grid(6, candidates=10, targets=3).dev[..., :2]
+    decided = [
+        next_runs(seen, 2, available=np.ones(seen.shape[:3], bool), hints=one)
+        for one in (None, worst, -worst)
+    ]
+    assert decided[0] == decided[1] == decided[2]
+
+
+def test_a_prior_counts_by_its_rank_correlation_with_what_was_seen() -> None:
+    grid = transfer_grid(9)
+    truth = grid.test.mean((2, 3))
+    good = (truth - truth.mean(0)) / truth.std(0)
+    scores = grid.dev[..., :1].copy()
+    scores[::3] = np.nan
+    error = {}
+    for name, prior in (("none", None), ("good", good), ("bad", -good)):
+        means = believe(scores, prior).means
+        error[name] = float(((means - truth)[::3] ** 2).mean())
+    assert error["good"] < 0.5 * error["none"]
+    assert error["bad"] == error["none"], "what contradicts the scores counts for nothing"
+    noise = np.random.default_rng(0).normal(0, 1, good.shape)
+    assert believe(scores, noise).means == pytest.approx(believe(scores).means, abs=1.0)
+
+
+def test_a_prior_spends_less() -> None:
+    grid = transfer_grid(10)
+    truth = grid.test.mean((2, 3))
+    prior = (truth - truth.mean(0)) / truth.std(0)
+    runs = {}
+    for name, known in (("none", None), ("prior", prior)):
+        board = Board(grid.dev[..., :3], 3, prior=known)
+        play_race(board, 0)
+        runs[name] = np.isfinite(board.seen).sum() / 21
+    assert runs["prior"] < 24 < runs["none"]

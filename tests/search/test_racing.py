@@ -30,7 +30,15 @@ from xstilts.search.racing import UNDER_WAY, Drawing, Race, UnderWay, decide
 from xstilts.search.searcher import StageSearcher
 from xstilts.tasks import lookup
 
-TASKS = ("mini_nli", "mini_qa", "mini_choice", "mini_tatoeba", "mini_xnli", "mini_udpos")
+TASKS = (
+    "mini_nli",
+    "mini_qa",
+    "mini_choice",
+    "mini_tatoeba",
+    "mini_xnli",
+    "mini_udpos",
+    "mini_parallel",
+)
 SHARING = ("xquad", "mlqa")
 """Targets with one training stage."""
 
@@ -48,7 +56,11 @@ def make_planner(trials: int = 6, **changes: Any) -> Planner:
         "intermediates": INTERMEDIATES,
         "targets": ["mini_xnli", "mini_udpos"],
         "seeds": [0, 1, 2],
-        "search": {"strategy": "race", "encoder": {"trials": trials, "space": space}},
+        "search": {
+            "strategy": "race",
+            "encoder": {"trials": trials, "space": space},
+            **changes.pop("search", {}),
+        },
         **changes,
     }
     sweep = parse_sweep(data, "test")
@@ -71,6 +83,14 @@ def value_of(trial: str, target: str) -> float:
     config = trial.rpartition("-")[0]
     true = derive_seed(0, config, target) % 1000 / 100
     return 60 + true + derive_seed(0, trial, target) % 1000 / 1000
+
+
+def signal_of(plan: TrialPlan) -> float:
+    """What a signal of a configuration's encoder gives."""
+    return derive_seed(0, plan.config_id, "signal") % 1000 / 10
+
+
+SIGNALS = {"signals": ["retrieval", "probe"], "parallel": "mini_parallel"}
 
 
 class Records:
@@ -108,6 +128,7 @@ class Records:
             intermediate=plan.intermediate, targets=list(plan.targets), scores=rows,
             metrics={} if plan.is_short else dev, objective=objective,
             phase=plan.phase, rung=plan.rung,
+            signals={signal.name: {"value": signal_of(plan)} for signal in plan.signals},
         )  # fmt: skip
         self.history.append((plan.trial_id, plan.targets))
 
@@ -410,3 +431,61 @@ def test_a_target_that_shares_its_training_with_one_that_was_run_is_raced_too(
         p.config_id for p in proposals.made.values() if p.point["intermediate"] != "none"
     }
     assert {(plan.seed, plan.targets) for plan in first} == {(0, SHARING)}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_signals_are_told_before_any_target_is_run_and_order_them(
+    storage: Path, workers: int
+) -> None:
+    planner = make_planner(6, search=SIGNALS)
+    records, _ = drive(storage, planner, workers)
+    trials = [entry for entry in records.history if not entry[0].startswith("none")]
+    assert [targets for _, targets in trials[:5]] == [()] * 5
+    assert all(trial.endswith("-s0") for trial, _ in trials[:5])
+    assert all(targets for _, targets in trials[5:])
+    plans = {trial: records.all[trial] for trial, _ in trials}
+    assert {r.seed for r in plans.values() if r.signals} == {0}, "those of the first seed"
+    if workers == 1:
+        # The best, the last and those between them open a target; they are begun by their signals.
+        by_signal = sorted((trial for trial, _ in trials[:5]), key=lambda one: -_told(plans[one]))
+        opened = [by_signal[place] for place in (0, 1, 3, 4)]
+        assert [trial for trial, _ in trials[5:9]] == opened
+    # Nobody is left out: all have the runs that they have without signals.
+    assert all(r.targets for r in plans.values() if r.seed == 0)
+
+
+def _told(record: TrialRecord) -> float:
+    return record.signals["retrieval/mini_parallel"]["value"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_race_with_signals_that_is_killed_decides_as_one_that_is_not(
+    tmp_path: Path, workers: int
+) -> None:
+    planner = make_planner(search=SIGNALS)
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    whole, _ = drive(folders[0], planner, workers)
+    killed, _ = drive(folders[1], planner, workers, random.Random(5))
+    assert killed.history == whole.history
+
+
+def test_a_signal_that_cannot_be_told_is_not_asked_for_again(storage: Path) -> None:
+    planner = make_planner(3, search=SIGNALS)
+    records = Records(planner)
+    searcher, race, _ = open_race(storage, planner, records)
+    failed = None
+    for number in range(40):
+        config = searcher.suggest(f"t{number}")
+        if not isinstance(config, dict):
+            break
+        plan = planner.plan(**config["trial"])
+        if failed is None and not plan.targets:
+            failed = plan
+            searcher.on_trial_complete(f"t{number}", {"outcome": "failed", "objective": None})
+        else:
+            assert failed is None or plan.config_id != failed.config_id
+            records.run(plan)
+            searcher.on_trial_complete(f"t{number}", {"outcome": "finished"})
+    assert config == Searcher.FINISHED and failed is not None and race.is_over()

@@ -15,7 +15,7 @@ import pytest
 from tests.benchmarks.transfer_grids import transfer_grid, write_grid
 from xstilts.errors import ConfigError
 from xstilts.search.policies import POLICIES
-from xstilts.search.recorded import read_grid
+from xstilts.search.recorded import prior_of, read_grid
 from xstilts.search.replay import Options, main, replay
 
 HEADER = "candidate,target,seed,rung,dev,test,cost,shared_cost"
@@ -220,3 +220,59 @@ def test_the_command_prints_json_and_needs_no_torch(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert list(found) == ["race", "halving"]
     assert found["race"]["targets"]["x"]["chosen"] == "a"
+
+
+def test_full_runs_of_other_grids_are_known_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its candidates' places on a target, in whatever points; never its test scores."""
+    study = [transfer_grid(number, like=(0, 0.9)) for number in range(3)]
+    alone, informed = (
+        replay(study[0], ["race"], Options(replays=2, prior=prior))["race"]
+        for prior in ((), tuple(study[1:]))
+    )
+    assert informed["runs"] < 0.8 * alone["runs"]
+    blind = [replace(one, test=0 * one.test) for one in study[1:]]
+    again = replay(study[0], ["race"], Options(replays=2, prior=tuple(blind)))["race"]
+    assert again == informed
+    known = prior_of(study[0], [replace(study[1], dev=3 * study[1].dev + 7)])
+    assert known is not None
+    expected = study[1].dev[:, :, -1].mean(-1)
+    assert known == pytest.approx((expected - expected.mean(0)) / expected.std(0))
+    assert prior_of(study[0], []) is None
+
+    paths = [tmp_path / f"{number}.csv" for number in range(2)]
+    for grid, path in zip(study, paths, strict=False):
+        write_grid(grid, path)
+    assert main([str(paths[0]), "--policy", "race", "--prior", str(paths[1]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["race"]["runs"] < alone["runs"]
+
+
+def test_of_a_cell_that_no_other_grid_has_the_candidates_mean_is_known() -> None:
+    grid = transfer_grid(0, candidates=4, targets=3)
+    other = replace(
+        grid,
+        targets=("t00", "t01", "elsewhere"),
+        candidates=("c00", "c01", "c02", "new"),
+    )
+    known = prior_of(grid, [other])
+    assert known is not None and np.isnan(known[3]).all()
+    means = other.dev[:, :, -1].mean(-1)
+    places = (means - means.mean(0)) / means.std(0)
+    assert known[:3, :2] == pytest.approx(places[:3, :2])
+    assert known[:3, 2] == pytest.approx(places[:3].mean(1))
+
+
+def test_a_prior_is_another_grid_of_the_same_candidates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, LINES)
+    other = tmp_path / "other.csv"
+    write_grid(transfer_grid(0, candidates=3, targets=2), other)
+    for prior, start in (
+        (path, "--prior: a grid is no prior of itself"),
+        (other, "--prior: a prior has candidates of the grid"),
+        (tmp_path / "none.csv", f"{tmp_path / 'none.csv'}: a grid is a CSV"),
+    ):
+        assert main([str(path), "--policy", "race", "--prior", str(prior)]) == 2
+        assert capsys.readouterr().err.startswith(start)

@@ -63,6 +63,7 @@ TEXT_COLUMNS = {
     "mini_xquad": ("context", "question"),
     "mini_choice": ("ctx_a",),
     "mini_tatoeba": ("source_sentence",),
+    "mini_parallel": ("source_sentence", "target_sentence"),
     "mini_text": ("text",),
 }
 
@@ -96,6 +97,7 @@ def test_datasets_load_from_the_folder(root: Path, tmp_path: Path) -> None:
         "mini_udpos": {"validation": 160, "test": 160},
         "mini_xquad": {"validation": 160, "test": 160},
         "mini_tatoeba": {"validation": 200},
+        "mini_parallel": {"validation": 200},
         "mini_text": {"train": 6000},
     }
     for name, sizes in expected.items():
@@ -318,3 +320,15 @@ def test_lengths_do_not_tell_the_label_of_a_pair(root: Path, config: str) -> Non
     guesses = [counts[s].most_common(1)[0][0] if s in counts else 0 for s in shapes[half:]]
     right = sum(g == row["label"] for g, row in zip(guesses, rows[half:], strict=True))
     assert right / (len(rows) - half) < 0.46
+
+
+@pytest.mark.parametrize("code", CONSTRUCTED)
+def test_no_other_text_has_a_sentence_of_the_parallel_text(root: Path, code: str) -> None:
+    """Neither in a constructed language nor in English."""
+    own = sentences(root, "mini_parallel", code, "validation")
+    assert len(own) == 2 * 200
+    for name in (*TARGETS, "mini_tatoeba", *INTERMEDIATES, "mini_text"):
+        for config in ("default",) if name in INTERMEDIATES else (code, ENGLISH):
+            for path in (root / "xstilts" / name / config).glob("*.parquet"):
+                found = sentences(root, name, config, path.name.split("-")[0])
+                assert found and not own & found, (name, config)

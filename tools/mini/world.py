@@ -26,6 +26,7 @@ NUM_INTERMEDIATE_PAIRS = {"intermediate_validation": 300, "intermediate_train": 
 NUM_TAGGED = {"test": 160, "validation": 160, "train": 800}
 NUM_PASSAGES = {"test": 160, "validation": 160, "train": 3000}
 NUM_TRANSLATIONS = 200
+NUM_PARALLEL = 200
 NUM_DOCUMENTS = 6000
 PASSAGE_LINES = 3
 
@@ -95,12 +96,12 @@ class World:
                 passages.append(passage)
         return passages
 
-    def lines(self, split: str, num: int, purpose: str) -> list[Line]:
-        """Distinct single sentences."""
+    def lines(self, split: str, num: int, purpose: str, facts: str = "") -> list[Line]:
+        """Distinct single sentences, of the facts of the split or of another."""
         rng = self._rng("lines", purpose, split)
         lines: dict[Line, None] = {}
         while len(lines) < num:
-            line = reading.draw_line(rng, self.facts[split])
+            line = reading.draw_line(rng, self.facts[facts or split])
             if line not in lines and self._claim(split, (line,)):
                 lines[line] = None
         return list(lines)
@@ -146,6 +147,7 @@ class Examples:
     passages: dict[str, list[Passage]]
     tagged: dict[str, list[Line]]
     translations: list[Line]
+    parallel: list[Line]
     text: dict[str, list[tuple[Line, ...]]]
 
 
@@ -172,7 +174,10 @@ def draw_examples(world: World) -> Examples:
         pairs[split] = world.pairs(split, NUM_INTERMEDIATE_PAIRS[split], inference.INTERMEDIATE)
         passages[split] = world.passages(split, num, fronting_rate=0.4)
         choices[split] = world.choices(split, num)
-    return Examples(pairs, choices, passages, tagged, translations, text)
+    # The last, so that it changes nothing that was there before it. A split of its own in the
+    # ledger, so that no other has a sentence of it.
+    parallel = world.lines("parallel", NUM_PARALLEL, "signals", facts="validation")
+    return Examples(pairs, choices, passages, tagged, translations, parallel, text)
 
 
 def write_benchmark(root: Path, world: World) -> None:
@@ -205,6 +210,8 @@ def write_benchmark(root: Path, world: World) -> None:
         if code != ENGLISH:
             translations = hub.translation_rows(examples.translations, language, english)
             put("mini_tatoeba", code, "validation", hub.TRANSLATION_FEATURES, translations)
+            parallel = hub.translation_rows(examples.parallel, language, english)
+            put("mini_parallel", code, "validation", hub.TRANSLATION_FEATURES, parallel)
     for name, splits in tables.items():
         write_dataset(root / "xstilts" / name, splits, hub.README)
 

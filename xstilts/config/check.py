@@ -254,6 +254,7 @@ def _check_confirm(sweep: Sweep) -> Iterator[Problem]:
 def _check_race(sweep: Sweep) -> Iterator[Problem]:
     if not sweep.search.is_race:
         return
+    yield from _check_parallel(sweep)
     where = "search.strategy"
     if len(sweep.seeds) < LEAST_SEEDS_OF_A_RACE:
         rule = "a race gives further seeds to those that may be the best, and needs two or more"
@@ -266,6 +267,14 @@ def _check_race(sweep: Sweep) -> Iterator[Problem]:
             rule = "a race has the baseline among its configurations"
             got = f"a grid of which the first {sweep.search.encoder.trials} have another"
             yield Problem(where, rule, got, "name none first in the choice of intermediate")
+
+
+def _check_parallel(sweep: Sweep) -> Iterator[Problem]:
+    name = sweep.search.parallel
+    known = [task.name for task in all_tasks(sweep) if task.kind == "retrieval"]
+    if name is not None and name not in known:
+        rule = "is a task of the kind retrieval, whose rows are sentences and their translations"
+        yield Problem("search.parallel", rule, f'"{name}"', suggest(name, known))
 
 
 def _check_choice(where: str, spec: ParameterSpec, values: tuple[str, ...]) -> Iterator[Problem]:

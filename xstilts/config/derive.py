@@ -260,11 +260,20 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
             found.append((head.whole(), "train", head.train_language))
         scored = dict.fromkeys((split, target.fitted_on or split))
         found += [(target, use, x) for use in scored for x in languages_of(sweep, target)]
+    if sweep.search.parallel is not None:
+        parallel = find_task(sweep, sweep.search.parallel)
+        use = parallel_use(parallel)
+        found += [(parallel, use, x) for x in parallel.languages_of(use)]
     # Tasks hold mappings, so they cannot be keys themselves.
     distinct = {
         (task.name, str(task.splits.get(use)), use, x): (task, use, x) for task, use, x in found
     }
     return list(distinct.values())
+
+
+def parallel_use(task: Task) -> str:
+    """The use of a task's rows that a signal reads as parallel text; nothing is scored on it."""
+    return "validation" if "validation" in task.splits else "test"
 
 
 def retrained(sweep: Sweep) -> list[Task]:

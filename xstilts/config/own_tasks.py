@@ -74,10 +74,17 @@ def is_declared(sweep: Sweep, name: str) -> bool:
     return name in sweep.tasks or name in brought_tasks(sweep)
 
 
+def tasks_named(sweep: Sweep) -> set[str]:
+    """The tasks that a sweep reads: those of its intermediates, its targets, its parallel text."""
+    parallel = {sweep.search.parallel} - {None}
+    own = (spec.tasks for spec in sweep.intermediates.values())
+    return {*sweep.targets, *map(str, parallel)}.union(*own)
+
+
 def plugins_used(sweep: Sweep) -> dict[str, str]:
     """The plugins that a sweep's tasks and kinds are of, each with the digest of its source."""
-    named = {*sweep.targets}.union(*(spec.tasks for spec in sweep.intermediates.values()))
-    used = (bringers_of(find_task(sweep, name), plugins_of(sweep)) for name in sorted(named))
+    named = sorted(tasks_named(sweep))
+    used = (bringers_of(find_task(sweep, name), plugins_of(sweep)) for name in named)
     return dict(pair for pairs in used for pair in pairs)
 
 
@@ -99,7 +106,7 @@ def is_own(source: Source) -> bool:
 
 def tasks_of_files(sweep: Sweep) -> list[str]:
     """The tasks from files that a sweep's intermediates and targets name."""
-    named = {*sweep.targets}.union(*(spec.tasks for spec in sweep.intermediates.values()))
+    named = tasks_named(sweep)
     return [name for name, spec in sweep.tasks.items() if spec.files and name in named]
 
 

@@ -117,12 +117,17 @@ class SearchSpec(Model):
 
     `confidence` is that of a race when it says of a configuration that it is not the best. `rungs`
     are the shares of every budget, of the intermediate's and the targets', that its runs train,
-    rising to the whole; none where each is whole.
+    rising to the whole; none where each is whole. `signals` of its encoders, of which `retrieval`
+    reads the text of the task `parallel`, and the finished sweeps of its storage, where that is its
+    `prior`, order its candidates.
     """
 
     strategy: Literal["all", "race"] = "all"
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     rungs: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
+    signals: tuple[Literal["retrieval", "probe"], ...] = ()
+    parallel: str | None = None
+    prior: Literal["storage"] | None = None
     encoder: EncoderSearchSpec = EncoderSearchSpec()
     target: TargetSearchSpec = TargetSearchSpec()
 
@@ -142,9 +147,19 @@ class SearchSpec(Model):
         return 1 - (0.95 if self.confidence is None else self.confidence)
 
     @model_validator(mode="after")
-    def _confidence_of_a_race(self) -> SearchSpec:
-        if self.confidence is not None and not self.is_race:
-            raise ValueError("`confidence` goes with strategy: race; leave it out")
+    def _of_a_race(self) -> SearchSpec:
+        for name in ("confidence", "signals", "parallel", "prior"):
+            if getattr(self, name) and not self.is_race:
+                raise ValueError(f"`{name}` goes with strategy: race; leave it out")
+        if len(set(self.signals)) < len(self.signals):
+            raise ValueError("`signals` names one twice")
+        if "retrieval" in self.signals and self.parallel is None:
+            raise ValueError(
+                "the signal retrieval needs the name of a task with parallel text; "
+                "write parallel: TASK"
+            )
+        if self.parallel is not None and "retrieval" not in self.signals:
+            raise ValueError("`parallel` goes with the signal retrieval; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import pkgutil
 
 from xstilts.kinds.choice import Choice
 from xstilts.kinds.classification import Classification
-from xstilts.kinds.kind import Calibrated, Itemised, Kind, Layered
+from xstilts.kinds.kind import Calibrated, Itemised, Kind, Layered, Probed
 from xstilts.kinds.mining import Mining
 from xstilts.kinds.mlm import Mlm
 from xstilts.kinds.multilabel import MultiLabel
@@ -38,4 +38,4 @@ def get(name: str) -> Kind:
     return _KINDS[name]
 
 
-__all__ = ["Calibrated", "Itemised", "Kind", "Layered", "get"]
+__all__ = ["Calibrated", "Itemised", "Kind", "Layered", "Probed", "get"]

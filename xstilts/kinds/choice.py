@@ -102,6 +102,16 @@ class Choice(Labelled):
         """Accuracy."""
         return {"accuracy": metrics.accuracy(examples["label"].to_pylist(), predictions)}
 
+    def classes(self, features: pa.Table) -> np.ndarray:
+        """Of every choice whether it is the right one."""
+        found: list[int] = []
+        for group, label in zip(
+            features["input_ids"].to_pylist(), features["label"].to_pylist(), strict=True
+        ):
+            is_known = label != IGNORED
+            found += [int(i == label) if is_known else IGNORED for i in range(len(group))]
+        return np.array(found)
+
     def outcomes(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
     ) -> Outcomes:

@@ -180,6 +180,26 @@ class Layered(Kind, Protocol):
         """What the layers tell beside the score, by metric."""
 
 
+@runtime_checkable
+class Probed(Kind, Protocol):
+    """A kind whose features have classes, which a probe of an encoder tells apart."""
+
+    def vectors(self, states: Sequence[Tensor], batch: Batch) -> list[np.ndarray]:
+        """What stands for a feature, or for each of its parts, in every hidden state: (parts,
+        hidden states, hidden size) for each feature, float32, on the host."""
+
+    def classes(self, features: pa.Table) -> np.ndarray:
+        """The class of every part of all features in their order, `IGNORED` where not known:
+        (parts of all features,)."""
+
+
+def mean_vectors(hidden: Tensor, batch: Batch) -> list[Any]:
+    """Means over the attention mask, special tokens included: (hidden size,) each, float32."""
+    mask = batch.inputs["attention_mask"][..., None].to(hidden.dtype)
+    vectors = (hidden * mask).sum(1) / mask.sum(1)
+    return list(vectors.float().cpu().numpy())
+
+
 def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
     """Stack sequences of unequal length: (sequences, longest and at least 1), int64."""
     longest = max(1, *map(len, sequences))

@@ -7,15 +7,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
-from xstilts.kinds.kind import IGNORED, Batch, Encoded, is_one_label, labels_in, majority
+from xstilts.kinds.kind import (
+    IGNORED,
+    Batch,
+    Encoded,
+    is_one_label,
+    labels_in,
+    majority,
+    mean_vectors,
+)
 from xstilts.scores.chance import entropy
 from xstilts.tasks import Task
 
 
 class Labelled:
-    """The part of `Supervised` that reads the column `label` of features and examples alone."""
+    """The part of `Supervised`, and of `Probed`, that reads the column `label` of features and
+    examples alone."""
 
     def num_units(self, batch: Batch) -> int:
         """Rows with a label."""
@@ -32,3 +43,12 @@ class Labelled:
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent label everywhere."""
         return majority(examples["label"].to_pylist())
+
+    def vectors(self, states: Sequence[Tensor], batch: Batch) -> list[np.ndarray]:
+        """The mean vector of every sequence of a row."""
+        by_state = [np.stack(mean_vectors(state, batch)) for state in states]
+        return np.split(np.stack(by_state, 1), len(batch.targets["label"]))
+
+    def classes(self, features: pa.Table) -> np.ndarray:
+        """The rows' labels."""
+        return np.asarray(features["label"])

@@ -18,9 +18,16 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
-from xstilts.kinds.kind import Batch, Encoded, Rows, Vocabulary, pad_inputs, sequence_columns
+from xstilts.kinds.kind import (
+    Batch,
+    Encoded,
+    Rows,
+    Vocabulary,
+    mean_vectors,
+    pad_inputs,
+    sequence_columns,
+)
 from xstilts.kinds.neighbours import nearest
-from xstilts.kinds.retrieval import mean_vectors
 from xstilts.scores import metrics
 from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task

@@ -19,6 +19,7 @@ from xstilts.kinds.kind import (
     Encoded,
     Rows,
     Vocabulary,
+    mean_vectors,
     pad_inputs,
     sequence_columns,
 )
@@ -137,13 +138,6 @@ class Retrieval:
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The first sentence everywhere."""
         return [0] * examples.num_rows
-
-
-def mean_vectors(hidden: Tensor, batch: Batch) -> list[Any]:
-    """Means over the attention mask, special tokens included: (hidden size,) each, float32."""
-    mask = batch.inputs["attention_mask"][..., None].to(hidden.dtype)
-    vectors = (hidden * mask).sum(1) / mask.sum(1)
-    return list(vectors.float().cpu().numpy())
 
 
 def _sides(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -151,6 +151,16 @@ class Tagging:
         }
         return Outcomes.of({name: columns[name] for name in task.metrics})
 
+    def vectors(self, states: Sequence[Tensor], batch: Batch) -> list[np.ndarray]:
+        """The first sub-token of every word of a piece."""
+        positions, counts = batch.targets["positions"], batch.targets["num_words"].tolist()
+        words = torch.stack([_at(state, positions) for state in states], 2).float().cpu().numpy()
+        return [piece[:count] for piece, count in zip(words, counts, strict=True)]
+
+    def classes(self, features: pa.Table) -> np.ndarray:
+        """The tags of all words."""
+        return np.asarray(features["labels"].combine_chunks().flatten())
+
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The most frequent tag everywhere."""
         gold = examples["tags"].to_pylist()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the data or the encoder become others, for stages are known by their inputs."""
 
 
@@ -20,7 +20,8 @@ def encoder_path() -> Path:
 def data_path() -> Path:
     """The folder of the data sets, a mirror as `data.root` names one.
 
-    Its files stay byte for byte those that version 2 had from the start: what is known of a data
-    set is their sha256, and another writer of Parquet would make other bytes of the same rows.
+    Its files stay byte for byte those that version 2 had from the start; version 3 has parallel
+    text beside them. What is known of a data set is their sha256, and another writer of Parquet
+    would make other bytes of the same rows.
     """
     return Path(__file__).parent / "data"

@@ -28,7 +28,17 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.rungs import at_rung
-from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
+from xstilts.plan.signals import signal_rows
+from xstilts.plan.stage import (
+    RETRIEVAL,
+    Evaluate,
+    Part,
+    Pretrained,
+    Rows,
+    Signal,
+    Train,
+    retrieval_layer,
+)
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, target_sets
 from xstilts.tasks import Task
 from xstilts.tasks.plugins import bringers_of
@@ -94,6 +104,7 @@ class Planner:
             encoder=encoder,
             target_sets=tuple(self._target_sets(encoder, point, seed, confirms, targets)),
             confirms=confirms,
+            signals=self._signals(encoder, model, seed) if confirms is None else (),
             subset=(
                 None
                 if targets is None
@@ -132,7 +143,31 @@ class Planner:
             )
             for group in plan.target_sets
         )
-        return replace(plan, encoder=encoder, target_sets=groups)
+        signals = tuple(replace(signal, parent=encoder) for signal in plan.signals)
+        return replace(plan, encoder=encoder, target_sets=groups, signals=signals)
+
+    def _signals(self, encoder: Pretrained | Train, model: str, seed: int) -> tuple[Signal, ...]:
+        """The signals of an encoder; those of the first seed stand for a configuration."""
+        if seed != self.sweep.seeds[0]:
+            return ()
+        layer = retrieval_layer(self.inventory.models[model].num_layers)
+        return tuple(
+            Signal(
+                encoder,
+                name,
+                rows,
+                layer if name == RETRIEVAL else None,
+                self.scoring_precision,
+                self.device,
+            )
+            for name, rows in self._signal_rows(model)
+        )
+
+    def _signal_rows(self, model: str) -> Iterator[tuple[str, Rows]]:
+        def length(task: str) -> int:
+            return self._recipe(model, "target", task, {}).max_length
+
+        return signal_rows(self.sweep, self._rows, length)
 
     def evaluation(self, plan: TrialPlan, target: str, cell: Cell | None) -> Evaluate:
         """The evaluation of a target on the cell that was chosen for it, or on the encoder.
@@ -191,6 +226,7 @@ class Planner:
                 needed[self._rows(target, split, languages, length, limit)] = None
                 if target.fitted_on and target.fitted_on != split:
                     needed[self._rows(target, target.fitted_on, languages, length)] = None
+        needed |= dict.fromkeys(rows for _, rows in self._signal_rows(model))
         return list(needed)
 
     def _lengths(self, model: str, phase: str, task: str) -> list[int]:

@@ -40,6 +40,7 @@ def at_rung(plan: TrialPlan, rung: float) -> TrialPlan:
         target_sets=groups,
         subset=subset,
         rung=rung,
+        signals=(),  # they are of the whole encoder
     )
 
 

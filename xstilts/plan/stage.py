@@ -1,8 +1,8 @@
 """Stages: frozen nodes of a trial's tree, known by the fingerprint of their inputs.
 
-`Pretrained -> Train (intermediate) -> Train (target) -> Evaluate`. Two stages with one
-fingerprint are one stage: it is computed once and read by all. What a field counts for in it stands
-at the field (`xstilts.identity`).
+`Pretrained -> Train (intermediate) -> Train (target) -> Evaluate`, and `Signal` on an encoder. Two
+stages with one fingerprint are one stage: it is computed once and read by all. What a field counts
+for in it stands at the field (`xstilts.identity`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ VERSIONS = {
     "Pretrained": {"cpu": 9, "gpu": 9},
     "Train": {"cpu": 9, "gpu": 10},
     "Evaluate": {"cpu": 9, "gpu": 10},
+    "Signal": {"cpu": 1, "gpu": 1},
 }
 """Versions of what each class of stage computes on each class of device.
 
@@ -35,6 +36,10 @@ its own version (`xstilts.tasks.kinds.KINDS`).
 RETRIEVAL_LAYERS = {12: 8, 24: 14}
 """Hidden state that retrieval pools, by depth, 0 being the embeddings: XTREME's for base and
 jiant's for large models. Other depths take the nearest to the same 0.6 of the depth."""
+
+
+RETRIEVAL, PROBE = "retrieval", "probe"
+"""The signals."""
 
 
 def encoded(name: str | None) -> dict[str, Any]:
@@ -189,7 +194,32 @@ class Evaluate:
     device: str = "cpu"
 
 
-Stage = Pretrained | Train | Evaluate
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What forward passes alone tell of the parent's encoder: nothing is trained or tuned.
+
+    `signal` is `retrieval`, on parallel text, or `probe`, on the English dev set of a target;
+    `rows` are theirs. `layer` is the hidden state that retrieval pools, None of a probe, which
+    reads the last.
+    """
+
+    parent: Pretrained | Train
+    signal: str
+    rows: Rows
+    layer: int | None
+    precision: str = "fp32"
+    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        """What a trial calls it: `retrieval/TASK` or `probe/TARGET`."""
+        return f"{self.signal}/{self.rows.task}"
+
+
+Computable = Train | Evaluate | Signal
+"""What is computed and stored; the pretrained encoder is there."""
+
+Stage = Pretrained | Computable
 
 READ_BY_SOME = frozenset[str]().union(*(spec.recipe_fields for spec in KINDS.values()))
 """Fields of a recipe that parts of some kinds read; without such a part they change nothing."""
@@ -218,6 +248,8 @@ def stage_name(stage: Stage) -> str:
         words = [stage.phase, "-".join(part.train.task for part in stage.parts)]
     elif isinstance(stage, Evaluate):
         words = ["evaluate", stage.rows.task]
+    elif isinstance(stage, Signal):
+        words = ["signal", stage.signal, stage.rows.task]
     else:
         words = ["pretrained", stage.model]
     return f"{'-'.join(words)[:LONGEST]}-{fingerprint(stage)[:12]}"
@@ -229,7 +261,8 @@ def stage_title(name: str) -> str:
 
 
 def class_of(name: str) -> str:
-    """The first word of a stage's name: the phase of training, `evaluate` or `pretrained`."""
+    """The first word of a stage's name: the phase of training, `evaluate`, `signal` or
+    `pretrained`."""
     return name.partition("-")[0]
 
 

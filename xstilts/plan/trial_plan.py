@@ -13,7 +13,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
 from xstilts.files import derive_seed
-from xstilts.plan.stage import Pretrained, Train
+from xstilts.plan.stage import Pretrained, Signal, Train
 from xstilts.records import CONFIRM, RUNG, SEARCH
 
 
@@ -49,7 +49,8 @@ class TrialPlan:
     `confirms` is None in search. A trial that confirms what search chose scores the targets that
     it names, each trained at one point of the inner search. `subset` are the only targets of a
     race's trial; None where it has all of the sweep's, or confirms. `rung` is the share of every
-    budget that it trains; below 1 it is a trial of its own (`xstilts.plan.rungs`).
+    budget that it trains; below 1 it is a trial of its own (`xstilts.plan.rungs`). `signals` are of
+    the encoder, whatever targets there are.
     """
 
     trial_id: str
@@ -65,6 +66,7 @@ class TrialPlan:
     confirms: Mapping[str, Point] | None = None
     subset: tuple[str, ...] | None = None
     rung: float = 1.0
+    signals: tuple[Signal, ...] = ()
 
     @property
     def phase(self) -> str:

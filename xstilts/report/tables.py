@@ -20,6 +20,7 @@ from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
+from xstilts.report.signal_ranks import Ranked, signal_ranks
 from xstilts.report.standings import race_columns, standings
 from xstilts.report.verdict_table import (
     COLLAPSED,
@@ -225,8 +226,18 @@ def _overlap_note(results: Results) -> str:
 
 def race_table(results: Results) -> Table | None:
     """Where a race stands; None for a sweep that is none, or of which no candidate has run."""
-    found = standings(results.sweep, results.trials, results.short)
-    return Table("Race", *race_columns(results.sweep, found)) if found else None
+    found, ranks = standings(results.sweep, results.trials, results.short), signal_ranks(results)
+    if not found:
+        return None
+    header, rows, note = race_columns(results.sweep, found)
+    if signals := tuple(next(iter(ranks.values()), ())):
+        own = [[str(ranks[one.target][name]) for name in signals] for one in found]
+        rows = [[*row, *cells] for row, cells in zip(rows, own, strict=True)]
+        note += (
+            f"; {', '.join(signals)}: rank correlation with the scores of so many candidates that "
+            "have both; they order, and leave nobody out"
+        )
+    return Table("Race", (*header, *signals), rows, note)
 
 
 def collapsed_table(results: Results) -> Table | None:
@@ -350,7 +361,11 @@ TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective",
 def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
     records = {record.trial: record for record in results.finished}
-    race = standings(results.sweep, results.trials, results.short)
+    ranks = signal_ranks(results)
+    race = [
+        {**asdict(one), **({"signals": _ranks_json(ranks[one.target])} if ranks else {})}
+        for one in standings(results.sweep, results.trials, results.short)
+    ]
     return {
         "sweep": results.sweep.name,
         "targets": {
@@ -361,10 +376,14 @@ def as_json(results: Results) -> dict[str, Any]:
         "grid": results.grid,
         "languages": results.languages,
         "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
-        **({"race": [asdict(one) for one in race]} if race else {}),
+        **({"race": race} if race else {}),
         "confirm_cost": results.confirm_cost,
         "warnings": results.warnings(),
     }
+
+
+def _ranks_json(ranks: Mapping[str, Ranked]) -> dict[str, Any]:
+    return {name: one._asdict() for name, one in ranks.items()}
 
 
 def as_markdown(results: Results) -> str:

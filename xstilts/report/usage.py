@@ -19,6 +19,7 @@ COLOURS = {
     "intermediate": "#4c72b0",
     "target": "#55a868",
     "evaluate": "#ccb974",
+    "signal": "#8172b3",
     "waiting": "#c44e52",
     "other": "#dddddd",
 }

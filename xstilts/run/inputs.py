@@ -25,6 +25,7 @@ from xstilts.data.sources import check_columns, count_rows, divided_otherwise, l
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import publish_folder, sha256_of, sync_tree
 from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
+from xstilts.run.parallel_text import parallel_problems
 from xstilts.run.places import Places, path_named
 from xstilts.run.storage import CACHES
 from xstilts.run.token_counts import mean_tokens
@@ -41,8 +42,9 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     and fetches from the Hub what is not there yet.
 
     Raises:
-        ConfigError: an input that the sweep names is missing or incomplete, or has no rows; or a
-            tokenizer belongs to other weights or other languages.
+        ConfigError: an input that the sweep names is missing or incomplete, or has no rows; a
+            tokenizer belongs to other weights or other languages; or parallel text has sentences
+            that a target is scored on.
     """
     inputs = _Inputs(sweep, places, base or Path.cwd())
     models = inputs.models()
@@ -56,7 +58,9 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     data |= {f"plugin {module}": digest for module, digest in plugins_used(sweep).items()}
     inventory = Inventory(models, names, data, rows, labels, tuple(dict.fromkeys(notes)))
     check_rows(sweep, inventory)
-    if problems := list(tokenizer_problems(sweep, inventory, places.storage)):
+    problems = list(tokenizer_problems(sweep, inventory, places.storage))
+    problems += parallel_problems(sweep, inventory, places.storage)
+    if problems:
         raise ConfigError(problems)
     return replace(inventory, tokens=mean_tokens(sweep, inventory, places.storage))
 

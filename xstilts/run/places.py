@@ -52,6 +52,9 @@ UNBEGUN = "unbegun"
 """In the folder of a launch, until the first of its trials begins: such a launch binds no later
 one, for nothing has come of it."""
 
+PRIOR = "prior.json"
+"""In the folder of a launch: what a race knew of other sweeps when it first asked."""
+
 PREPARED = "prepared.json"
 """The inventory that `prepare` read, until the sweep is launched."""
 

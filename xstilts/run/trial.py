@@ -29,7 +29,7 @@ from xstilts.errors import (
 from xstilts.files import CARE, is_disk_full, sha256_of, write_json
 from xstilts.lease import Lease
 from xstilts.plan.plan import Planner
-from xstilts.plan.stage import Evaluate, Train, fingerprint, stage_name
+from xstilts.plan.stage import Computable, Evaluate, Train, fingerprint, stage_name
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, retried
 from xstilts.records import SCHEMA, Attempt, Chosen, Outcome, StageEntry, TrialRecord
 from xstilts.run import attempts
@@ -71,10 +71,11 @@ class TrialRun:
         self.retries: dict[str, int] = {}
         self.examples: dict[str, dict[str, int]] = {}
         self.environment: dict[str, Any] = {}
+        self.signals: dict[str, dict[str, float]] = {}
         self._evaluation_s: dict[str, float] = {}
         self._care_s = CARE.seconds
         self._used = {stage_name(stage) for stage in plan.training_stages}
-        num_stages = len(plan.training_stages) + len(plan.evaluated)
+        num_stages = len(plan.training_stages) + len(plan.signals) + len(plan.evaluated)
         self.status = TrialStatus(self.folder, num_stages)
 
     def run(self) -> TrialRecord:
@@ -88,6 +89,9 @@ class TrialRun:
             self.curves["intermediate"] = outcome.curve
             for verdict, tasks in verdicts(outcome).items():
                 self.judged[verdict] += [f"intermediate/{task}" for task in tasks]
+        for signal in self.plan.signals:
+            found = self._stage(signal, f"signal {signal.name}")
+            self.signals[signal.name] = found.manifest.values
         waiting = list(self.plan.target_sets)
         while waiting:
             # What another trial trains right now is done when the rest is, and need not be waited
@@ -108,7 +112,7 @@ class TrialRun:
             stages = [self.planner.evaluation(self.plan, name, None) for name in group.targets]
         return any(not store.has(stage) and store.is_in_work(stage) for stage in stages)
 
-    def _stage(self, stage: Train | Evaluate, name: str) -> Computed:
+    def _stage(self, stage: Computable, name: str) -> Computed:
         self.status.at(name)
         # Before it is computed: its checkpoint, too, is nobody else's to delete.
         self._used.add(stage_name(stage))
@@ -243,6 +247,7 @@ class TrialRun:
             confirms=plan.confirms,
             targets=None if plan.subset is None else list(plan.subset),
             rung=plan.rung,
+            signals=self.signals,
             model=plan.model,
             intermediate=plan.intermediate,
             rates=dict(plan.rates),

@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,22 @@ from xstilts.errors import Diverged, LeaseLost, Preempted, StageError, StoreErro
 from xstilts.files import read_json_if_whole, sha256_of, write_json
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
-from xstilts.plan.stage import Evaluate, Part, Pretrained, Train, fingerprint, stage_name
+from xstilts.plan.stage import (
+    Computable,
+    Evaluate,
+    Part,
+    Pretrained,
+    Signal,
+    Train,
+    fingerprint,
+    stage_name,
+)
 from xstilts.records import SCHEMA, StageManifest, manifest_of
 from xstilts.run.evaluation import Evaluator
 from xstilts.run.kept_weights import kept_by_all
 from xstilts.run.outcomes import Items, write_outcomes
 from xstilts.run.predictions import write_predictions
+from xstilts.run.signals import read_signal
 from xstilts.run.stage_results import is_done
 from xstilts.run.store import CHECKPOINTS, Claim, Store
 from xstilts.training import model as models
@@ -97,7 +107,7 @@ class Workshop:
 
     def run(
         self,
-        stage: Train | Evaluate,
+        stage: Computable,
         owner: str,
         progress: Progress,
         with_weights: bool = False,
@@ -155,7 +165,7 @@ class Workshop:
             self.store.drop_weights(name)
 
     def _compute(
-        self, stage: Train | Evaluate, owner: str, claim: Claim, progress: Progress
+        self, stage: Computable, owner: str, claim: Claim, progress: Progress
     ) -> dict[str, Any]:
         """Compute a stage into a claim's folder; its manifest."""
         started = time.time()
@@ -165,6 +175,8 @@ class Workshop:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         if isinstance(stage, Train):
             manifest = self._train(stage, claim, progress)
+        elif isinstance(stage, Signal):
+            manifest = self._signal(stage, claim)
         else:
             manifest = self._evaluate(stage, claim, progress)
         # Those before a checkpoint count: somebody paid for them.
@@ -221,14 +233,20 @@ class Workshop:
             limit.write(outcome.max_tokens)
         return {"outcome": asdict(outcome)}
 
-    def _evaluate(self, stage: Evaluate, claim: Claim, progress: Progress) -> dict[str, Any]:
-        facts = self._model_of(stage)
-        token_cache, vocabulary = self.token_cache_of(facts)
-        task = stage.rows.entry
+    def _signal(self, stage: Signal, claim: Claim) -> dict[str, Any]:
+        token_cache, _ = self.token_cache_of(self._model_of(stage))
+        go_on = partial(self._go_on, stage, claim)
+        return {"values": read_signal(stage, self._predictor(stage), token_cache, go_on)}
+
+    def _predictor(self, stage: Evaluate | Signal) -> Predictor:
+        """What predicts with the encoder, and the heads, of a stage's parent."""
+        _, vocabulary = self.token_cache_of(self._model_of(stage))
         encoder_folder = self._encoder_folder(stage.parent)
         backbone = models.load_encoder(encoder_folder)
         heads = {}
-        if task.is_trained and isinstance(stage.parent, Train):
+        # A head of the intermediate stage is no target's.
+        has_heads = isinstance(stage, Evaluate) and stage.rows.entry.is_trained
+        if has_heads and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
             trained = {part.train.task: part.train.entry for part in stage.parent.parts}
             heads = models.load_heads(encoder_folder.parent, trained, hidden_size)
@@ -237,14 +255,19 @@ class Workshop:
         check_precision(stage.precision, self.device)
         choose_matmul(self.device.type)
         nets = replicas(net, self.resources.processes)
-        predictor = Predictor(nets, vocabulary, stage.precision)
+        return Predictor(nets, vocabulary, stage.precision)
 
-        def go_on() -> None:
-            self._stop_if_told(f"{stage.rows.task} evaluation")
-            if claim.is_lost():
-                claim.lease.renew()
+    def _go_on(self, stage: Evaluate | Signal, claim: Claim) -> None:
+        """Before a pass: stop where told, or where another process has taken the stage over."""
+        what = "signal" if isinstance(stage, Signal) else "evaluation"
+        self._stop_if_told(f"{stage.rows.task} {what}")
+        if claim.is_lost():
+            claim.lease.renew()
 
-        evaluator = Evaluator(stage, task, predictor, token_cache, go_on)
+    def _evaluate(self, stage: Evaluate, claim: Claim, progress: Progress) -> dict[str, Any]:
+        token_cache, _ = self.token_cache_of(self._model_of(stage))
+        task, go_on = stage.rows.entry, partial(self._go_on, stage, claim)
+        evaluator = Evaluator(stage, task, self._predictor(stage), token_cache, go_on)
         scores: dict[str, dict[str, float]] = {}
         counts: dict[str, int] = {}
         items: dict[str, Items] = {}
@@ -302,7 +325,7 @@ class Workshop:
             return self.store.weights(parent) / "encoder"
         return Path(parent.path)
 
-    def _model_of(self, stage: Train | Evaluate) -> ModelFacts:
+    def _model_of(self, stage: Computable) -> ModelFacts:
         parent = stage.parent
         while not isinstance(parent, Pretrained):
             parent = parent.parent

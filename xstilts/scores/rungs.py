@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.records import TrialRecord
 from xstilts.scores.aggregate import dev_scores
+from xstilts.scores.ranks import LEAST_PAIRS, rank_correlation
 from xstilts.scores.seen import Column, columns_of
 from xstilts.scores.table import ChosenScores
-
-LEAST_PAIRS = 3
-"""Candidates that a rank correlation is told of at least."""
 
 
 class LowerRungs:
@@ -64,11 +61,7 @@ class LowerRungs:
 def correlation_of(hints: np.ndarray, runs: np.ndarray) -> tuple[float | None, int]:
     """Spearman's rank correlation of hints (candidates,) with the means of full runs (candidates,
     draws), and of how many candidates that have both; None of too few, or of equal values."""
-    both = np.isfinite(hints) & np.isfinite(runs).any(-1)
-    pairs = int(both.sum())
-    if pairs < LEAST_PAIRS:
-        return None, pairs
-    full = np.nanmean(runs[both], -1)
-    if np.ptp(full) == 0 or np.ptp(hints[both]) == 0:
-        return None, pairs
-    return float(spearmanr(hints[both], full)[0]), pairs
+    has_run = np.isfinite(runs).any(-1)
+    means = np.full(len(runs), np.nan)
+    means[has_run] = np.nanmean(runs[has_run], -1)
+    return rank_correlation(hints, means, LEAST_PAIRS)

@@ -69,7 +69,7 @@ class Budget:
     def begin(self, plan: TrialPlan) -> None:
         """A trial begins, at its expected cost."""
         self._running[plan.trial_id] = self.cost([plan])
-        if plan.phase != CONFIRM:
+        if plan.phase != CONFIRM and plan.targets:  # else it tells signals alone
             self._runs[plan.intermediate].add(plan.trial_id)
         self._ahead.clear()
 
@@ -215,6 +215,6 @@ class Budget:
 
     def _note(self, record: TrialRecord) -> None:
         self._spent[record.trial] = cost_of(self._planner.sweep, record.metrics)
-        if record.phase != CONFIRM:
+        if record.phase != CONFIRM and record.targets != []:
             self._runs[record.intermediate].add(record.trial)
         self._costs.learn(record)

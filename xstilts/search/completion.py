@@ -13,6 +13,7 @@ from xstilts.run.confirmation import confirming_plans, read_choice
 from xstilts.run.records import is_finished, is_of, read_record
 from xstilts.run.spending import is_spent, write_spent
 from xstilts.search.budget import Budget
+from xstilts.search.hints import known_cells
 from xstilts.search.racing import Race, UnderWay
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def race_of(launch: Launch, with_failed: bool = False) -> Race:
         lambda plan: read_record(launch.places.trials / plan.trial_id),
         UnderWay.of(launch.places, launch.folder),
         with_failed,
+        known_cells(launch.sweep, launch.places, launch.folder),
     )
 
 

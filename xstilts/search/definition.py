@@ -32,6 +32,7 @@ from xstilts.run.places import (
     INVENTORY,
     PLUGINS,
     PREPARED,
+    PRIOR,
     REHEARSAL,
     SWEEP,
     SWEEP_FILE,
@@ -222,7 +223,7 @@ def forget_unbegun(folder: Path) -> None:
     if (folder / UNBEGUN).exists():
         with suppress(OSError):  # what stays binds nobody
             defined = (SWEEP, SWEEP_FILE, INVENTORY, TARGET_POINTS)
-            for name in (*defined, JOURNAL, CHOICE, WEIGHTS, UNDER_WAY, SPENT):
+            for name in (*defined, JOURNAL, CHOICE, WEIGHTS, UNDER_WAY, SPENT, PRIOR):
                 (folder / name).unlink(missing_ok=True)
 
 
@@ -288,8 +289,10 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     identity["tasks"] = {name: _without_places(spec) for name, spec in tasks.items()}
     search = identity["search"]
     encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
-    # How sure a race is of what it says decides nothing of what it runs.
-    return {**identity, "search": {**search, "encoder": encoder, "confidence": None}}
+    # How sure a race is of what it says decides nothing of what it runs; signals and what is known
+    # of other sweeps only order it.
+    free_too = dict.fromkeys(("confidence", "signals", "parallel", "prior"))
+    return {**identity, "search": {**search, "encoder": encoder, **free_too}}
 
 
 def _without_places(spec: dict[str, Any]) -> dict[str, Any]:

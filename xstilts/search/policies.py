@@ -22,13 +22,17 @@ class Board:
     """What a policy may draw: the dev scores of one replay, cell by cell, each draw once.
 
     `dev` is (candidates, targets, rungs, draws), NaN where nothing was recorded. `most` draws of a
-    cell are allowed; those beyond are for confirmation.
+    cell are allowed; those beyond are for confirmation. `prior` is what other grids say of the
+    candidates, see `recorded.prior_of`.
     """
 
-    def __init__(self, dev: np.ndarray, most: int, confirms: int = 0):
+    def __init__(
+        self, dev: np.ndarray, most: int, confirms: int = 0, prior: np.ndarray | None = None
+    ):
         self._dev = dev
         self.most = most
         self.confirms = confirms
+        self.prior = prior
         self.available = np.isfinite(dev).any(-1)
         self.seen = np.full(dev.shape, np.nan)
 
@@ -60,10 +64,13 @@ Policy = Callable[[Board, int], np.ndarray]
 
 def play_race(board: Board, seed: int) -> np.ndarray:
     """Rounds of `race.next_runs`, until every target has ended."""
-    while runs := race.next_runs(board.seen, board.most, available=board.available, seed=seed):
+    prior = board.prior
+    while runs := race.next_runs(
+        board.seen, board.most, available=board.available, seed=seed, prior=prior
+    ):
         for run in runs:
             board.draw(*run)
-    return race.ranking(board.seen, board.most)
+    return race.ranking(board.seen, board.most, prior)
 
 
 def play_all(board: Board, seed: int) -> np.ndarray:

@@ -35,6 +35,9 @@ PRICE = 0.2
 """Between the two a target ends where its leader's expected regret is below this share of the
 noise of a run, averaged over targets: further runs then lower the mean regret by little."""
 
+LEAST_KNOWN, MOST_KNOWN = 0.1, 0.2
+"""The same shares where candidates' scores elsewhere are part of the model: it knows its spread."""
+
 _LEADER_RUNS = 2
 
 
@@ -46,17 +49,29 @@ class Run(NamedTuple):
     rung: int
 
 
-def next_runs(scores: np.ndarray, most: int, *, available: np.ndarray, seed: int = 0) -> list[Run]:
+def next_runs(
+    scores: np.ndarray,
+    most: int,
+    *,
+    available: np.ndarray,
+    seed: int = 0,
+    hints: np.ndarray | None = None,
+    prior: np.ndarray | None = None,
+) -> list[Run]:
     """The runs of the next round, at most one a target; none where all targets have ended.
 
     `scores` is (candidates, targets, rungs, draws), NaN where nothing was drawn, in points; rungs
     rise, the last is the full budget. `available` (candidates, targets, rungs) says which can be
     run. `most` draws a cell are allowed. `seed` orders the candidates of whom nothing is known.
+
+    `hints` and `prior` (candidates, targets) are in standard deviations, NaN unknown. Hints order
+    candidates and do nothing else. A prior is part of the model as well, so that it spends less.
     """
     drawn = np.isfinite(scores).sum(-1)
     full = drawn[..., -1]
     low = _first_rungs(drawn, available)
-    opening = _opening(scores, low, available, seed)
+    given = prior if hints is None else hints
+    opening = _opening(scores, low, available, seed, given)
     ready = [not low[target] and not opening[target] for target in range(full.shape[1])]
     runs = [
         (low[target] or opening[target])[0] for target in range(full.shape[1]) if not ready[target]
@@ -65,20 +80,21 @@ def next_runs(scores: np.ndarray, most: int, *, available: np.ndarray, seed: int
     # The model is of all targets at once: one that has just come into the sweep opens before it.
     if runs or not len(known):
         return runs
-    belief = believe(scores[:, known])
+    belief = believe(scores[:, known], None if prior is None else prior[:, known])
     for place, target in enumerate(map(int, known)):
         can_run = available[:, target, -1]
-        candidate = _spend(belief, scores[:, known], place, most, can_run)
+        order = _hints(scores, target, given)
+        candidate = _spend(belief, scores[:, known], place, most, can_run, order)
         if candidate is not None:
             runs.append(Run(candidate, target, scores.shape[2] - 1))
     return runs
 
 
-def ranking(scores: np.ndarray, most: int) -> np.ndarray:
+def ranking(scores: np.ndarray, most: int, prior: np.ndarray | None = None) -> np.ndarray:
     """The candidates of every target by the mean that the model believes in, best first:
     (candidates, targets), numbers. Those with fewer than two full runs come behind the others,
     those with none last."""
-    belief = believe(scores)
+    belief = believe(scores, prior)
     full = np.isfinite(scores[:, :, -1]).sum(-1)
     enough = np.minimum(full, min(_LEADER_RUNS, most))
     return np.lexsort((-belief.means, -enough), axis=0)
@@ -111,13 +127,17 @@ def _first_rungs(drawn: np.ndarray, available: np.ndarray) -> list[list[Run]]:
 
 
 def _opening(
-    scores: np.ndarray, low: list[list[Run]], available: np.ndarray, seed: int
+    scores: np.ndarray,
+    low: list[list[Run]],
+    available: np.ndarray,
+    seed: int,
+    given: np.ndarray | None,
 ) -> list[list[Run]]:
     """By target, the full runs that come before the model is asked.
 
     Each target begins at another place of one order, so that soon every candidate has run
-    somewhere. Where there are lower rungs, their scores' order is sampled from its top to its
-    end: only runs of the weak, too, tell how far a rung can be believed.
+    somewhere. Where there are lower rungs, or hints, their order is sampled from its top to its
+    end: only runs of the weak, too, tell how far it can be believed.
     """
     candidates, targets, rungs, _ = scores.shape
     order = np.random.default_rng(seed).permutation(candidates)
@@ -126,7 +146,7 @@ def _opening(
     for target in range(targets):
         wanted = min(OPENING, candidates)
         places = np.roll(order, -(target * candidates // targets))[:wanted]
-        hints = screening(scores, target)
+        hints = _hints(scores, target, given)
         if not low[target] and np.isfinite(hints).any():
             by_hint = np.argsort(-np.nan_to_num(hints, nan=-np.inf), kind="stable")
             spread = np.linspace(0, candidates - 1, min(HINTED_OPENING, candidates)).round()
@@ -136,8 +156,19 @@ def _opening(
     return found
 
 
+def _hints(scores: np.ndarray, target: int, given: np.ndarray | None) -> np.ndarray:
+    """What orders a target's candidates (candidates,): their lower rungs, else what is given."""
+    found = screening(scores, target)
+    return found if given is None or np.isfinite(found).any() else given[:, target]
+
+
 def _spend(
-    belief: Belief, scores: np.ndarray, target: int, most: int, available: np.ndarray
+    belief: Belief,
+    scores: np.ndarray,
+    target: int,
+    most: int,
+    available: np.ndarray,
+    hints: np.ndarray,
 ) -> int | None:
     """The candidate of a target that has the next full run; None where the target has ended."""
     full = np.isfinite(scores[:, target, -1]).sum(-1)
@@ -150,15 +181,15 @@ def _spend(
     regrets[leader] = chances[leader] = 0.0
     unseen = (full == 0) & (chances >= CUT) & available
     if unseen.any():
-        hints = screening(scores, target)
-        only_orders = np.isfinite(hints).any() and not belief.counts_rungs
+        only_orders = np.isfinite(hints).any() and not belief.counts_hints
         by = np.nan_to_num(hints, nan=-np.inf) if only_orders else means
         return int(max(np.flatnonzero(unseen), key=lambda one: (by[one], means[one])))
     if full[leader] < min(_LEADER_RUNS, most) and room[leader]:
         return leader
     more = full.sum() - (full > 0).sum()
     is_cheap = np.sqrt((regrets**2).sum()) <= PRICE * belief.noise
-    if not room.any() or more >= MOST * len(full) or (more >= LEAST * len(full) and is_cheap):
+    low, high = (LEAST_KNOWN, MOST_KNOWN) if belief.counts_prior else (LEAST, MOST)
+    if not room.any() or more >= high * len(full) or (more >= low * len(full) and is_cheap):
         return None
     # A run is worth the regret at stake times how far it moves the mean; the leader is worth what
     # its strongest rival is, as in top-two sampling (Russo 2016).

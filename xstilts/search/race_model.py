@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from xstilts.scores.rungs import correlation_of
+from xstilts.scores.ranks import LEAST_PAIRS, rank_correlation
 
 LEAST_CORRELATION = 0.5
 """A rung whose rank correlation with the last is below only orders candidates."""
@@ -28,12 +28,19 @@ _MAX_CORRELATION = 0.95
 class Belief:
     """`means` and `variances` (candidates, targets) of candidates' true scores, in points; those
     of a target are comparable with one another. `noise_variances` (targets,) are a run's; `noise`
-    is their root mean. `counts_rungs` where a lower rung is part of the means."""
+    is their root mean. `counts_rungs` where a lower rung is part of the means, `counts_prior` where
+    one was given that may be."""
 
     means: np.ndarray
     variances: np.ndarray
     noise_variances: np.ndarray
     counts_rungs: bool
+    counts_prior: bool = False
+
+    @property
+    def counts_hints(self) -> bool:
+        """Whether what orders candidates is part of the means."""
+        return self.counts_rungs or self.counts_prior
 
     @property
     def noise(self) -> float:
@@ -53,9 +60,13 @@ def expected_excess(difference: np.ndarray, error: np.ndarray) -> np.ndarray:
     return np.asarray(error * np.exp(-z * z / 2) / np.sqrt(2 * np.pi) + difference * ndtr(z))
 
 
-def believe(scores: np.ndarray) -> Belief:
+def believe(scores: np.ndarray, prior: np.ndarray | None = None) -> Belief:
     """The belief that follows from scores (candidates, targets, rungs, draws), NaN where nothing
-    was drawn; a target needs two full runs or more."""
+    was drawn; a target needs two full runs or more.
+
+    `prior` (candidates, targets) is what is known of candidates from elsewhere, in standard
+    deviations, NaN unknown. It counts as its rank correlation with what was seen allows.
+    """
     runs = scores[:, :, -1]
     counts = np.isfinite(runs).sum(-1)
     means = np.nansum(runs, -1) / np.maximum(counts, 1)
@@ -64,12 +75,14 @@ def believe(scores: np.ndarray) -> Belief:
     values, precision = means / scale, counts.astype(float)
     found = _shrink(values, precision)
     hints = _pseudo_runs(scores, means, counts, float(found[2]), scale)
-    if hints is not None:
-        extra, weight = hints
+    known = None if prior is None else _prior_runs(prior, means, counts, float(found[2]), scale)
+    for extra, weight in (one for one in (hints, known) if one is not None):
         total = precision + weight
         values = (precision * values + weight * extra) / np.where(total > 0, total, 1.0)
-        found = _shrink(values, total)
-    return Belief(found[0] * scale, found[1] * noise, noise, hints is not None)
+        precision = total
+    if hints is not None or known is not None:
+        found = _shrink(values, precision)
+    return Belief(found[0] * scale, found[1] * noise, noise, hints is not None, prior is not None)
 
 
 def _noise_variances(runs: np.ndarray, counts: np.ndarray, means: np.ndarray) -> np.ndarray:
@@ -135,14 +148,24 @@ def screening(scores: np.ndarray, target: int) -> np.ndarray:
     return np.asarray((means - np.nanmean(means)) / max(float(np.nanstd(means)), 1e-12))
 
 
-def rank_correlation(scores: np.ndarray) -> float | None:
-    """The rank correlation of the lower rung with the last: the mean over targets, by number of
-    cells that have both; None where these are too few."""
+def rung_correlation(scores: np.ndarray) -> float | None:
+    """The rank correlation of the lower rung with the last; see `_correlation`."""
+    every = np.stack([screening(scores, target) for target in range(scores.shape[1])], 1)
+    runs = scores[:, :, -1]
+    counts = np.isfinite(runs).sum(-1)
+    return _correlation(
+        every, np.where(counts, np.nansum(runs, -1) / np.maximum(counts, 1), np.nan)
+    )
+
+
+def _correlation(hints: np.ndarray, means: np.ndarray) -> float | None:
+    """The rank correlation of hints with means, both (candidates, targets), NaN where unknown: the
+    mean over targets, by number of candidates that have both; None where these are too few."""
     total, dof = 0.0, 0
-    for target in range(scores.shape[1]):
-        own, pairs = correlation_of(screening(scores, target), scores[:, target, -1])
-        if own is not None:
-            total += (pairs - 1) * own
+    for own, seen in zip(hints.T, means.T, strict=True):
+        correlation, pairs = rank_correlation(own, seen, LEAST_PAIRS)
+        if correlation is not None:
+            total += (pairs - 1) * correlation
             dof += pairs - 1
     return total / dof if dof >= _MIN_DOF else None
 
@@ -158,13 +181,43 @@ def _pseudo_runs(
     """
     if scores.shape[2] == 1:
         return None
-    correlation = rank_correlation(scores)
+    correlation = rung_correlation(scores)
     if correlation is None or correlation < LEAST_CORRELATION:
         return None
     r = min(correlation, _MAX_CORRELATION)
+    every = [screening(scores, target) for target in range(means.shape[1])]
+    return _as_runs(np.stack(every, 1), r, means, counts, spread, scale)
+
+
+def _prior_runs(
+    prior: np.ndarray, means: np.ndarray, counts: np.ndarray, spread: float, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What is known from elsewhere as runs, like lower rungs; None where it says nothing.
+
+    It counts by its correlation with the true values: that with the means seen, which noise
+    lowers, over the root of their reliability (Spearman 1904).
+    """
+    correlation = _correlation(prior, np.where(counts > 0, means, np.nan))
+    if correlation is None or correlation <= 0:
+        return None
+    runs = float(counts[counts > 0].mean())
+    r = correlation * (1 + 1 / (runs * spread)) ** 0.5
+    return _as_runs(prior, min(r, _MAX_CORRELATION), means, counts, spread, scale)
+
+
+def _as_runs(
+    every: np.ndarray,
+    r: float,
+    means: np.ndarray,
+    counts: np.ndarray,
+    spread: float,
+    scale: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hints (candidates, targets) that correlate by `r` with the true values, as runs: values in
+    units of noise and what each is worth, in runs."""
     values, worth = np.zeros(means.shape), np.zeros(means.shape)
     for target in range(means.shape[1]):
-        hints = screening(scores, target)
+        hints = every[:, target]
         both = np.isfinite(hints) & (counts[:, target] > 0)
         if not both.any():
             continue

@@ -27,7 +27,9 @@ from xstilts.records import TrialRecord
 from xstilts.run.places import Places
 from xstilts.run.rounds import Dev
 from xstilts.scores.aggregate import AVERAGE
+from xstilts.scores.prior import KnownCell
 from xstilts.scores.seen import columns_of
+from xstilts.search.hints import Hints
 from xstilts.search.lower_rungs import Lower
 from xstilts.search.proposals import Proposal
 from xstilts.search.race import next_runs
@@ -63,6 +65,7 @@ def decide(
     available: np.ndarray,
     seed: int,
     lower: Lower | None = None,
+    hints: np.ndarray | None = None,
 ) -> Decision:
     """What a race wants; a pure function.
 
@@ -72,6 +75,7 @@ def decide(
         available: which candidates can be run on which columns, (candidates, columns).
         seed: orders the candidates of whom nothing is known.
         lower: the rungs below the whole, if there are any.
+        hints: order those that have not run, (candidates, columns); see `next_runs`.
     """
     if not seen.size:
         return Decision((), ())
@@ -87,7 +91,7 @@ def decide(
     can_run = np.concatenate([lower.can_run, available[..., None]], 2)
     most, is_first_round = seen.shape[2], True
     while True:
-        runs = next_runs(scores, most, available=can_run, seed=seed)
+        runs = next_runs(scores, most, available=can_run, seed=seed, hints=hints)
         drawn = np.isfinite(scores)
         begin = [run for run in runs if not drawn[run.candidate, run.target].any()]
         for run in runs if is_first_round else begin:
@@ -149,6 +153,7 @@ class Race:
         read: ReadRecord,
         under_way: UnderWay | None = None,
         with_failed: bool = False,
+        known: Sequence[KnownCell] = (),
     ):
         self._planner = planner
         self._sweep = planner.sweep
@@ -158,6 +163,7 @@ class Race:
         self._read_final, self._read = read_final, read
         self._under_way = under_way or UnderWay()
         self._with_failed = with_failed
+        self._hints = Hints(planner.sweep, planner.inventory, known)
         self._candidates: list[Proposal] = []
         self._baselines: list[Proposal] = []
         self._targets: dict[str, tuple[str, ...]] = {}
@@ -205,8 +211,9 @@ class Race:
                 self.owed.append(plan)
 
     def _owe(self, plan: TrialPlan) -> None:
-        failed = self._failed.get(plan.trial_id, ())
-        if self._read_final(plan) is None and not {*plan.targets} <= {*failed}:
+        failed = self._failed.get(plan.trial_id)
+        is_over = failed is not None and {*plan.targets} <= {*failed}
+        if self._read_final(plan) is None and not is_over:
             self.owed = [one for one in self.owed if one.trial_id != plan.trial_id] + [plan]
 
     def _plan(
@@ -225,7 +232,7 @@ class Race:
 
     def wanted(self) -> tuple[list[TrialPlan], list[TrialPlan]]:
         """The trials that are wanted now: first runs of configurations, and further ones; none of
-        those that run."""
+        those that run. Where signals are asked for, those that tell them come before all others."""
         if self._wanted is None:
             owed = (plan for plan in self.owed if plan.trial_id not in self._running)
             under_way = [*self._running.values(), *owed]
@@ -236,8 +243,12 @@ class Race:
                 self._available(seen),
                 self._sweep.search.encoder.sampler.seed,
                 self._lower_seen(),
+                self._hints.of(self._candidates),
             )
-            self._wanted = list(self._plans(found.first)), list(self._plans(found.further))
+            first, further = (list(self._plans(one)) for one in (found.first, found.further))
+            if self._sweep.search.signals:
+                first, further = list(self._without_signals()), [*first, *further]
+            self._wanted = first, further
         return self._wanted
 
     def _plans(self, drawings: Sequence[Drawing]) -> Iterator[TrialPlan]:
@@ -246,6 +257,14 @@ class Race:
             proposal, seed = self._candidates[candidate], self._sweep.seeds[draw]
             plan = self._plan(proposal, seed, tuple(needed), self._rungs[rung])
             if plan.trial_id not in self._running:
+                yield plan
+
+    def _without_signals(self) -> Iterator[TrialPlan]:
+        """Trials that train a configuration's encoder and tell its signals, for no target yet."""
+        for proposal in self._candidates:
+            plan = self._plan(proposal, self._sweep.seeds[0], ())
+            is_over = plan.trial_id in self._running or plan.trial_id in self._failed
+            if self._hints.lack(plan) and not is_over:
                 yield plan
 
     def is_over(self) -> bool:
@@ -270,10 +289,11 @@ class Race:
         if record is not None:
             self._note(plan, record)
         if self._read_final(plan) is None:
-            self._failed[plan.trial_id] = plan.targets
+            self._failed[plan.trial_id] = plan.targets or self._sweep.targets
 
     def _note(self, plan: TrialPlan, record: TrialRecord) -> None:
         self._gave.note(record)
+        self._hints.note(record)
         if record.state == "finished":
             # The targets themselves are not asked: one that was run by itself names none.
             scored = {row["target"] for row in record.scores}

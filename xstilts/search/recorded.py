@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from xstilts.errors import ConfigError, Problem
+from xstilts.scores.signals import known_mean, standardised
 
 COLUMNS = ("candidate", "target", "seed", "rung", "dev", "test", "cost", "shared_cost")
 
@@ -78,6 +79,35 @@ def read_grid(path: Path) -> Grid:
     grid = _grid(rows)
     _refuse(_holes(path, grid))
     return grid
+
+
+def prior_of(grid: Grid, others: Sequence[Grid]) -> np.ndarray | None:
+    """What other grids say of a grid's candidates, (candidates, targets), in standard deviations of
+    a target's candidates, NaN unknown; None where they share none.
+
+    Of a cell the mean of its dev scores over all seeds at the full budget, standardised among those
+    of its grid and target; the mean over the grids that have it, else over the candidate's other
+    targets.
+    """
+    found = []
+    for other in others:
+        values = standardised(other.dev[:, :, -1].mean(-1))
+        rows = {name: place for place, name in enumerate(other.candidates)}
+        places = {name: place for place, name in enumerate(other.targets)}
+        own = np.full((len(grid.candidates), len(grid.targets)), np.nan)
+        rest = np.full((len(grid.candidates), 1), np.nan)
+        for row, candidate in enumerate(grid.candidates):
+            if candidate in rows:
+                rest[row] = values[rows[candidate]].mean()
+                for place, target in enumerate(grid.targets):
+                    if target in places:
+                        own[row, place] = values[rows[candidate], places[target]]
+        found.append((own, np.broadcast_to(rest, own.shape)))
+    if not found:
+        return None
+    own, rest = (known_mean(parts) for parts in zip(*found, strict=True))
+    both = np.where(np.isfinite(own), own, rest)
+    return both if np.isfinite(both).any() else None
 
 
 def _rows(path: Path, lines_of: csv.DictReader[str]) -> Iterator[_Row | Problem]:

@@ -22,10 +22,11 @@ import numpy as np
 
 from xstilts.config.derive import NONE
 from xstilts.errors import ConfigError, Problem, XstiltsError
+from xstilts.scores.signals import standardised
 from xstilts.scores.verdict import TargetRuns, Verdict, verdicts
 from xstilts.search.policies import POLICIES, Board
 from xstilts.search.race import may_be_best
-from xstilts.search.recorded import Grid, read_grid
+from xstilts.search.recorded import Grid, prior_of, read_grid
 
 SEEDS = 3
 
@@ -33,13 +34,15 @@ SEEDS = 3
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a grid is played. `seeds` draws of a cell are a policy's at most; then `confirm`
-    (leaders, seeds) run with fresh seeds, and `baseline` beside them, whom nobody chooses."""
+    (leaders, seeds) run with fresh seeds, and `baseline` beside them, whom nobody chooses. The full
+    runs of the grids in `prior` are known for nothing."""
 
     seeds: int = SEEDS
     replays: int = 1
     seed: int = 0
     baseline: str | None = None
     confirm: tuple[int, int] | None = None
+    prior: tuple[Grid, ...] = ()
 
 
 def replay(grid: Grid, policies: Sequence[str], options: Options | None = None) -> dict[str, Any]:
@@ -93,7 +96,9 @@ class _Played:
         self.rivals = self.rows[: count - len(last)]
         confirms = options.confirm[1] if options.confirm else 0
         dev = grid.dev[..., order]
-        self.board = Board(dev[self.rivals], options.seeds, confirms)
+        known = prior_of(grid, options.prior)
+        prior = None if known is None else standardised(known[self.rivals])
+        self.board = Board(dev[self.rivals], options.seeds, confirms, prior)
         self.base = Board(dev[last], options.seeds, confirms)
         targets = range(len(grid.targets))
         if last:
@@ -255,8 +260,23 @@ def _check(grid: Grid, policies: Sequence[str], options: Options) -> None:
     elif options.baseline is not None and len(grid.candidates) == 1:
         rule = "a grid has a candidate beside the baseline"
         problems.append(Problem("--baseline", rule, "it alone", "leave it out"))
+    for other in options.prior:
+        if not {*other.candidates} & {*grid.candidates}:
+            rule = "a prior has candidates of the grid"
+            got = f"{', '.join(other.candidates[:3])} and no other of them"
+            problems.append(Problem("--prior", rule, got, "name grids of the same candidates"))
     if problems:
         raise ConfigError(problems)
+
+
+def _priors(text: str | None, grid: Path) -> tuple[Grid, ...]:
+    """The grids of `--prior`; the grid itself is none of them."""
+    paths = [] if text is None else [Path(name) for name in dict.fromkeys(text.split(","))]
+    for path in paths:
+        if path.exists() and path.samefile(grid):
+            rule, repair = "a grid is no prior of itself", "name others"
+            raise ConfigError([Problem("--prior", rule, f"{path}", repair)])
+    return tuple(map(read_grid, paths))
 
 
 def _confirm(text: str) -> tuple[int, int]:
@@ -308,13 +328,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--baseline", metavar="NAME", help=help_baseline)
     help_confirm = "run so many leaders with so many fresh seeds"
     parser.add_argument("--confirm", metavar="TOP,SEEDS", help=help_confirm)
+    help_prior = "other grids, whose full runs are known for nothing"
+    parser.add_argument("--prior", metavar="OTHER.csv[,..]", help=help_prior)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     given = parser.parse_args(arguments)
     try:
         confirm = None if given.confirm is None else _confirm(given.confirm)
-        options = Options(given.seeds, given.replays, given.seed, given.baseline, confirm)
+        grid = read_grid(given.grid)
+        prior = _priors(given.prior, given.grid)
+        options = Options(given.seeds, given.replays, given.seed, given.baseline, confirm, prior)
         policies = list(dict.fromkeys(given.policy.split(",")))
-        found = replay(read_grid(given.grid), policies, options)
+        found = replay(grid, policies, options)
     except XstiltsError as error:
         print(error, file=sys.stderr)
         return error.exit_status

@@ -42,6 +42,7 @@ class KindSpec:
         pools_a_layer: whether it has vectors of sentences from a hidden state that the depth of
             the model decides.
         sequences: sequences of a row; of multiple choice most tasks give four.
+        is_probed: whether its features have class labels that a probe tells apart.
         recipe_fields: fields of a recipe that not all kinds read: without a part that does they
             change nothing.
         joined_by: the column whose equal values are one item in all languages, an id or a text;
@@ -66,6 +67,7 @@ class KindSpec:
     declares_labels: bool = False
     pools_a_layer: bool = False
     sequences: int = 1
+    is_probed: bool = False
     recipe_fields: frozenset[str] = frozenset()
     joined_by: str = ""
     group: str = ""
@@ -87,6 +89,7 @@ _CLASSIFICATION = KindSpec(
     is_cut=True,
     is_translatable=True,
     declares_labels=True,
+    is_probed=True,
     recipe_fields=frozenset({"pooler"}),
     group="classification",
 )
@@ -104,6 +107,7 @@ KINDS: Mapping[str, KindSpec] = {
         metrics=("f1_macro", "f1_micro", "subset_accuracy"),
         score=("f1_macro",),
         prediction="labels",
+        is_probed=False,
     ),
     "choice": KindSpec(
         version=1,
@@ -115,6 +119,7 @@ KINDS: Mapping[str, KindSpec] = {
         score=("accuracy",),
         is_cut=True,
         sequences=4,
+        is_probed=True,
         recipe_fields=frozenset({"pooler"}),
         group="classification",
     ),
@@ -128,6 +133,7 @@ KINDS: Mapping[str, KindSpec] = {
         score=("f1",),
         prediction="tags",
         declares_labels=True,
+        is_probed=True,
         joined_by="sent_id",
         group="tagging",
     ),

@@ -320,4 +320,13 @@ ENTRIES = (
         group="retrieval",
         description="the English translation of a sentence among 200",
     ),
+    Task(
+        name="mini_parallel",
+        kind="retrieval",
+        source=Source("xstilts/mini_parallel", config="{language}"),
+        languages=MINI_LANGUAGES[1:],
+        splits={"validation": "validation"},
+        metrics=("accuracy",),
+        description="parallel text for signals, of which no target's test set has a sentence",
+    ),
 )

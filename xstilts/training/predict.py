@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any
@@ -91,10 +91,27 @@ class Predictor:
 
         return self._computed(compute, features, task)
 
+    def vectors(self, features: pa.Table, task: Task) -> list[np.ndarray]:
+        """Vectors of every feature in every hidden state, of a kind that is `Probed`."""
+        kind = kinds.get(task.kind)
+        assert isinstance(kind, kinds.Probed)
+
+        def compute(model: Model, work: MicroBatch) -> list[Any]:
+            return kind.vectors(model.states(work, self.precision), work.batch)
+
+        return self._computed(compute, features, task, reads_all=True)
+
     def _computed(
-        self, compute: Callable[[Model, MicroBatch], list[Any]], features: pa.Table, task: Task
+        self,
+        compute: Callable[[Model, MicroBatch], list[Any]],
+        features: pa.Table,
+        task: Task,
+        reads_all: bool = False,
     ) -> list[Any]:
-        """What `compute` gives for every feature, in their order; batches are sorted by length."""
+        """What `compute` gives for every feature, in their order; batches are sorted by length.
+
+        `reads_all`: states are read where the kind's head would not.
+        """
         kind = kinds.get(task.kind)
         features = features.combine_chunks()
         first = next(self.models[0].parameters()).device
@@ -109,6 +126,8 @@ class Predictor:
         def predicted(positions: list[int]) -> list[Any]:
             columns = columns_of(features.take(positions))
             batch = kind.collate(columns, self.vocabulary, np.random.default_rng(0))
+            if reads_all:
+                batch = replace(batch, read=None)
             work = micro_batcher.whole(batch)
             model = free.get()
             device = next(model.parameters()).device

@@ -1,0 +1,77 @@
+"""Parallel text that a target is scored on is refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xstilts.config.load import parse_sweep
+from xstilts.errors import ConfigError
+from xstilts.run.inputs import take_inventory
+from xstilts.run.parallel_text import sentences
+from xstilts.run.places import Places
+from xstilts.run.storage import open_storage
+
+
+def inventory_of(data: Path, storage: Path, parallel: str, **changes: Any) -> Any:
+    sweep = parse_sweep(
+        {
+            "name": "s",
+            "benchmark": "custom",
+            "recipe": "mini",
+            "models": {"mini": {"path": "builtin:mini"}},
+            "data": {"root": str(data)},
+            "intermediates": {"nli": {"tasks": ["mini_nli"]}},
+            "targets": ["mini_udpos", "mini_tatoeba"],
+            "seeds": [0, 1],
+            "search": {"strategy": "race", "signals": ["retrieval"], "parallel": parallel},
+            **changes,
+        },
+        "test",
+    )
+    open_storage(storage)
+    return take_inventory(sweep, Places(storage, "s"))
+
+
+def test_the_parallel_text_of_the_miniature_benchmark_may_tell_signals(
+    shared_mini: Path, tmp_path: Path
+) -> None:
+    targets = ["mini_xnli", "mini_udpos", "mini_xquad", "mini_tatoeba"]
+    for split in ("test", "validation"):
+        inventory = inventory_of(
+            shared_mini, tmp_path, "mini_parallel", targets=targets, evaluation={"split": split}
+        )
+        assert "xstilts/mini_parallel" in inventory.data
+
+
+def test_text_that_a_target_is_scored_on_is_refused(shared_mini: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        inventory_of(shared_mini, tmp_path, "mini_tatoeba")
+    *_, line = map(str, caught.value.problems)
+    assert line.startswith("search.parallel: mini_tatoeba has no sentence that a target is scored")
+    assert "that mini_tatoeba has in qaa test" in line
+    assert caught.value.exit_status == 2
+
+
+def test_missing_parallel_text_is_said(shared_mini: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data" / "xstilts"
+    root.mkdir(parents=True)
+    for folder in (shared_mini / "xstilts").iterdir():
+        if folder.name != "mini_parallel":
+            (root / folder.name).symlink_to(folder)
+    with pytest.raises(ConfigError) as caught:
+        inventory_of(root.parent, tmp_path / "runs", "mini_parallel")
+    (line,) = map(str, caught.value.problems)
+    assert line.startswith("data.root: ") and "xstilts/mini_parallel" in line
+
+
+def test_a_sentence_is_known_in_words_and_in_a_text() -> None:
+    said = {"sent": ["Leo was full, in June."]}
+    (key,) = sentences(said)
+    assert key in sentences({"tokens": [["Leo", "was", "full", ",", "in", "June", "."]]})
+    assert key in sentences({"context": ["He ran. Leo was full, in June! And ate."]})
+    assert key in sentences({"choices": [["no", "leo was full in june"]]})
+    assert key not in sentences({"context": ["Leo was full, in June, of soup."]})
+    assert not sentences({"answers": [{"text": ["Leo was full, in June."]}], "x": ["...", ""]})
