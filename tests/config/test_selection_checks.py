@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from xstilts.config.derive import pivots_of, reads, recipe_of, selection_notes, task_of
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError
+
+PAGE = Path(__file__).parents[2] / "docs" / "selection.md"
 
 
 def sweep_of(**changes: Any) -> Sweep:
@@ -96,6 +101,12 @@ def test_the_protocol_is_that_of_target_stages_alone() -> None:
     kept = sweep_of(recipe={"name": "mini", "intermediate": {"keep": "last"}},
                     selection={"checkpoint": "average"})  # fmt: skip
     assert recipe_of(kept).for_task("intermediate", "mini_nli", {}).keep == "last"
+
+
+def test_the_pages_example_is_a_sweeps_section() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    sweep = sweep_of(**yaml.safe_load(text))
+    assert (sweep.selection.checkpoint, sweep.selection.pivot) == ("average", ("qaa",))
 
 
 def test_pivots_are_of_targets_that_train_and_read_their_dev_rows() -> None:

@@ -123,3 +123,4 @@ def test_what_labels_selected_is_told_and_which_scores_are_not_zero_shot() -> No
     tags = run_of(load_sweep(QUICKSTART, ["selection.pivot=[qab, qaa]"])).tags
     assert tags["selection"] == "dev of the training language and of qab, qaa"
     assert tags["not_zero_shot"] == "qab, qaa"
+    assert "selected with dev labels of qab, qaa" in tags["noncomparable"]

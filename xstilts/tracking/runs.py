@@ -139,6 +139,8 @@ def _tags(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
     reasons = list(record.missing)
     if sweep.evaluation.examples:
         reasons.append(f"subsampled: {sweep.evaluation.examples} rows a language")
+    if sweep.selection.pivot:
+        reasons.append(f"selected with dev labels of {', '.join(sweep.selection.pivot)}")
     told = {
         "collapsed": ", ".join(record.collapsed),
         "undecided": ", ".join(record.undecided),
