@@ -37,6 +37,7 @@ CANDIDATES = ("none", "nli", "qa")
 
 CRITERIA: dict[str, Callable[[Check], float]] = {
     "best": lambda check: check.sample,
+    "best, all rows": lambda check: check.dev[ENGLISH],
     "last": lambda check: check.step,
     "consistency": lambda check: check.consistency,
     "retrieval": lambda check: check.retrieval,
@@ -49,7 +50,10 @@ WITH_LABELS: dict[str, Callable[[Check, str], float]] = {
 }
 """What those go by that use the dev labels of one more language."""
 
-PROTOCOLS = ("best", "last", "average", "seeds", "consistency", "retrieval", *WITH_LABELS)
+PROTOCOLS = (
+    *("best", "best, all rows", "last", "average", "seeds", "consistency", "retrieval"),
+    *WITH_LABELS,
+)
 
 
 def chosen(values: Sequence[float]) -> int:

@@ -54,7 +54,7 @@ def test_the_first_of_the_highest_is_chosen_and_a_constant_has_no_rank() -> None
 def test_the_table_has_every_protocol_by_target() -> None:
     rows = table_of([RUN], {("mini_xnli", "none"): 49.0})
     cells = {row[0]: row[1:] for row in rows}
-    assert len(cells) == 8 and all(len(row) == len(TARGETS) + 1 for row in cells.values())
+    assert len(cells) == 9 and all(len(row) == len(TARGETS) + 1 for row in cells.values())
     assert cells["best"][0] == "15.00 (+0.00)" and cells["best"][1] == "-"
     assert cells["seeds"][0] == cells["seeds"][3] == "1.00"
 
