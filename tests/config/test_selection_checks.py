@@ -58,12 +58,12 @@ def sweep_of(**changes: Any) -> Sweep:
         ),
         (
             {"selection": {"pivot": ["qaa"]}, "evaluation": {"split": "validation"}},
-            "selection.pivot: the dev labels of mini_xnli are those that score it, and may not "
+            "selection.pivot: the dev labels of mini_xnli are rows that are scored, and may not "
             'select; got evaluation.split "validation"',
         ),
         (
             {"targets": ["xquad"], "selection": {"pivot": ["de"]}},
-            "selection.pivot: the dev labels of xquad are those that score it",
+            "selection.pivot: the dev labels of xquad are rows that are scored",
         ),
         (
             {

@@ -6,7 +6,7 @@ that are scored: what selects is never what judges.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xstilts.config.derive import pivots_of, task_of
 from xstilts.config.own_tasks import all_tasks
@@ -37,11 +37,13 @@ def check_selection(sweep: Sweep) -> Iterator[Problem]:
         yield Problem("selection.pivot", rule, f"{list(sweep.targets)}", "leave it out")
     for target in targets:
         if target.name in heads:
-            yield from _check_pivots(sweep, target, heads[target.name])
+            yield from _check_pivots(sweep, target, heads[target.name], targets)
 
 
-def _check_pivots(sweep: Sweep, target: Task, head: Task) -> Iterator[Problem]:
-    """Pivots of one target, whose training stage is that of `head`."""
+def _check_pivots(
+    sweep: Sweep, target: Task, head: Task, targets: Sequence[Task]
+) -> Iterator[Problem]:
+    """Pivots of one of the targets, whose training stage is that of `head`."""
     pivots, split = pivots_of(sweep, head), sweep.evaluation.split
     if not pivots:
         return
@@ -54,10 +56,11 @@ def _check_pivots(sweep: Sweep, target: Task, head: Task) -> Iterator[Problem]:
         elif language not in labelled:
             near = f"it has them in {', '.join(labelled)}" if labelled else "leave pivot out"
             yield Problem(where, f"{target.name} has no dev labels in it", f'"{language}"', near)
-    if has and head.origins_of("validation") & target.origins_of(split):
+    scored = frozenset[tuple[str, str]]().union(*(one.origins_of(split) for one in targets))
+    if has and head.origins_of("validation") & scored:
         yield Problem(
             where,
-            f"the dev labels of {target.name} are those that score it, and may not select",
+            f"the dev labels of {target.name} are rows that are scored, and may not select",
             f'evaluation.split "{split}"',
             "score the test split, or leave pivot or the target out",
         )

@@ -319,12 +319,7 @@ class Planner:
         return tuple(cells)
 
     def _part(
-        self,
-        task: Task,
-        recipe: StageRecipe,
-        train: Rows,
-        examples: int,
-        alpha: float,
+        self, task: Task, recipe: StageRecipe, train: Rows, examples: int, alpha: float
     ) -> Part:
         weights = [count**alpha for _, count in train.rows]
         dev = None
