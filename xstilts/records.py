@@ -53,7 +53,8 @@ class Outcome:
     `collapsed` and `undecided` (`xstilts.training.dev_checks.Final`) are of the last. `wait_s` is
     what steps waited for their batch. `max_tokens` is what a micro-batch may hold, `halvings` how
     often memory made it smaller in this stage, `is_limited` whether it ever did. Times include
-    those before a checkpoint.
+    those before a checkpoint. `pivots` and `pivot_rows` are the dev scores of pivot languages and
+    their rows, by task and language.
     """
 
     dev: dict[str, dict[str, float]]
@@ -73,6 +74,8 @@ class Outcome:
     is_limited: bool
     collapsed: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
+    pivots: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    pivot_rows: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -447,3 +447,32 @@ def test_a_race_trains_of_its_targets_the_stages_that_all_would() -> None:
                     assert fingerprint(evaluations[0]) == fingerprint(evaluations[1])
     every = planner.plan(point, 7, targets=sweep.targets)
     assert stages_of(every) == stages_of(whole) and whole.subset is None
+
+
+def test_a_protocol_makes_other_target_stages_and_no_other_intermediates() -> None:
+    def stages(**selection: Any) -> list[str]:
+        return stages_of(plan("nli", sweep=sweep_with(selection=selection)))
+
+    usual = stages()
+    assert stages(checkpoint="best") == usual
+    found = [
+        stages(**selection)
+        for selection in ({"checkpoint": "last"}, {"checkpoint": "average"}, {"pivot": ["qaa"]})
+    ]
+    assert all(encoder == usual[0] for encoder, *_ in found)
+    assert len({cell for _, *cells in (usual, *found) for cell in cells}) == 16
+
+
+def test_pivots_are_dev_rows_of_target_stages_alone() -> None:
+    trial = plan("nli", sweep=sweep_with(selection={"pivot": ["qab", "qaa"]}))
+    encoder, *cells = trial.training_stages
+    assert all(part.pivots is None for part in encoder.parts)
+    for stage in cells:
+        (pivots,) = (part.pivots for part in stage.parts)
+        assert pivots is not None and pivots.task == stage.parts[0].train.task
+        assert (pivots.use, pivots.rows) == ("validation", (("qab", 100), ("qaa", 100)))
+        assert stage.recipe.keep == "best"
+    needed = Planner(sweep_with(selection={"pivot": ["qaa"]}), INVENTORY, {}).rows_needed("mini")
+    assert {rows.task for rows in needed if rows.use == "validation"} == {
+        "mini_xnli", "mini_udpos",
+    }  # fmt: skip

@@ -115,3 +115,12 @@ def test_what_a_file_says_instead_of_the_recipe_is_a_tag() -> None:
 )
 def test_a_number_of_a_trial_has_one_name(metric: Metric, name: str) -> None:
     assert metric_name(metric) == name
+
+
+def test_what_labels_selected_is_told_and_which_scores_are_not_zero_shot() -> None:
+    usual = run_of().tags
+    assert usual["selection"] == "dev of the training language" and "not_zero_shot" not in usual
+    tags = run_of(load_sweep(QUICKSTART, ["selection.pivot=[qab, qaa]"])).tags
+    assert tags["selection"] == "dev of the training language and of qab, qaa"
+    assert tags["not_zero_shot"] == "qab, qaa"
+    assert "selected with dev labels of qab, qaa" in tags["noncomparable"]

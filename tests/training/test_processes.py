@@ -65,10 +65,16 @@ def ignore(share: float) -> None:
     pass
 
 
-@pytest.mark.parametrize("tasks", [("mnli",), ("mnli", "udpos", "mlm")])
-def test_two_processes_do_what_one_does(toy: Toy, tmp_path: Path, tasks: tuple[str, ...]) -> None:
-    """With dropout, mixtures and MLM; the last batch has one row, so one process gets none."""
-    job = job_of(toy, *tasks, examples=37, learning_rate=1e-3)
+@pytest.mark.parametrize(
+    ("tasks", "keep"),
+    [(("mnli",), "best"), (("mnli",), "average"), (("mnli", "udpos", "mlm"), "best")],
+)
+def test_two_processes_do_what_one_does(
+    toy: Toy, tmp_path: Path, tasks: tuple[str, ...], keep: str
+) -> None:
+    """With dropout, mixtures, MLM and a mean of checks; the last batch has one row, so one process
+    gets none."""
+    job = job_of(toy, *tasks, examples=37, learning_rate=1e-3, keep=keep)
     shares: list[float] = []
     alone = job.run(tmp_path / "alone", ignore, None)
     together = run_together(job, 2, tmp_path / "together", shares.append, None)

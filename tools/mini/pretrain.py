@@ -11,7 +11,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -304,20 +304,21 @@ def pretrain(
     languages: Sequence[str] = LANGUAGES,
     recipe: Recipe | None = None,
     seconds: float | None = None,
+    new_world: Callable[[int], worlds.World] = worlds.World,
 ) -> None:
     """Write a tokenizer and an encoder to `out`.
 
     The tokenizer always knows all languages, so that encoders of other languages differ from the
-    shipped one in nothing but the text they have read.
+    shipped one in nothing but the text they have read. `new_world` gives the world of a seed, fresh
+    at every call, for a world remembers what it has said.
     """
     recipe = recipe or Recipe()
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    world = worlds.World(seed)
-    texts = build_texts(world, LANGUAGES)
+    texts = build_texts(new_world(seed), LANGUAGES)
     tokenizer = train_tokenizer(texts.tokenizer, recipe.num_merges)
     if tuple(languages) != LANGUAGES:
-        texts = build_texts(worlds.World(seed), languages)
+        texts = build_texts(new_world(seed), languages)
     model = build_model(recipe, len(tokenizer))
     batches = Batches(texts.streams, tokenizer, recipe, seed)
     loss = train(model, batches, recipe, seconds)

@@ -25,6 +25,7 @@ from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
 from xstilts.config.recipe_checks import check_recipe
 from xstilts.config.schema import WEIGHTED, Sweep
 from xstilts.config.search_spec import ParameterSpec
+from xstilts.config.selection_checks import check_selection
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM
@@ -45,6 +46,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         check_tasks(sweep),
         check_benchmark(sweep),
         check_recipe(sweep),
+        check_selection(sweep),
         check_intermediates(sweep),
         _check_targets(sweep),
         _check_objective(sweep),

@@ -164,11 +164,12 @@ def benchmark_of(sweep: Sweep) -> Benchmark | None:
 
 def recipe_of(sweep: Sweep) -> Recipe:
     """The recipe that a sweep names, under what its file says instead."""
-    said = sweep.recipe
+    said, checkpoint = sweep.recipe, sweep.selection.checkpoint
+    kept = {} if checkpoint is None else {"keep": checkpoint}
     override = Override(
         everywhere={
             "intermediate": {**said.everywhere, **said.intermediate},
-            "target": {**said.everywhere, **said.target},
+            "target": {**said.everywhere, **said.target, **kept},
         },
         tasks={"intermediate": said.tasks, "target": said.targets},
     )
@@ -230,8 +231,17 @@ def scored_as_selected(sweep: Sweep, target: str) -> str:
     return "all languages, by translation" if task.is_parallel else "English"
 
 
+def pivots_of(sweep: Sweep, head: Task) -> tuple[str, ...]:
+    """The languages whose dev labels select a training stage beside its own."""
+    return (sweep.selection.pivot or ()) if head.is_trained and "dev" in head.splits else ()
+
+
 def selection_notes(sweep: Sweep) -> Iterator[str]:
-    """What targets' dev sets share with the rows that are scored, a line each."""
+    """What targets' dev sets share with the rows that are scored, a line each; before them which
+    languages' labels have selected."""
+    if sweep.selection.pivot:
+        names = ", ".join(sweep.selection.pivot)
+        yield f"selected with dev labels of {names}: scores in {names} are not zero-shot"
     for name in sweep.targets:
         if shared := scored_as_selected(sweep, name):
             yield f"{name}: selected on the rows that are scored ({shared})"
@@ -256,6 +266,7 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
         found += [
             (head, use, head.train_language) for use in ("train", "dev") if use in head.splits
         ]
+        found += [(head, "validation", language) for language in pivots_of(sweep, head)]
         if head in retrained(sweep):
             found.append((head.whole(), "train", head.train_language))
         scored = dict.fromkeys((split, target.fitted_on or split))

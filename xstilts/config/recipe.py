@@ -26,8 +26,8 @@ class StageRecipe:
     The stage is checked `checks` times at equal distances, or every `check_every` steps where that
     is not 0, on `dev_examples` examples of each dev set: a `stratified` sample, or the `first` (of
     a set that is joined from several, examples at equal distances). It stops after `patience`
-    checks without improvement, where that is not 0. What is kept is the `best` check, or the
-    `last`.
+    checks without improvement, where that is not 0. What is kept is the `best` check, the
+    `last`, or the `average` of those of its second half (`xstilts.training.kept`).
 
     `pooler` stands between the first token and a classifier, as transformers' BertPooler: `none`;
     `fresh`, drawn for every stage; `pretrained`, the checkpoint's, trained on from stage to stage;
@@ -50,7 +50,7 @@ class StageRecipe:
     check_every: int = 0
     patience: int = 0
     dev_sample: Literal["stratified", "first"] = "stratified"
-    keep: Literal["best", "last"] = "best"
+    keep: Literal["best", "last", "average"] = "best"
     pooler: Literal["none", "fresh", "pretrained", "carried"] = field(
         default="none", metadata=later("none")
     )
@@ -81,7 +81,7 @@ class StageRecipe:
 
 WORDS = {
     "dev_sample": ("stratified", "first"),
-    "keep": ("best", "last"),
+    "keep": ("best", "last", "average"),
     "pooler": ("none", "fresh", "pretrained", "carried"),
 }
 """Fields whose values are words."""

@@ -99,7 +99,12 @@ class EvaluationSpec(Model):
 
 
 class SelectionSpec(Model):
-    """What the dev sets share with what is scored, where there is a choice.
+    """What target stages are selected by, and what that shares with what is scored.
+
+    `checkpoint` is what every target stage keeps of its checks: the `best` by dev, the `last`, or
+    the `average` of those of its second half; as the recipe says where it is left out, which is
+    `best` in most. `pivot` are languages whose dev labels select beside the training language's,
+    the mean over languages; scores in them are not zero-shot.
 
     XQuAD has paragraphs of every article of SQuAD's dev set. `articles: held_out` selects on whole
     articles that are taken out of SQuAD's training set, for intermediates and targets alike;
@@ -107,6 +112,8 @@ class SelectionSpec(Model):
     """
 
     articles: Literal["shared", "held_out"] = "shared"
+    checkpoint: Literal["best", "last", "average"] | None = None
+    pivot: Languages | None = None
 
 
 class FinalSpec(Model):

@@ -14,6 +14,7 @@ from xstilts.config.derive import (
     NONE,
     languages_of,
     part_task,
+    pivots_of,
     recipe_of,
     retrained,
     task_of,
@@ -178,8 +179,8 @@ class Planner:
         parent = cell.stage if cell else plan.encoder
         split = self.sweep.evaluation.split
         languages = languages_of(self.sweep, task)
-        overrides = {**_overrides(plan.point, "target"), **(cell.point if cell else {})}
-        max_length = self._recipe(plan.model, "target", task.head, overrides).max_length
+        own = {**_overrides(plan.point, "target"), **(cell.point if cell else {})}
+        max_length = self._recipe(plan.model, "target", task.head, own).max_length
         layer = None
         if task.kind_spec.pools_a_layer:
             layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
@@ -199,8 +200,11 @@ class Planner:
         whole = self._rows(task.whole(), "train", (task.train_language,), part.train.max_length)
         drawn = min(best_step * part.batch_size, part.examples)
         examples = max(1, round(drawn * whole.num_rows / part.train.num_rows))
-        rows = replace(part, train=replace(whole, whole=True), dev=None, examples=examples)
-        recipe = replace(chosen.recipe, patience=0, keep="last")
+        whole = replace(whole, whole=True)
+        rows = replace(part, train=whole, dev=None, pivots=None, examples=examples)
+        # The last of its checks, unless it averages some: no dev set is left to choose by.
+        kept = chosen.recipe.keep
+        recipe = replace(chosen.recipe, patience=0, keep="last" if kept == "best" else kept)
         return replace(chosen, phase="final", parts=(rows,), recipe=recipe)
 
     def rows_needed(self, model: str) -> list[Rows]:
@@ -219,6 +223,8 @@ class Planner:
                 for use in ("train", "dev"):
                     if use in head.splits:
                         needed[self._rows(head, use, (head.train_language,), length)] = None
+                if (pivots := self._pivots(head, length)) is not None:
+                    needed[pivots] = None
                 if head in retrained(self.sweep):
                     whole = self._rows(head.whole(), "train", (head.train_language,), length)
                     needed[replace(whole, whole=True)] = None
@@ -337,6 +343,7 @@ class Planner:
             examples = max(1, round(recipe.epochs * rows))
             train = self._rows(task, "train", (task.train_language,), recipe.max_length)
             part = self._part(task, recipe, train, examples, 1.0)
+            part = replace(part, pivots=self._pivots(task, recipe.max_length))
             stage = Train(
                 encoder,
                 "target",
@@ -352,12 +359,7 @@ class Planner:
         return tuple(cells)
 
     def _part(
-        self,
-        task: Task,
-        recipe: StageRecipe,
-        train: Rows,
-        examples: int,
-        alpha: float,
+        self, task: Task, recipe: StageRecipe, train: Rows, examples: int, alpha: float
     ) -> Part:
         weights = [count**alpha for _, count in train.rows]
         dev = None
@@ -365,6 +367,11 @@ class Planner:
             dev = self._rows(task, "dev", (task.train_language,), recipe.max_length)
         shares = tuple(weight / sum(weights) for weight in weights)
         return Part(train, dev, examples, recipe.batch_size, shares)
+
+    def _pivots(self, head: Task, max_length: int) -> Rows | None:
+        """The dev rows of the pivot languages that select a target's stage."""
+        languages = pivots_of(self.sweep, head)
+        return self._rows(head, "validation", languages, max_length) if languages else None
 
     def _part_rows(self, spec: IntermediateSpec, task: Task, max_length: int) -> Rows:
         """The training rows of a task in an intermediate."""

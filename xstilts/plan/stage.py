@@ -106,7 +106,8 @@ class Rows:
 class Part:
     """One task of a mixture: its rows and how many examples the stage draws from them.
 
-    `shares` are the languages' shares of the examples, in the order of `train.rows`.
+    `shares` are the languages' shares of the examples, in the order of `train.rows`. `pivots` are
+    dev rows of other languages that select beside `dev`.
     """
 
     train: Rows
@@ -114,6 +115,7 @@ class Part:
     examples: int
     batch_size: int
     shares: tuple[float, ...]
+    pivots: Rows | None = field(default=None, metadata=later(None))
 
     @property
     def by_language(self) -> dict[str, int]:

@@ -64,7 +64,12 @@ def best_point(records: Sequence[TrialRecord], planner: Planner, target: str) ->
         for i, cell in enumerate(cells):
             key = canonical_json(cell.point)
             points.setdefault(key, cell.point)
-            own = {name: of_cells[i] for name, of_cells in values.items()}
+            # A row a language: the training language's, and those of pivots.
+            size = {name: len(of_cells) // len(cells) for name, of_cells in values.items()}
+            own = {
+                name: fmean(of_cells[i * size[name] : (i + 1) * size[name]])
+                for name, of_cells in values.items()
+            }
             scores.setdefault(key, []).append(task_score(head.metrics, own))
     best = max(scores, key=lambda key: (len(scores[key]), fmean(scores[key])))
     return points[best]

@@ -1,27 +1,23 @@
-"""Tables as text for the terminal, Markdown, CSV and JSON - one content, four forms."""
+"""The tables of a report, and the report as Markdown and JSON."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
-
-from rich.console import Group
-from rich.text import Text
 
 from xstilts.config.derive import measured_by, overlaps
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
-from xstilts.report.columns import Blocks
+from xstilts.report.looking_back import looked_back, selection_table
 from xstilts.report.results import Results
 from xstilts.report.signal_ranks import Ranked, signal_ranks
 from xstilts.report.standings import race_columns, standings
+from xstilts.report.table import Table
 from xstilts.report.verdict_table import (
     COLLAPSED,
     HEADER,
@@ -45,35 +41,6 @@ from xstilts.scores.aggregate import (
 from xstilts.scores.best import Entry, expected_of
 from xstilts.tasks.benchmarks import CUSTOM, groups_of
 from xstilts.tracking.tracker import metric_name
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A title, a header and rows of ready texts; all columns but the first are numbers or short.
-    `gap` is the number of blanks between columns on a terminal."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-    gap: int = 3
-
-    def rich(self) -> Group:
-        """The table for a terminal."""
-        table = Blocks(self.title, self.header, self.rows, self.gap)
-        return Group(table, Text(self.note, style="dim")) if self.note else Group(table)
-
-    def markdown(self) -> str:
-        """The table as GitHub renders it."""
-        lines = [f"**{self.title}**", "", _pipe(self.header), _pipe(["---"] * len(self.header))]
-        lines += [_pipe(row) for row in self.rows]
-        return "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
-
-    def csv(self) -> str:
-        """The table as comma-separated values."""
-        stream = io.StringIO()
-        csv.writer(stream).writerows([self.header, *self.rows])
-        return stream.getvalue()
 
 
 def verdict_table(results: Results) -> Table:
@@ -343,6 +310,7 @@ def tables(results: Results) -> dict[str, Table]:
         "equal": equal_table(results),
         "collapsed": collapsed_table(results),
         "matched": matched_table(results),
+        "selection": selection_table(results),
     }
     return {
         "best": verdict_table(results),
@@ -378,6 +346,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
         **({"race": race} if race else {}),
         "confirm_cost": results.confirm_cost,
+        "looking_back": [asdict(one) for one in looked_back(results)],
         "warnings": results.warnings(),
     }
 
@@ -416,7 +385,3 @@ def _spread(value: float, spread: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
-
-
-def _pipe(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

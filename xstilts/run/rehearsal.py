@@ -123,8 +123,9 @@ def _short(stage: Train) -> Train:
     steps = max(1, MAX_STEPS // len(stage.parts))
 
     def cut(part: Part) -> Part:
-        dev = None if part.dev is None else _cut(part.dev)
-        return replace(part, examples=min(part.examples, steps * part.batch_size), dev=dev)
+        dev, pivots = (rows and _cut(rows) for rows in (part.dev, part.pivots))
+        few = min(part.examples, steps * part.batch_size)
+        return replace(part, examples=few, dev=dev, pivots=pivots)
 
     return replace(stage, parts=tuple(cut(part) for part in stage.parts))
 

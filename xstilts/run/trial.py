@@ -35,10 +35,11 @@ from xstilts.records import SCHEMA, Attempt, Chosen, Outcome, StageEntry, TrialR
 from xstilts.run import attempts
 from xstilts.run.costs import costs_of, told_of
 from xstilts.run.records import STAGES, kept_of, read_stages, read_status, write_record
+from xstilts.run.selection import dev_by_language, dev_score
 from xstilts.run.trial_status import TrialStatus
 from xstilts.run.workshop import Computed, Workshop
 from xstilts.scores.aggregate import Averages, averages
-from xstilts.scores.table import Score, ScoreTable, task_score
+from xstilts.scores.table import Score, ScoreTable
 from xstilts.tracking.tracker import metric_name
 
 WAIT_S = 0.5
@@ -162,20 +163,17 @@ class TrialRun:
             stage, found = self._train(cell.stage, group.label(number))
             trained.append((replace(cell, stage=stage), found))
 
-        def dev(found: Computed) -> float:
-            return task_score(task.metrics, found.manifest.trained.dev[task.name])
-
-        best, best_found = max(trained, key=lambda pair: dev(pair[1]))
+        best, best_found = max(trained, key=lambda pair: dev_score(pair[1].manifest.trained, task))
         for cell, found in trained:
             if cell is not best:
                 self.workshop.let_go(stage_name(cell.stage))
             outcome = found.manifest.trained
-            place = {"split": "dev", "language": task.train_language}
             for target in group.targets:
                 row = self._row(cell, target, cell is best)
                 self.scores += [
-                    row(**place, metric=metric, value=value, n=outcome.dev_rows[task.name])
-                    for metric, value in outcome.dev[task.name].items()
+                    row(split="dev", language=language, metric=metric, value=value, n=count)
+                    for language, (values, count) in dev_by_language(outcome, task).items()
+                    for metric, value in values.items()
                 ]
         outcome = best_found.manifest.trained
         self.curves[group.name] = outcome.curve
@@ -284,7 +282,8 @@ class TrialRun:
         languages = {task.name: languages_of(sweep, task) for task in tasks}
         table, benchmark = ScoreTable(self.scores).chosen, benchmark_of(sweep)
         is_whole = len(tasks) == len(sweep.targets)
-        return averages(table, tasks, languages, benchmark, sweep.evaluation.split, is_whole)
+        split, pivots = sweep.evaluation.split, sweep.selection.pivot or ()
+        return averages(table, tasks, languages, benchmark, split, is_whole, pivots)
 
     def _recipes(self) -> dict[str, dict[str, Any]]:
         """What the trial's stages were trained by, in the plan's order: each task of the

@@ -318,7 +318,11 @@ class Workshop:
         dev = None
         if part.dev is not None:
             dev = token_cache.encoded(part.dev, part.dev.rows[0][0])
-        return PartData(rows, dev)
+        pivots = {}
+        if part.pivots is not None:
+            for language, _ in part.pivots.rows:
+                pivots[language] = token_cache.encoded(part.pivots, language)
+        return PartData(rows, dev, pivots)
 
     def _encoder_folder(self, parent: Pretrained | Train) -> Path:
         if isinstance(parent, Train):

@@ -7,7 +7,7 @@ Overall: mean of tasks, not of groups. An average whose parts are not all there 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
@@ -20,7 +20,8 @@ AVERAGE = "avg"
 """Stands for the mean of the targets that have a dev set, among their names."""
 
 ZERO_SHOT = "zero_shot"
-"""Stands for the mean of the languages that a target was not trained in, among the languages."""
+"""Stands for the mean of the languages of which no label has trained or selected, among the
+languages."""
 
 DEV, GROUP = "dev", "group"
 """Among metrics: a target's score on dev, the score of a group of targets."""
@@ -61,6 +62,7 @@ def averages(
     benchmark: Benchmark | None,
     split: str,
     is_whole: bool = True,
+    pivots: Collection[str] = (),
 ) -> Averages:
     """All averages of one trial's table.
 
@@ -72,11 +74,12 @@ def averages(
             where the file names none.
         split: what was scored.
         is_whole: whether `targets` are all of the sweep's; of some there is no average.
+        pivots: languages whose labels have selected.
     """
     metrics: dict[Metric, float] = {}
     missing: list[str] = []
     for task in targets:
-        metrics |= _target_metrics(table, task, languages[task.name])
+        metrics |= _target_metrics(table, task, languages[task.name], pivots)
         if mean_of(task.name) not in metrics:
             missing.append(f"{task.name} lacks languages")
     _add_dev(metrics, table, targets, missing)
@@ -106,7 +109,7 @@ def average_of(score: Mapping[str, float], languages: Sequence[str]) -> float | 
 
 
 def _target_metrics(
-    table: ChosenScores, task: Task, languages: Sequence[str]
+    table: ChosenScores, task: Task, languages: Sequence[str], pivots: Collection[str]
 ) -> dict[Metric, float]:
     """Per-language scores, their average and the zero-shot average of one target."""
     found = table.score_by_language(task.name, task.metrics)
@@ -116,7 +119,8 @@ def _target_metrics(
     if average is None:
         return metrics
     metrics[mean_of(task.name)] = average
-    zero_shot = [value for language, value in score.items() if language != task.train_language]
+    labelled = {task.train_language, *pivots}
+    zero_shot = [value for language, value in score.items() if language not in labelled]
     if zero_shot:
         metrics[Metric(task.name, language=ZERO_SHOT)] = fmean(zero_shot)
     names = table.metrics_of(task.name)

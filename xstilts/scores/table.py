@@ -18,7 +18,7 @@ from xstilts.records import ScoreRows
 class Score:
     """One number: which trial and cell, which target, language, split and metric, over n items.
 
-    `split` is `dev` for selection (the training language's full dev set) or what
+    `split` is `dev` for selection (the full dev set of the training language and of pivots) or what
     `evaluation.split` names. `value` is 0-100. `is_chosen` marks the cell that the inner search
     kept for its target.
     """
@@ -67,8 +67,8 @@ class ChosenScores:
                 values.setdefault(row["metric"], {})[row["language"]] = row["value"]
 
     def dev_score(self, target: str, metrics: Sequence[str]) -> float | None:
-        """The chosen cell's score on the full dev set, that of the training language; None where a
-        metric is missing, or there are none."""
+        """The chosen cell's score on the full dev set, that of the training language or the mean
+        with those of pivots; None where a metric is missing, or there are none."""
         dev = self._values.get((target, True), {})
         if not metrics or not dev.keys() >= set(metrics):
             return None

@@ -141,6 +141,8 @@ def _tags(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
     reasons = list(record.missing)
     if sweep.evaluation.examples:
         reasons.append(f"subsampled: {sweep.evaluation.examples} rows a language")
+    if sweep.selection.pivot:
+        reasons.append(f"selected with dev labels of {', '.join(sweep.selection.pivot)}")
     told = {
         "collapsed": ", ".join(record.collapsed),
         "undecided": ", ".join(record.undecided),
@@ -171,12 +173,13 @@ def _role(record: TrialRecord) -> str:
 
 def _sweep_tags(sweep: Sweep) -> dict[str, str]:
     commit = _git_commit()
-    said = sweep.recipe.overrides
+    said, pivots = sweep.recipe.overrides, ", ".join(sweep.selection.pivot or ())
     return {
         "sweep": sweep.name,
         "recipe": sweep.recipe.name,
         **({"recipe_overrides": canonical_json(said)} if said else {}),
-        "selection": "dev of the training language",
+        "selection": "dev of the training language" + (f" and of {pivots}" if pivots else ""),
+        **({"not_zero_shot": pivots} if pivots else {}),
         "split": sweep.evaluation.split,
         **({"git_commit": commit} if commit else {}),
     }

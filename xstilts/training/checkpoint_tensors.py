@@ -1,7 +1,7 @@
 """What a checkpoint holds of a stage on its way: the tensors, by name.
 
-`model.*` are the weights, `best.*` those of the best check, `optimizer.*` the moments, `losses`
-those since the last check, added up over the processes.
+`model.*` are the weights, `best.*` those that are kept (`xstilts.training.kept`), `optimizer.*` the
+moments, `losses` those since the last check, added up over the processes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Weights = Mapping[str, Tensor]
 def tensors_of(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    best: Weights | None,
+    kept: Weights | None,
     losses: Sequence[Tensor],
     collective: Collective,
 ) -> dict[str, Tensor]:
     """The tensors of a stage as they are now; not copies."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in (kept or {}).items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     if losses:
@@ -46,7 +46,7 @@ def fits(model: nn.Module, tensors: Weights) -> bool:
 def restore(
     tensors: Weights, model: nn.Module, optimizer: torch.optim.Optimizer, collective: Collective
 ) -> tuple[Weights | None, list[Tensor]]:
-    """Put weights and moments where they were; the best weights, and the losses."""
+    """Put weights and moments where they were; those that are kept, and the losses."""
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         if name != "losses":

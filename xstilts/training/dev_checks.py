@@ -8,7 +8,7 @@ the whole dev set once at the end, with whether the run collapsed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -45,6 +45,8 @@ class Final:
     floor: dict[str, float]
     collapsed: list[str]
     undecided: list[str]
+    pivots: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    pivot_rows: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class DevChecks:
@@ -57,19 +59,31 @@ class DevChecks:
         self._vocabulary = vocabulary
         self._collective = collective
         self._parts: list[tuple[Rows, Encoded, list[int]]] = []
+        # Those of pivot languages, by task.
+        self._pivots: dict[str, dict[str, tuple[Rows, Encoded, list[int]]]] = {}
         self._entropy: dict[str, float] = {}
         for part, rows in zip(stage.parts, data, strict=True):
             if part.dev is None or rows.dev is None or not rows.dev.examples.num_rows:
                 continue
             self._parts.append((part.dev, rows.dev, dev_sample(stage, part, rows.dev.examples)))
             self._entropy[part.dev.task] = _supervised(part.dev).label_entropy(rows.train)
+            if (pivots := part.pivots) is not None:
+                own = replace(part, dev=pivots)
+                self._pivots[pivots.task] = {
+                    language: (pivots, encoded, dev_sample(stage, own, encoded.examples))
+                    for language, encoded in rows.pivots.items()
+                }
 
     def sample(self, model: Model) -> tuple[float | None, dict[str, float]]:
-        """The mean score over tasks on the samples, None without a dev set, and each task's."""
+        """The mean score over tasks on the samples, None without a dev set, and each task's: with
+        pivots the mean over their languages and the training language."""
         values = {}
         for rows, encoded, sample in self._parts:
-            scores, _ = self._score(model, rows, encoded, sample)
-            values[rows.entry.name] = task_score(rows.entry.metrics, scores)
+            task = rows.entry
+            scores = [self._score(model, rows, encoded, sample, task.train_language)]
+            for language, pivot in self._pivots.get(task.name, {}).items():
+                scores.append(self._score(model, *pivot, language))
+            values[task.name] = fmean(task_score(task.metrics, one) for one in scores)
         return fmean(values.values()) if values else None, values
 
     def whole(self, model: Model, losses: Mapping[str, float]) -> Final:
@@ -86,6 +100,7 @@ class DevChecks:
             constant = kind.constant(examples, task)
             final.dev[task.name] = kind.score(predictions, examples, task, language)
             final.dev_rows[task.name] = examples.num_rows
+            self._add_pivots(final, model, task.name)
             floor = kind.score(constant, examples, task, language)
             final.floor[task.name] = task_score(task.metrics, floor)
             least = LEARNT_LOSS * self._entropy[task.name]
@@ -103,12 +118,24 @@ class DevChecks:
                 final.undecided.append(task.name)
         return final
 
+    def _add_pivots(self, final: Final, model: Model, task: str) -> None:
+        """The scores of a task on the dev sets of its pivots."""
+        pivots = self._pivots.get(task, {})
+        if pivots:
+            final.pivots[task] = {
+                language: self._score(model, rows, encoded, None, language)
+                for language, (rows, encoded, _) in pivots.items()
+            }
+            final.pivot_rows[task] = {
+                language: encoded.examples.num_rows for language, (_, encoded, _) in pivots.items()
+            }
+
     def _score(
-        self, model: Model, rows: Rows, encoded: Encoded, sample: list[int] | None
-    ) -> tuple[dict[str, float], pa.Table]:
+        self, model: Model, rows: Rows, encoded: Encoded, sample: list[int] | None, language: str
+    ) -> dict[str, float]:
         task, kind = rows.entry, kinds.get(rows.entry.kind)
         predictions, examples = self._predict(model, rows, encoded, sample)
-        return kind.score(predictions, examples, task, task.train_language), examples
+        return kind.score(predictions, examples, task, language)
 
     def _predict(
         self, model: Model, rows: Rows, encoded: Encoded, sample: list[int] | None

@@ -7,8 +7,8 @@ encoded from the token cache; the kind's collator pads them into tensors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,12 @@ from xstilts.tasks import Task
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    """A part's encoded rows: training rows by language in the part's order, dev rows."""
+    """A part's encoded rows: training rows by language in the part's order, dev rows, and those of
+    pivot languages."""
 
     train: Sequence[Encoded]
     dev: Encoded | None
+    pivots: Mapping[str, Encoded] = field(default_factory=dict)
 
 
 class Feed:

@@ -1,9 +1,9 @@
 """The training loop: one for intermediate and target stages, single tasks and mixtures.
 
 AdamW without decay on biases and LayerNorm, linear warm-up and decay, clipped gradients; checks
-at equal distances on a fixed sample of every dev set; the best check is kept. Nothing in a step
-waits for the device. All randomness of a step is a function of the stage's seed and the step's
-number, so a stage goes on from a checkpoint as if it had not stopped.
+at equal distances on a fixed sample of every dev set, of which the recipe says what is kept.
+Nothing in a step waits for the device. All randomness of a step is a function of the stage's seed
+and the step's number, so a stage goes on from a checkpoint as if it had not stopped.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,13 +33,14 @@ from xstilts.training.compiling import reason
 from xstilts.training.dev_checks import DevChecks, lowest_losses, mean_losses
 from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
+from xstilts.training.kept import Kept
 from xstilts.training.memory import give_back, is_out_of_memory
 from xstilts.training.micro_batches import MicroBatch, MicroBatcher
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
 from xstilts.training.outcome import DEFAULTS, Options, State
 from xstilts.training.packed.self_attention import kernels_for_any_shape
-from xstilts.training.token_embeddings import EmbeddingGradient, EmbeddingRows, decay_after
+from xstilts.training.token_embeddings import EmbeddingGradient, EmbeddingRows
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     collective: Collective = ALONE,
 ) -> Outcome:
-    """Train a model in place; at the end it holds the weights of its best check.
+    """Train a model in place; at the end it holds the weights that its recipe keeps.
 
     Raises:
         Diverged: the loss is not finite.
@@ -110,6 +111,7 @@ class _Training:
         self.numbers = numbers_within(self.steps)
         self.dev_checks = DevChecks(stage, data, vocabulary, collective)
         self.check_after = check_steps(len(self.steps), stage.recipe)
+        self.kept = Kept(stage.recipe, len(self.steps), self.check_after)
         self.rows = EmbeddingRows.of(model, data, vocabulary)
         self.optimizer = build_optimizer(model, stage.recipe)
         # What a CPU computes faster by itself, a compiler would have to leave out.
@@ -130,7 +132,6 @@ class _Training:
         if options.compiled:
             model.compile_training()
         self.state = State(max_tokens=self.micro_batcher.max_tokens)
-        self.best: Mapping[str, Tensor] | None = None
         self.losses: list[Tensor] = []
         # Which parameters each task trains; agreed on by all processes in its first step.
         self.trained: dict[str, list[bool]] = {}
@@ -161,12 +162,10 @@ class _Training:
         losses = lowest_losses(state.curve, [feed.task.name for feed in self.feeds])
         # Whether it learnt is seen at its end: of many checks the best is above chance by chance.
         last = final = self.dev_checks.whole(self.model, losses)
-        if self.best is not None and state.best_step != state.step:
-            self.model.load_state_dict(self.best)
+        if self.kept.put_back(self.model, state):
             final = self.dev_checks.whole(self.model, losses)
         if self.rows is not None:
-            steps = state.step if self.best is None else state.best_step
-            self.rows.put_back(decay_after(recipe, steps, len(self.steps)))
+            self.rows.put_back(self.kept.decay(state))
         used = [0] * len(self.feeds)
         for index in self.steps[: state.step]:
             used[index] += 1
@@ -191,6 +190,8 @@ class _Training:
             is_limited=any(self.collective.all_gather(state.max_tokens < self.usual_tokens)),
             collapsed=last.collapsed,
             undecided=last.undecided,
+            pivots=final.pivots,
+            pivot_rows=final.pivot_rows,
         )
 
     def _batches(self, pool: ThreadPoolExecutor) -> Iterator[Prepared]:
@@ -321,7 +322,7 @@ class _Training:
         )
 
     def _check(self) -> None:
-        """Record the mean loss and the dev scores, and keep the weights if they are the best."""
+        """Record the mean loss and the dev scores; what is kept is told of them."""
         state = self.state
         losses = torch.stack(self.losses)
         drawn = self.steps[state.step - len(losses) : state.step]
@@ -336,22 +337,7 @@ class _Training:
         point |= {f"loss/{task}": float(value) for task, value in own.items()}
         state.curve.append(point | {f"dev/{task}": score for task, score in values.items()})
         self.losses = []
-        state.checks_since_best += 1
-        if value is None or self.stage.recipe.keep == "last":
-            state.best_step, state.checks_since_best = state.step, 0
-        elif state.best_value is None or value > state.best_value:
-            state.best_value = value
-            state.best_step, state.checks_since_best = state.step, 0
-            self._keep()
-
-    def _keep(self) -> None:
-        """Copy the weights as they are, into the copy that is there."""
-        weights = self.model.state_dict()
-        if self.best is None:
-            self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
-        else:
-            for name, tensor in self.best.items():
-                tensor.copy_(weights[name])
+        self.kept.check(self.model, state, value)
 
     def _checkpoint(self) -> None:
         """Write one where it is due; the process that was told to stop writes it now."""
@@ -367,7 +353,9 @@ class _Training:
         if not must_stop and not is_due:
             return
         begun = time.perf_counter()
-        tensors = tensors_of(self.model, self.optimizer, self.best, self.losses, self.collective)
+        tensors = tensors_of(
+            self.model, self.optimizer, self.kept.weights, self.losses, self.collective
+        )
         if self.collective.rank == 0:
             self.checkpoints.write(tensors, self._plain_state())
             if must_stop:
@@ -402,6 +390,8 @@ class _Training:
         tensors, values = found
         self.state = State(**values)
         self.micro_batcher = replace(self.micro_batcher, max_tokens=self.state.max_tokens)
-        self.best, self.losses = restore(tensors, self.model, self.optimizer, self.collective)
+        self.kept.weights, self.losses = restore(
+            tensors, self.model, self.optimizer, self.collective
+        )
         self.working.round()
         logger.info("%s: goes on after step %d", self.stage.label, self.state.step)

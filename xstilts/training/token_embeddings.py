@@ -56,7 +56,12 @@ class EmbeddingRows:
         has_lm_head = any(isinstance(head, LmHead) for head in model.heads.values())
         if type(table) is not nn.Embedding or has_lm_head:
             return None
-        encoded = [rows for part in data for rows in (*part.train, part.dev) if rows is not None]
+        encoded = [
+            rows
+            for part in data
+            for rows in (*part.train, part.dev, *part.pivots.values())
+            if rows is not None
+        ]
         padding = [vocabulary.pad_id]
         if table.padding_idx is not None:
             padding.append(table.padding_idx)
