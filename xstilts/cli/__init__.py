@@ -4,7 +4,17 @@ Exit status 0: done; 1: it ran and failed; 2: the input is wrong and nothing was
 sweep was stopped by a signal, and the same command goes on.
 """
 
-from xstilts.cli import benching, cleaning, data, exporting, preparing, recipes, scoring, sweeps
+from xstilts.cli import (
+    benching,
+    cleaning,
+    data,
+    exporting,
+    preparing,
+    recipes,
+    reporting,
+    scoring,
+    sweeps,
+)
 from xstilts.cli.app import app
 
 # Importing the modules registers their commands.
@@ -17,6 +27,7 @@ __all__ = [
     "main",
     "preparing",
     "recipes",
+    "reporting",
     "scoring",
     "sweeps",
 ]

@@ -1,33 +1,24 @@
-"""Tables as text for the terminal, Markdown, CSV and JSON - one content, four forms."""
+"""The tables of a report, each from the results of a sweep."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
-
-from rich.console import Group
-from rich.text import Text
 
 from xstilts.config.derive import measured_by, overlaps
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
-from xstilts.report.columns import Blocks
 from xstilts.report.results import Results
 from xstilts.report.standings import standings
+from xstilts.report.table import Table
 from xstilts.report.verdict_table import (
     COLLAPSED,
     HEADER,
     OVERLAP,
-    verdict_json,
-    verdict_lines,
     verdict_note,
+    verdict_numbers,
     verdict_rows,
 )
 from xstilts.run.costs import HOURS
@@ -41,38 +32,9 @@ from xstilts.scores.aggregate import (
     is_profile,
     mean_of,
 )
-from xstilts.scores.best import Entry, expected_of
+from xstilts.scores.best import Best, Entry, expected_of
 from xstilts.tasks.benchmarks import CUSTOM, groups_of
 from xstilts.tracking.tracker import metric_name
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A title, a header and rows of ready texts; all columns but the first are numbers or short.
-    `gap` is the number of blanks between columns on a terminal."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-    gap: int = 3
-
-    def rich(self) -> Group:
-        """The table for a terminal."""
-        table = Blocks(self.title, self.header, self.rows, self.gap)
-        return Group(table, Text(self.note, style="dim")) if self.note else Group(table)
-
-    def markdown(self) -> str:
-        """The table as GitHub renders it."""
-        lines = [f"**{self.title}**", "", _pipe(self.header), _pipe(["---"] * len(self.header))]
-        lines += [_pipe(row) for row in self.rows]
-        return "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
-
-    def csv(self) -> str:
-        """The table as comma-separated values."""
-        stream = io.StringIO()
-        csv.writer(stream).writerows([self.header, *self.rows])
-        return stream.getvalue()
 
 
 def verdict_table(results: Results) -> Table:
@@ -80,7 +42,7 @@ def verdict_table(results: Results) -> Table:
     rows = verdict_rows(results)
     marks = f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""
     note = verdict_note(results) + _precision_note(results) + _overlap_note(results) + marks
-    return Table("Verdicts", HEADER, rows, note, gap=2)
+    return Table("Verdicts", HEADER, rows, note, gap=2, numbers=verdict_numbers(results))
 
 
 def search_table(results: Results) -> Table:
@@ -118,7 +80,24 @@ def search_table(results: Results) -> Table:
         + _overlap_note(results)
         + (f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""),
         gap=2,
+        numbers=_search_numbers(results.best),
     )
+
+
+def _search_numbers(found: Sequence[Best]) -> dict[str, list[float | None]]:
+    """What the columns of `search_table` are, as numbers."""
+    return {
+        "value": [one.best.score for one in found],
+        "sd": [one.best.spread for one in found],
+        "seeds": [one.best.seeds for one in found],
+        "none_value": [one.baseline.score if one.baseline else None for one in found],
+        "none_sd": [one.baseline.spread if one.baseline else None for one in found],
+        "gain_value": [one.gain for one in found],
+        "dev_value": [one.best.dev for one in found],
+        "expected": [one.expected for one in found],
+        "configurations": [one.candidates for one in found],
+        "baseline_configurations": [one.baseline_candidates for one in found],
+    }
 
 
 def grid_table(results: Results) -> Table:
@@ -352,44 +331,6 @@ def tables(results: Results) -> dict[str, Table]:
     }
 
 
-TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective", "metrics")
-"""What the report's JSON tells of every trial."""
-
-
-def as_json(results: Results) -> dict[str, Any]:
-    """The report as one JSON document."""
-    records = {record.trial: record for record in results.finished}
-    race = standings(results.sweep, results.trials)
-    return {
-        "sweep": results.sweep.name,
-        "targets": {
-            target: verdict_json(results.sweep, results.places, told, records)
-            for target, told in results.verdicts.items()
-        },
-        "best": [best.to_json() for best in results.best],
-        "grid": results.grid,
-        "languages": results.languages,
-        "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
-        **({"race": [asdict(one) for one in race]} if race else {}),
-        "confirm_cost": results.confirm_cost,
-        "warnings": results.warnings(),
-    }
-
-
-def as_markdown(results: Results) -> str:
-    """The report as one Markdown page."""
-    first, *others = (table.markdown() for table in tables(results).values())
-    behind = "".join(f"- {line}\n" for line in verdict_lines(results))
-    parts = [f"# {results.sweep.name}\n", first, behind, *others]
-    parts += [f"- {line}" for line in results.warnings()]
-    return "\n".join(parts)
-
-
-def as_json_text(results: Results) -> str:
-    """`as_json` as text."""
-    return json.dumps(as_json(results), indent=1, ensure_ascii=False) + "\n"
-
-
 def column_names(results: Results) -> list[str]:
     """Intermediates with a result, `none` first, then in the file's order."""
     have = {name for row in results.grid.values() for name in row}
@@ -406,7 +347,3 @@ def _spread(value: float, spread: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
-
-
-def _pipe(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
