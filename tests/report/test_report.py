@@ -195,6 +195,7 @@ def test_a_collapsed_run_counts_and_is_told_apart(places: Places) -> None:
     assert "mini_xnli: 1 of 7 trials collapsed (they count): nli-b-s0" in results.warnings()
     write_report(results)
     assert "1 of 2" in (places.report / "collapsed.csv").read_text()
+    assert (places.report / "cells.csv").read_text().startswith("target,intermediate,language,")
 
 
 def test_undecided_runs_and_retries_are_named(places: Places) -> None:

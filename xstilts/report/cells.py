@@ -90,13 +90,10 @@ def _languages(
         ]
         for name, trials in told.runs.items()
     }
+    # A run that lacks a language has no score, and is in no arm.
     for (name, runs), language in product(values.items(), languages_of(results.sweep, task)):
-        own = [run[language] for run in runs if language in run]
-        # A run without the language is a hole, and so is a mean over the others.
-        if not own or len(own) < len(runs):
-            continue
         arm, none = told.arms[name], told.arms.get(NONE)
-        base = [run[language] for run in values.get(NONE, []) if language in run]
+        own, base = ([run[language] for run in of_arm] for of_arm in (runs, values.get(NONE, [])))
         is_compared = name != NONE and none is not None and none.is_fresh == arm.is_fresh
         yield {
             "target": target,
@@ -106,7 +103,7 @@ def _languages(
             "value": fmean(own),
             "sd": stdev(own) if len(own) > 1 else None,
             "n": len(own),
-            **(_gain(own, base) if is_compared and base else dict.fromkeys(GAIN)),
+            **(_gain(own, base) if is_compared else dict.fromkeys(GAIN)),
             "may_be_best": None,
             "collapsed": arm.collapsed,
         }

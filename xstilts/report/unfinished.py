@@ -12,17 +12,15 @@ from xstilts.run.spending import is_spent
 def unfinished(results: Results) -> str:
     """What is missing, as a clause; empty where all that was asked for has ended.
 
-    A trial that failed has ended. What a race left behind, or a spent budget, is not missing.
+    A trial that failed has ended. What a spent budget left is not missing. Whom a race will still
+    run hangs on what its policy sees, so of one only what runs or is to be confirmed is missing.
     """
     sweep, places = results.sweep, results.places
-    ended = [record for record in results.records if not record.is_confirming]
-    have, wanted = len({one.config for one in ended}), num_configurations(sweep)
-    what = "configurations"
-    if not sweep.search.is_race:
-        have, wanted, what = len(ended), wanted * len(sweep.seeds), "trials"
     parts = []
-    if have < wanted and not is_spent(places, sweep):
-        parts.append(f"{have} of {wanted} {what} of search have ended")
+    have = sum(not record.is_confirming for record in results.records)
+    wanted = num_configurations(sweep) * len(sweep.seeds)
+    if have < wanted and not sweep.search.is_race and not is_spent(places, sweep):
+        parts.append(f"{have} of {wanted} trials of search have ended")
     if sweep.confirm is not None:
         fresh = sum(record.is_confirming for record in results.records)
         choice = read_choice(places, sweep)
@@ -32,5 +30,5 @@ def unfinished(results: Results) -> str:
             parts.append(f"{fresh} of {count} trials of confirmation have ended")
     running = {*names_in(places.trials)} - {record.trial for record in results.records}
     if running and not parts:
-        parts.append(f"{len(running)} trials have not ended")
+        parts.append(f"trials that have not ended: {len(running)}")
     return "; ".join(parts)

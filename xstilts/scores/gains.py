@@ -40,8 +40,8 @@ def arm_gains(
     """What is known of every candidate that has a run, and of `none`, by name.
 
     Candidates that are confirmed are compared with the baseline by fresh seeds, others by search's
-    runs with search's baseline; each interval holds by itself, but that of the verdict's best,
-    which is the verdict's.
+    runs with search's baseline. Each interval holds by itself, but that of a confirmed best, which
+    is the verdict's; one of search's runs does not count the luck of having been chosen.
     """
     is_confirmed = said.verdict != "not confirmed"
     phases = {
@@ -58,7 +58,7 @@ def arm_gains(
         if not len(learnt):
             continue
         told: dict[str, Any] = {}
-        if name == said.best and name != NONE:
+        if is_confirmed and name == said.best and name != NONE:
             told = {key: getattr(said, key) for key in ("gain", "low", "high")}
         elif name != NONE:
             told = _gain(arms, arm, baseline, confidence)
