@@ -12,6 +12,7 @@ from ..conftest import make_places, make_sweep
 from .test_verdicts import stored
 
 INTERMEDIATES = ("nli", "qa", "mix")
+SEARCH = {"encoder": {"trials": 4}}
 
 
 def confirmed_sweep(**changes: Any) -> Sweep:
@@ -22,7 +23,7 @@ def confirmed_sweep(**changes: Any) -> Sweep:
             "targets": ["mini_xnli"],
             "languages": ["en", "qaa"],
             "seeds": [0, 1],
-            "search": {"encoder": {"trials": 4}},
+            "search": SEARCH,
             **changes,
         }
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from xstilts.config.schema import Sweep
 from xstilts.report.results import load_results
 from xstilts.report.unfinished import unfinished
 
-from .stored import confirmed_places, confirmed_sweep
+from .stored import SEARCH, confirmed_places, confirmed_sweep
 
 
 def told(folder: Path, sweep: Sweep, *lost: str) -> str:
@@ -33,8 +34,12 @@ def test_a_choice_of_another_search_confirms_nothing(tmp_path: Path) -> None:
 
 
 def test_whom_a_race_left_behind_is_not_missing(tmp_path: Path) -> None:
-    race = {"encoder": {"trials": 4, "sampler": {"name": "grid"}}, "strategy": "race"}
-    assert told(tmp_path, confirmed_sweep(search=race), "qa-c-s1", "mix-c-s0") == RUNNING
+    places = confirmed_places(tmp_path, confirmed_sweep(search={**SEARCH, "strategy": "race"}))
+    for name in ("qa-c-s1", "mix-c-s0"):
+        shutil.rmtree(places.trials / name)
+    assert unfinished(load_results(places)) == ""
+    (places.trials / "qa-c-s1").mkdir()
+    assert unfinished(load_results(places)) == "trials that have not ended: 1"
 
 
 def test_a_trial_that_runs_is_not_overlooked(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from xstilts.scores.verdict import TargetRuns, verdict
 NAMES = ("none", "nli", "qa", "mix", "unrun")
 
 
-def runs_of(rows: list[tuple[str, int, float, bool, bool]]) -> TargetRuns:
+def runs_of(
+    rows: list[tuple[str, int, float, bool, bool]], leaders: tuple[str, ...] = ("nli",)
+) -> TargetRuns:
     """Of (arm, seed, score, learnt, confirms)."""
     names, seeds, scores, learnt, confirms = zip(*rows, strict=True)
     return TargetRuns(
@@ -21,7 +23,7 @@ def runs_of(rows: list[tuple[str, int, float, bool, bool]]) -> TargetRuns:
         scores=np.array(scores, dtype=float),
         learnt=np.array(learnt),
         confirms=np.array(confirms),
-        leaders=("nli",),
+        leaders=leaders,
     )
 
 
@@ -54,6 +56,16 @@ def test_the_best_has_the_verdicts_figures_and_others_those_of_search() -> None:
     assert other.low is not None and other.low < -4 < (other.high or -99)
     assert found["mix"].sd is None and found["mix"].gain == pytest.approx(60 - 70.5)
     assert "unrun" not in found, "what has no run has no number"
+
+
+def test_an_interval_that_holds_for_all_leaders_is_the_verdicts() -> None:
+    fresh = [("qa", seed, 80.0 + seed % 3 / 4, True, True) for seed in (10, 11, 12)]
+    runs = runs_of(SEARCH + FRESH + fresh, ("nli", "qa"))
+    said = verdict(runs)
+    found = arm_gains(runs, said)
+    assert said.best == "qa", "not the first, so that its interval is wider than its own"
+    assert (found["qa"].low, found["qa"].high) == (said.low, said.high)
+    assert found["nli"].is_fresh and found["nli"].gain == pytest.approx(4)
 
 
 def test_search_alone_compares_search() -> None:
