@@ -7,16 +7,17 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from xstilts.files import write_atomically
 from xstilts.report import page_pictures as pictures
-from xstilts.report.page import page, write_page
+from xstilts.report.page import ANSWERS, page, write_page
 from xstilts.report.results import load_results
 from xstilts.report.sweep_results import SweepResults
 from xstilts.run.places import SWEEP_FILE, Places
+from xstilts.scores.verdict import Word
 
 from .stored import confirmed_places, confirmed_sweep
 from .test_verdicts import put
@@ -86,6 +87,7 @@ def test_the_numbers_are_those_of_best(places: Places) -> None:
     )
     assert (shown["low"], shown["high"]) == (f"{row['low']:+.2f}", f"{row['high']:+.2f}")
     assert (shown["verdict"], shown["best"], shown["seeds"]) == ("best", "nli", "5")
+    assert '<p class="who">nli</p>' in text
     assert row["command"] in text.replace("&#39;", "'"), "who reads it can export it"
     assert text == page(load_results(places)), "equal records, equal bytes"
 
@@ -114,6 +116,10 @@ def test_what_users_wrote_is_escaped(places: Places) -> None:
     assert "&lt;/pre&gt;&lt;script&gt;" in text and found.open == []
     bar = pictures.strips({"<a>": [('"x"', 1.0)]}, 'a "name" & <more>')
     assert "<a>" not in bar and "&lt;more&gt;" in bar and '"x"' not in bar
+
+
+def test_every_verdict_has_an_answer() -> None:
+    assert {*ANSWERS} == {*get_args(Word)}
 
 
 def test_it_is_whole_by_itself(places: Places) -> None:

@@ -39,6 +39,17 @@ MOST_COPIES = 4
 """Curves of a stage, of runs of the best and of the baseline each."""
 
 
+ANSWERS = {
+    "best": "{}",
+    "ties": "{}, or what ties with it",
+    "none": "none: {} gains nothing that matters",
+    "within noise": "{}: not told apart from none",
+    "harms": "not {}",
+    "not confirmed": "{}, as search has it",
+}
+"""What a verdict answers, of its best."""
+
+
 def write_page(results: Results, path: Path) -> Path:
     """Write the page of a sweep; its path.
 
@@ -128,6 +139,7 @@ def _verdicts(results: Results) -> list[dict[str, Any]]:
                 "said": said,
                 "sd": best.sd if best else None,
                 "others": [name for name in said.ties if name != said.best],
+                "answer": ANSWERS[said.verdict].format(said.best) if said.best else "–",
                 "has_gain": has_gain,
                 "bar": bar if has_gain else None,
                 "behind": behind(results, told, records),
