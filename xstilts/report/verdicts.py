@@ -20,8 +20,8 @@ from xstilts.report.item_noise import item_noise
 from xstilts.run.confirmation import TargetChoice, newest_choice
 from xstilts.run.places import Places
 from xstilts.run.store import Store
+from xstilts.scores.arm_gains import ArmGain, arm_gains
 from xstilts.scores.best import Best, Entry, TrialScores
-from xstilts.scores.gains import ArmGain, arm_gains
 from xstilts.scores.verdict import TargetRuns, Verdict, verdicts
 
 

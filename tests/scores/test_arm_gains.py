@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xstilts.scores.gains import arm_gains
+from xstilts.scores.arm_gains import arm_gains
 from xstilts.scores.verdict import TargetRuns, verdict
 
 NAMES = ("none", "nli", "qa", "mix", "unrun")
