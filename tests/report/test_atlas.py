@@ -64,7 +64,7 @@ def storage(tmp_path: Path) -> Path:
 
 
 def test_gains_stand_within_their_sweep_and_their_encoder(storage: Path) -> None:
-    found = [(one.model, one.sweep, one.intermediate, one.said.points) for one in cells(storage)]
+    found = [(one.model, one.sweep, one.intermediate, one.said.gain) for one in cells(storage)]
     assert found == [
         ("builtin:mini", "first", "nli", 8.0),
         ("builtin:mini", "second", "both", -2.0),
@@ -78,8 +78,8 @@ def cells(storage: Path) -> list[Any]:
 
 def test_json_has_the_interval_and_the_tasks(storage: Path) -> None:
     first = cells(storage)[0].to_json()
-    assert first["tasks"] == ["mini_nli"] and (first["n"], first["none_n"]) == (2, 2)
-    assert first["low"] < 8 < first["high"] and not first["is_confirmed"]
+    assert first["tasks"] == ["mini_nli"] and first["n"] == 2
+    assert first["low"] < 8 < first["high"] and not first["is_fresh"]
 
 
 def test_the_table_cuts_no_name_at_80_columns(storage: Path) -> None:

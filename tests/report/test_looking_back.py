@@ -13,10 +13,11 @@ from tests.trial_records import make_record
 from xstilts.config.load import parse_sweep
 from xstilts.plan.plan import Planner
 from xstilts.records import TrialRecord
+from xstilts.report.documents import as_json, as_markdown
 from xstilts.report.leaders import best_point
 from xstilts.report.looking_back import looked_back, selection_table
 from xstilts.report.results import Results
-from xstilts.report.tables import as_json, as_markdown, tables
+from xstilts.report.tables import tables
 from xstilts.run.places import Places
 
 # By configuration: English dev, dev of the pivot, zero-shot test score.

@@ -18,6 +18,7 @@ from xstilts.config.load import parse_sweep
 from xstilts.errors import ConfigError, TrackingError
 from xstilts.files import write_atomically, write_json
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
+from xstilts.report.documents import as_json, as_markdown
 from xstilts.report.frames import best_frame, trials_frame
 from xstilts.report.live import TrialView, time_left, trial_views
 from xstilts.report.mirror import Mirror
@@ -25,8 +26,6 @@ from xstilts.report.publish import publish_sweep, try_publish, write_report
 from xstilts.report.record_table import record_table
 from xstilts.report.results import Results, launched, load_results
 from xstilts.report.tables import (
-    as_json,
-    as_markdown,
     collapsed_table,
     equal_table,
     grid_table,
@@ -196,6 +195,7 @@ def test_a_collapsed_run_counts_and_is_told_apart(places: Places) -> None:
     assert "mini_xnli: 1 of 7 trials collapsed (they count): nli-b-s0" in results.warnings()
     write_report(results)
     assert "1 of 2" in (places.report / "collapsed.csv").read_text()
+    assert (places.report / "cells.csv").read_text().startswith("target,intermediate,language,")
 
 
 def test_undecided_runs_and_retries_are_named(places: Places) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from xstilts.report.documents import as_json
 from xstilts.report.results import Results
 from xstilts.report.signal_ranks import signal_ranks
-from xstilts.report.tables import as_json, race_table
+from xstilts.report.tables import race_table
 
 from ..conftest import make_places, make_sweep
 from ..trial_records import make_record

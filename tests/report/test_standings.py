@@ -16,13 +16,14 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
 from xstilts.report.comparison import entries_of, ranks_of
+from xstilts.report.documents import as_json
 from xstilts.report.frames import best_frame, scores_frame, trials_frame
 from xstilts.report.live import render, watching
 from xstilts.report.record_table import record_table
 from xstilts.report.results import Results
 from xstilts.report.standings import Follower, RungStanding, standings
 from xstilts.report.sweep_results import SweepResults
-from xstilts.report.tables import as_json, grid_table, race_table, search_table, tables
+from xstilts.report.tables import grid_table, race_table, search_table, tables
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
 from xstilts.run.trial_states import TrialStates
 

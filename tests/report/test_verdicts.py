@@ -14,11 +14,12 @@ from rich.console import Console
 
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
+from xstilts.report.documents import as_json
 from xstilts.report.frames import BEST
 from xstilts.report.publish import publish_sweep
 from xstilts.report.results import Results, load_results
 from xstilts.report.sweep_results import SweepResults
-from xstilts.report.tables import as_json, verdict_table
+from xstilts.report.tables import verdict_table
 from xstilts.report.verdict_table import verdict_lines
 from xstilts.report.verdicts import TargetVerdict, target_verdicts
 from xstilts.run.confirmation import CHOICE

@@ -36,7 +36,7 @@ def data_list(as_json: Json = False) -> None:
     rows = [
         (
             task.name,
-            "target" if task.is_target else "intermediate",
+            "target" if task.is_target else "intermediate" if task.is_trained else "parallel",
             task.kind,
             " ".join(task.languages),
             ", ".join(task.metrics) or "-",

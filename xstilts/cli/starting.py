@@ -158,7 +158,8 @@ def _moved(files: Any, folder: Path) -> Any:
 def _intermediates(text: str) -> tuple[str, ...]:
     from xstilts.tasks import known_tasks
 
-    return _known("intermediates", _parts(text), [task.name for task in known_tasks()])
+    known = [task.name for task in known_tasks() if task.is_trained]
+    return _known("intermediates", _parts(text), known)
 
 
 def _known(where: str, names: list[str], known: list[str]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,16 +30,13 @@ from xstilts.cli.app import (
     program,
     results_of,
 )
-from xstilts.errors import ConfigError, Problem, SweepStopped, XstiltsError
+from xstilts.cli.reporting import print_lines, print_results
+from xstilts.errors import ConfigError, Problem, SweepStopped
 
 if TYPE_CHECKING:
     from xstilts.config.schema import Sweep
     from xstilts.plan.inventory import Inventory
-    from xstilts.report.results import Results
     from xstilts.run.places import Places
-
-ONLY_IN_FILES = ("languages", "trials")
-"""Tables that are too large for a terminal."""
 
 
 @command("xstilts quickstart --dir trial")
@@ -245,40 +241,7 @@ def status(
     table = render(results.sweep, views, over - begun, len(views), count, race)
     out.print(WholeNames(table))
     out.print(str(hours), highlight=False)
-    _print_lines(results.warnings())
-
-
-@command("xstilts report quickstart --format markdown")
-def report(
-    name: Name,
-    storage: Storage = None,
-    form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
-    as_json: Json = False,
-    plugins: Plugins = False,
-    sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
-) -> None:
-    """Show the tables of a sweep and write its report and pictures."""
-    from xstilts.driver import tracker_of
-    from xstilts.report import tables
-    from xstilts.report.publish import try_publish, write_report
-
-    form = "json" if as_json else form
-    writers: dict[str, Callable[[], str]] = {
-        "markdown": lambda: tables.as_markdown(results),
-        "csv": lambda: tables.verdict_table(results).csv(),
-        "json": lambda: tables.as_json_text(results),
-    }
-    if form not in ("text", *writers):
-        known = "text, markdown, csv, json"
-        raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
-    results = results_of(name, storage, plugins).details
-    pictures = write_report(results)
-    if form == "text":
-        _print_results(results, pictures)
-    else:
-        sys.stdout.write(writers[form]())
-    if sync and (trouble := try_publish(tracker_of(results), results)):
-        raise XstiltsError(f"MLflow was not brought up to date: {trouble}")
+    print_lines(results.warnings())
 
 
 @command("xstilts ui quickstart --port 5000")
@@ -361,7 +324,7 @@ def _drive(
         with_retraining,
         must_have_ended,
     )
-    _print_results(driven.results, driven.pictures)
+    print_results(driven.results, driven.pictures)
     if driven.trouble:
         err.print(
             f"MLflow is not up to date ({driven.trouble}); `{_command('report', places)} --sync` "
@@ -382,25 +345,3 @@ def _command(name: str, places: Places) -> str:
     if ".." in where.parts:
         where = places.storage
     return f"{program()} {shlex.join([name, places.name, '--storage', str(where)])}"
-
-
-def _print_results(results: Results, pictures: list[Path]) -> None:
-    from xstilts.report.tables import tables
-    from xstilts.report.verdict_table import verdict_lines
-
-    if results.finished:
-        shown = {name: t for name, t in tables(results).items() if name not in ONLY_IN_FILES}
-        out.print(shown.pop("best").rich())
-        for line in verdict_lines(results, program()):
-            # A command is copied, so that the terminal wraps it and not we.
-            out.print(line, markup=False, soft_wrap=line.startswith(" "))
-        for table in shown.values():
-            out.print(table.rich())
-    _print_lines(results.warnings())
-    for picture in pictures:
-        out.print(f"Picture:   {picture}", soft_wrap=True)
-
-
-def _print_lines(lines: list[str]) -> None:
-    for line in lines:
-        out.print(line, style="yellow", markup=False)

@@ -14,6 +14,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from xstilts.config.derive import NONE
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem, XstiltsError
 from xstilts.report.columns import WholeNames
@@ -21,7 +22,8 @@ from xstilts.report.record_table import record_table
 from xstilts.report.results import launched
 from xstilts.report.verdicts import runs_of_target
 from xstilts.run.places import Places, sweep_names
-from xstilts.scores.gains import CandidateGain, candidate_gains
+from xstilts.scores.arm_gains import ArmGain, arm_gains
+from xstilts.scores.verdict import verdict
 from xstilts.tasks import suggest
 
 
@@ -33,23 +35,23 @@ class Cell:
     model: str
     intermediate: str
     tasks: tuple[str, ...]
-    said: CandidateGain
+    said: ArmGain
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict; null where not known."""
-        gain = self.said.gain
+        said = self.said
         return {
             "sweep": self.sweep,
             "model": self.model,
             "intermediate": self.intermediate,
             "tasks": list(self.tasks),
-            "gain": self.said.points,
-            "low": gain and gain.low,
-            "high": gain and gain.high,
-            "n": self.said.runs,
-            "none_n": self.said.none_runs,
-            "collapsed": self.said.collapsed,
-            "is_confirmed": self.said.is_confirmed,
+            "gain": said.gain,
+            "low": said.low,
+            "high": said.high,
+            "score": said.score,
+            "n": said.runs,
+            "collapsed": said.collapsed,
+            "is_fresh": said.is_fresh,
         }
 
 
@@ -77,7 +79,9 @@ def atlas(storage: Path, target: str, tell: Callable[[str], Any] = lambda line: 
     if target not in known:
         repair = suggest(target, known) if known else "run a sweep first"
         raise ConfigError([Problem("TASK", f"no target of a sweep in {storage}", target, repair)])
-    return sorted(found, key=lambda one: (one.model, -one.said.points))
+    return sorted(
+        found, key=lambda one: (one.model, one.said.gain is None, -(one.said.gain or 0.0))
+    )
 
 
 def _cells(sweep: Sweep, places: Places, target: str) -> Iterator[Cell]:
@@ -88,10 +92,11 @@ def _cells(sweep: Sweep, places: Places, target: str) -> Iterator[Cell]:
             for some in (table.trials, table.fresh)
         )
         runs = runs_of_target(sweep, places, target, trials, fresh)
-        for said in candidate_gains(runs):
-            tasks = sweep.intermediates[said.name].tasks
-            # Names of models are a sweep's own; what they stand for is not.
-            yield Cell(sweep.name, spec.path, said.name, tasks, said)
+        for name, said in arm_gains(runs, verdict(runs)).items():
+            if name != NONE:
+                tasks = sweep.intermediates[name].tasks
+                # Names of models are a sweep's own; what they stand for is not.
+                yield Cell(sweep.name, spec.path, name, tasks, said)
 
 
 def atlas_table(cells: list[Cell], target: str) -> WholeNames:
@@ -110,8 +115,9 @@ def atlas_table(cells: list[Cell], target: str) -> WholeNames:
     table.add_column("of")
     for cell in cells:
         said = cell.said
-        interval = "-" if said.gain is None else f"{said.gain.low:+.1f} to {said.gain.high:+.1f}"
-        of = "fresh seeds" if said.is_confirmed else "search"
+        gain = "-" if said.gain is None else f"{said.gain:+.1f}"
+        interval = "-" if said.low is None else f"{said.low:+.1f} to {said.high:+.1f}"
+        of = "fresh seeds" if said.is_fresh else "search"
         names = (cell.intermediate, cell.model, cell.sweep)
-        table.add_row(*names, f"{said.points:+.1f}", interval, str(said.runs), of)
+        table.add_row(*names, gain, interval, str(said.runs), of)
     return WholeNames(table, (0, 1, 2))

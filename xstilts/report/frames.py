@@ -201,16 +201,17 @@ def _phase(record: TrialRecord) -> str:
 
 def _points(table: RecordTable) -> dict[str, pd.Series]:
     """The trials' parameters; what is a mapping, as the rates of a mixture, a column a key."""
-    points = [dict(_parameters(one.point)) for one in table.records]
+    points = [dict(parameters_of(one.point)) for one in table.records]
     names = dict.fromkeys(name for point in points for name in point)
     return {name: _column(point.get(name) for point in points) for name in sorted(names)}
 
 
-def _parameters(point: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def parameters_of(point: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A point's parameters by name, but those with columns of their own."""
     for name, value in point.items():
         if isinstance(value, dict):
             yield from ((f"{name}/{key}", part) for key, part in value.items())
-        elif name not in ("intermediate", "model"):  # columns of their own
+        elif name not in ("intermediate", "model"):
             yield name, value
 
 

@@ -8,9 +8,11 @@ says nothing: a stage's other checks were never scored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
+
+import numpy as np
 
 from xstilts.config.own_tasks import find_task
 from xstilts.records import TrialRecord
@@ -18,12 +20,10 @@ from xstilts.report.comparison import selected_on
 from xstilts.report.results import Results
 from xstilts.report.table import Table
 from xstilts.scores.aggregate import AVERAGE, DEV, ZERO_SHOT, Metric
+from xstilts.scores.ranks import LEAST_PAIRS, rank_correlation
 from xstilts.scores.table import ChosenScores
 from xstilts.tasks import Task
 from xstilts.tracking.tracker import metric_name
-
-LEAST = 3
-"""Configurations of which a rank correlation says anything."""
 
 NOTE = (
     "Test scores were read for this table, and it is used for nothing. regret: zero-shot points of "
@@ -36,13 +36,17 @@ NOTE = (
 @dataclass(frozen=True, slots=True)
 class LookedBack:
     """One line: a target, what it was or could have been selected by, over how many configurations;
-    `rank` is None where there are too few or all are alike."""
+    `rank` is None where there are too few or all are alike. `intermediate` is that of the choice;
+    `dev` and `scores` are those of every configuration, the choice's first."""
 
     target: str
     selected_by: str
     configurations: int
     rank: float | None
     regret: float
+    intermediate: str
+    dev: tuple[float, ...]
+    scores: tuple[float, ...]
 
 
 def looked_back(results: Results) -> list[LookedBack]:
@@ -57,11 +61,12 @@ def looked_back(results: Results) -> list[LookedBack]:
             continue
         chosen = next(best.best.config for best in results.best if best.target == target)
         dev = _by_configuration(results, target, Metric(own, DEV))
-        found.append(_line(target, f"dev/{own}", dev, scores, chosen))
+        found.append(_line(results, target, f"dev/{own}", dev, scores, chosen))
         if results.sweep.selection.pivot and own != AVERAGE:
             alone = _training_language(results, task, scores)
             first = max(alone, key=lambda config: alone[config])
-            found.append(_line(target, f"{task.train_language} alone", alone, scores, first))
+            by = f"{task.train_language} alone"
+            found.append(_line(results, target, by, alone, scores, first))
     return found
 
 
@@ -82,25 +87,26 @@ def selection_table(results: Results) -> Table | None:
 
 
 def _line(
+    results: Results,
     target: str,
     selected_by: str,
     dev: Mapping[str, float],
     scores: Mapping[str, float],
     chosen: str,
 ) -> LookedBack:
-    configs = [config for config in scores if config in dev]
-    regret = max(scores.values()) - scores[chosen]
-    rank = _rank([dev[config] for config in configs], [scores[config] for config in configs])
-    return LookedBack(target, selected_by, len(scores), rank, regret)
-
-
-def _rank(dev: Sequence[float], scores: Sequence[float]) -> float | None:
-    """Spearman's rank correlation."""
-    if len(dev) < LEAST or len(set(dev)) == 1 or len(set(scores)) == 1:
-        return None
-    from scipy.stats import spearmanr  # takes a moment to import
-
-    return float(spearmanr(dev, scores).statistic)
+    # The choice first; of the others the order says nothing.
+    configs = sorted((one for one in scores if one in dev), key=lambda one: one != chosen)
+    own, transferred = (np.array([one[config] for config in configs]) for one in (dev, scores))
+    return LookedBack(
+        target,
+        selected_by,
+        len(scores),
+        rank_correlation(own, transferred, LEAST_PAIRS)[0],
+        max(scores.values()) - scores[chosen],
+        next(one.intermediate for one in results.searched if one.config == chosen),
+        tuple(own.tolist()),
+        tuple(transferred.tolist()),
+    )
 
 
 def _records(results: Results, target: str) -> dict[str, list[TrialRecord]]:

@@ -18,9 +18,10 @@ from xstilts.files import write_atomically, write_json
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.records import TrialRecord
+from xstilts.report.documents import as_json_text, as_markdown, cells_csv
 from xstilts.report.pictures import gain_map, heat_map
 from xstilts.report.results import Results
-from xstilts.report.tables import as_json_text, as_markdown, column_names, tables
+from xstilts.report.tables import column_names, tables
 from xstilts.report.trial_files import columns_of, sweep_file, trial_artifacts, write_scores
 from xstilts.report.usage import bars, draw_timeline
 from xstilts.run.preparation import jobs_of, known_figures
@@ -39,6 +40,7 @@ def write_report(results: Results) -> list[Path]:
     write_atomically(folder / "report.json", as_json_text(results))
     for name, table in tables(results).items():
         write_atomically(folder / f"{name}.csv", table.csv())
+    write_atomically(folder / "cells.csv", cells_csv(results))
     rows = [row for one in results.records if not one.is_short for row in one.scores]
     write_scores(rows, folder / "scores.parquet")
     write_json(folder / "scores.json", rows, indent=None)

@@ -1,30 +1,26 @@
-"""The tables of a report, and the report as Markdown and JSON."""
+"""The tables of a report, each from the results of a sweep."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from statistics import fmean
-from typing import Any
 
 from xstilts.config.derive import measured_by, overlaps
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
-from xstilts.report.looking_back import looked_back, selection_table
+from xstilts.report.looking_back import selection_table
 from xstilts.report.results import Results
-from xstilts.report.signal_ranks import Ranked, signal_ranks
+from xstilts.report.signal_ranks import signal_ranks
 from xstilts.report.standings import race_columns, standings
 from xstilts.report.table import Table
 from xstilts.report.verdict_table import (
     COLLAPSED,
     HEADER,
     OVERLAP,
-    verdict_json,
-    verdict_lines,
     verdict_note,
+    verdict_numbers,
     verdict_rows,
 )
 from xstilts.run.costs import HOURS
@@ -38,7 +34,7 @@ from xstilts.scores.aggregate import (
     is_profile,
     mean_of,
 )
-from xstilts.scores.best import Entry, expected_of
+from xstilts.scores.best import Best, Entry, expected_of
 from xstilts.tasks.benchmarks import CUSTOM, groups_of
 from xstilts.tracking.tracker import metric_name
 
@@ -48,7 +44,7 @@ def verdict_table(results: Results) -> Table:
     rows = verdict_rows(results)
     marks = f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""
     note = verdict_note(results) + _precision_note(results) + _overlap_note(results) + marks
-    return Table("Verdicts", HEADER, rows, note, gap=2)
+    return Table("Verdicts", HEADER, rows, note, gap=2, numbers=verdict_numbers(results))
 
 
 def search_table(results: Results) -> Table:
@@ -86,7 +82,24 @@ def search_table(results: Results) -> Table:
         + _overlap_note(results)
         + (f" {COLLAPSED}: some of its runs collapsed." if COLLAPSED in str(rows) else ""),
         gap=2,
+        numbers=_search_numbers(results.best),
     )
+
+
+def _search_numbers(found: Sequence[Best]) -> dict[str, list[float | None]]:
+    """What the columns of `search_table` are, as numbers."""
+    return {
+        "value": [one.best.score for one in found],
+        "sd": [one.best.spread for one in found],
+        "seeds": [one.best.seeds for one in found],
+        "none_value": [one.baseline.score if one.baseline else None for one in found],
+        "none_sd": [one.baseline.spread if one.baseline else None for one in found],
+        "gain_value": [one.gain for one in found],
+        "dev_value": [one.best.dev for one in found],
+        "expected": [one.expected for one in found],
+        "configurations": [one.candidates for one in found],
+        "baseline_configurations": [one.baseline_candidates for one in found],
+    }
 
 
 def grid_table(results: Results) -> Table:
@@ -320,53 +333,6 @@ def tables(results: Results) -> dict[str, Table]:
         "languages": languages_table(results),
         "trials": trials_table(results),
     }
-
-
-TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective", "metrics")
-"""What the report's JSON tells of every trial."""
-
-
-def as_json(results: Results) -> dict[str, Any]:
-    """The report as one JSON document."""
-    records = {record.trial: record for record in results.finished}
-    ranks = signal_ranks(results)
-    race = [
-        {**asdict(one), **({"signals": _ranks_json(ranks[one.target])} if ranks else {})}
-        for one in standings(results.sweep, results.trials, results.short)
-    ]
-    return {
-        "sweep": results.sweep.name,
-        "targets": {
-            target: verdict_json(results.sweep, results.places, told, records)
-            for target, told in results.verdicts.items()
-        },
-        "best": [best.to_json() for best in results.best],
-        "grid": results.grid,
-        "languages": results.languages,
-        "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
-        **({"race": race} if race else {}),
-        "confirm_cost": results.confirm_cost,
-        "looking_back": [asdict(one) for one in looked_back(results)],
-        "warnings": results.warnings(),
-    }
-
-
-def _ranks_json(ranks: Mapping[str, Ranked]) -> dict[str, Any]:
-    return {name: one._asdict() for name, one in ranks.items()}
-
-
-def as_markdown(results: Results) -> str:
-    """The report as one Markdown page."""
-    first, *others = (table.markdown() for table in tables(results).values())
-    behind = "".join(f"- {line}\n" for line in verdict_lines(results))
-    parts = [f"# {results.sweep.name}\n", first, behind, *others]
-    parts += [f"- {line}" for line in results.warnings()]
-    return "\n".join(parts)
-
-
-def as_json_text(results: Results) -> str:
-    """`as_json` as text."""
-    return json.dumps(as_json(results), indent=1, ensure_ascii=False) + "\n"
 
 
 def column_names(results: Results) -> list[str]:

@@ -105,6 +105,21 @@ def verdict_rows(results: Results) -> list[list[str]]:
     return [_row(results, told) for told in results.verdicts.values()]
 
 
+def verdict_numbers(results: Results) -> dict[str, list[float | None]]:
+    """What the columns of `HEADER` are, as numbers, a value a row."""
+    told = list(results.verdicts.values())
+    bests = [one.arms.get(one.verdict.best or "") for one in told]
+    return {
+        "value": [one.verdict.score for one in told],
+        "sd": [best.sd if best else None for best in bests],
+        "none_value": [one.verdict.none for one in told],
+        "gain_value": [one.verdict.gain for one in told],
+        "low": [one.verdict.low for one in told],
+        "high": [one.verdict.high for one in told],
+        "seeds": [one.verdict.seeds for one in told],
+    }
+
+
 def verdict_note(results: Results) -> str:
     """What the columns are, and what is missing."""
     lines = [
@@ -152,7 +167,7 @@ def verdict_lines(results: Results, program: str = "xstilts") -> list[str]:
     lines = []
     records = {record.trial: record for record in results.finished}
     for told in results.verdicts.values():
-        lines.append(f"{told.target}: {'; '.join(_behind(results, told, records))}")
+        lines.append(f"{told.target}: {'; '.join(behind(results, told, records))}")
         if command := export_command(results.sweep, results.places, told):
             lines.append(f"  {program}{command.removeprefix('xstilts')}")
     if not any(told.was_tried for told in results.verdicts.values()):
@@ -161,7 +176,8 @@ def verdict_lines(results: Results, program: str = "xstilts") -> list[str]:
     return lines
 
 
-def _behind(results: Results, told: TargetVerdict, records: Mapping[str, TrialRecord]) -> list[str]:
+def behind(results: Results, told: TargetVerdict, records: Mapping[str, TrialRecord]) -> list[str]:
+    """What stands behind a line of the table, in clauses."""
     said = told.verdict
     if said.best is None:
         return ["no configuration has all its seeds"]

@@ -20,6 +20,7 @@ from xstilts.report.item_noise import item_noise
 from xstilts.run.confirmation import TargetChoice, newest_choice
 from xstilts.run.places import Places
 from xstilts.run.store import Store
+from xstilts.scores.arm_gains import ArmGain, arm_gains
 from xstilts.scores.best import Best, Entry, TrialScores
 from xstilts.scores.verdict import TargetRuns, Verdict, verdicts
 
@@ -32,6 +33,7 @@ class TargetVerdict:
     on, by seed: of confirmation, or of search where nothing is confirmed. `search` is search's
     line, None where no configuration has all its seeds. `exported` is the trial that `best` means
     in `export`, None where there is none. `was_tried` is whether runs with fresh seeds have ended.
+    `arms` are all candidates with a run, and `none`; `runs` the trials, by seed, of each.
     """
 
     target: str
@@ -41,6 +43,8 @@ class TargetVerdict:
     search: Best | None = field(default=None, repr=False)
     exported: str | None = None
     was_tried: bool = False
+    arms: Mapping[str, ArmGain] = field(default_factory=dict, repr=False)
+    runs: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def is_confirmed(self) -> bool:
@@ -103,7 +107,7 @@ def target_verdicts(
         runs = {target: _target_runs(sweep, store, target, own) for target, own in members.items()}
         found = verdicts(runs)
     return {
-        target: _told(target, said, members[target], search.get(target))
+        target: _told(target, said, members[target], search.get(target), runs[target])
         for target, said in found.items()
     }
 
@@ -173,11 +177,16 @@ def _target_runs(sweep: Sweep, store: Store, target: str, members: _Members) -> 
     )
 
 
-def _told(target: str, said: Verdict, members: _Members, search: Best | None) -> TargetVerdict:
+def _told(
+    target: str, said: Verdict, members: _Members, search: Best | None, of_arms: TargetRuns
+) -> TargetVerdict:
     if said.best is None:
         return TargetVerdict(target, said, search=search)
     runs = members.search if said.verdict == "not confirmed" else members.fresh
     own = _by_seed(runs.get(said.best, []))
+    arms = arm_gains(of_arms, said)
+    members_of = {True: members.fresh, False: members.search}
+    runs_of = {name: _by_seed(members_of[arm.is_fresh][name]) for name, arm in arms.items()}
     # Where no intermediate is worth it, or the baseline's mean is the higher one, it is exported.
     exported = own
     is_better = said.verdict != "none" and said.gain is not None and said.gain > 0
@@ -192,6 +201,8 @@ def _told(target: str, said: Verdict, members: _Members, search: Best | None) ->
         search=search,
         exported=next((trial.trial for trial in (*learnt, *exported)), None),
         was_tried=any(members.fresh.values()),
+        arms=arms,
+        runs={name: tuple(one.trial for one in trials) for name, trials in runs_of.items()},
     )
 
 

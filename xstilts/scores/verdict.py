@@ -205,12 +205,13 @@ def _confirmed(runs: TargetRuns) -> tuple[Arms, list[int]]:
         raise refuse(
             "verdict", f"a target's arms have {NONE} among them", ", ".join(runs.names), "add it"
         )
-    fresh = _arms(runs, runs.confirms & runs.learnt)
+    fresh = arms_in(runs, runs.confirms & runs.learnt)
     numbers = [runs.names.index(name) for name in runs.leaders]
     return fresh, [arm for arm in numbers if fresh.runs[arm] >= _MIN_LEARNT]
 
 
-def _arms(runs: TargetRuns, chosen: np.ndarray) -> Arms:
+def arms_in(runs: TargetRuns, chosen: np.ndarray) -> Arms:
+    """A target's arms by some of its runs alone, `chosen` (runs,)."""
     covariance = runs.covariance
     return arms_of(
         runs.scores[chosen],
@@ -254,7 +255,7 @@ def _set_of_ties(runs: TargetRuns, leaders: list[int], alpha: float) -> list[int
     candidates = [arm for arm, name in enumerate(runs.names) if name != NONE]
     behind = [arm for arm in candidates if arm not in leaders]
     looks = 2 if behind else 1
-    fresh = _arms(runs, runs.confirms & runs.learnt & np.isin(runs.arms, leaders))
+    fresh = arms_in(runs, runs.confirms & runs.learnt & np.isin(runs.arms, leaders))
     kept = ties(fresh, alpha=alpha, look=looks, looks=looks).inside
     inside = [arm for arm in leaders if kept[arm]]
     if behind:
@@ -269,7 +270,7 @@ def _set_of_ties(runs: TargetRuns, leaders: list[int], alpha: float) -> list[int
 def _merged(runs: TargetRuns, leaders: list[int]) -> Arms:
     """All candidates: leaders by their confirmation runs, others by search's."""
     fits = np.where(np.isin(runs.arms, leaders), runs.confirms, ~runs.confirms)
-    return _arms(runs, runs.learnt & fits & (runs.arms != runs.names.index(NONE)))
+    return arms_in(runs, runs.learnt & fits & (runs.arms != runs.names.index(NONE)))
 
 
 def _p_best(runs: TargetRuns, leaders: list[int], best: int) -> float:
@@ -325,7 +326,7 @@ def _not_confirmed(runs: TargetRuns, criteria: Criteria, level: float | None) ->
     if not runs.leaders:
         return Verdict("not confirmed")
     first, baseline = runs.names.index(runs.leaders[0]), runs.names.index(NONE)
-    found = _arms(runs, ~runs.confirms & runs.learnt)
+    found = arms_in(runs, ~runs.confirms & runs.learnt)
     score, none = (float(found.means[arm]) for arm in (first, baseline))
     gain = score - none
     members = ~runs.confirms & (runs.arms == first)

@@ -1,0 +1,177 @@
+"""The command `report`, and how results show on a terminal: the answer first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xstilts.cli.app import (
+    Json,
+    Plugins,
+    Storage,
+    command,
+    note,
+    out,
+    print_json,
+    program,
+    results_of,
+)
+from xstilts.errors import ConfigError, Problem, XstiltsError
+
+if TYPE_CHECKING:
+    from xstilts.report.results import Results
+
+ONLY_IN_FILES = ("languages", "trials")
+"""Tables that are too large for a terminal."""
+
+FORMS = ("text", "markdown", "csv", "json")
+
+PAGE = ".html"
+
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME...",
+        help="The sweep's name or folder; of several, their verdicts. With --html also where the "
+        "page is written, FILE.html.",
+        show_default=False,
+    ),
+]
+
+
+@command("xstilts report quickstart --html page.html")
+def report(
+    names: Names,
+    storage: Storage = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write one page, unless FILE.html in the report's folder")
+    ] = False,
+    latex: Annotated[
+        Path | None, typer.Option(help="Write tables for a paper: a folder, or one FILE.tex.")
+    ] = None,
+    targets: Annotated[
+        list[str] | None, typer.Option("--target", help="Of several sweeps: these targets.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
+    as_json: Json = False,
+    plugins: Plugins = False,
+    sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
+) -> None:
+    """Show the verdicts and tables of a sweep, and write its report and pictures; or write a page,
+    or tables for a paper; or compare the verdicts of several sweeps of one benchmark."""
+    form = "json" if as_json else form
+    if form not in FORMS:
+        raise ConfigError([Problem("--format", f"is one of {', '.join(FORMS)}", f'"{form}"')])
+    files = [name for name in names if name.endswith(PAGE)] if html and len(names) > 1 else []
+    names = [name for name in names if name not in files]
+    _check(names, files, targets or [], html or latex is not None or sync)
+    found = [results_of(name, storage, plugins).details for name in names]
+    if len(found) > 1:
+        _compare(found, targets or [], form)
+    elif html or latex is not None:
+        _write(found[0], Path(files[0]) if files else None, html, latex)
+    else:
+        _show(found[0], form)
+    if sync:
+        from xstilts.driver import tracker_of
+        from xstilts.report.publish import try_publish
+
+        if trouble := try_publish(tracker_of(found[0]), found[0]):
+            raise XstiltsError(f"MLflow was not brought up to date: {trouble}")
+
+
+def _check(names: list[str], files: list[str], targets: list[str], is_of_one: bool) -> None:
+    """See that what was asked for goes together.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    told = f'"{" ".join(names)}"'
+    if not names or len(files) > 1:
+        rule = "one sweep and at most one FILE.html go with --html"
+        raise ConfigError([Problem("NAME", rule, f'"{" ".join([*names, *files])}"')])
+    if len(names) > 1 and is_of_one:
+        rule, repair = "--html, --latex and --sync are of one sweep", "give one NAME"
+        raise ConfigError([Problem("NAME", rule, told, repair)])
+    if len(set(names)) < len(names):
+        raise ConfigError([Problem("NAME", "each sweep is named once", told)])
+    if targets and len(names) < 2:
+        rule, repair = "is of several sweeps", "name two, or leave it out"
+        raise ConfigError([Problem("--target", rule, told, repair)])
+
+
+def _show(results: Results, form: str) -> None:
+    """Write a sweep's report and show it."""
+    from xstilts.report import documents, tables
+    from xstilts.report.publish import write_report
+
+    pictures = write_report(results)
+    writers: dict[str, Callable[[], str]] = {
+        "markdown": lambda: documents.as_markdown(results),
+        "csv": lambda: tables.verdict_table(results).csv(),
+        "json": lambda: documents.as_json_text(results),
+    }
+    if form == "text":
+        print_results(results, pictures)
+    else:
+        sys.stdout.write(writers[form]())
+
+
+def _write(results: Results, file: Path | None, html: bool, latex: Path | None) -> None:
+    """Write a page, or tables for a paper; of a sweep that is not finished too."""
+    from xstilts.report.unfinished import unfinished
+
+    written = []
+    if html:
+        from xstilts.report.page import write_page
+
+        written.append(write_page(results, file or results.places.report / f"report{PAGE}"))
+    if latex is not None:
+        from xstilts.report.latex import write_latex
+
+        written += write_latex(results, latex)
+    for path in written:
+        out.print(str(path), markup=False, soft_wrap=True)
+    if missing := unfinished(results):
+        note(f"{results.sweep.name} is not finished, and marked so: {missing}")
+
+
+def _compare(found: list[Results], targets: list[str], form: str) -> None:
+    """Show the verdicts of several sweeps."""
+    from xstilts.report.sweeps_table import sweeps_table
+
+    table = sweeps_table(found, targets)
+    if form == "text":
+        out.print(table.rich())
+    elif form == "json":
+        print_json(table.records())
+    else:
+        sys.stdout.write(table.markdown() if form == "markdown" else table.csv())
+
+
+def print_results(results: Results, pictures: list[Path]) -> None:
+    """The verdicts, what stands behind them, the tables, what a reader must know."""
+    from xstilts.report.tables import tables
+    from xstilts.report.verdict_table import verdict_lines
+
+    if results.finished:
+        shown = {name: t for name, t in tables(results).items() if name not in ONLY_IN_FILES}
+        out.print(shown.pop("best").rich())
+        for line in verdict_lines(results, program()):
+            # A command is copied, so that the terminal wraps it and not we.
+            out.print(line, markup=False, soft_wrap=line.startswith(" "))
+        for table in shown.values():
+            out.print(table.rich())
+    print_lines(results.warnings())
+    for picture in pictures:
+        out.print(f"Picture:   {picture}", soft_wrap=True)
+
+
+def print_lines(lines: list[str]) -> None:
+    """What a reader must know, in another colour."""
+    for line in lines:
+        out.print(line, style="yellow", markup=False)
