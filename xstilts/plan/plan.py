@@ -14,13 +14,11 @@ from xstilts.config.derive import (
     NONE,
     languages_of,
     part_task,
-    pivots_of,
     recipe_of,
     retrained,
     task_of,
-    train_languages,
 )
-from xstilts.config.own_tasks import find_task, is_declared, plugins_of
+from xstilts.config.own_tasks import find_task
 from xstilts.config.recipe import StageRecipe
 from xstilts.config.schema import IntermediateSpec, MatchSpec, MlmSpec, Sweep
 from xstilts.config.space import Point
@@ -40,10 +38,9 @@ from xstilts.plan.stage import (
     Train,
     retrieval_layer,
 )
+from xstilts.plan.sweep_rows import SweepRows
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, target_sets
 from xstilts.tasks import Task
-from xstilts.tasks.plugins import bringers_of
-from xstilts.tasks.task import NORMALISERS
 
 
 class Planner:
@@ -63,6 +60,7 @@ class Planner:
         self.inventory = inventory
         self.target_points = target_points
         self.recipe = recipe_of(sweep)
+        self._rows = SweepRows(sweep, inventory)
         self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
         self.precision = sweep.resources.training_precision
         self.scoring_precision = sweep.resources.scoring_precision
@@ -168,7 +166,7 @@ class Planner:
         def length(task: str) -> int:
             return self._recipe(model, "target", task, {}).max_length
 
-        return signal_rows(self.sweep, self._rows, length)
+        return signal_rows(self.sweep, self._rows.of, length)
 
     def evaluation(self, plan: TrialPlan, target: str, cell: Cell | None) -> Evaluate:
         """The evaluation of a target on the cell that was chosen for it, or on the encoder.
@@ -184,10 +182,10 @@ class Planner:
         layer = None
         if task.kind_spec.pools_a_layer:
             layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
-        rows = self._rows(task, split, languages, max_length, self.sweep.evaluation.examples)
+        rows = self._rows.of(task, split, languages, max_length, self.sweep.evaluation.examples)
         fitted = None
         if task.fitted_on and task.fitted_on != split:
-            fitted = self._rows(task, task.fitted_on, languages, max_length)
+            fitted = self._rows.of(task, task.fitted_on, languages, max_length)
         return Evaluate(parent, rows, split, layer, self.scoring_precision, fitted, self.device)
 
     def final(self, chosen: Train, best_step: int) -> Train | None:
@@ -197,7 +195,7 @@ class Planner:
         task = next((t for t in retrained(self.sweep) if t.name == part.train.task), None)
         if task is None:
             return None
-        whole = self._rows(task.whole(), "train", (task.train_language,), part.train.max_length)
+        whole = self._rows.of(task.whole(), "train", (task.train_language,), part.train.max_length)
         drawn = min(best_step * part.batch_size, part.examples)
         examples = max(1, round(drawn * whole.num_rows / part.train.num_rows))
         whole = replace(whole, whole=True)
@@ -213,25 +211,25 @@ class Planner:
         for spec in self.sweep.intermediates.values():
             for task in (part_task(self.sweep, spec, name) for name in spec.tasks):
                 for length in self._lengths(model, "intermediate", task.name):
-                    needed[self._part_rows(spec, task, length)] = None
+                    needed[self._rows.part(spec, task, length)] = None
                     if "dev" in task.splits:
-                        needed[self._rows(task, "dev", (task.train_language,), length)] = None
+                        needed[self._rows.of(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
         for target in (find_task(self.sweep, name) for name in self.sweep.targets):
             head = task_of(self.sweep, target.head)
             for length in self._lengths(model, "target", target.head):
                 for use in ("train", "dev"):
                     if use in head.splits:
-                        needed[self._rows(head, use, (head.train_language,), length)] = None
-                if (pivots := self._pivots(head, length)) is not None:
+                        needed[self._rows.of(head, use, (head.train_language,), length)] = None
+                if (pivots := self._rows.pivots(head, length)) is not None:
                     needed[pivots] = None
                 if head in retrained(self.sweep):
-                    whole = self._rows(head.whole(), "train", (head.train_language,), length)
+                    whole = self._rows.of(head.whole(), "train", (head.train_language,), length)
                     needed[replace(whole, whole=True)] = None
                 languages = languages_of(self.sweep, target)
-                needed[self._rows(target, split, languages, length, limit)] = None
+                needed[self._rows.of(target, split, languages, length, limit)] = None
                 if target.fitted_on and target.fitted_on != split:
-                    needed[self._rows(target, target.fitted_on, languages, length)] = None
+                    needed[self._rows.of(target, target.fitted_on, languages, length)] = None
         needed |= dict.fromkeys(rows for _, rows in self._signal_rows(model))
         return list(needed)
 
@@ -261,7 +259,7 @@ class Planner:
         }
         tasks = {name: part_task(self.sweep, spec, name) for name in spec.tasks}
         rows = {
-            name: self._part_rows(spec, task, recipes[name].max_length)
+            name: self._rows.part(spec, task, recipes[name].max_length)
             for name, task in tasks.items()
         }
         sizes = {name: part.num_rows for name, part in rows.items()}
@@ -304,7 +302,7 @@ class Planner:
         length = self._recipe(parent.model, "intermediate", task_name, overrides).max_length
         examples, batch_size = steps_of(other)
         recipe = replace(other.recipe, batch_size=batch_size, max_length=length)
-        rows = self._part_rows(spec, task, length)
+        rows = self._rows.part(spec, task, length)
         part = self._part(task, recipe, rows, examples, _alpha(spec, task))
         if match.by == "tokens":
             part = with_tokens_of(other, part, self.inventory, parent.model)
@@ -320,7 +318,7 @@ class Planner:
             for one in (spec, self.sweep.intermediates[spec.match.to]):
                 for task in (part_task(self.sweep, one, task) for task in one.tasks):
                     for length in self._lengths(model, "intermediate", task.name):
-                        needed[self._part_rows(one, task, length)] = None
+                        needed[self._rows.part(one, task, length)] = None
         return list(needed)
 
     def _cells(
@@ -341,9 +339,9 @@ class Planner:
             recipe = self._recipe(point["model"], "target", name, overrides)
             rows = self.inventory.rows_of(task, "train", task.train_language)
             examples = max(1, round(recipe.epochs * rows))
-            train = self._rows(task, "train", (task.train_language,), recipe.max_length)
+            train = self._rows.of(task, "train", (task.train_language,), recipe.max_length)
             part = self._part(task, recipe, train, examples, 1.0)
-            part = replace(part, pivots=self._pivots(task, recipe.max_length))
+            part = replace(part, pivots=self._rows.pivots(task, recipe.max_length))
             stage = Train(
                 encoder,
                 "target",
@@ -364,57 +362,9 @@ class Planner:
         weights = [count**alpha for _, count in train.rows]
         dev = None
         if "dev" in task.splits:
-            dev = self._rows(task, "dev", (task.train_language,), recipe.max_length)
+            dev = self._rows.of(task, "dev", (task.train_language,), recipe.max_length)
         shares = tuple(weight / sum(weights) for weight in weights)
         return Part(train, dev, examples, recipe.batch_size, shares)
-
-    def _pivots(self, head: Task, max_length: int) -> Rows | None:
-        """The dev rows of the pivot languages that select a target's stage."""
-        languages = pivots_of(self.sweep, head)
-        return self._rows(head, "validation", languages, max_length) if languages else None
-
-    def _part_rows(self, spec: IntermediateSpec, task: Task, max_length: int) -> Rows:
-        """The training rows of a task in an intermediate."""
-        languages = train_languages(spec, task)
-        if task.kind_spec.is_self_supervised:  # a variant is of the other tasks
-            return self._rows(task, "train", languages, max_length)
-        rows = self._rows(task, "train", languages, max_length, spec.examples)
-        normaliser = (spec.normalise, NORMALISERS[spec.normalise]) if spec.normalise else None
-        return replace(rows, translated=spec.translated, where=spec.where, normaliser=normaliser)
-
-    def _rows(
-        self,
-        task: Task,
-        use: str,
-        languages: tuple[str, ...],
-        max_length: int,
-        limit: int | None = None,
-    ) -> Rows:
-        declared = find_task(self.sweep, task.name)
-        sizes = ((x, self.inventory.rows_of(task, use, x)) for x in languages)
-        counts = tuple((x, size if limit is None else min(size, limit)) for x, size in sizes)
-        return Rows(
-            task=task.name,
-            use=use,
-            source=self._identity(task, use),
-            rows=counts,
-            task_version=task.version,
-            encoding_version=task.kind_spec.version,
-            labels=tuple(self.inventory.labels[task.name]) if task.open_labels else task.labels,
-            max_length=max_length,
-            limit=limit,
-            apart=self.sweep.selection.articles == "held_out" and use in task.apart,
-            declared=declared if is_declared(self.sweep, task.name) else None,
-            plugins=bringers_of(declared, plugins_of(self.sweep)),
-        )
-
-    def _identity(self, task: Task, use: str) -> str:
-        """Identity of the data that a use's rows are cut from, and of the cut."""
-        identities = [self.inventory.data[source.hub_id] for source in task.sources_of(use)]
-        cuts = [[one.split, one.filter] for one in task.slices_of(use)]
-        if len(identities) == 1 and not cuts[0][1]:
-            return identities[0]
-        return sha256_of([identities, cuts])
 
     def _recipe(
         self, model: str, phase: str, task: str, overrides: Mapping[str, Any]

@@ -244,8 +244,9 @@ def _examples_line(summary: Mapping[str, Any]) -> Iterator[str]:
     """What the intermediates train, and what they would without what trials share."""
     found = summary["intermediate_examples"]
     if found["shared"]:
-        low, high = (f"{found[name]:,}" for name in ("least", "most"))
-        raced = f", {low} to {high} expected in the race" if "race" in found else ""
+        raced = ""
+        if "race" in found:
+            raced = f", {found['least']:,} to {found['most']:,} expected in the race"
         yield (
             f"intermediate examples: {found['alone']:,} if every target and point trained its own, "
             f"{found['shared']:,} shared{raced}"
