@@ -31,13 +31,21 @@ from xstilts.cli.app import (
     program,
     results_of,
 )
-from xstilts.errors import ConfigError, Problem, SweepStopped, XstiltsError
+from xstilts.errors import (
+    ConfigError,
+    ForeignExperiment,
+    Problem,
+    SweepStopped,
+    TrackingError,
+    XstiltsError,
+)
 
 if TYPE_CHECKING:
     from xstilts.config.schema import Sweep
     from xstilts.plan.inventory import Inventory
     from xstilts.report.results import Results
     from xstilts.run.places import Places
+    from xstilts.tracking.mlflow import MlflowTracker
 
 ONLY_IN_FILES = ("languages", "trials")
 """Tables that are too large for a terminal."""
@@ -256,11 +264,15 @@ def report(
     as_json: Json = False,
     plugins: Plugins = False,
     sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(help="With --sync: an MLflow server instead of the one of the sweep's file."),
+    ] = None,
 ) -> None:
     """Show the tables of a sweep and write its report and pictures."""
     from xstilts.driver import tracker_of
     from xstilts.report import tables
-    from xstilts.report.publish import try_publish, write_report
+    from xstilts.report.publish import write_report
 
     form = "json" if as_json else form
     writers: dict[str, Callable[[], str]] = {
@@ -271,51 +283,30 @@ def report(
     if form not in ("text", *writers):
         known = "text, markdown, csv, json"
         raise ConfigError([Problem("--format", f"is one of {known}", f'"{form}"')])
+    if server is not None and not (sync and server.startswith(("http://", "https://"))):
+        rule = "is the address of an MLflow server, beside --sync"
+        repair = "--sync --server http://host:5000"
+        raise ConfigError([Problem("--server", rule, f'"{server}"', repair)])
     results = results_of(name, storage, plugins).details
+    tracker = tracker_of(results, server) if sync else None
     pictures = write_report(results)
     if form == "text":
         _print_results(results, pictures)
     else:
         sys.stdout.write(writers[form]())
-    if sync and (trouble := try_publish(tracker_of(results), results)):
-        raise XstiltsError(f"MLflow was not brought up to date: {trouble}")
+    if tracker is not None:
+        _sync(tracker, results)
 
 
-@command("xstilts ui quickstart --port 5000")
-def ui(
-    name: Annotated[str | None, typer.Argument(help="The sweep's name or folder.")] = None,
-    storage: Storage = None,
-    plugins: Plugins = False,
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-) -> None:
-    """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
-    from xstilts.cli.serving import serve, why_not
-    from xstilts.run.places import ARTIFACTS
-    from xstilts.run.remembered import storage_of
-    from xstilts.tracking.moved import bring_along
+def _sync(tracker: MlflowTracker, results: Results) -> None:
+    from xstilts.report.publish import publish_sweep
 
-    if name is not None:
-        uri = results_of(name, storage, plugins).tracking_uri
-    else:
-        root = storage_of(storage, None, note)
-        if not (root / "mlflow.db").exists():
-            raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{root}"')])
-        uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
-    if not uri.startswith("sqlite:"):
-        out.print(f"The sweep's runs are on the server {uri}")
-        return
-    database = Path(uri.removeprefix("sqlite:///"))
-    bring_along(database, database.parent / ARTIFACTS)
-    if reason := why_not(port):
-        raise ConfigError([Problem("--port", reason, str(port), "give another one")])
-    out.print(f"http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     try:
-        raise typer.Exit(serve(command, {**os.environ, **quiet}))
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+        publish_sweep(tracker, results)
+    except ForeignExperiment:
+        raise
+    except TrackingError as error:
+        raise XstiltsError(f"MLflow was not brought up to date: {error}") from error
 
 
 def _sweep(
