@@ -19,7 +19,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.records import CONFIRM
 from xstilts.scores.aggregate import mean_of
-from xstilts.tracking.runs import HEAT_MAPS, SUMMARY
+from xstilts.tracking.runs import COST, HEAT_MAPS, SUMMARY
 from xstilts.tracking.tracker import metric_name
 
 VIEW_TAG = "mlflow.sharedViewState."
@@ -112,7 +112,7 @@ def sweep_views(sweep: Sweep, metrics: Iterable[str]) -> tuple[View, ...]:
             {
                 "searchFilter": f"{ROLE} = '{SUMMARY}'",
                 "runListHidden": True,
-                **_charts(pictures, known),
+                **_charts(pictures, [f"{COST}/trials"]),
             },
             has_charts=True,
         ),
