@@ -52,6 +52,13 @@ def test_drawn_examples_show_by_task_and_by_language_where_there_are_several() -
     }
 
 
+def test_costs_and_counts_come_last() -> None:
+    run = run_of(metrics={"cost/hours": 0.0, "dev/avg": 50.0, "xnli/avg": 60.0})
+    keys = list(dict.fromkeys(point.key.partition("/")[0] for point in run.metrics))
+    assert keys == ["dev", "xnli", "z"]
+    assert "z/cost/hours" in [point.key for point in run.metrics]
+
+
 def test_parameters_are_the_same_in_every_run_of_a_sweep() -> None:
     mixed = run_of().params
     none = {"intermediate": "none", "rates": {}, "examples": {}, "learning_rate": None}

@@ -38,10 +38,10 @@ def test_runs_are_sorted_by_the_objective_and_show_scores_from_the_left() -> Non
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`dev/avg`", False)
     columns = [column.strip("`").partition(".`")[2] for column in state["selectedColumns"]]
     assert columns == state_names(state["columnOrder"])
-    assert columns[:5] == [
-        "intermediate", "lr/intermediate", "dev/avg", "mini/avg", "search_gain/avg",
+    assert columns[:6] == [
+        "intermediate", "lr/intermediate", "dev/avg", "mini/avg", "custom/avg", "search_gain/avg",
     ]  # fmt: skip
-    assert columns[5:9] == [f"mini_{name}/avg" for name in ("xnli", "udpos", "xquad", "tatoeba")]
+    assert columns[6:10] == [f"mini_{name}/avg" for name in ("xnli", "udpos", "xquad", "tatoeba")]
     assert "lr/target/mini_xnli" in columns and "lr/target/mini_tatoeba" not in columns
 
 

@@ -55,7 +55,8 @@ def trial_run(
         started_ms=started_ms,
         ended_ms=ended_ms,
         params=_params(sweep, record),
-        metrics=points,
+        # The page of a run shows them in the order in which they were written first.
+        metrics=sorted(points, key=lambda point: point.key),
         tags={**_tags(sweep, record), **_verdict_tags(verdicts)},
         artifacts=artifacts,
         note=note,

@@ -19,6 +19,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.records import CONFIRM
 from xstilts.scores.aggregate import mean_of
+from xstilts.tasks.benchmarks import CUSTOM
 from xstilts.tracking.runs import COST, HEAT_MAPS, SUMMARY
 from xstilts.tracking.tracker import metric_name
 
@@ -76,10 +77,9 @@ def sweep_views(sweep: Sweep, metrics: Iterable[str]) -> tuple[View, ...]:
         "columnOrder": columns,
         "columnWidths": {column: _width(column) for column in columns},
     }
-    average = metric_name(mean_of(sweep.benchmark.name))
     gains = [f"{kind}/{name}" for kind in ("gain", "search_gain") for name in _parts(sweep)]
     compared = {
-        "Objective": _bars([objective, average]),
+        "Objective": _bars([objective, *_averages(sweep)]),
         "Targets": _bars([_score(target) for target in sweep.targets]),
         "Gain over none": _bars(gains),
     }
@@ -125,7 +125,7 @@ def _columns(sweep: Sweep) -> list[str]:
     trained = [head for head in heads if find_task(sweep, head).is_trained]
     own = [_param(BY)]
     own += [_param("lr/intermediate")] if _names(sweep)[1:] else []
-    scores = [measured_by(sweep), metric_name(mean_of(sweep.benchmark.name)), "search_gain/avg"]
+    scores = [measured_by(sweep), *_averages(sweep), "search_gain/avg"]
     scores += map(_score, sweep.targets)
     scores += [f"gain/{name}" for name in sweep.targets] if sweep.confirm else []
     return [
@@ -138,6 +138,12 @@ def _columns(sweep: Sweep) -> list[str]:
 def _names(sweep: Sweep) -> list[str]:
     """The intermediates that are compared."""
     return [NONE, *(name for name in sweep.intermediates if name != NONE)]
+
+
+def _averages(sweep: Sweep) -> list[str]:
+    """Over targets: the benchmark's, and what stands for it where something is missing. A name that
+    no run has is not shown."""
+    return [metric_name(mean_of(name)) for name in dict.fromkeys((sweep.benchmark.name, CUSTOM))]
 
 
 def _parts(sweep: Sweep) -> list[str]:
