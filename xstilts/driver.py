@@ -214,14 +214,16 @@ def drive(
     return Driven(places, results, pictures, is_complete, was_stopped, trouble)
 
 
-def tracker_of(results: Results) -> MlflowTracker:
-    """The tracker that a sweep names."""
+def tracker_of(results: Results, uri: str | None = None) -> MlflowTracker:
+    """The tracker that a sweep names, or one at `uri`."""
     from xstilts.run.places import ARTIFACTS
+    from xstilts.run.storage import identity_of
     from xstilts.tracking.mlflow import MlflowTracker
 
     places = results.places
-    uri = places.tracking_uri(results.sweep)
-    return MlflowTracker(uri, results.sweep.name, places.storage / ARTIFACTS)
+    uri = uri or places.tracking_uri(results.sweep)
+    owner = identity_of(places.storage)
+    return MlflowTracker(uri, results.sweep.name, places.storage / ARTIFACTS, owner)
 
 
 def _prepared(

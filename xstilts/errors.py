@@ -102,3 +102,9 @@ class StorageFull(StoreError):
 
 class TrackingError(XstiltsError):
     """The tracking server did not take what it was given; training goes on without it."""
+
+
+class ForeignExperiment(TrackingError):
+    """The tracker has an experiment of that name, which is not this sweep's."""
+
+    exit_status = 2

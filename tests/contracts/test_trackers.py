@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from xstilts.errors import ConfigError, TrackingError
+from xstilts.errors import ConfigError, ForeignExperiment, TrackingError
 from xstilts.tracking.mlflow import MlflowTracker
-from xstilts.tracking.tracker import Point, TrackedRun
+from xstilts.tracking.tracker import Point, TrackedExperiment, TrackedRun
 
 
 def make_run(folder: Path, **changes: Any) -> TrackedRun:
@@ -256,3 +256,68 @@ def test_a_server_that_does_not_answer_is_told_within_seconds(
 def test_a_store_without_a_server_has_nobody_to_ask(tmp_path: Path) -> None:
     MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "sweep", tmp_path).check()
     assert not list(tmp_path.iterdir())
+
+
+def described(uri: str) -> dict[str, str]:
+    from mlflow import MlflowClient
+
+    experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name("sweep")
+    assert experiment is not None
+    return dict(experiment.tags)
+
+
+def test_a_run_and_its_experiment_have_notes_and_pictures(uri: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for colour in ("red", "blue"):  # one that has changed takes the place of the old one
+        Image.new("RGB", (600, 300), colour).save(tmp_path / "map.png")
+        run = make_run(tmp_path, pictures={"heat maps/all": tmp_path / "map.png"}, note="*nli*")
+        tracker = MlflowTracker(uri, "sweep", tmp_path / "artifacts")
+        tracker.write(run)
+        tracker.describe(TrackedExperiment("# Verdicts", {"mlflow.sharedViewState.runs": colour}))
+    (stored,) = runs_of(uri)
+    assert stored.data.tags["mlflow.note.content"] == "*nli*"
+    assert "mlflow.loggedImages" in stored.data.tags
+    shown = sorted(path.name for path in (tmp_path / "artifacts").rglob("images/*"))
+    assert shown == [
+        f"heat maps~all+step+0+timestamp+1+picture{end}" for end in ("+compressed.webp", ".png")
+    ]
+    (small,) = (tmp_path / "artifacts").rglob("*.webp")
+    with Image.open(small) as picture:
+        assert picture.size == (600, 300) and picture.convert("RGB").getpixel((9, 9)) == (0, 0, 255)
+    tags = described(uri)
+    assert tags["mlflow.note.content"] == "# Verdicts"
+    assert tags["mlflow.sharedViewState.runs"] == "blue"
+
+
+def test_a_note_that_is_too_long_ends_at_a_line(uri: str, tmp_path: Path) -> None:
+    MlflowTracker(uri, "sweep", tmp_path).write(make_run(tmp_path, note="a line of it\n" * 1000))
+    (stored,) = runs_of(uri)
+    note = stored.data.tags["mlflow.note.content"]
+    assert 7900 < len(note) <= 8000 and note.endswith("a line of it\n…")
+
+
+def test_the_experiment_of_another_storage_is_left_alone(uri: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    MlflowTracker(uri, "sweep", tmp_path, owner="mine").write(run)
+    MlflowTracker(uri, "sweep", tmp_path, owner="mine").write(run)
+    theirs = MlflowTracker(uri, "sweep", tmp_path, owner="theirs")
+    for step in (lambda: theirs.write(replace(run, key="x")), theirs.experiment):
+        with pytest.raises(ForeignExperiment, match="another sweep's, and nothing was") as caught:
+            step()
+        assert len(str(caught.value).splitlines()) == 1
+    assert len(runs_of(uri)) == 1 and described(uri)["xstilts.storage"] == "mine"
+
+
+def test_an_experiment_without_an_owner_is_taken_up_if_its_runs_are_ours(
+    uri: str, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    MlflowTracker(uri, "sweep", tmp_path).write(make_run(tmp_path))  # as before there were owners
+    MlflowTracker(uri, "sweep", tmp_path, owner="mine").write(make_run(tmp_path))
+    assert described(uri)["xstilts.storage"] == "mine"
+    client = MlflowClient(tracking_uri=uri)
+    client.create_run(client.create_experiment("other"))
+    with pytest.raises(ForeignExperiment, match="not a sweep's"):
+        MlflowTracker(uri, "other", tmp_path, owner="mine").write(make_run(tmp_path))

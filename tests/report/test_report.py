@@ -37,7 +37,7 @@ from xstilts.report.trial_files import trial_artifacts
 from xstilts.report.verdicts import target_verdicts
 from xstilts.run.places import INVENTORY, SWEEP, SWEEP_FILE, TARGET_POINTS, Places
 from xstilts.run.trial_states import TrialStates
-from xstilts.tracking.tracker import TrackedRun
+from xstilts.tracking.tracker import TrackedExperiment, TrackedRun
 
 from ..conftest import make_places, make_stage
 
@@ -123,7 +123,13 @@ class Kept:
 
     def __init__(self) -> None:
         self.runs: dict[str, TrackedRun] = {}
+        self.experiment = TrackedExperiment()
         self.is_down = False
+
+    def describe(self, experiment: TrackedExperiment) -> None:
+        if self.is_down:
+            raise TrackingError("down")
+        self.experiment = experiment
 
     def write(self, run: TrackedRun) -> None:
         if self.is_down:
@@ -268,10 +274,16 @@ def test_publishing_writes_every_trial_and_one_summary(places: Places) -> None:
     summary = {point.key: point.value for point in tracker.runs["summary"].metrics}
     assert summary["best/mini_xnli"] == 42
     assert summary["best/avg"] == 42
+    assert summary["z/cost/trials"] == 7, "counts and costs come last"
     assert "intermediates.png" in tracker.runs["summary"].artifacts
+    assert set(tracker.runs["summary"].pictures) == {
+        f"heat maps/{name}" for name in ("intermediates", "languages")
+    }
     run = tracker.runs["nli-c-s0"]
     metrics = {point.key: point.value for point in run.metrics}
     assert metrics["search_gain/mini_xnli"] == 48
+    assert metrics["search_gain/avg"] == 48 and metrics["z/cost/hours"] == 0.1
+    assert not any(key.startswith("cost/") for key in metrics)
     assert (run.params["rate/mini_nli"], run.params["intermediate"]) == ("0", "nli")
     assert run.params["log10_lr/target/mini_xnli"] == "-3"
     assert run.tags["xstilts.role"] == "search"
@@ -313,7 +325,9 @@ def test_confirmation_chooses_nothing_and_is_told_apart(places: Places) -> None:
     for name, run in search.runs.items():
         own, now = ({p.key: p.value for p in r.metrics} for r in (run, tracker.runs[name]))
         more = (
-            {"confirm_trials": 2, "confirm_cost": pytest.approx(0.2)} if name == "summary" else {}
+            {"z/cost/confirm_trials": 2, "z/cost/confirm_cost": pytest.approx(0.2)}
+            if name == "summary"
+            else {}
         )
         assert now == own | more
     sweep, _ = launched(places)
@@ -358,6 +372,7 @@ def test_the_mirror_follows_and_forgives(places: Places, monkeypatch: pytest.Mon
     (places.trials / "new-s0").mkdir()
     write_json(places.trials / "new-s0" / "status.json", status)
     mirror.step(states.look())
+    assert "mlflow.sharedViewState.runs" in tracker.experiment.tags
     assert tracker.runs["new-s0"].state == "running"
     assert tracker.runs["nli-b-s0"].state == "finished"
     tracker.is_down = True

@@ -91,8 +91,9 @@ def test_confirmation_is_killed_and_goes_on(bench: Bench) -> None:
         for name in records
     } | {"summary": "summary"}
     state, summary = bench.mlflow()["summary"]
-    assert state == "FINISHED" and summary["trials"] == 3
-    assert summary["confirm_trials"] == len(confirmed) and summary["confirm_cost"] > 0
+    assert state == "FINISHED" and summary["z/cost/trials"] == 3
+    assert summary["z/cost/confirm_trials"] == len(confirmed)
+    assert summary["z/cost/confirm_cost"] > 0
     results = open_results("small", bench.storage)
     phases = results.trials.groupby("phase", observed=True)["trial"].count().to_dict()
     assert phases == {"search": 2, "baseline": 1, "confirm": len(confirmed)}

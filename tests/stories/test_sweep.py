@@ -86,7 +86,7 @@ def check_resumed(bench: Any, undisturbed: Any, before: dict[str, int]) -> None:
     ours = {key: values for key, (_, values) in runs.items()}
     theirs = {key: values for key, (_, values) in undisturbed.mlflow().items()}
     for key in theirs:
-        same = {name for name in theirs[key] if not name.startswith("cost/")}
+        same = {name for name in theirs[key] if not name.startswith("z/cost/")}
         assert {name: ours[key][name] for name in same} == {
             name: theirs[key][name] for name in same
         }

@@ -43,13 +43,20 @@ def run_of(sweep: Sweep | None = None, **changes: Any) -> TrackedRun:
 
 def test_drawn_examples_show_by_task_and_by_language_where_there_are_several() -> None:
     run = run_of()
-    drawn = {point.key: point.value for point in run.metrics if point.key.startswith("examples/")}
+    drawn = {point.key: point.value for point in run.metrics if "/examples/" in point.key}
     assert drawn == {
-        "examples/mini_nli": 75,
-        "examples/mini_mlm": 25,
-        "examples/mini_mlm/en": 20,
-        "examples/mini_mlm/qaa": 5,
+        "z/cost/examples/mini_nli": 75,
+        "z/cost/examples/mini_mlm": 25,
+        "z/cost/examples/mini_mlm/en": 20,
+        "z/cost/examples/mini_mlm/qaa": 5,
     }
+
+
+def test_costs_and_counts_come_last() -> None:
+    run = run_of(metrics={"cost/hours": 0.0, "dev/avg": 50.0, "xnli/avg": 60.0})
+    keys = list(dict.fromkeys(point.key.partition("/")[0] for point in run.metrics))
+    assert keys == ["dev", "xnli", "z"]
+    assert "z/cost/hours" in [point.key for point in run.metrics]
 
 
 def test_parameters_are_the_same_in_every_run_of_a_sweep() -> None:

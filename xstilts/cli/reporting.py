@@ -20,7 +20,7 @@ from xstilts.cli.app import (
     program,
     results_of,
 )
-from xstilts.errors import ConfigError, Problem, XstiltsError
+from xstilts.errors import ConfigError, ForeignExperiment, Problem, TrackingError, XstiltsError
 
 if TYPE_CHECKING:
     from xstilts.report.results import Results
@@ -60,12 +60,20 @@ def report(
     as_json: Json = False,
     plugins: Plugins = False,
     sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow up to date too.")] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(help="With --sync: an MLflow server instead of the one of the sweep's file."),
+    ] = None,
 ) -> None:
     """Show the verdicts and tables of a sweep, and write its report and pictures; or write a page,
     or tables for a paper; or compare the verdicts of several sweeps of one benchmark."""
     form = "json" if as_json else form
     if form not in FORMS:
         raise ConfigError([Problem("--format", f"is one of {', '.join(FORMS)}", f'"{form}"')])
+    if server is not None and not (sync and server.startswith(("http://", "https://"))):
+        rule = "is the address of an MLflow server, beside --sync"
+        repair = "--sync --server http://host:5000"
+        raise ConfigError([Problem("--server", rule, f'"{server}"', repair)])
     files = [name for name in names if name.endswith(PAGE)] if html and len(names) > 1 else []
     names = [name for name in names if name not in files]
     _check(names, files, targets or [], html or latex is not None or sync)
@@ -77,11 +85,20 @@ def report(
     else:
         _show(found[0], form)
     if sync:
-        from xstilts.driver import tracker_of
-        from xstilts.report.publish import try_publish
+        _sync(found[0], server)
 
-        if trouble := try_publish(tracker_of(found[0]), found[0]):
-            raise XstiltsError(f"MLflow was not brought up to date: {trouble}")
+
+def _sync(results: Results, server: str | None) -> None:
+    """Bring MLflow up to date."""
+    from xstilts.driver import tracker_of
+    from xstilts.report.publish import publish_sweep
+
+    try:
+        publish_sweep(tracker_of(results, server), results)
+    except ForeignExperiment:
+        raise
+    except TrackingError as error:
+        raise XstiltsError(f"MLflow was not brought up to date: {error}") from error
 
 
 def _check(names: list[str], files: list[str], targets: list[str], is_of_one: bool) -> None:

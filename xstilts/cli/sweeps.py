@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -242,43 +241,6 @@ def status(
     out.print(WholeNames(table))
     out.print(str(hours), highlight=False)
     print_lines(results.warnings())
-
-
-@command("xstilts ui quickstart --port 5000")
-def ui(
-    name: Annotated[str | None, typer.Argument(help="The sweep's name or folder.")] = None,
-    storage: Storage = None,
-    plugins: Plugins = False,
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-) -> None:
-    """Open the MLflow UI on the sweep's store, on loopback; it ends with this command."""
-    from xstilts.cli.serving import serve, why_not
-    from xstilts.run.places import ARTIFACTS
-    from xstilts.run.remembered import storage_of
-    from xstilts.tracking.moved import bring_along
-
-    if name is not None:
-        uri = results_of(name, storage, plugins).tracking_uri
-    else:
-        root = storage_of(storage, None, note)
-        if not (root / "mlflow.db").exists():
-            raise ConfigError([Problem("--storage", "holds no MLflow store", f'"{root}"')])
-        uri = f"sqlite:///{root.resolve() / 'mlflow.db'}"
-    if not uri.startswith("sqlite:"):
-        out.print(f"The sweep's runs are on the server {uri}")
-        return
-    database = Path(uri.removeprefix("sqlite:///"))
-    bring_along(database, database.parent / ARTIFACTS)
-    if reason := why_not(port):
-        raise ConfigError([Problem("--port", reason, str(port), "give another one")])
-    out.print(f"http://127.0.0.1:{port} shows {uri}; Ctrl-C ends it")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    try:
-        raise typer.Exit(serve(command, {**os.environ, **quiet}))
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
 
 
 def _sweep(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from xstilts.errors import TrackingError
-from xstilts.report.publish import publish_trial
+from xstilts.report.publish import publish_trial, publish_views
 from xstilts.report.results import Results
 from xstilts.run.records import read_record
 from xstilts.run.trial_states import TrialState
@@ -32,6 +32,7 @@ class Mirror:
         self._begun: set[str] = set()
         self._ended: dict[str, float] = {}
         self._not_before = 0.0
+        self._has_views = False
         self.trouble = ""
 
     def step(self, states: Sequence[TrialState]) -> None:
@@ -39,6 +40,9 @@ class Mirror:
         if time.monotonic() < self._not_before:
             return
         try:
+            if not self._has_views:
+                publish_views(self._tracker, self._results)
+                self._has_views = True
             for state in states:
                 self._follow(state)
             self.trouble = ""

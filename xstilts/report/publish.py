@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from statistics import fmean
 
 import pyarrow as pa
 import pyarrow.csv
@@ -19,6 +20,7 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.records import TrialRecord
 from xstilts.report.documents import as_json_text, as_markdown, cells_csv
+from xstilts.report.notes import experiment_note, run_note, summary_note
 from xstilts.report.pictures import gain_map, heat_map
 from xstilts.report.results import Results
 from xstilts.report.tables import column_names, tables
@@ -26,10 +28,14 @@ from xstilts.report.trial_files import columns_of, sweep_file, trial_artifacts, 
 from xstilts.report.usage import bars, draw_timeline
 from xstilts.run.preparation import jobs_of, known_figures
 from xstilts.run.rounds import read_rounds
-from xstilts.tracking.runs import summary_run, trial_run
-from xstilts.tracking.tracker import Point, Tracker
+from xstilts.tracking.runs import COST, summary_run, trial_run
+from xstilts.tracking.tracker import Point, TrackedExperiment, Tracker
+from xstilts.tracking.views import KIND, sweep_views
 
 logger = logging.getLogger(__name__)
+
+PICTURES = ("intermediates.png", "languages.png")
+"""The heat maps among the report's files."""
 
 
 def write_report(results: Results) -> list[Path]:
@@ -59,11 +65,30 @@ def publish_trial(tracker: Tracker, results: Results, record: TrialRecord) -> No
         TrackingError: see `Tracker.write`.
     """
     artifacts = trial_artifacts(results.sweep, results.places, record)
-    tracker.write(trial_run(results.sweep, record, artifacts, ()))
+    note = run_note(results.sweep, record)
+    tracker.write(trial_run(results.sweep, record, artifacts, (), note=note))
+
+
+def publish_views(tracker: Tracker, results: Results) -> None:
+    """Have the tracker store the views that links open, before there is a verdict.
+
+    Raises:
+        TrackingError: see `Tracker.write`.
+    """
+    tracker.describe(TrackedExperiment(tags=_views(results)))
+
+
+def _views(results: Results) -> dict[str, str]:
+    """Tags of the experiment: what it is for, and its views."""
+    sweep = results.sweep
+    runs = (trial_run(sweep, record, {}, ()) for record in results.records)
+    names = {point.key for run in runs for point in run.metrics}
+    return {**KIND, **dict(view.tag for view in sweep_views(sweep, names))}
 
 
 def publish_sweep(tracker: Tracker, results: Results) -> None:
-    """Write every trial's run, with its gains, and the sweep's `summary`.
+    """Write every trial's run, with its gains, the sweep's `summary`, and what the experiment says
+    of itself.
 
     Raises:
         TrackingError: see `Tracker.write`.
@@ -83,14 +108,27 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
         ]
         artifacts = trial_artifacts(results.sweep, results.places, record)
         own = words.get(record.trial, {})
-        tracker.write(trial_run(results.sweep, record, artifacts, points, own))
+        note = run_note(results.sweep, record, own)
+        tracker.write(trial_run(results.sweep, record, artifacts, points, own, note))
     files = [path for path in sorted(results.places.report.glob("*")) if path.is_file()]
     artifacts = {path.name: path for path in files}
     artifacts |= sweep_file(results.places)
     started = min(record.started for record in results.records)
     verdicts = {target: told.verdict.verdict for target, told in results.verdicts.items()}
-    metrics = _summary(results)
-    tracker.write(summary_run(results.sweep, metrics, artifacts, started, ended, verdicts))
+    pictures = {path.stem: path for path in files if path.name in PICTURES}
+    tracker.write(
+        summary_run(
+            results.sweep,
+            _summary(results),
+            artifacts,
+            started,
+            ended,
+            verdicts,
+            pictures,
+            summary_note(results),
+        )
+    )
+    tracker.describe(TrackedExperiment(experiment_note(results), _views(results)))
 
 
 def try_publish(tracker: Tracker, results: Results) -> str:
@@ -117,11 +155,14 @@ def _gains(results: Results) -> dict[str, dict[tuple[str, str], float]]:
         ("gain", results.fresh, confirmed),
     ):
         for trial in trials:
-            found[trial.trial] = {
-                (name, target): trial.scores[target] - score
+            own = {
+                target: trial.scores[target] - score
                 for target, score in baselines.items()
                 if target in trial.scores
             }
+            if own and len(own) == len(results.sweep.targets):
+                own["avg"] = fmean(own.values())
+            found[trial.trial] = {(name, target): gain for target, gain in own.items()}
     return found
 
 
@@ -137,12 +178,12 @@ def _summary(results: Results) -> dict[str, float]:
         scores = [best.best.score for best in results.best]
         metrics["best/avg"] = sum(scores) / len(scores)
     if results.confirmed:
-        metrics["confirm_trials"] = float(len(results.confirmed))
-        metrics["confirm_cost"] = results.confirm_cost
+        metrics[f"{COST}/confirm_trials"] = float(len(results.confirmed))
+        metrics[f"{COST}/confirm_cost"] = results.confirm_cost
     for current in read_rounds(results.places)[-1:]:
         weights = zip(current.targets, current.weights, strict=True)
         metrics |= {f"weight/{target}": weight for target, weight in weights}
-    return {**metrics, "trials": float(len(results.searched))}
+    return {**metrics, f"{COST}/trials": float(len(results.searched))}
 
 
 def _write_tokens(results: Results, path: Path) -> None:
@@ -169,7 +210,7 @@ def _write_tokens(results: Results, path: Path) -> None:
 def _write_pictures(results: Results, folder: Path) -> list[Path]:
     if not results.grid or not results.best:
         return []
-    by_intermediate, by_language = folder / "intermediates.png", folder / "languages.png"
+    by_intermediate, by_language = (folder / name for name in PICTURES)
     name = results.sweep.name
     gain_map(results.grid, column_names(results), f"{name}: best by dev").save(by_intermediate)
     grid = results.languages

@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from xstilts.errors import ConfigError, Problem, TrackingError, without_user
+from xstilts.errors import ConfigError, ForeignExperiment, Problem, TrackingError, without_user
 from xstilts.files import canonical_json
 from xstilts.tracking.moved import bring_along
-from xstilts.tracking.tracker import Point, TrackedRun, part_of
+from xstilts.tracking.tracker import Point, TrackedExperiment, TrackedRun, part_of
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -31,6 +34,12 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 KEY = "xstilts.key"
 DIGESTS = "xstilts.digests"
+OWNER = "xstilts.storage"
+"""Of an experiment: the identity of the storage whose sweep it shows."""
+NOTE = "mlflow.note.content"
+LONGEST_NOTE = {"run": 8000, "experiment": 5000}
+"""Characters; MLflow refuses or cuts what is longer, and an experiment's in servers before 3.0."""
+HAS_PICTURES = "mlflow.loggedImages"
 STATES = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED"}
 METRICS_PER_BATCH, PARAMS_PER_BATCH, TAGS_PER_BATCH = 800, 100, 100
 """MLflow takes no more than 1,000 things at once, and 100 parameters and 100 tags."""
@@ -39,11 +48,13 @@ METRICS_PER_BATCH, PARAMS_PER_BATCH, TAGS_PER_BATCH = 800, 100, 100
 class MlflowTracker:
     """Runs of one experiment, found by their key, created where they are missing."""
 
-    def __init__(self, uri: str, experiment: str, artifacts: Path | None):
-        """`artifacts` is where artifacts go without a server; a server keeps its own."""
+    def __init__(self, uri: str, experiment: str, artifacts: Path | None, owner: str = ""):
+        """`artifacts` is where artifacts go without a server; a server keeps its own. `owner` is
+        the identity of the sweep's storage: an experiment that says another's is left alone."""
         self._uri = uri
         self._name = experiment
         self._artifacts = artifacts
+        self._owner = owner
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[str, tuple[str, dict[str, str]]] = {}
@@ -53,6 +64,7 @@ class MlflowTracker:
 
         Raises:
             ConfigError: it does not, or does not let us in.
+            ForeignExperiment: it has another sweep's experiment of that name.
         """
         if not self._uri.startswith(("http://", "https://")):
             return
@@ -61,7 +73,12 @@ class MlflowTracker:
         before = {name: os.environ.get(name) for name in IMPATIENT}
         os.environ |= IMPATIENT
         try:
-            MlflowClient(tracking_uri=self._uri).search_experiments(max_results=1)
+            client = MlflowClient(tracking_uri=self._uri)
+            experiment = client.get_experiment_by_name(self._name)
+            if experiment is not None:
+                self._check_owner(client, experiment)
+        except ForeignExperiment:
+            raise
         except Exception as error:  # as in `write`
             reason = _reason(error)
             rule = "names an MLflow server that answers"
@@ -78,13 +95,40 @@ class MlflowTracker:
 
     def write(self, run: TrackedRun) -> None:
         """See `Tracker.write`."""
+        with self._connected():
+            self._write(run)
+
+    def describe(self, experiment: TrackedExperiment) -> None:
+        """See `Tracker.describe`."""
+        with self._connected():
+            tags = dict(experiment.tags)
+            if experiment.note:
+                tags[NOTE] = _cut(experiment.note, "experiment")
+            has = self._client.get_experiment(self._experiment).tags
+            for key, value in tags.items():
+                if has.get(key) != value:
+                    self._client.set_experiment_tag(self._experiment, key, value)
+
+    def experiment(self) -> str:
+        """The experiment's number, by which links name it; made where it is missing.
+
+        Raises:
+            TrackingError: as `write`.
+        """
+        with self._connected():
+            return self._experiment
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """MLflow's stores raise SQLAlchemy's, requests' and their own errors; none of them may stop
+        a sweep, so that all are one. Nothing is remembered of a connection that failed."""
         try:
             self._connect()
-            self._write(run)
+            yield
         except Exception as error:
-            # MLflow's stores raise SQLAlchemy's, requests' and their own errors; none of them may
-            # stop a sweep. Nothing is remembered of a connection that failed.
             self._client, self._runs = None, {}
+            if isinstance(error, ForeignExperiment):
+                raise
             reason = str(error).partition("\n")[0]
             raise TrackingError(without_user(f"{self._uri}: {reason}")) from error
 
@@ -104,12 +148,35 @@ class MlflowTracker:
             location = None
             if self._artifacts is not None and "://" in self._uri and self._is_file:
                 location = (self._artifacts / self._name).as_uri()
-            self._experiment = client.create_experiment(self._name, artifact_location=location)
+            self._experiment = client.create_experiment(
+                self._name,
+                artifact_location=location,
+                tags={OWNER: self._owner} if self._owner else None,
+            )
         else:
+            self._check_owner(client, experiment)
             if experiment.lifecycle_stage == "deleted":
                 client.restore_experiment(experiment.experiment_id)
             self._experiment = experiment.experiment_id
         self._client = client
+
+    def _check_owner(self, client: Any, experiment: Any) -> None:
+        """That an experiment is this sweep's: it says so, or holds none but runs like ours."""
+        owner = experiment.tags.get(OWNER)
+        if owner == self._owner or not self._owner:
+            return
+        if not owner:
+            runs = client.search_runs([experiment.experiment_id], max_results=100)
+            if all(KEY in run.data.tags for run in runs):
+                client.set_experiment_tag(experiment.experiment_id, OWNER, self._owner)
+                return
+        whose = "another sweep's" if owner else "not a sweep's"
+        raise ForeignExperiment(
+            without_user(
+                f'{self._uri}: the experiment "{self._name}" there is {whose}, and nothing was '
+                "written; rename it there, or give the sweep another name"
+            )
+        )
 
     @property
     def _is_file(self) -> bool:
@@ -131,6 +198,7 @@ class MlflowTracker:
         if "about" in new:
             params = [Param(key, value) for key, value in run.params.items()]
             tags = [RunTag(key, value) for key, value in run.tags.items()]
+            tags += [RunTag(NOTE, _cut(run.note, "run"))] if run.note else []
         batches = (
             _chunks(metrics, METRICS_PER_BATCH),
             _chunks(params, PARAMS_PER_BATCH),
@@ -142,6 +210,10 @@ class MlflowTracker:
             for name, path in run.artifacts.items():
                 folder = Path(name).parent.as_posix()
                 self._client.log_artifact(run_id, str(path), None if folder == "." else folder)
+        if "pictures" in new and run.pictures:
+            for name, path in run.pictures.items():
+                self._show(run_id, name, path)
+            self._client.set_tag(run_id, HAS_PICTURES, "true")
         if "about" in new and run.state != "running":
             self._client.set_terminated(run_id, STATES[run.state], run.ended_ms)
         elif "about" in new and known:
@@ -151,6 +223,19 @@ class MlflowTracker:
         if run.state != "running" or known:
             self._client.set_tag(run_id, DIGESTS, canonical_json(digests))
         self._runs[run.key] = run_id, digests
+
+    def _show(self, run_id: str, name: str, path: Path) -> None:
+        """Have charts show a picture, as `log_image` does. That gives each call a name of its own
+        and a copy of 256 pixels; here a picture that has changed takes the place of the old one,
+        and its letters can be read."""
+        from PIL import Image
+
+        file = f"{name.replace('/', '~')}+step+0+timestamp+1+picture"
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(path, f"{folder}/{file}.png")
+            with Image.open(path) as picture:
+                picture.save(f"{folder}/{file}+compressed.webp", lossless=True)
+            self._client.log_artifacts(run_id, folder, "images")
 
     def _corrected(self, run_id: str, points: Sequence[Point]) -> list[Point]:
         """The points with a later time where they correct what the run shows: of equal steps and
@@ -192,6 +277,14 @@ def _reason(error: BaseException) -> str:
     while (below := error.__cause__ or error.__context__) is not None:
         error = below
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _cut(note: str, of: str) -> str:
+    """A note that is too long ends at a line."""
+    most = LONGEST_NOTE[of]
+    if len(note) <= most:
+        return note
+    return f"{note[: most - 2].rpartition(chr(10))[0]}\n…"
 
 
 def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -24,6 +24,12 @@ CURVE_POINTS = 50
 
 SUMMARY = "summary"
 
+COST = "z/cost"
+"""What costs and counts are called under: MLflow sorts metrics by name, and scores come first."""
+
+HEAT_MAPS = "heat maps"
+"""What the pictures of the summary are called under."""
+
 
 def trial_run(
     sweep: Sweep,
@@ -31,12 +37,13 @@ def trial_run(
     artifacts: Mapping[str, Path],
     gains: Sequence[Point],
     verdicts: Mapping[str, str] = {},
+    note: str = "",
 ) -> TrackedRun:
     """A trial's record as a run. `gains` are points over the baseline, where it is known;
     `verdicts` those, by target, of which the trial is one of the runs of the best."""
     started_ms, ended_ms = (round(time * 1000) for time in (record.started, record.ended))
     metrics = sorted(record.metrics.items())
-    points = [Point(key, float(value), 0, ended_ms) for key, value in metrics]
+    points = [Point(_shown(key), float(value), 0, ended_ms) for key, value in metrics]
     points += gains
     points += _drawn(record, ended_ms)
     for stage, curve in record.curves.items():
@@ -48,9 +55,11 @@ def trial_run(
         started_ms=started_ms,
         ended_ms=ended_ms,
         params=_params(sweep, record),
-        metrics=points,
+        # The page of a run shows them in the order in which they were written first.
+        metrics=sorted(points, key=lambda point: point.key),
         tags={**_tags(sweep, record), **_verdict_tags(verdicts)},
         artifacts=artifacts,
+        note=note,
     )
 
 
@@ -66,8 +75,11 @@ def summary_run(
     started: float,
     ended: float,
     verdicts: Mapping[str, str] = {},
+    pictures: Mapping[str, Path] = {},
+    note: str = "",
 ) -> TrackedRun:
-    """The run for what belongs to the sweep as a whole; `verdicts` are by target."""
+    """The run for what belongs to the sweep as a whole; `verdicts` are by target, `pictures` by
+    their name among the heat maps."""
     ended_ms = round(ended * 1000)
     return TrackedRun(
         key=SUMMARY,
@@ -78,16 +90,23 @@ def summary_run(
         metrics=[Point(key, value, 0, ended_ms) for key, value in sorted(metrics.items())],
         tags={"xstilts.role": SUMMARY, **_sweep_tags(sweep), **_verdict_tags(verdicts)},
         artifacts=artifacts,
+        pictures={f"{HEAT_MAPS}/{name}": path for name, path in pictures.items()},
+        note=note,
     )
+
+
+def _shown(metric: str) -> str:
+    """What the tracker calls a metric of a record: its costs last."""
+    return f"{COST}/{metric.removeprefix('cost/')}" if metric.startswith("cost/") else metric
 
 
 def _drawn(record: TrialRecord, time_ms: int) -> list[Point]:
     """The intermediate stage's examples by task, and by language where a task has several."""
     drawn = {}
     for task, counts in record.examples.items():
-        drawn[f"examples/{task}"] = sum(counts.values())
+        drawn[f"{COST}/examples/{task}"] = sum(counts.values())
         if len(counts) > 1:
-            drawn |= {f"examples/{task}/{language}": n for language, n in counts.items()}
+            drawn |= {f"{COST}/examples/{task}/{language}": n for language, n in counts.items()}
     return [Point(key, count, 0, time_ms, "examples") for key, count in drawn.items()]
 
 

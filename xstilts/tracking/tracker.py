@@ -33,7 +33,8 @@ class Point:
 class TrackedRun:
     """A run as it should stand in the tracker. `key` is unique in the experiment.
 
-    `state` is running, finished or failed. `artifacts` maps a path in the run to a local file.
+    `state` is running, finished or failed. `artifacts` maps a path in the run to a local file,
+    `pictures` a name under which charts show it to a local PNG. `note` is Markdown.
     """
 
     key: str
@@ -45,14 +46,17 @@ class TrackedRun:
     metrics: Sequence[Point] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     artifacts: Mapping[str, Path] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def digests(self) -> dict[str, str]:
         """Identity of the content, part by part: `about`, `artifacts`, and those of the metrics. A
         part whose digest the tracker has is not written again."""
         parts: dict[str, Any] = {
-            "about": [self.state, dict(self.params), dict(self.tags)],
+            "about": [self.state, dict(self.params), dict(self.tags), self.note],
             "artifacts": {name: sha256_of_file(path) for name, path in self.artifacts.items()},
+            "pictures": {name: sha256_of_file(path) for name, path in self.pictures.items()},
         }
         for p in self.metrics:
             parts.setdefault(part_of(p), []).append([p.key, p.value, p.step, p.time_ms])
@@ -72,12 +76,29 @@ def metric_name(metric: Metric) -> str:
     return "/".join(part for part in (metric.target, metric.metric, language) if part)
 
 
+@dataclass(frozen=True, slots=True)
+class TrackedExperiment:
+    """What a tracker shows of the experiment itself: a note in Markdown, and tags, among them the
+    views that it stores."""
+
+    note: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class Tracker(Protocol):
     """What a tracker does."""
+
+    def describe(self, experiment: TrackedExperiment) -> None:
+        """Set the note and the tags of the experiment; doing it again changes nothing.
+
+        Raises:
+            TrackingError: as `write`.
+        """
 
     def write(self, run: TrackedRun) -> None:
         """Create or complete a run; writing the same run again changes nothing.
 
         Raises:
             TrackingError: the tracker cannot be reached or refuses; trying again later may help.
+            ForeignExperiment: the experiment of that name is another's; nothing was written.
         """

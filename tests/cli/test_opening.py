@@ -1,0 +1,122 @@
+"""`xstilts ui NAME`: its links, and what a browser shows that opens them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from xstilts.report.publish import publish_sweep, write_report
+from xstilts.report.results import load_results
+from xstilts.run.places import Places
+from xstilts.tracking.mlflow import MlflowTracker
+
+from ..conftest import require
+from ..report.test_report import places  # noqa: F401
+from ..stories.hosts_of_one import free_port
+
+BROWSER = shutil.which("chromium")
+CELL = r'col-id="((?:metrics|params)\.[^"]+)"[^>]*left: (\d+)px[^>]*>(.*?)</div>'
+HEADING = r'section-header".{1,400}?>([^<>]+)</div><div[^>]*>\((\d+)\)<'
+START_S = 120
+SHOWN_MS = 30_000
+"""Of the page's own clock, which stands still while it waits for the server."""
+
+
+@contextmanager
+def opened(places: Places) -> Iterator[dict[str, str]]:  # noqa: F811
+    """`xstilts ui`: its links by the name of their view, while it runs."""
+    command = [sys.executable, "-m", "xstilts.cli", "ui", places.name, "--no-browser"]
+    server = subprocess.Popen(
+        [*command, "--storage", str(places.storage), "--port", str(free_port())],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        first, *lines = [server.stdout.readline().strip() for _ in range(7)]
+        wait_for_the_server(first.partition(" ")[0])
+        yield dict(zip([name[:-1] for name in lines[::2]], lines[1::2], strict=True))
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+
+
+def wait_for_the_server(url: str) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=10).close()
+            return
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.2)
+
+
+def page(link: str) -> str:
+    """What a browser has made of a page, once the page has come to rest."""
+    assert BROWSER is not None
+    with tempfile.TemporaryDirectory() as profile:
+        command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+        command += [f"--user-data-dir={profile}", "--window-size=3000,1200"]
+        command += [f"--virtual-time-budget={SHOWN_MS}", link]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    return done.stdout
+
+
+def test_the_links_open_runs_sorted_by_the_objective_with_their_scores(
+    places: Places,  # noqa: F811
+) -> None:
+    require("browser", BROWSER is not None, "chromium is not installed")
+    results = load_results(places)
+    write_report(results)
+    uri, artifacts = f"sqlite:///{places.storage / 'mlflow.db'}", places.storage / "mlartifacts"
+    publish_sweep(MlflowTracker(uri, "s", artifacts), results)
+    with opened(places) as links:
+        runs, compared, heat_maps = map(page, links.values())
+    shown = cells(runs)
+    assert shown["metrics.`dev/avg`"] == ["99", "62", "60", "55", "55", "52", "50", "-"]
+    assert shown["params.`intermediate`"] == [*["nli"] * 5, "none", "none", "-"]
+    assert shown["metrics.`mini_xnli/avg`"][0] == "99"
+    assert list(shown) == [
+        "params.`intermediate`",
+        "metrics.`dev/avg`",
+        "metrics.`search_gain/avg`",
+        "metrics.`mini_xnli/avg`",
+        "metrics.`mini_tatoeba/avg`",
+        "params.`lr/target/mini_xnli`",
+    ]
+    assert list(links) == ["Runs by dev/avg", "Intermediates by dev/avg", "Heat maps of the sweep"]
+    assert headings(compared)[:2] == [("Objective", 1), ("Targets", 2)]
+    assert "Group: nli" in compared and "Group: none" in compared
+    assert headings(heat_maps)[0] == ("heat maps", 2)
+    assert heat_maps.index("<img") > heat_maps.index(">heat maps<")
+
+
+def cells(dom: str) -> dict[str, list[str]]:
+    """The texts of the table's own columns from the top, by the column's name from the left. A page
+    holds rows and cells in any order, and says of each where it stands."""
+    found: dict[tuple[int, str], dict[int, str]] = {}
+    rows = re.split(r'(?=<div[^>]* row-index="\d)', dom)
+    for row in rows[1:]:
+        number = int(re.search(r'row-index="(\d+)"', row)[1])  # type: ignore[index]
+        for name, left, text in re.findall(CELL, row, re.DOTALL):
+            plain = re.sub(r"<[^>]+>|\s", "", text)
+            found.setdefault((int(left), name), {})[number] = plain
+    return {
+        name: [texts[row] for row in sorted(texts)] for (_, name), texts in sorted(found.items())
+    }
+
+
+def headings(dom: str) -> list[tuple[str, int]]:
+    """Those of the sections of charts, with the number of their charts, from the top."""
+    return [(name, int(count)) for name, count in re.findall(HEADING, dom)]
