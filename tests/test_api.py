@@ -115,6 +115,7 @@ COLUMNS = {
         **{f"rate/{task}": "float64" for task in ("mnli", "squad_v2", "hellaswag", "qqp")},
         "lr/intermediate": "float64",
         **{f"lr/target/{name}": "float64" for name in TRAINED},
+        "rung": "float64",
     },
     "stages": {
         "trial": "category",

@@ -172,6 +172,8 @@ def test_a_record_is_written_as_it_was_read(tmp_path: Path) -> None:
             "phase": "search",
             "confirms": None,
             "targets": None,
+            "rung": 1.0,
+            "signals": {},
             "schema": SCHEMA,
         }
         assert read_record(tmp_path) == replace(record, schema=SCHEMA)

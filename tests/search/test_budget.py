@@ -258,19 +258,22 @@ def test_a_race_ends_within_its_budget_too(storage: Path, rungs: list[float]) ->
     assert spent(storage, sweep) <= total * (1 + 1e-9)
 
 
-def test_first_runs_that_are_to_come_are_those_of_the_lowest_rung(storage: Path) -> None:
+def test_runs_at_the_lowest_rung_are_paid_for_beside_the_first_whole_ones(storage: Path) -> None:
     encoder = {"trials": 10, "space": SPACE}
     search = {"strategy": "race", "rungs": [0.1, 1], "encoder": encoder, "target": TARGET}
     budget = empty(storage, search=search)
-    assert {(plan.intermediate == "none", plan.rung) for plan in budget._first_runs()} == {
-        (True, 1.0),
-        (False, 0.1),
+    short = list(budget._short_runs())
+    assert {(plan.intermediate, plan.rung) for plan in short} == {
+        (name, 0.1) for name in ("nli", "choice", "qa")
     }
-    # The figure that is refused is of whole runs.
-    assert budget.least() == empty(storage, search={**search, "rungs": []}).least()
-    short = next(plan for plan in budget._first_runs() if plan.is_short)
-    whole = budget._example(short.intermediate, short.seed)
-    assert 0 < budget.cost([short]) < 0.2 * budget.cost([whole])
+    assert all(plan.rung == 1 for plan in budget._first_runs())
+    whole, confirmation = empty(storage, search={**search, "rungs": []}).least()
+    assert budget.least() == (pytest.approx(whole + budget.cost(short)), confirmation)
+    assert 0 < budget.cost(short) < 0.2 * whole
+    # With one that has begun, a whole run of its candidate is still to come.
+    budget.begin(short[0])
+    assert len(list(budget._short_runs())) == 2 and budget.lacks_candidates
+    assert short[0].intermediate in {plan.intermediate for plan in budget._first_runs()}
 
 
 def test_too_little_for_three_seeds_confirms_nothing_and_says_so(storage: Path) -> None:

@@ -43,6 +43,7 @@ class Budget:
         self._spent: dict[str, float] = {}
         self._running: dict[str, float] = {}
         self._runs: dict[str, set[str]] = defaultdict(set)
+        self._short: dict[str, set[str]] = defaultdict(set)
         self._ahead: dict[str, float] = {}
         self._leaders: tuple[int, Choice | None] = (0, None)
         # What was too little once stays so, lest a choice is made from less than what was run.
@@ -64,36 +65,40 @@ class Budget:
     @property
     def lacks_candidates(self) -> bool:
         """Whether a candidate has not begun as many runs as each is to have."""
-        return not self.has_ended_search and next(self._first_runs(), None) is not None
+        lacking = self._short_runs() if self._lowest < 1 else self._first_runs()
+        return not self.has_ended_search and next(lacking, None) is not None
 
     def begin(self, plan: TrialPlan) -> None:
         """A trial begins, at its expected cost."""
         self._running[plan.trial_id] = self.cost([plan])
         if plan.phase != CONFIRM and plan.targets:  # else it tells signals alone
-            self._runs[plan.intermediate].add(plan.trial_id)
+            self._begun(plan).add(plan.trial_id)
         self._ahead.clear()
 
     def end(self, plan: TrialPlan) -> None:
         """A trial has ended, or will be begun again."""
         self._running.pop(plan.trial_id, None)
-        self._runs[plan.intermediate].discard(plan.trial_id)
+        self._begun(plan).discard(plan.trial_id)
         if (record := read_record(self._places.trials / plan.trial_id)) is not None:
             self._note(record)
         self._ahead.clear()
 
     def affords(self, plan: TrialPlan) -> bool:
-        """Whether a trial of search fits: the first runs of a candidate beside the smallest
-        confirmation, others beside all first runs that have not begun and what confirming today's
-        leaders would take."""
+        """Whether a trial of search fits: the first whole runs of a candidate beside the smallest
+        confirmation, those at the lowest rung beside these as well, others beside all first runs
+        that have not begun and what confirming today's leaders would take."""
         if self.has_ended_search:
             return False
         # Sums of the same numbers in another order may differ in the last digit.
         left = self.left * (1 + 1e-9)
-        if len(self._runs[plan.intermediate]) < self._wanted_runs(plan.intermediate):
-            reserve = self._once("smallest", self._smallest_confirmation)
+        smallest = self._once("smallest", self._smallest_confirmation)
+        first = self._once("first", lambda: self.cost(self._first_runs()))
+        if plan.is_short:
+            reserve = first + smallest
+        elif len(self._runs[plan.intermediate]) < self._wanted_runs(plan.intermediate):
+            reserve = smallest
         else:
-            reserve = self._once("first", lambda: self.cost(self._first_runs()))
-            reserve += self._once("leaders", self._confirmation)
+            reserve = first + self._once("leaders", self._confirmation)
         return self._once(plan.trial_id, lambda: self.cost([plan])) <= left - reserve
 
     def cost(self, plans: Iterable[TrialPlan]) -> float:
@@ -129,9 +134,10 @@ class Budget:
 
     def least(self) -> tuple[float, float]:
         """What one whole run of every candidate takes, with all seeds where only complete
-        configurations count, and what the smallest confirmation does: one leader a target, three
-        seeds."""
-        return self.cost(self._first_runs(is_whole=True)), self._smallest_confirmation()
+        configurations count, and one at the lowest rung where there are any; and what the smallest
+        confirmation does: one leader a target, three seeds."""
+        runs = [*self._first_runs(), *self._short_runs()]
+        return self.cost(runs), self._smallest_confirmation()
 
     def afforded(self, choice: Choice) -> Choice:
         """As much of a choice as is paid for: fewer leaders first, then fewer seeds, never below
@@ -168,14 +174,28 @@ class Budget:
         sweep = self._planner.sweep
         return len(sweep.seeds) if name == NONE or not sweep.search.is_race else 1
 
-    def _first_runs(self, is_whole: bool = False) -> Iterator[TrialPlan]:
-        """Examples of the runs that candidates are to have first and that have not begun: in a race
-        with rungs, unless `is_whole`, at the lowest."""
-        lowest = next(iter(self._planner.sweep.search.rungs), 1.0)
+    def _first_runs(self) -> Iterator[TrialPlan]:
+        """Examples of the whole runs that candidates are to have first and that have not begun."""
         for name in candidates(self._planner.sweep):
             seeds = self._planner.sweep.seeds[: self._wanted_runs(name)]
             for seed in seeds[len(self._runs[name]) :]:
-                yield self._example(name, seed, 1.0 if is_whole or name == NONE else lowest)
+                yield self._example(name, seed)
+
+    def _short_runs(self) -> Iterator[TrialPlan]:
+        """Examples of the runs at the lowest rung that have not begun."""
+        sweep = self._planner.sweep
+        for name in candidates(sweep) if self._lowest < 1 else ():
+            if name != NONE and not self._short[name]:
+                yield self._example(name, sweep.seeds[0], self._lowest)
+
+    @property
+    def _lowest(self) -> float:
+        """The lowest rung; 1 where all runs are whole."""
+        return next(iter(self._planner.sweep.search.rungs), 1.0)
+
+    def _begun(self, trial: TrialPlan | TrialRecord) -> set[str]:
+        """The runs of a trial's candidate that have begun, of those like it."""
+        return (self._short if trial.is_short else self._runs)[trial.intermediate]
 
     def _once(self, name: str, count: Callable[[], float]) -> float:
         """An amount that stays what it is until a trial begins or ends."""
@@ -216,5 +236,5 @@ class Budget:
     def _note(self, record: TrialRecord) -> None:
         self._spent[record.trial] = cost_of(self._planner.sweep, record.metrics)
         if record.phase != CONFIRM and record.targets != []:
-            self._runs[record.intermediate].add(record.trial)
+            self._begun(record).add(record.trial)
         self._costs.learn(record)
