@@ -27,5 +27,7 @@ def atlas(
     cells = cells_of(opened_storage(storage, note), task, note)
     if as_json:
         print_json([cell.to_json() for cell in cells])
+    elif not cells:
+        out.print(f"no intermediate has run before {task} yet", markup=False)
     else:
         out.print(atlas_table(cells, task))
