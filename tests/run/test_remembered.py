@@ -10,6 +10,7 @@ from xstilts.errors import ConfigError
 from xstilts.files import write_json
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
 from xstilts.run.remembered import find_sweep, remember, storage_of
+from xstilts.run.storage import open_storage
 
 from ..conftest import make_places
 
@@ -44,6 +45,9 @@ def test_the_last_storage_is_taken_and_named_where_the_folder_has_no_such_sweep(
     line = f"--storage {last}: that of the last sweep"
     assert found(None, "two") == found(None, None) == (last, [line])
     assert found(Path("given"), "two") == (Path("given"), [])
+    # What was only planned here leaves a storage without a sweep.
+    open_storage(home / "runs", lambda line: None)
+    assert found(None, None) == (last, [line])
     launched(home / "runs", "one")
     assert found(None, "one") == found(None, None) == (Path("runs"), [])
     assert found(None, "neither") == (Path("runs"), [])

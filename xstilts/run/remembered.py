@@ -14,7 +14,7 @@ from typing import Any
 
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import PLAIN_NAME
-from xstilts.run.places import Places
+from xstilts.run.places import Places, sweep_names
 from xstilts.run.storage import SWEEPS, open_storage
 
 DEFAULT = Path("runs")
@@ -82,10 +82,9 @@ def remember(storage: Path) -> None:
 
 
 def _holds(storage: Path, name: str | None) -> bool:
-    """Whether it is a storage, and has had a launch of that sweep."""
-    if not (storage / SWEEPS).is_dir():
-        return False
-    return name is None or Places(storage, name).definition() is not None
+    """Whether it has had a launch of that sweep, or of any: what only planned leaves none."""
+    names = sweep_names(storage) if name is None else [name]
+    return any(Places(storage, one).definition() is not None for one in names)
 
 
 def _last() -> Path | None:
