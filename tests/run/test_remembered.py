@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,9 @@ def test_the_last_storage_is_taken_and_named_where_the_folder_has_no_such_sweep(
     assert found(None, "two") == found(None, None) == (last, [line])
     assert found(Path("given"), "two") == (Path("given"), [])
     # What was only planned here leaves a storage without a sweep.
-    open_storage(home / "runs", lambda line: None)
+    open_storage(home / "runs")
     assert found(None, None) == (last, [line])
+    shutil.rmtree(home / "runs")
     launched(home / "runs", "one")
     assert found(None, "one") == found(None, None) == (Path("runs"), [])
     assert found(None, "neither") == (Path("runs"), [])
