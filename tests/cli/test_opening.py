@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -47,7 +46,7 @@ def opened(places: Places) -> Iterator[dict[str, str]]:  # noqa: F811
         wait_for_the_server(first.partition(" ")[0])
         yield dict(zip([name[:-1] for name in lines[::2]], lines[1::2], strict=True))
     finally:
-        server.send_signal(signal.SIGINT)
+        server.terminate()  # what runs in the background ignores SIGINT
         server.communicate(timeout=60)
 
 
