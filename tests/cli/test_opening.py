@@ -107,7 +107,7 @@ def cells(dom: str) -> dict[str, list[str]]:
     found: dict[tuple[int, str], dict[int, str]] = {}
     rows = re.split(r'(?=<div[^>]* row-index="\d)', dom)
     for row in rows[1:]:
-        number = int(re.search(r'row-index="(\d+)"', row)[1])  # type: ignore[index]
+        number = int(row.partition('row-index="')[2].partition('"')[0])
         for name, left, text in re.findall(CELL, row, re.DOTALL):
             plain = re.sub(r"<[^>]+>|\s", "", text)
             found.setdefault((int(left), name), {})[number] = plain

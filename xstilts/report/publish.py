@@ -81,7 +81,9 @@ def publish_views(tracker: Tracker, results: Results) -> None:
 def _views(results: Results) -> dict[str, str]:
     """Tags of the experiment: what it is for, and its views."""
     sweep = results.sweep
-    runs = (trial_run(sweep, record, {}, ()) for record in results.records)
+    # One trial of each sort has the names of all: a link must not wait for a thousand of them.
+    sorts = {(record.phase, record.intermediate): record for record in results.records}
+    runs = (trial_run(sweep, record, {}, ()) for record in sorts.values())
     names = {point.key for run in runs for point in run.metrics}
     return {**KIND, **dict(view.tag for view in sweep_views(sweep, names))}
 

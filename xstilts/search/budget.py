@@ -91,14 +91,15 @@ class Budget:
             return False
         # Sums of the same numbers in another order may differ in the last digit.
         left = self.left * (1 + 1e-9)
-        smallest = self._once("smallest", self._smallest_confirmation)
-        first = self._once("first", lambda: self.cost(self._first_runs()))
-        if plan.is_short:
-            reserve = first + smallest
-        elif len(self._runs[plan.intermediate]) < self._wanted_runs(plan.intermediate):
-            reserve = smallest
+        wanted = self._wanted_runs(plan.intermediate)
+        if not plan.is_short and len(self._runs[plan.intermediate]) < wanted:
+            reserve = self._once("smallest", self._smallest_confirmation)
         else:
-            reserve = first + self._once("leaders", self._confirmation)
+            reserve = self._once("first", lambda: self.cost(self._first_runs()))
+            if plan.is_short:
+                reserve += self._once("smallest", self._smallest_confirmation)
+            else:
+                reserve += self._once("leaders", self._confirmation)
         return self._once(plan.trial_id, lambda: self.cost([plan])) <= left - reserve
 
     def cost(self, plans: Iterable[TrialPlan]) -> float:
