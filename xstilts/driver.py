@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console
 
@@ -51,20 +51,31 @@ class View(Protocol):
         """Show the trials while a block runs, and do what is to be done beside them."""
 
 
-@dataclass(frozen=True, slots=True)
 class Terminal:
-    """Shows a sweep on two consoles, what it says on `out` and what is the matter on `err`."""
+    """Shows a sweep on two consoles, what it says on `out` and what is the matter on `err`; until
+    it has something to show, that the sweep is being read."""
 
-    out: Console
-    err: Console
+    def __init__(self, out: Console, err: Console):
+        self._out = out
+        self._err = err
+        self._reading = err.status("reading the sweep and what there is of it")
+
+    def __enter__(self) -> Self:
+        self._reading.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reading.stop()
 
     def tell(self, line: str) -> None:
         """See `View`."""
-        self.out.print(line, markup=False)
+        self._reading.stop()
+        self._out.print(line, markup=False)
 
     def warn(self, what: Any) -> None:
         """See `View`."""
-        self.err.print(what)
+        self._reading.stop()
+        self._err.print(what)
 
     def prepare(
         self, jobs: list[Job], storage: Path, inventory: Inventory
@@ -72,7 +83,8 @@ class Terminal:
         """See `View`."""
         from rich.progress import Progress
 
-        with Progress(console=self.err, transient=True) as progress:
+        self._reading.stop()
+        with Progress(console=self._err, transient=True) as progress:
             bar = progress.add_task("tokenising", total=sum(job.num_rows for job in jobs))
             return _prepared(
                 jobs,
@@ -87,7 +99,8 @@ class Terminal:
         """See `View`."""
         from xstilts.report.live import watching
 
-        return watching(self.out, sweep, states, *beside)
+        self._reading.stop()
+        return watching(self._out, sweep, states, *beside)
 
 
 class Log:

@@ -38,6 +38,16 @@ def test_a_name_stays_whole_and_others_wrap(length: int) -> None:
     assert "".join(lines).count("1,000,000") == 1
 
 
+def test_a_title_and_a_caption_are_as_wide_as_the_terminal() -> None:
+    title = "what this narrow table of two short columns is about"
+    narrow = Table("a", "b", title=title, caption=f"{title}, once more", title_justify="left")
+    assert shown(WholeNames(narrow)) == [title, f"{title}, once more"], "a bare header says nothing"
+    narrow.add_row("1", "2")
+    lines = shown(WholeNames(narrow))
+    assert (lines[0], lines[-1]) == (title, f"{title}, once more")
+    assert any("1" in line for line in lines[1:-1])
+
+
 def test_a_name_longer_than_the_terminal_loses_nothing() -> None:
     name = "".join(chr(ord("a") + i % 26) for i in range(100))
     lines = shown(WholeNames(table(name)), width=60)

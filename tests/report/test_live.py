@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from xstilts.report import live
-from xstilts.report.live import watching
-from xstilts.run.places import Places
+from xstilts.report.live import doing, watching
+from xstilts.run.node import ENVIRONMENT
+from xstilts.run.places import PREFLIGHT, REHEARSAL, Places
 from xstilts.run.trial_states import TrialState, TrialStates
 
 from ..conftest import make_sweep
@@ -83,3 +84,22 @@ def test_a_storage_that_cannot_be_read_now_and_a_terminal_that_is_gone(
         wait_until(lambda: len(calls) > 30)
     assert "Stale file handle" in caplog.text
     assert "Input/output error" in caplog.text
+
+
+def test_from_the_first_frame_on_the_view_says_what_is_done(tmp_path: Path) -> None:
+    places, stream = Places(tmp_path, "s"), io.StringIO()
+    folder = places.launch(1)
+    folder.mkdir(parents=True)
+    found = [doing(places)]
+    (folder / PREFLIGHT).mkdir()
+    found.append(doing(places))
+    (folder / ENVIRONMENT).touch()
+    found.append(doing(places))
+    (folder / REHEARSAL).mkdir()
+    found.append(doing(places))
+    assert found[0] == "starting Ray" and len(set(found)) == 4
+    for is_terminal in (True, False):
+        console = Console(file=stream, force_terminal=is_terminal, width=80)
+        with watching(console, make_sweep(), TrialStates(places)):
+            assert found[-1] in stream.getvalue(), "before the first second is over"
+        stream.truncate(0)

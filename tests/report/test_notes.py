@@ -23,7 +23,7 @@ def test_a_run_says_what_it_is_and_how_it_is_had_again(stored: Places) -> None:
     assert note.startswith("A run of search, in sweep s: m, intermediate nli, seed 0.")
     assert "mini_xnli 1.0e-03" in note, "the rate that was chosen"
     assert "Verdict on mini_xnli: **best**" in note
-    assert "xstilts run sweep.yaml --trial nli-c-s0" in note
+    assert "xstilts run sweep.yaml --set storage=STORAGE --trial nli-c-s0" in note
     assert "xstilts export s nli-c-s0 --model mini_xnli mini_xnli-model" in note
     assert "--encoder encoder" in note and "--model mini_tatoeba" not in note
     none = run_note(results.sweep, by_name["none-a-s0"])

@@ -184,8 +184,18 @@ def print_results(results: Results, pictures: list[Path]) -> None:
         for table in shown.values():
             out.print(table.rich())
     print_lines(results.warnings())
+    print_trial_lines(results)
     for picture in pictures:
         out.print(f"Picture:   {picture}", soft_wrap=True)
+
+
+def print_trial_lines(results: Results) -> None:
+    """How a trial that was named is opened, exported and rebuilt."""
+    from xstilts.report.trial_hints import trial_lines
+
+    if results.finished:
+        for line in trial_lines(results, program()):
+            out.print(line, markup=False, soft_wrap=line.startswith(" "))
 
 
 def print_lines(lines: list[str]) -> None:

@@ -29,7 +29,7 @@ from xstilts.cli.app import (
     program,
     results_of,
 )
-from xstilts.cli.reporting import print_lines, print_results
+from xstilts.cli.reporting import print_lines, print_results, print_trial_lines
 from xstilts.errors import ConfigError, Problem, SweepStopped
 
 if TYPE_CHECKING:
@@ -241,6 +241,7 @@ def status(
     out.print(WholeNames(table))
     out.print(str(hours), highlight=False)
     print_lines(results.warnings())
+    print_trial_lines(results)
 
 
 def _sweep(
@@ -252,7 +253,9 @@ def _sweep(
     with_retraining: bool = False,
 ) -> None:
     _connect(address)
-    _drive(*inputs_of(file, overrides, base), address, with_rehearsal, with_retraining)
+    with err.status("checking the sweep file and what it names"):
+        inputs = inputs_of(file, overrides, base)
+    _drive(*inputs, address, with_rehearsal, with_retraining)
 
 
 def _connect(address: str | None) -> None:
@@ -275,17 +278,17 @@ def _drive(
 ) -> None:
     from xstilts.driver import Terminal, drive
 
-    view = Terminal(out, err)
-    driven = drive(
-        sweep,
-        places,
-        inventory,
-        view,
-        address,
-        with_rehearsal,
-        with_retraining,
-        must_have_ended,
-    )
+    with Terminal(out, err) as view:
+        driven = drive(
+            sweep,
+            places,
+            inventory,
+            view,
+            address,
+            with_rehearsal,
+            with_retraining,
+            must_have_ended,
+        )
     print_results(driven.results, driven.pictures)
     if driven.trouble:
         err.print(

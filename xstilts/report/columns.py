@@ -1,6 +1,8 @@
 """Tables for a terminal in which nothing is cut off: names stay whole, other columns wrap.
 
-Rich shortens what does not fit to an ellipsis; a name that is cut cannot be typed again.
+Rich shortens what does not fit to an ellipsis; a name that is cut cannot be typed again. It breaks
+titles and captions where the table ends, narrow as that may be; here they are as wide as the
+terminal.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
+from rich.text import Text
 
 LEAST = 6
 """What a column that wraps needs, to be read at all."""
@@ -39,7 +42,15 @@ class WholeNames:
             column.overflow = "fold"
         for column in names:
             column.no_wrap = needed <= options.max_width
-        yield self._table
+        title, caption = self._table.title, self._table.caption
+        self._table.title = self._table.caption = None
+        if title:
+            yield Text(str(title), style="table.title")
+        if self._table.rows:  # a bare header says nothing
+            yield self._table
+        if caption:
+            yield Text(str(caption), style="table.caption")
+        self._table.title, self._table.caption = title, caption
 
 
 def _width(column: Column) -> int:

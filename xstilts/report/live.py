@@ -25,6 +25,8 @@ from xstilts.config.schema import Sweep
 from xstilts.report.columns import WholeNames
 from xstilts.report.standings import Follower, Standing
 from xstilts.run.confirmation import num_confirming
+from xstilts.run.node import ENVIRONMENT
+from xstilts.run.places import PREFLIGHT, REHEARSAL, Places
 from xstilts.run.trial_states import TrialState, TrialStates
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,18 @@ def time_left(views: list[TrialView], num_trials: int) -> float | None:
     return (num_trials - done) * worked / done / len(running)
 
 
+def doing(places: Places) -> str:
+    """What a launch does before it has trials that run, by what it has left in its folder."""
+    folder = next(iter(places.launch_folders()), places.launches)
+    if (folder / REHEARSAL).exists():
+        return "trying every sort of stage for a few steps"
+    if (folder / ENVIRONMENT).exists():
+        return "starting the processes of the next trials"
+    if (folder / PREFLIGHT).exists():
+        return "asking the nodes for their versions, files and clocks"
+    return "starting Ray"
+
+
 def render(
     sweep: Sweep,
     views: list[TrialView],
@@ -87,12 +101,14 @@ def render(
     most_ended: int,
     num_confirming: int = 0,
     race: Sequence[Standing] = (),
+    doing: str = "",
 ) -> Table:
     """The view as a table: all trials that run, and the last `most_ended` of those that ended.
 
     Args:
         num_confirming: trials that confirm search's choice; see `confirmation.num_confirming`.
         race: where a race stands on each target.
+        doing: what happens while no trial runs.
     """
     num_trials = num_configurations(sweep) * len(sweep.seeds) + num_confirming
     num_trials += num_racing(sweep) * len(sweep.search.lower_rungs)
@@ -107,6 +123,8 @@ def render(
     ended = [view for view in views if view.state in ENDED]
     hidden = {view.trial for view in ended[: max(0, len(ended) - most_ended)]}
     notes = [f"{len(hidden)} more have ended"] if hidden else []
+    if doing and finished < num_trials and all(view.state != "running" for view in views):
+        notes.append(f"now: {doing}")
     if race:
         notes += ["may be the best:", *(f"  {one}" for one in race)]
     of = "of at most" if is_race else "of"
@@ -155,15 +173,20 @@ def watching(
     stop = threading.Event()
     known = {(state.trial, state.ended) for state in states.look() if state.is_ended}
     race = Follower(sweep, states.places)
+    said = ""
 
     def show(seen: Sequence[TrialState]) -> None:
+        nonlocal said
+        now, does = time.time(), doing(states.places)
         if live is not None:
-            now = time.time()
             views, count = trial_views(seen, now), num_confirming(states.places, sweep)
-            table = render(sweep, views, now - started, MOST_ENDED, count, race.look(seen))
+            table = render(sweep, views, now - started, MOST_ENDED, count, race.look(seen), does)
             live.update(WholeNames(table), refresh=True)
-        else:
-            _print_ended(console, sweep, seen, known, started, race)
+            return
+        if said != does and all(state.state != "running" for state in seen):
+            said = does
+            console.print(f"{_clock(now - started)} {does}", highlight=False)
+        _print_ended(console, sweep, seen, known, started, race)
 
     tasks = [_Guarded(task) for task in (*beside, show)]
 
@@ -177,6 +200,8 @@ def watching(
     )
     if live is not None:
         live.start()
+    # Ray's import keeps the thread from its first turn for seconds.
+    _step(states, tasks[-1:])
     thread = threading.Thread(target=follow, name="live view", daemon=True)
     thread.start()
     try:

@@ -37,7 +37,7 @@ def run_note(sweep: Sweep, record: TrialRecord, verdicts: Mapping[str, str] = {}
     for name, told in (("collapsed", "Collapsed on"), ("undecided", "Undecided on")):
         if targets := getattr(record, name):
             lines.append(f"{told} {', '.join(targets)}.")
-    rebuild = f"xstilts run {SWEEP_FILE} --trial {shlex.quote(record.trial)}"
+    rebuild = f"xstilts run {SWEEP_FILE} --set storage=STORAGE --trial {shlex.quote(record.trial)}"
     lines.append(f"Rebuilt from its record: `{rebuild}` (`{SWEEP_FILE}` is among the artifacts).")
     if record.state == "finished":
         commands = "\n".join(f"    {command}" for command in _exports(sweep, record))

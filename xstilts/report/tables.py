@@ -15,6 +15,7 @@ from xstilts.report.results import Results
 from xstilts.report.signal_ranks import signal_ranks
 from xstilts.report.standings import race_columns, standings
 from xstilts.report.table import Table
+from xstilts.report.trial_hints import trial_lines
 from xstilts.report.verdict_table import (
     COLLAPSED,
     HEADER,
@@ -299,8 +300,11 @@ def trials_table(results: Results) -> Table:
         for record in results.records
     ]
     header = ("trial", "state", measured_by(results.sweep), name or "avg", "minutes")
-    note = _confirm_note(results) if results.confirmed else ""
-    return Table("Trials", header, rows, note)
+    first, *commands = trial_lines(results)
+    notes = [f"{first}: {', '.join(f'`{command.strip()}`' for command in commands)}."]
+    if results.confirmed:
+        notes.append(_confirm_note(results))
+    return Table("Trials", header, rows, " ".join(notes))
 
 
 def headlines(sweep: Sweep, record: TrialRecord) -> dict[str, float]:

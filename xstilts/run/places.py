@@ -48,6 +48,9 @@ TUNE, REHEARSAL = "tune", "rehearsal"
 ARTIFACTS = "mlartifacts"
 """The folder of a storage for the artifacts of MLflow's runs, where no server is named."""
 
+PREFLIGHT = "preflight"
+"""In the folder of a launch on a cluster: what nodes left there when they were asked."""
+
 UNBEGUN = "unbegun"
 """In the folder of a launch, until the first of its trials begins: such a launch binds no later
 one, for nothing has come of it."""

@@ -30,7 +30,7 @@ from xstilts.run.node import (
     places_on,
     versions,
 )
-from xstilts.run.places import Places
+from xstilts.run.places import PREFLIGHT, Places
 from xstilts.run.storage import open_storage
 
 SKEW_S = 2.0
@@ -111,7 +111,7 @@ def ask_nodes(sweep: Sweep, launch: Path, inventory: Inventory) -> list[dict[str
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     nodes = [node for node in ray.nodes() if node["Alive"] and places_on(sweep, node["Resources"])]
-    folder = launch / "preflight"
+    folder = launch / PREFLIGHT
     folder.mkdir()
     needed = [facts.path for facts in inventory.models.values()]
     arguments = (
