@@ -31,7 +31,7 @@ from xstilts.files import derive_seed, read_json, write_json
 from xstilts.lease import Lease
 from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner
-from xstilts.records import TrialRecord, typed
+from xstilts.records import Chosen, TrialRecord
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
 from xstilts.tasks import lookup
 
@@ -39,8 +39,11 @@ TASKS = ("mnli", "squad_v2", "hellaswag", "qqp")
 TARGETS = ["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"]
 
 
-def sweep_of(name: str, storage: Path, trials: int, uri: str | None) -> Any:
-    """A sweep over all of XTREME whose search never ends by itself."""
+def sweep_of(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -> Any:
+    """A sweep over all of XTREME: a search of so many trials, or a race of half as many candidates,
+    which comes to about so many trials."""
+    race = {"strategy": "race"} if is_race else {}
+    candidates = trials // 2 if is_race else trials
     space = {"intermediate.learning_rate": {"float": [1e-6, 1e-4], "log": True}}
     return parse_sweep(
         {
@@ -51,12 +54,8 @@ def sweep_of(name: str, storage: Path, trials: int, uri: str | None) -> Any:
             "data": {"root": "mirror"},
             "intermediates": {task: {"tasks": [task]} for task in TASKS},
             "targets": TARGETS,
-            "search": {
-                "encoder": {
-                    "trials": trials,
-                    "space": space,
-                }
-            },
+            "search": {**race, "encoder": {"trials": candidates, "space": space}},
+            "seeds": [0, 1, 2] if is_race else [0],
             "storage": str(storage),
             "tracking": {"uri": uri},
         },
@@ -76,20 +75,22 @@ def inventory_of() -> Inventory:
     return Inventory({"m": ModelFacts("/", "w", "t", 24, 2 * 10**9)}, {}, data, rows)
 
 
-def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A finished trial's record, its scores drawn from the point."""
-    from xstilts.config.derive import languages_of
+def record_of(planner: Planner, trial: dict[str, Any]) -> TrialRecord:
+    """A finished trial's record: scores about a mean that its configuration draws."""
+    from xstilts.config.derive import languages_of, measured_by
     from xstilts.scores.aggregate import averages
     from xstilts.scores.table import Score, ScoreTable
     from xstilts.tracking.tracker import metric_name
 
-    plan, sweep = planner.plan(point, seed), planner.sweep
-    random = np.random.default_rng(derive_seed(seed, plan.config_id))
-    tasks = [lookup(name) for name in sweep.targets]
+    plan, sweep = planner.plan(**trial), planner.sweep
+    random = np.random.default_rng(derive_seed(plan.seed, plan.config_id))
+    mean = np.random.default_rng(derive_seed(0, plan.config_id)).uniform(55, 65)
+    tasks = [lookup(name) for name in plan.targets]
+    split = sweep.evaluation.split
+    languages = {task.name: languages_of(sweep, task) for task in tasks}
     scores = []
     for task in tasks:
         splits = [("dev", [task.train_language])] if "dev" in task.splits else []
-        splits.append((sweep.evaluation.split, list(languages_of(sweep, task))))
         scores += [
             Score(
                 trial=plan.trial_id,
@@ -99,55 +100,55 @@ def record_of(planner: Planner, point: dict[str, Any], seed: int) -> dict[str, A
                 model=plan.model,
                 target=task.name,
                 language=language,
-                split=split,
+                split=name,
                 metric=metric,
-                value=float(random.uniform(40, 90)),
+                value=float(random.uniform(mean - 25, mean + 25)),
                 n=1000,
-                seed=seed,
+                seed=plan.seed,
                 is_chosen=True,
             )
-            for split, languages in splits
-            for language in languages
+            for name, some in (*splits, (split, list(languages[task.name])))
+            for language in some
             for metric in task.metrics
         ]
-    languages = {task.name: languages_of(sweep, task) for task in tasks}
-    result = averages(
-        ScoreTable(scores).chosen, tasks, languages, benchmark_of(sweep), sweep.evaluation.split
-    )
-    metrics = {metric_name(metric): value for metric, value in result.metrics.items()}
-    now = time.time()
+    table, is_whole = ScoreTable(scores), len(tasks) == len(sweep.targets)
+    found = averages(table.chosen, tasks, languages, benchmark_of(sweep), split, is_whole)
+    metrics = {metric_name(metric): value for metric, value in found.metrics.items()}
     chosen = {
-        group.name: {"learning_rate": 1e-5, "stage": f"target-{group.name}-{plan.config_id}"}
+        group.name: Chosen(f"target-{group.name}-{plan.config_id}", {"learning_rate": 1e-5})
         for group in plan.target_sets
         if group.cells
     }
-    return {
-        "trial": plan.trial_id,
-        "config": plan.config_id,
-        "sweep": sweep.name,
-        "state": "finished",
-        "error": "",
-        "point": point,
-        "seed": seed,
-        "model": plan.model,
-        "intermediate": plan.intermediate,
-        "rates": dict(plan.rates),
-        "examples": {},
-        "learning_rate": point.get("intermediate.learning_rate"),
-        "chosen": chosen,
-        "metrics": {**metrics, "cost/hours": 1.0},
-        "missing": list(result.missing),
-        "collapsed": [],
-        "undecided": [],
-        "retries": {},
-        "objective": metrics[sweep.objective.metric],
-        "scores": ScoreTable(scores).to_rows(),
-        "stages": [],
-        "curves": {},
-        "environment": {},
-        "started": now,
-        "ended": now,
-    }
+    now = time.time()
+    return TrialRecord(
+        trial=plan.trial_id,
+        config=plan.config_id,
+        sweep=sweep.name,
+        state="finished",
+        error="",
+        point=plan.point,
+        seed=plan.seed,
+        phase=plan.phase,
+        targets=None if plan.subset is None else list(plan.subset),
+        model=plan.model,
+        intermediate=plan.intermediate,
+        rates=dict(plan.rates),
+        learning_rate=plan.point.get("intermediate.learning_rate"),
+        chosen=chosen,
+        metrics={**metrics, "cost/hours": 1.0},
+        missing=list(found.missing),
+        collapsed=[],
+        undecided=[],
+        objective=metrics.get(measured_by(sweep)),
+        scores=table.rows,
+        stages=[],
+        curves={},
+        environment={},
+        processes=planner.world_size,
+        precision=planner.precision,
+        started=now,
+        ended=now,
+    )
 
 
 class NoOp(tune.Trainable):
@@ -169,36 +170,35 @@ class NoOp(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        record = record_of(self._planner, self._trial["point"], self._trial["seed"])
-        folder = self._places.trials / record["trial"]
+        record = record_of(self._planner, self._trial)
+        folder = self._places.trials / record.trial
         folder.mkdir(exist_ok=True)
         lease = Lease(folder)
         assert lease.acquire()
         with lease.held():
             self._write(record, folder, lease.number)
         assert "torch" not in sys.modules
-        return {"done": True, "outcome": "finished", "objective": record["objective"]}
+        return {"done": True, "outcome": "finished", "objective": record.objective}
 
-    def _write(self, record: dict[str, Any], folder: Path, number: int) -> None:
+    def _write(self, record: TrialRecord, folder: Path, number: int) -> None:
         from xstilts.report.trial_files import write_trial_files
         from xstilts.run import attempts
+        from xstilts.run.records import write_record
 
         attempts.begin(folder, number, "", None)
-        times = {"started": record["started"], "updated": record["started"]}
+        times = {"started": record.started, "updated": record.started}
         write_json(folder / "status.json", {"stage": "no-op", "done": 0.0, **times})
         if self._drawn is None:
-            write_trial_files(
-                self._planner.sweep, self._places, typed(record, TrialRecord, "benchmark")
-            )
+            write_trial_files(self._planner.sweep, self._places, record)
             self._drawn = folder
         else:  # drawing a thousand pictures would be most of the work, and not the driver's
             for name in ("scores.parquet", "scores.json", "languages.png"):
                 shutil.copyfile(self._drawn / name, folder / name)
-        write_json(folder / "record.json", record)
+        write_record(folder, record)
         attempts.end(folder, number, "finished")
 
 
-def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any]:
+def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -> dict[str, Any]:
     """Launch the sweep as the command does, and measure this process."""
     from rich.console import Console
 
@@ -212,7 +212,7 @@ def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any
     from xstilts.search import completion, launch
     from xstilts.tracking.mlflow import MlflowTracker
 
-    sweep = sweep_of(name, storage, trials, uri)
+    sweep = sweep_of(name, storage, trials, uri, is_race)
     places = Places(storage, name)
     open_storage(storage)
     begun = time.monotonic()
@@ -250,7 +250,7 @@ def run(name: str, storage: Path, trials: int, uri: str | None) -> dict[str, Any
     return {
         "trials": len(results.finished),
         "wall_s": round(wall_s, 1),
-        "driver_cpu_s_per_trial": round(cpu_s / trials, 4),
+        "driver_cpu_s_per_trial": round(cpu_s / max(1, len(results.finished)), 4),
         "driver_mb_at_tenth_half_end": memory,
         "take_up_s": round(resumed_s, 2),
         "report_s": round(report_s, 2),
@@ -271,14 +271,18 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--tracking", help="a server; SQLite beside the storage if not given")
     parser.add_argument("--storage", type=Path)
+    parser.add_argument("--race", action="store_true", help="a race instead of everything")
     parser.add_argument("--again", action="store_true", help="only take the sweep up again")
     chosen = parser.parse_args()
     storage = chosen.storage or Path(tempfile.mkdtemp(prefix="control-"))
     arguments = ["--trials", str(chosen.trials), "--storage", str(storage), "--again"]
     if chosen.tracking:
         arguments += ["--tracking", chosen.tracking]
+    if chosen.race:
+        arguments += ["--race"]
     if chosen.again:
-        print(json.dumps(run("noop", storage, chosen.trials, chosen.tracking), indent=1))
+        told = run("noop", storage, chosen.trials, chosen.tracking, chosen.race)
+        print(json.dumps(told, indent=1))
         return
     from ray.cluster_utils import Cluster
 
