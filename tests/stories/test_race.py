@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from xstilts import open_results
@@ -94,3 +97,39 @@ def test_a_race_runs_less_and_its_scores_are_those_of_the_whole(
     told = open_results("small", bench.storage).best
     assert [*told["target"]] == [*targets]
     assert {*told["verdict"]} == {"not confirmed"}
+
+
+@pytest.mark.soak
+def test_a_race_that_is_killed_at_ten_random_moments_decides_as_an_undisturbed_one(
+    tmp_path: Path, shared_mini: Path
+) -> None:
+    """With one slot a race meets results in one order, and so decides alike whatever happens."""
+    random = np.random.default_rng(0)
+    found = []
+    for name, kills in (("calm", 0), ("killed", 10)):
+        bench = Bench(tmp_path / name)
+        bench.folder.mkdir()
+        text = SWEEP.format(name="small", strategy="race", data=shared_mini)
+        one_slot = {"cpus_per_trial": os.cpu_count()}
+        (bench.folder / "sweep.yaml").write_text(f"{text}resources: {json.dumps(one_slot)}\n")
+        done = sum(_killed(bench, random.uniform(0, 8)) for _ in range(kills))
+        bench.sweep()
+        trained = {trial: sorted(one["targets"]) for trial, one in bench.records().items()}
+        found.append((trained, scores_of(bench.records()), done))
+    calm, killed = found
+    assert killed[2] == 10, "the race ended before it was killed so often"
+    assert killed[0] == calm[0] and killed[1] == calm[1]
+
+
+def _killed(bench: Bench, after_s: float) -> bool:
+    """Kill the sweep some seconds after it has begun a trial: within a stage, between two, while it
+    decides. Whether it was still running."""
+    begun = sum(map(len, bench.attempts().values()))
+    process = bench.start("sweep", "sweep.yaml")
+    bench.wait_for(
+        lambda: sum(map(len, bench.attempts().values())) > begun or process.poll() is not None
+    )
+    time.sleep(after_s)
+    was_running = process.poll() is None
+    bench.kill(process)
+    return was_running
