@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from xstilts.tasks import intermediate, targets
+from xstilts.tasks import further, intermediate, targets
 from xstilts.tasks.task import Task
 
-_TASKS = {task.name: task for task in (*intermediate.ENTRIES, *targets.ENTRIES)}
+_ENTRIES: dict[str, tuple[Task, ...]] = {
+    module.__name__: module.ENTRIES for module in (intermediate, targets, further)
+}
+_TASKS = {task.name: task for entries in _ENTRIES.values() for task in entries}
 
 
 def known_tasks() -> tuple[Task, ...]:
-    """Every task, intermediates first, in the order of their entries."""
+    """Every task: the benchmarks', intermediates first, then further ones, as their entries are."""
     return tuple(_TASKS.values())
 
 
@@ -27,8 +30,7 @@ def lookup(name: str) -> Task:
 
 def place_of(name: str) -> str:
     """The module of the package that has a task's entry."""
-    module = targets if any(task.name == name for task in targets.ENTRIES) else intermediate
-    return module.__name__
+    return next(module for module, own in _ENTRIES.items() if _TASKS[name] in own)
 
 
 def suggest(name: str, known: Iterable[object]) -> str:
