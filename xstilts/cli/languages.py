@@ -80,7 +80,7 @@ def _show(shown: Sequence[Language]) -> None:
     for one in shown:
         table.add_row(*(_text(COLUMNS[name], one.values[name]) for name in SHOWN))
     out.print(table)
-    for name in ("joshi_class", "word_order", "c_wals", "syntax_distance"):
+    for name in ("joshi_class", "cc100", "word_order", "c_wals", "syntax_distance"):
         line = f"{HEADINGS.get(name, name)}: {COLUMNS[name].about}"
         out.print(line, style="dim", markup=False)
     out.print("--source: where every column is from; --json: all columns", style="dim")

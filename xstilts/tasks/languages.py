@@ -18,7 +18,7 @@ Value = str | int | float | None
 UNKNOWN = "not known"
 
 SHOWN = (
-    *("code", "name", "family", "script", "joshi_class", "word_order", "c_wals"),
+    *("code", "name", "family", "script", "joshi_class", "cc100", "word_order", "c_wals"),
     "syntax_distance",
 )
 """The columns that a terminal shows."""
