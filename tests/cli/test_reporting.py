@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,14 @@ def test_gains_by_groups_of_languages(storage: Path) -> None:
     assert "<h3>By family</h3>" in Path("page.html").read_text(encoding="utf-8")
     call(one, "--by", "family", "--latex", "paper")
     assert Path("paper/by-family-mini_xnli.tex").exists()
+
+
+def test_without_a_finished_trial_there_are_no_groups(storage: Path) -> None:
+    shutil.rmtree(storage / "one/sweeps/s/trials")
+    (storage / "one/sweeps/s/trials").mkdir()
+    result = call(folder(storage, "one"), "--by", "family")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "no trial has finished\n"
 
 
 def test_several_sweeps_side_by_side(storage: Path) -> None:

@@ -172,6 +172,8 @@ def _show_groups(results: Results, by: str, form: str) -> None:
     if form == "text":
         for table in tables:
             out.print(table.rich())
+        if not tables:
+            note("no trial has finished")
     elif form == "json":
         print_json(rows)
     else:
