@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from xstilts.tasks import further, intermediate, targets
 from xstilts.tasks.task import Task
 
-_ENTRIES: dict[str, tuple[Task, ...]] = {
-    module.__name__: module.ENTRIES for module in (intermediate, targets, further)
-}
-_TASKS = {task.name: task for entries in _ENTRIES.values() for task in entries}
+_MODULES = (intermediate, targets, further)
+_TASKS: dict[str, Task] = {task.name: task for module in _MODULES for task in module.ENTRIES}
 
 
 def known_tasks() -> tuple[Task, ...]:
@@ -30,7 +28,8 @@ def lookup(name: str) -> Task:
 
 def place_of(name: str) -> str:
     """The module of the package that has a task's entry."""
-    return next(module for module, own in _ENTRIES.items() if _TASKS[name] in own)
+    modules = (x for x in _MODULES if any(task.name == name for task in x.ENTRIES))
+    return next(modules).__name__
 
 
 def suggest(name: str, known: Iterable[object]) -> str:
