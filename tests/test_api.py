@@ -23,6 +23,7 @@ from .conftest import make_stage
 QUICKSTART = "builtin:quickstart"
 
 SIGNATURES = {
+    "languages": "() -> 'pd.DataFrame'",
     "load_sweep": "(path: 'str | Path', overrides: 'Mapping[str, Any] | Sequence[str]' = ()) "
     "-> 'Sweep'",
     "plan": "(sweep: 'Sweep', *, bench: 'str | Path | None' = None, "
@@ -146,7 +147,8 @@ def without_address(signature: inspect.Signature) -> str:
         one.replace(default=inspect.Parameter.empty) if one.name == "tell" else one
         for one in signature.parameters.values()
     ]
-    text = str(signature.replace(parameters=told)) if told[-1].name == "tell" else str(signature)
+    has_tell = "tell" in signature.parameters
+    text = str(signature.replace(parameters=told)) if has_tell else str(signature)
     return text.replace("tell: 'Callable[[str], Any]'", "tell: 'Callable[[str], Any]' = TELL")
 
 
@@ -191,6 +193,15 @@ def test_the_columns_and_their_sorts_are_these(generated: Path) -> None:
         for column in wanted:
             documented = column.split("/")[0]
             assert f"`{documented}" in (getattr(type(results), name).__doc__ or ""), column
+
+
+def test_the_table_of_languages_is_a_frame_that_says_where_it_is_from() -> None:
+    table = xstilts.languages()
+    assert table.index.name == "code" and table.loc["tr", "c_wals"] == pytest.approx(0.7755)
+    sorts = {name: str(table[name].dtype) for name in ("family", "joshi_class", "c_wals")}
+    assert sorts == {"family": "string", "joshi_class": "Int64", "c_wals": "float64"}
+    assert table["c_wals"].isna()["kk"] and table["joshi_class"].isna()["qaa"]
+    assert {*table.columns, "code"} == set(table.attrs["about"]) == set(table.attrs["source"])
 
 
 def test_three_lines_reach_a_table_and_what_it_says_is_what_reports_say(generated: Path) -> None:

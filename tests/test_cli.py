@@ -34,6 +34,7 @@ QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"
 COMMANDS = (
     "quickstart",
     "init",
+    "languages",
     "validate",
     "recipes",
     "plan",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from xstilts.tasks.kinds import KINDS, KindSpec
 
 DOCS = Path(__file__).parents[1] / "docs"
 OWN_TASK = (DOCS / "own_task.md").read_text(encoding="utf-8")
+MORE_TASKS = (DOCS / "more_tasks.md").read_text(encoding="utf-8")
 OWN_KIND = (DOCS / "own_kind.md").read_text(encoding="utf-8")
 HEAD = """
 name: own
@@ -36,6 +38,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 PRINTED, WHOLE, *FRAGMENTS = blocks(OWN_TASK, "yaml")
+FRAGMENTS += blocks(MORE_TASKS, "yaml")
 SWEEPS = (DOCS.parent / "sweeps" / "README.md").read_text(encoding="utf-8")
 FRAGMENTS += [text for text in blocks(SWEEPS, "yaml") if text.startswith("tasks:")]
 
@@ -92,6 +95,73 @@ def test_every_other_entry_is_declared_rightly(tmp_path: Path, text: str) -> Non
     named = json.dumps(["mini_xnli", *targets])
     (tmp_path / "sweep.yaml").write_text(f"{HEAD}targets: {named}\n{text}")
     assert load_sweep(tmp_path / "sweep.yaml").tasks == sweep.tasks
+
+
+def nli(name: str, i: int) -> dict[str, Any]:
+    return {"premise": f"{name} {i}", "hypothesis": "h", "label": i % 3, "idx": i}
+
+
+def belebele(name: str, i: int) -> dict[str, Any]:
+    answers = {f"mc_answer{j}": f"answer {j}" for j in (1, 2, 3, 4)}
+    asked = {"flores_passage": f"{name} {i}.", "question": "What?", "question_number": 1}
+    return {**asked, **answers, "correct_answer_num": str(1 + i % 4), "link": "l"}
+
+
+def story(name: str, i: int) -> dict[str, Any]:
+    told = {f"input_sentence_{j}": f"{name} {i}, {j}." for j in (1, 2, 3, 4)}
+    endings = {"sentence_quiz1": "It ends.", "sentence_quiz2": "It goes on."}
+    return {**told, **endings, "answer_right_ending": 1 + i % 2}
+
+
+def published(folder: Path) -> None:
+    """Files of the forms in which the sets of the page are published, brought to it as it says."""
+    (code,) = blocks(MORE_TASKS, "python")
+    (command,) = (text for text in blocks(MORE_TASKS, "sh") if "grep" in text)
+    told: dict[str, Any] = {}
+    exec(code, told)
+    names = ("nli/train", "nli/dev", *(f"afrixnli/{x}" for x in ("sw", "wo", "yo")))
+    for reader, row, files in (
+        ("nli", nli, names),
+        ("belebele", belebele, ("belebele/train", "belebele/en", "belebele/sw")),
+        ("story", story, ("xstorycloze/train", "xstorycloze/en", "xstorycloze/sw")),
+    ):
+        for name in files:
+            rows = (told[reader](row(name, i)) for i in range(30))
+            told["write"](rows, str(folder / f"{name}.jsonl"))
+    tags = ["B-PER", "I-PER", "O", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "O"]
+    for language in ("swa", "wol", "yor"):
+        (folder / "masakhaner" / language).mkdir(parents=True)
+        dated = [*tags, "B-DATE", "I-DATE"]
+        lines = [f"{language}{i} {tag}" for i, tag in enumerate(dated)]
+        text = "\n".join([*lines, "", *lines, ""])
+        (folder / "masakhaner" / language / "test.txt").write_text(text)
+    (folder / "uner").mkdir()
+    for name in ("en-train", "en-dev", "de-test", "tl-test"):
+        rows = [f"{i}\t{name}{i}\t{tag}\t-\tannotator" for i, tag in enumerate(tags, 1)]
+        (folder / "en_ewt-ud-train.iob2").write_text("\n".join(["# sent_id = 1", *rows, "", ""]))
+        line = command.replace("uner/en-train", f"uner/{name}")
+        subprocess.run(line, shell=True, check=True, cwd=folder)
+
+
+def test_more_tasks_read_the_published_forms(tmp_path: Path) -> None:
+    published(tmp_path)
+    entries: dict[str, Any] = {}
+    for text in blocks(MORE_TASKS, "yaml"):
+        entries |= yaml.safe_load(text)["tasks"]
+    assert set(entries) == {"afrixnli", "belebele", "xstorycloze", "masakhaner", "uner"}
+    text = yaml.safe_dump({"targets": list(entries), "tasks": entries})
+    (tmp_path / "sweep.yaml").write_text(HEAD + text)
+    result = call("data", "check", str(tmp_path / "sweep.yaml"), "--json")
+    assert result.exit_code == 0, result.output
+    shown = {(row["task"], row["use"], row["language"]): row for row in json.loads(result.stdout)}
+    assert shown["afrixnli", "test", "wo"]["labels"] == dict.fromkeys(
+        ("entailment", "neutral", "contradiction"), 10
+    )
+    assert shown["belebele", "test", "sw"]["rows"] == shown["xstorycloze", "test", "sw"]["rows"]
+    assert shown["masakhaner", "test", "yo"]["labels"]["O"] == 8, "dates are no entities here"
+    assert shown["uner", "test", "tl"]["labels"]["B-LOC"] == 1
+    for text in ("AfriXNLI", "Belebele", "XStoryCloze", "MasakhaNER 2", "Universal NER"):
+        assert f"**{text}**" in MORE_TASKS
 
 
 def test_the_page_names_every_key_kind_metric_and_ending() -> None:

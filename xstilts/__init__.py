@@ -15,6 +15,7 @@ from xstilts.errors import ConfigError, SweepStopped, XstiltsError
 if TYPE_CHECKING:
     from xstilts.api import (
         Forecast,
+        languages,
         load_sweep,
         open_results,
         plan,
@@ -39,6 +40,7 @@ __all__ = [
     "TrialRecord",
     "XstiltsError",
     "__version__",
+    "languages",
     "load_sweep",
     "open_results",
     "plan",

@@ -256,6 +256,26 @@ def open_results(
     return SweepResults(find_sweep(name_or_folder, root, tell), with_plugins)
 
 
+def languages() -> pd.DataFrame:
+    """The table of languages, a row a language, its code the index: family, script, resources,
+    morphology, order, distances. What is not known is missing.
+
+    `attrs["about"]` and `attrs["source"]` say of each column what it is and where it is from.
+    """
+    import pandas as pd
+
+    from xstilts.tasks.languages import COLUMNS, LANGUAGES
+
+    rows = [one.values for one in LANGUAGES.values()]
+    dtypes = {"text": "string", "class": "Int64", "number": "float64"}
+    frame = pd.DataFrame(rows).astype({name: dtypes[x.values] for name, x in COLUMNS.items()})
+    frame.attrs = {
+        "about": {name: column.about for name, column in COLUMNS.items()},
+        "source": {name: column.source for name, column in COLUMNS.items()},
+    }
+    return frame.set_index("code")
+
+
 def score_submission(predictions: str | Path, labels: str | Path) -> Official:
     """Score a folder in XTREME's submission layout exactly as its official scorer does.
 

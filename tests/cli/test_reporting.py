@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,29 @@ def test_of_an_unfinished_sweep_it_is_made_and_marked(storage: Path) -> None:
     assert result.stderr == told
 
 
+def test_gains_by_groups_of_languages(storage: Path) -> None:
+    one = folder(storage, "one")
+    text = call(one, "--by", "class").stdout
+    assert "mini_xnli by joshi_class" in text and max(map(len, text.splitlines())) <= 80
+    rows = json.loads(call(one, "--by", "script", "--json").stdout)
+    assert {row["group"] for row in rows} == {"Latn"} and rows[1]["gain"] == pytest.approx(4)
+    table = call(one, "--by", "family", "--format", "csv").stdout
+    assert (storage / "one/sweeps/s/report/by-family.csv").read_text() == table
+    assert call(one, "--by", "family", "--format", "markdown").stdout.startswith("**mini_xnli by")
+    assert call(one, "--by", "family", "--html", "page.html").exit_code == 0
+    assert "<h3>By family</h3>" in Path("page.html").read_text(encoding="utf-8")
+    call(one, "--by", "family", "--latex", "paper")
+    assert Path("paper/by-family-mini_xnli.tex").exists()
+
+
+def test_without_a_finished_trial_there_are_no_groups(storage: Path) -> None:
+    shutil.rmtree(storage / "one/sweeps/s/trials")
+    (storage / "one/sweeps/s/trials").mkdir()
+    result = call(folder(storage, "one"), "--by", "family")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "no trial has finished\n"
+
+
 def test_several_sweeps_side_by_side(storage: Path) -> None:
     names = folder(storage, "one"), folder(storage, "two")
     text = call(*names).stdout
@@ -61,7 +85,9 @@ def test_several_sweeps_side_by_side(storage: Path) -> None:
     [
         (["one", "far"], "NAME: is compared with sweeps of one benchmark"),
         (["one", "two", "--target", "xnli"], "--target: is a target of one of the sweeps"),
-        (["one", "two", "--html"], "NAME: --html, --latex and --sync are of one sweep"),
+        (["one", "two", "--html"], "NAME: --html, --latex, --by and --sync are of one sweep"),
+        (["one", "two", "--by", "family"], "NAME: --html, --latex, --by and --sync"),
+        (["one", "--by", "famly"], "--by: unknown column of the languages"),
         (["one", "one"], "NAME: each sweep is named once"),
         (["one", "--target", "mini_xnli"], "--target: is of several sweeps"),
         (["one", "--format", "xml"], "--format: is one of text, markdown, csv, json"),

@@ -41,6 +41,8 @@ def sweep_with(**sections: Any) -> Sweep:
         ({"tasks": ["anli_plus", "qqp"], "budget": {"examples": 10}}, {"xnli"}),
         ({"tasks": ["pawsx"]}, {"pawsx"}),
         ({"tasks": ["squad_v2"]}, {"xquad", "mlqa"}),
+        ({"tasks": ["squad_v1"], "translated": True, "languages": ["th"]}, {"xquad", "mlqa"}),
+        ({"tasks": ["klue_nli", "ocnli", "contract_nli"], "budget": {"examples": 9}}, set()),
         ({"tasks": ["tydiqa"]}, {"tydiqa"}),
         ({"tasks": ["xquad"]}, {"xquad", "mlqa"}),
         ({"tasks": ["qqp"]}, set()),

@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 
 from xstilts.config.load import parse_sweep
+from xstilts.data.hub_layout import declared_files
+from xstilts.data.importers import import_folder
 from xstilts.errors import ConfigError
+from xstilts.plan.inventory import row_key
 from xstilts.run.inputs import take_inventory
 from xstilts.run.parallel_text import sentences
 from xstilts.run.places import Places
 from xstilts.run.storage import open_storage
+from xstilts.tasks import lookup
+from xstilts.tasks.further import NTREX
 
 
 def inventory_of(data: Path, storage: Path, parallel: str, **changes: Any) -> Any:
@@ -53,6 +59,32 @@ def test_text_that_a_target_is_scored_on_is_refused(shared_mini: Path, tmp_path:
     assert line.startswith("search.parallel: mini_tatoeba has no sentence that a target is scored")
     assert "that mini_tatoeba has in qaa test" in line
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize("is_scored", [False, True])
+def test_parallel_news_is_looked_through_too(
+    shared_mini: Path, tmp_path: Path, is_scored: bool
+) -> None:
+    """NTREX in its 46 languages, with a sentence in one of them that a target is scored on."""
+    tatoeba = shared_mini / "xstilts" / "mini_tatoeba"
+    (path,) = (tatoeba / name for name in declared_files(tatoeba)["qaa", "validation"])
+    scored = parquet.read_table(path)["source_sentence"][0].as_py()
+    news = tmp_path / "in" / "NTREX-128"
+    news.mkdir(parents=True)
+    for name in ("src.eng", *(f"ref.{code}" for code in NTREX.values())):
+        second = scored if is_scored and name == "ref.deu" else f"News in {name}."
+        (news / f"newstest2019-{name}.txt").write_text(f"Something of {name}.\n{second}\n")
+    import_folder(news, tmp_path / "data")
+    for folder in (shared_mini / "xstilts").iterdir():
+        (tmp_path / "data" / "xstilts" / folder.name).symlink_to(folder)
+    if is_scored:
+        with pytest.raises(ConfigError) as caught:
+            inventory_of(tmp_path / "data", tmp_path / "runs", "ntrex")
+        *_, line = map(str, caught.value.problems)
+        assert line.startswith("search.parallel: ntrex has no sentence that a target is scored on")
+    else:
+        inventory = inventory_of(tmp_path / "data", tmp_path / "runs", "ntrex")
+        assert inventory.rows[row_key(lookup("ntrex"), "validation", "zh")] == 2
 
 
 def test_missing_parallel_text_is_said(shared_mini: Path, tmp_path: Path) -> None:

@@ -56,6 +56,14 @@ def report(
     targets: Annotated[
         list[str] | None, typer.Option("--target", help="Of several sweeps: these targets.")
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Gains by groups of languages: family, class, script, seen (by the encoder in "
+            "pretraining), or a column of `languages`.",
+        ),
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
     as_json: Json = False,
     plugins: Plugins = False,
@@ -65,8 +73,9 @@ def report(
         typer.Option(help="With --sync: an MLflow server instead of the one of the sweep's file."),
     ] = None,
 ) -> None:
-    """Show the verdicts and tables of a sweep, and write its report and pictures; or write a page,
-    or tables for a paper; or compare the verdicts of several sweeps of one benchmark."""
+    """Show the verdicts and tables of a sweep, and write its report and pictures; or its gains by
+    groups of languages; or write a page, or tables for a paper; or compare the verdicts of several
+    sweeps of one benchmark."""
     form = "json" if as_json else form
     if form not in FORMS:
         raise ConfigError([Problem("--format", f"is one of {', '.join(FORMS)}", f'"{form}"')])
@@ -76,12 +85,16 @@ def report(
         raise ConfigError([Problem("--server", rule, f'"{server}"', repair)])
     files = [name for name in names if name.endswith(PAGE)] if html and len(names) > 1 else []
     names = [name for name in names if name not in files]
-    _check(names, files, targets or [], html or latex is not None or sync)
+    by = None if by is None else _column(by)
+    is_of_one = html or latex is not None or sync or by is not None
+    _check(names, files, targets or [], is_of_one)
     found = [results_of(name, storage, plugins).details for name in names]
     if len(found) > 1:
         _compare(found, targets or [], form)
     elif html or latex is not None:
-        _write(found[0], Path(files[0]) if files else None, html, latex)
+        _write(found[0], Path(files[0]) if files else None, html, latex, by)
+    elif by is not None:
+        _show_groups(found[0], by, form)
     else:
         _show(found[0], form)
     if sync:
@@ -112,7 +125,7 @@ def _check(names: list[str], files: list[str], targets: list[str], is_of_one: bo
         rule = "one sweep and at most one FILE.html go with --html"
         raise ConfigError([Problem("NAME", rule, f'"{" ".join([*names, *files])}"')])
     if len(names) > 1 and is_of_one:
-        rule, repair = "--html, --latex and --sync are of one sweep", "give one NAME"
+        rule, repair = "--html, --latex, --by and --sync are of one sweep", "give one NAME"
         raise ConfigError([Problem("NAME", rule, told, repair)])
     if len(set(names)) < len(names):
         raise ConfigError([Problem("NAME", "each sweep is named once", told)])
@@ -138,7 +151,38 @@ def _show(results: Results, form: str) -> None:
         sys.stdout.write(writers[form]())
 
 
-def _write(results: Results, file: Path | None, html: bool, latex: Path | None) -> None:
+def _column(by: str) -> str:
+    from xstilts.report.groups import column_of  # imports numpy
+
+    return column_of(by)
+
+
+def _show_groups(results: Results, by: str, form: str) -> None:
+    """Show gains by groups of languages, and write them beside the report's files."""
+    from xstilts.files import write_atomically
+    from xstilts.report.groups import ROWS, group_rows, group_table, grouped
+    from xstilts.report.table import csv_text
+
+    found = grouped(results, by)
+    rows = group_rows(found, by)
+    text = csv_text(ROWS, [list(row.values()) for row in rows])
+    results.places.report.mkdir(exist_ok=True)
+    write_atomically(results.places.report / f"by-{by}.csv", text)
+    tables = [group_table(one, by) for one in found]
+    if form == "text":
+        for table in tables:
+            out.print(table.rich())
+        if not tables:
+            note("no trial has finished")
+    elif form == "json":
+        print_json(rows)
+    else:
+        sys.stdout.write(text if form == "csv" else "\n".join(one.markdown() for one in tables))
+
+
+def _write(
+    results: Results, file: Path | None, html: bool, latex: Path | None, by: str | None
+) -> None:
     """Write a page, or tables for a paper; of a sweep that is not finished too."""
     from xstilts.report.unfinished import unfinished
 
@@ -146,11 +190,11 @@ def _write(results: Results, file: Path | None, html: bool, latex: Path | None) 
     if html:
         from xstilts.report.page import write_page
 
-        written.append(write_page(results, file or results.places.report / f"report{PAGE}"))
+        written.append(write_page(results, file or results.places.report / f"report{PAGE}", by))
     if latex is not None:
         from xstilts.report.latex import write_latex
 
-        written += write_latex(results, latex)
+        written += write_latex(results, latex, by)
     for path in written:
         out.print(str(path), markup=False, soft_wrap=True)
     if missing := unfinished(results):

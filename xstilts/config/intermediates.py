@@ -84,6 +84,9 @@ def _check_variant(
             repair = f"tasks with translations: {', '.join(names)}"
             yield Problem(f"{where}.translated", f"{task.name} has none", "true", repair)
             continue
+        if spec.normalise and spec.translated and not task.kind_spec.is_translatable:
+            rule = f"answers of {task.name} are at places in the text, which must stay as it is"
+            yield Problem(f"{where}.normalise", rule, f'"{spec.normalise}"', "leave it out")
         if (spec.translated or spec.filter) and len(task.slices_of("train")) > 1:
             key = "translated" if spec.translated else "filter"
             rule = f"{task.name} is joined from several data sets"

@@ -17,7 +17,9 @@ from xstilts.errors import ConfigError, Problem
 from xstilts.files import write_atomically
 from xstilts.records import CONFIRM
 from xstilts.report.cells import Cell, cells
+from xstilts.report.groups import group_table, grouped
 from xstilts.report.results import Results
+from xstilts.report.table import Table
 from xstilts.report.unfinished import unfinished
 from xstilts.tasks.languages import language
 
@@ -52,9 +54,9 @@ def escaped(text: str) -> str:
     return "".join(_ESCAPED.get(letter, letter) for letter in plain if letter.isprintable())
 
 
-def latex_tables(results: Results) -> dict[str, str]:
+def latex_tables(results: Results, by: str | None = None) -> dict[str, str]:
     """The tables by the names of their files: `scores`, then `languages-TARGET` of each target that
-    has a best."""
+    has a best; `by-COLUMN-TARGET` where groups of languages by a column are asked for."""
     found = cells(results)
     note = unfinished(results)
     mark = rf" \textbf{{Unfinished:}} {escaped(note)}." if note else ""
@@ -63,17 +65,19 @@ def latex_tables(results: Results) -> dict[str, str]:
         own = [c for c in found if c["language"] and c["target"] == target]
         if own:
             tables[f"languages-{target}"] = _languages(results, target, own, mark)
+    for one in grouped(results, by) if by else []:
+        tables[f"by-{by}-{one.target}"] = _groups(group_table(one, str(by)), mark)
     return tables
 
 
-def write_latex(results: Results, path: Path) -> list[Path]:
+def write_latex(results: Results, path: Path, by: str | None = None) -> list[Path]:
     """Write one document with all tables where `path` ends in `.tex`, else a folder with a file for
     each and `report.tex`, which reads them; the paths written.
 
     Raises:
         ConfigError: it cannot be written there.
     """
-    tables = latex_tables(results)
+    tables = latex_tables(results, by)
     if path.suffix == ".tex":
         files = {path: _document(tables.values())}
     else:
@@ -166,6 +170,16 @@ def _languages(results: Results, target: str, own: Sequence[Cell], mark: str) ->
     if not gains:
         header, lines = header[:-2], [line and line[:-2] for line in lines]
     return _table(header, lines, caption, f"languages:{target}")
+
+
+def _groups(table: Table, mark: str) -> str:
+    """Groups of languages by intermediates: gains over none."""
+    lines: list[list[str] | None] = [
+        [escaped(name), *(HOLE if x == "-" else f"${x}$" if x[:1] in "+-" else x for x in cells)]
+        for name, *cells in table.rows
+    ]
+    caption = f"{escaped(table.title)}. {escaped(table.note)}.{mark}"
+    return _table([*map(escaped, table.header)], lines, caption, table.title.replace(" ", ":"))
 
 
 def _table(

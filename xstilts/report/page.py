@@ -22,6 +22,7 @@ from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report import page_pictures as pictures
 from xstilts.report.cells import Cell, cells
+from xstilts.report.groups import group_table, grouped
 from xstilts.report.importance import Configuration, configurations, importances
 from xstilts.report.looking_back import looked_back
 from xstilts.report.results import Results
@@ -50,22 +51,22 @@ ANSWERS = {
 """What a verdict answers, of its best."""
 
 
-def write_page(results: Results, path: Path) -> Path:
-    """Write the page of a sweep; its path.
+def write_page(results: Results, path: Path, by: str | None = None) -> Path:
+    """Write the page of a sweep, with groups of languages by a column if one is given; its path.
 
     Raises:
         ConfigError: it cannot be written there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page(results))
+        write_atomically(path, page(results, by))
     except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise ConfigError([Problem("--html", "cannot be written", str(error))]) from error
     return path
 
 
-def page(results: Results) -> str:
-    """The page of a sweep, finished or not."""
+def page(results: Results, by: str | None = None) -> str:
+    """The page of a sweep, finished or not; `by` is a column that `groups.column_of` gives."""
     found = cells(results)
     tried = configurations(results)
     environment = Environment(
@@ -82,6 +83,8 @@ def page(results: Results) -> str:
         verdicts=_verdicts(results),
         gains=_gains(results, found),
         languages=_languages(results, found),
+        by=by,
+        groups=[group_table(one, by) for one in grouped(results, by)] if by else [],
         choices=_choices(results),
         cost=_cost(results),
         search=_search(tried),

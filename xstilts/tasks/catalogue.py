@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from xstilts.tasks import intermediate, targets
+from xstilts.tasks import further, intermediate, targets
 from xstilts.tasks.task import Task
 
-_TASKS = {task.name: task for task in (*intermediate.ENTRIES, *targets.ENTRIES)}
+_MODULES = (intermediate, targets, further)
+_TASKS: dict[str, Task] = {task.name: task for module in _MODULES for task in module.ENTRIES}
 
 
 def known_tasks() -> tuple[Task, ...]:
-    """Every task, intermediates first, in the order of their entries."""
+    """Every task: the benchmarks', intermediates first, then further ones, as their entries are."""
     return tuple(_TASKS.values())
 
 
@@ -27,8 +28,8 @@ def lookup(name: str) -> Task:
 
 def place_of(name: str) -> str:
     """The module of the package that has a task's entry."""
-    module = targets if any(task.name == name for task in targets.ENTRIES) else intermediate
-    return module.__name__
+    modules = (x for x in _MODULES if any(task.name == name for task in x.ENTRIES))
+    return next(modules).__name__
 
 
 def suggest(name: str, known: Iterable[object]) -> str:

@@ -34,6 +34,13 @@ SQUAD_2 = Source(
     sizes={"train": 130_319, "validation": 11_873},
     copies="squad",
 )
+SQUAD_TRANSLATED = Source(
+    "xstilts/squad_translated",
+    config="{language}",
+    copies="squad",
+    instead="the Hub has SQuAD's translations behind a loading script alone; import XTREME's "
+    "squad.translate.train.en-LANGUAGE.json with `xstilts data import`",
+)
 XQUAD_ENGLISH = Source("google/xquad", config="xquad.en")
 TRANSLATED_PARAGRAPHS = (XQUAD_ENGLISH, "validation", "context")
 SQUAD_DEV = Slice("validation", SQUAD, unlike=TRANSLATED_PARAGRAPHS)
@@ -155,6 +162,8 @@ ENTRIES = (
         splits=squad_splits(SQUAD),
         apart=squad_apart(SQUAD),
         metrics=("exact_match", "f1"),
+        translations=SQUAD_TRANSLATED,
+        translated_languages=("ar", "de", "el", "es", "hi", "ru", "th", "tr", "vi", "zh"),
         description="questions whose answer is a span of a Wikipedia paragraph",
     ),
     Task(

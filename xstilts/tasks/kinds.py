@@ -36,8 +36,8 @@ class KindSpec:
             It is never a target, has no variants, and a draw reads one of a row's windows.
         is_pools: whether its rows are two pools and the pairs between them, not one by one.
         is_cut: whether sequences lose what is over the limit; the others are split into pieces.
-        is_translatable: whether labels hold for rows that were translated by machine. An answer's
-            place in a text does not survive.
+        is_translatable: whether labels hold for rows whose text is changed, as translated rows are
+            brought to natural text. An answer's place in a text does not survive.
         declares_labels: whether a task names its labels, unless its training rows do.
         pools_a_layer: whether it has vectors of sentences from a hidden state that the depth of
             the model decides.

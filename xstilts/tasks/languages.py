@@ -1,75 +1,106 @@
-"""What languages are called, their families and scripts, for whoever groups scores by them.
+"""The languages of the tasks: what is known of each, by which scores can be grouped.
 
-Families are those of XTREME's table of languages (Hu et al. 2020), scripts those of its data as
-ISO 15924 names them. The miniature benchmark's constructed languages are a family of their own.
+`languages.csv` beside this module has a row a language, `language_columns.csv` says of each column
+what it is and where it is from. What no source has is empty there and None here, and no group and
+no mean stands on it. The miniature benchmark's constructed languages are a family of their own.
 """
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Value = str | int | float | None
+
+UNKNOWN = "not known"
+
+SHOWN = (
+    *("code", "name", "family", "script", "joshi_class", "cc100", "word_order", "c_wals"),
+    "syntax_distance",
+)
+"""The columns that a terminal shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table: texts, numbers, or classes, which are numbers of few values."""
+
+    name: str
+    values: Literal["text", "class", "number"]
+    about: str
+    source: str
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether a rank correlation with it means anything."""
+        return self.values != "text"
+
+    def read(self, text: str) -> Value:
+        """A cell of the file; None where it is empty."""
+        if not text or self.values == "text":
+            return text or None
+        return int(text) if text.isdecimal() else float(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language of the benchmarks; `code` is the one that scores have."""
+    """A language; `code` is the one that scores have, `values` are all its columns."""
 
     code: str
     name: str
     family: str
     script: str
+    values: Mapping[str, Value]
 
 
-_FAMILIES = {
-    "Indo-European": "af Afrikaans, bg Bulgarian, bn Bengali, de German, el Greek, en English, "
-    "es Spanish, fa Persian, fr French, hi Hindi, it Italian, mr Marathi, nl Dutch, "
-    "pt Portuguese, ru Russian, ur Urdu",
-    "Afro-Asiatic": "ar Arabic, he Hebrew",
-    "Austro-Asiatic": "vi Vietnamese",
-    "Austronesian": "id Indonesian, jv Javanese, ms Malay, tl Tagalog",
-    "Dravidian": "ml Malayalam, ta Tamil, te Telugu",
-    "Isolate": "eu Basque",
-    "Japonic": "ja Japanese",
-    "Kartvelian": "ka Georgian",
-    "Koreanic": "ko Korean",
-    "Kra-Dai": "th Thai",
-    "Niger-Congo": "sw Swahili, yo Yoruba",
-    "Sino-Tibetan": "my Burmese, zh Chinese",
-    "Turkic": "kk Kazakh, tr Turkish",
-    "Uralic": "et Estonian, fi Finnish, hu Hungarian",
-    "Constructed": "qaa qaa, qab qab, qac qac, qad qad, qae qae, qaf qaf",
+def _rows(name: str) -> list[dict[str, str]]:
+    with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+COLUMNS: dict[str, Column] = {
+    row["name"]: Column(**row)  # type: ignore[arg-type]
+    for row in _rows("language_columns.csv")
 }
+"""What every column is, in the order of the table."""
 
-_SCRIPTS = {
-    "Arab": "ar fa ur",
-    "Beng": "bn",
-    "Cyrl": "bg kk qac ru",
-    "Deva": "hi mr",
-    "Geor": "ka",
-    "Grek": "el qad",
-    "Hans": "zh",
-    "Hebr": "he",
-    "Jpan": "ja",
-    "Kore": "ko",
-    "Mlym": "ml",
-    "Mymr": "my",
-    "Taml": "ta",
-    "Telu": "te",
-    "Thai": "th",
-}
-"""All others are written in Latin letters."""
 
-UNKNOWN = "not known"
+def _language(row: Mapping[str, str]) -> Language:
+    values = {name: column.read(row[name]) for name, column in COLUMNS.items()}
+    return Language(row["code"], row["name"], row["family"], row["script"], values)
 
-_SCRIPT_OF = {code: script for script, codes in _SCRIPTS.items() for code in codes.split()}
 
-LANGUAGES = {
-    code: Language(code, name, family, _SCRIPT_OF.get(code, "Latn"))
-    for family, named in _FAMILIES.items()
-    for code, name in (entry.split(" ", 1) for entry in named.split(", "))
-}
-"""The languages of the benchmarks that the package brings, by code, family after family."""
+LANGUAGES = {row["code"]: _language(row) for row in _rows("languages.csv")}
+"""The languages of the tasks that the package brings, by code."""
+
+_NOTHING: Mapping[str, Value] = dict.fromkeys(COLUMNS)
 
 
 def language(code: str) -> Language:
     """The language of a code; of one that is not known the code itself is the name."""
-    return LANGUAGES.get(code) or Language(code, code, UNKNOWN, UNKNOWN)
+    known = LANGUAGES.get(code)
+    return known or Language(code, code, UNKNOWN, UNKNOWN, {**_NOTHING, "code": code, "name": code})
+
+
+_CC100 = ("xlm-roberta-base", "xlm-roberta-large")
+
+
+def has_seen(model: str, code: str) -> bool | None:
+    """Whether an encoder's pretraining data has a language; None where that is not known.
+
+    It is of XLM-R, by its table of CC-100, and of the miniature benchmark's encoder, which read all
+    languages of its world; other encoders' data are in no source that this table has.
+
+    Args:
+        model: what a sweep file names: `FacebookAI/xlm-roberta-base`, `builtin:mini`, a folder.
+    """
+    if model == "builtin:mini":
+        one = LANGUAGES.get(code)
+        return one is not None and (code == "en" or one.family == "Constructed")
+    if Path(model).name in _CC100:
+        listed = language(code).values["cc100"]
+        return None if listed is None else listed == "yes"
+    return None

@@ -183,8 +183,6 @@ class Task:
         needs_labels = self.kind_spec.declares_labels and not self.open_labels
         assert self.labels or not needs_labels, f"task {self.name}: no labels"
         assert self.languages, f"task {self.name}: no languages"
-        has_translations = self.translations is not None
-        assert not has_translations or self.kind_spec.is_translatable, f"task {self.name}"
 
     @property
     def kind_spec(self) -> KindSpec:

@@ -39,8 +39,8 @@ def test_a_whole_folder_of_records(tmp_path: Path) -> None:
 def test_labels_win_over_rows(tmp_path: Path) -> None:
     original = tmp_path / "in" / "XNLI-1.0"
     original.mkdir(parents=True)
-    header = "language\tgold_label\tsentence1\tsentence2\n"
-    (original / "xnli.test.tsv").write_text(header + "de\tneutral\tEins.\tZwei.\n")
+    header = "language\tgold_label\tsentence1\tsentence2\tgenre\n"
+    (original / "xnli.test.tsv").write_text(header + "de\tneutral\tEins.\tZwei.\tslate\n")
     xnli(tmp_path / "in", "test-de.tsv", [("Eins.", "Zwei."), ("Drei.", "Vier.")])
     report = import_folder(tmp_path / "in", tmp_path / "out")
     assert [(taken.path, taken.num_rows) for taken in report.taken] == [
@@ -129,7 +129,13 @@ MARKED = {
     "panx_dataset/de-dev": "de:Tee\tO\n",
     "pawsx/dev-de.tsv": "Ein Satz\tNoch einer\t1\n",
     "tatoeba.deu-eng.deu": "Tee\n",
-    "XNLI-1.0/xnli.dev.tsv": "language\tgold_label\tsentence1\tsentence2\nde\tneutral\ta\tb\n",
+    "XNLI-1.0/xnli.dev.tsv": (
+        "language\tgold_label\tsentence1\tsentence2\tgenre\nde\tneutral\ta\tb\tslate\n"
+    ),
+    "ocnli/dev.json": '{"sentence1": "a", "sentence2": "b", "label": "neutral", "genre": "tv"}\n',
+    "klue-nli-v1.1_dev.json": (
+        '[{"guid": "1", "source": "x", "premise": "a", "hypothesis": "b", "gold_label": "neutral"}]'
+    ),
     "snli_1.0_dev.jsonl": '{"gold_label": "neutral", "sentence1": "a", "sentence2": "b"}\n',
     "cosmos/valid.csv": (
         "id,context,question,answer0,answer1,answer2,answer3,label\n1,a,b,c,d,e,f,0\n"

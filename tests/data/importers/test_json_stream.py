@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from xstilts.data.importers import json_stream
-from xstilts.data.importers.json_stream import read_object
+from xstilts.data.importers.json_stream import read_list, read_object
 from xstilts.errors import DataError
 
 TEXTS = [
@@ -22,6 +22,24 @@ TEXTS = [
     '\ufeff{"data":[{"k":"v"}],"more":{"data":[1,2]}}\n',
     '{"data": "no list", "other": -Infinity}',
 ]
+
+
+@pytest.mark.parametrize("piece", [1, 3, 2**20])
+@pytest.mark.parametrize("text", ["[]", ' [ {"a": [1, "]"]} ,2.5 ]\n', '\ufeff["ä\\"", null]'])
+def test_a_list_is_what_json_reads_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, piece: int
+) -> None:
+    monkeypatch.setattr(json_stream, "PIECE", piece)
+    path = tmp_path / "file.json"
+    path.write_text(text, encoding="utf-8")
+    assert list(read_list(path)) == json.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize("text", ["{}", "", "[1", "[1] 2", "[1 2]", "[,]"])
+def test_what_is_no_list_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file.json").write_text(text)
+    with pytest.raises(DataError, match=r"file\.json: the file must be JSON"):
+        list(read_list(tmp_path / "file.json"))
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 2**20])

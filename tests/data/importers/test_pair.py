@@ -320,6 +320,7 @@ def test_original_xnli(data: Path, tmp_path: Path) -> None:
         expected = cut(folder / f"xnli.{name}.tsv", 6, 7, 1)
         for one, rows in zip(imported[::7], load(imported[::7], tmp_path / name), strict=True):
             assert triples(rows) == [expected[imported.index(one)]]
+        assert {row["genre"] for one in imported for row in one.split.rows} == {"facetoface"}
         from_json = read(folder / f"xnli.{name}.jsonl")
         assert from_json[0].split.rows[0] in imported[0].split.rows
 

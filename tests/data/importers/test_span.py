@@ -16,7 +16,9 @@ import pytest
 from xstilts.data.hub_layout import write_dataset
 from xstilts.data.importers.original import Imported
 from xstilts.data.importers.span import IMPORTERS
+from xstilts.data.sources import load_rows
 from xstilts.errors import DataError
+from xstilts.tasks import lookup
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.usefixtures("data")
@@ -238,6 +240,36 @@ def test_bytes_become_characters(tmp_path: Path) -> None:
     [imported] = written(tmp_path, "labelled_dev/korean-dev.jsonl", LABELLED)
     assert imported.split.rows[0]["answers"] == {"text": ["tea"], "answer_start": [2]}
     assert imported.split.rows[0]["id"] == "korean-7-1"
+
+
+def test_translated_squad_leaves_out_what_was_not_found_again(tmp_path: Path) -> None:
+    """A question whose answer is not where the file says cannot be trained on; it is counted."""
+    lost = [
+        question(id="lost", answers=[]),
+        question(id="moved", answers=[{"text": "tea", "answer_start": 5}]),
+        question(id="nowhere", answers=[{"text": "tea", "answer_start": None}]),
+        BLANK,
+    ]
+    (imported,) = written(
+        tmp_path, "squad.translate.train.en-th.json", squad_file(question(), *lost)
+    )
+    assert (imported.hub_id, imported.split.config) == ("xstilts/squad_translated", "th")
+    assert [row["id"] for row in imported.split.rows] == ["q1"]
+    assert list(imported.without.values()) == [4]
+    with pytest.raises(DataError, match="must have its answer in its context; got '4 have none'"):
+        written(tmp_path, "squad.translate.train.en-th.json", squad_file(*lost))
+
+
+def test_it_is_read_where_translations_of_squad_are_asked_for(tmp_path: Path) -> None:
+    task = lookup("squad_v1").variant(translated=True, where=None)
+    folders = {}
+    # The paragraphs of XQuAD, which SQuAD's training set is read without, in English.
+    for name, context in (("squad.translate.train.en-th", "  tea"), ("xquad.en", "x tea is hot")):
+        (imported,) = written(tmp_path, f"{name}.json", squad_file(question(), context=context))
+        folders[imported.hub_id] = tmp_path / imported.hub_id
+        write_dataset(folders[imported.hub_id], [imported.split], "a note")
+    rows = load_rows(folders, task, "train", "th", "0" * 64, tmp_path / "cache")
+    assert rows["context"] == ["  tea"] and rows["answers"][0]["answer_start"] == [2]
 
 
 @pytest.mark.parametrize(

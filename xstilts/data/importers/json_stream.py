@@ -54,6 +54,24 @@ def read_object(path: Path, listed: str = "") -> Iterator[tuple[str, Any]]:
             raise DataError(f"{path}: the file must be UTF-8; got {error}") from error
 
 
+def read_list(path: Path) -> Iterator[Any]:
+    """The elements of the list that a JSON file holds.
+
+    Raises:
+        DataError: the file holds no JSON list, or an element that is too long.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        text = _Text(path, stream)
+        try:
+            if text.peek() != "[":
+                text.fail("the file must hold a list")
+            yield from text.elements()
+            if text.peek():
+                text.fail("nothing must follow the list")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: the file must be UTF-8; got {error}") from error
+
+
 class _Text:
     """A text of which a part is held: what was read and not yet taken."""
 

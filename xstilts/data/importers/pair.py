@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -259,6 +259,7 @@ _ANLI = Labelled(
 )
 # The machine-translated files write `contradictory`.
 _XNLI = Labelled("facebook/xnli", _NLI_COLUMNS, {**_NLI_NUMBERS, "contradictory": 2})
+_XNLI_GENRES = replace(_XNLI, features={**_NLI_COLUMNS, "genre": STRING})
 _PAWSX = Labelled(
     "google-research-datasets/paws-x",
     {"id": INT32, "sentence1": STRING, "sentence2": STRING, "label": class_label(("0", "1"))},
@@ -363,12 +364,12 @@ IMPORTERS: tuple[Importer, ...] = (
     Importer(
         "XNLI",
         r"XNLI-1\.0/xnli\.(?P<split>dev|test)\.tsv",
-        Format(_XNLI, read_named_table, _GOLD, config_field="language").read,
+        Format(_XNLI_GENRES, read_named_table, _GOLD, config_field="language").read,
     ),
     Importer(
         "XNLI",
         r"XNLI-1\.0/xnli\.(?P<split>dev|test)\.jsonl",
-        Format(_XNLI, read_jsonl, _GOLD, config_field="language").read,
+        Format(_XNLI_GENRES, read_jsonl, _GOLD, config_field="language").read,
     ),
     Importer(
         "XNLI's translated MultiNLI",

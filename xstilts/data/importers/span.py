@@ -70,6 +70,31 @@ def _read_squad(
     yield _imported(data_set.hub_id, config, split or _SPLITS[match["split"]], rows)
 
 
+def _read_translated(path: Path, match: re.Match[str]) -> Iterator[Imported]:
+    """SQuAD in one language, translated by machine. Where an answer was not found again in the
+    translation, or not at the place that is given, the question is left out and counted."""
+    rows: list[Row] = []
+    lost = 0
+    for number, (title, context, question) in enumerate(_questions(path), 1):
+        where = _Place(path, number)
+        answers = [
+            (start, text)
+            for answer in where.records(question, "answers")
+            if (text := where.text(answer, "text"))
+            and isinstance(start := answer.get("answer_start"), int)
+            and context[start : start + len(text)] == text
+        ]
+        lost += not answers
+        if answers:
+            own = where.text(question, "id"), title, context, where.text(question, "question")
+            rows.append(_row(where, *own, answers))
+    if not rows:
+        raise refuse(path, 1, "a question must have its answer in its context", f"{lost} have none")
+    split = Split(match["lang"], "train", FEATURES, rows)
+    without = {"questions whose answer is not where the file says": lost} if lost else {}
+    yield Imported("xstilts/squad_translated", split, without=without)
+
+
 def _read_tydiqa_of_xtreme(path: Path, match: re.Match[str]) -> Iterator[Imported]:
     """One language. XTREME cut the ids of the training set, so that they repeat."""
     rows = _with_unique_ids(read_questions(path, "blanked"))
@@ -258,6 +283,11 @@ IMPORTERS: tuple[Importer, ...] = (
         "SQuAD 2.0",
         r"(?P<split>train|dev|cs224n_dev)-v2\.0\.json",
         partial(_read_squad, data_set=_SQUAD_V2),
+    ),
+    Importer(
+        "SQuAD 1.1, translated by machine",
+        r"squad\.translate\.train\.en-(?P<lang>[a-z]{2})\.json",
+        _read_translated,
     ),
     Importer(
         "XQuAD",
