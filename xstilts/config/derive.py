@@ -23,7 +23,7 @@ from xstilts.config.space import (
     in_dependency_order,
 )
 from xstilts.tasks import Task
-from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
+from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark, all_languages
 
 ROUNDING = 0.005
 """So far may rates be from a sum of 1 and be taken for shares that were rounded."""
@@ -325,7 +325,9 @@ def languages_of(sweep: Sweep, target: Task) -> tuple[str, ...]:
     wanted = sweep.languages
     if isinstance(wanted, dict):  # targets that it does not name have all
         wanted = wanted.get(target.name, "all")
-    return tuple(language for language in languages if wanted == "all" or language in wanted)
+    if wanted == "all":
+        wanted = all_languages(BENCHMARKS.get(sweep.benchmark.name), target)
+    return tuple(language for language in languages if language in wanted)
 
 
 def _parameter(

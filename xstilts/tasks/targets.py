@@ -71,6 +71,25 @@ TATOEBA_SIZES = {
         }.items()
     },
 }
+XTREME_R = {
+    "udpos": ("lt", "pl", "ro", "uk", "wo"),
+    "panx": ("az", "gu", "lt", "pa", "pl", "qu", "ro", "uk"),
+    "xquad": ("ro",),
+    "tatoeba": ("az", "lt", "pl", "ro", "uk"),
+}
+"""The languages that XTREME-R adds to tasks of XTREME (Ruder et al. 2021); last in an entry."""
+
+# Their rows, as published.
+UDPOS_SIZES = {"lt/test": 739, "pl/test": 4_942, "ro/test": 2_272, "uk/test": 892, "wo/test": 470}
+PANX_SIZES = {
+    f"{language}/{split}": rows
+    for language, rows in {
+        "az": 1_000,
+        **dict.fromkeys(("gu", "pa", "qu"), 100),
+        **dict.fromkeys(("lt", "pl", "ro", "uk"), 10_000),
+    }.items()
+    for split in ("validation", "test")
+}
 
 # Languages of the Tatoeba data set under their ISO 639-3 codes.
 TATOEBA = {
@@ -110,6 +129,12 @@ TATOEBA = {
     "ur": "urd",
     "vi": "vie",
     "zh": "cmn",
+    # Of XTREME-R. `aze` is a code of all Azerbaijani, not of the northern alone.
+    "az": "aze",
+    "lt": "lit",
+    "pl": "pol",
+    "ro": "ron",
+    "uk": "ukr",
 }
 
 ENTRIES = (
@@ -154,22 +179,26 @@ ENTRIES = (
             "xtreme/udpos",
             config="{language}",
             columns={"tags": "pos_tags"},
-            # English: all treebanks of UD 2.5 joined.
-            sizes={"train": 21_253, "en/validation": 3_974},
+            # English: all treebanks of UD 2.5 joined; the languages of XTREME-R: of UD 2.7.
+            sizes={"train": 21_253, "en/validation": 3_974, **UDPOS_SIZES},
             instead="the Hub's copy (google/xtreme) mixes in historical languages and splits fused "
             "words; import the folder udpos of XTREME's download with `xstilts data import`",
         ),
-        languages=tuple(
-            language
-            for language in XTREME_LANGUAGES
-            if language not in ("bn", "jv", "ka", "ml", "ms", "my", "sw")
+        languages=(
+            *(
+                language
+                for language in XTREME_LANGUAGES
+                if language not in ("bn", "jv", "ka", "ml", "ms", "my", "sw")
+            ),
+            *XTREME_R["udpos"],
         ),
         splits=TRAIN_DEV_TEST,
         lacks={"validation": ("kk", "th", "tl", "yo")},
         labels=UPOS,
         metrics=("f1",),
         group="tagging",
-        description="universal parts of speech in 33 languages, words as XTREME cuts them",
+        description="universal parts of speech, words as XTREME cuts them, in its 33 languages "
+        "and XTREME-R's 5",
     ),
     Task(
         name="panx",
@@ -178,20 +207,33 @@ ENTRIES = (
             "google/xtreme",
             config="PAN-X.{language}",
             columns={"tags": "ner_tags"},
-            sizes={"train": 20_000, "en/validation": 10_000, "en/test": 10_000},
+            sizes={"train": 20_000, "en/validation": 10_000, "en/test": 10_000, **PANX_SIZES},
         ),
-        languages=XTREME_LANGUAGES,
+        languages=(*XTREME_LANGUAGES, *XTREME_R["panx"]),
         splits=TRAIN_DEV_TEST,
         labels=ENTITIES,
         metrics=("f1",),
         group="tagging",
-        description="persons, organisations and places in 40 languages",
+        description="persons, organisations and places in XTREME's 40 languages and XTREME-R's 8",
     ),
     Task(
         name="xquad",
         kind="span",
         source=Source("google/xquad", config="xquad.{language}", sizes={"validation": 1_190}),
-        languages=("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"),
+        languages=(
+            "ar",
+            "de",
+            "el",
+            "en",
+            "es",
+            "hi",
+            "ru",
+            "th",
+            "tr",
+            "vi",
+            "zh",
+            *XTREME_R["xquad"],
+        ),
         # The one set there is serves both uses; nothing is ever selected on it.
         splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "validation"},
         apart=SQUAD_APART,
@@ -199,7 +241,8 @@ ENTRIES = (
         metrics=("exact_match", "f1"),
         group="qa",
         is_parallel=True,
-        description="SQuAD's questions in 11 languages; trained on SQuAD v1.1",
+        description="SQuAD's questions in XTREME's 11 languages and in Romanian; trained on SQuAD "
+        "v1.1",
     ),
     Task(
         name="mlqa",
