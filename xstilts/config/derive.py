@@ -162,6 +162,16 @@ def benchmark_of(sweep: Sweep) -> Benchmark | None:
     return Benchmark(said.name, targets, languages, said.split)
 
 
+def benchmark_holes(sweep: Sweep) -> list[str]:
+    """A line that says why no average of a sweep will be that of its benchmark; none if it will."""
+    benchmark = benchmark_of(sweep)
+    tasks = [task_of(sweep, name) for name in sweep.targets]
+    scored = {task.name: languages_of(sweep, task) for task in tasks}
+    reason = benchmark.lacks(tasks, scored, sweep.evaluation.split) if benchmark else ""
+    repair = "the average will be custom/avg; name what is missing, or write benchmark: custom"
+    return [f"benchmark: {reason}; {repair}"] if reason else []
+
+
 def recipe_of(sweep: Sweep) -> Recipe:
     """The recipe that a sweep names, under what its file says instead."""
     said, checkpoint = sweep.recipe, sweep.selection.checkpoint
