@@ -92,6 +92,17 @@ def test_treebanks_of_xtreme_r_are_joined_as_it_joins_them(tmp_path: Path) -> No
     assert names == [f"pl_{name}-ud-test.conllu" for name in ("lfg", "pdb", "pud")]
 
 
+def test_what_xtreme_r_never_trains_on_is_not_joined(tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "UD_Lithuanian-HSE"
+    folder.mkdir(parents=True)
+    word = "1\tlabas\t_\tINTJ\t_\t_\t0\troot\t_\t_\n\n"
+    for split in ("train", "dev"):
+        (folder / f"lt_hse-ud-{split}.conllu").write_text(word)
+    report = import_folder(tmp_path / "in", tmp_path / "out")
+    taken = [(x.hub_id, x.config, x.split) for x in report.taken]
+    assert ("xtreme/udpos", "lt", "validation") in taken and len(taken) == 3
+
+
 @needs_records
 def test_the_whole_test_set_wins_over_joined_slices(tmp_path: Path) -> None:
     report = import_folder(RECORDS, tmp_path)
