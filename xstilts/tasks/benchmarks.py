@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xstilts.tasks.targets import ENTRIES, XTREME_R
+from xstilts.tasks.targets import ENTRIES
 from xstilts.tasks.task import GROUPS, Task
+from xstilts.tasks.xtreme_r import XTREME_R
 
 CUSTOM = "custom"
 """What averages of anything else are called."""

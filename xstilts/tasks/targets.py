@@ -15,6 +15,7 @@ from xstilts.tasks.intermediate import (
     XTREME_LANGUAGES,
 )
 from xstilts.tasks.task import HeldOut, Slice, Source, Task
+from xstilts.tasks.xtreme_r import PANX_SIZES, TATOEBA_CODES, UDPOS_SIZES, XTREME_R
 
 TRAIN_DEV_TEST = {
     "train": "train",
@@ -28,6 +29,8 @@ UPOS = (
 )
 
 ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+
+XQUAD_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 
 SQUAD_TRAIN_AND_DEV = {
     "train": SQUAD_TRAIN,
@@ -71,26 +74,6 @@ TATOEBA_SIZES = {
         }.items()
     },
 }
-XTREME_R = {
-    "udpos": ("lt", "pl", "ro", "uk", "wo"),
-    "panx": ("az", "gu", "lt", "pa", "pl", "qu", "ro", "uk"),
-    "xquad": ("ro",),
-    "tatoeba": ("az", "lt", "pl", "ro", "uk"),
-}
-"""The languages that XTREME-R adds to tasks of XTREME (Ruder et al. 2021); last in an entry."""
-
-# Their rows, as published.
-UDPOS_SIZES = {"lt/test": 739, "pl/test": 4_942, "ro/test": 2_272, "uk/test": 892, "wo/test": 470}
-PANX_SIZES = {
-    f"{language}/{split}": rows
-    for language, rows in {
-        "az": 1_000,
-        **dict.fromkeys(("gu", "pa", "qu"), 100),
-        **dict.fromkeys(("lt", "pl", "ro", "uk"), 10_000),
-    }.items()
-    for split in ("validation", "test")
-}
-
 # Languages of the Tatoeba data set under their ISO 639-3 codes.
 TATOEBA = {
     "af": "afr",
@@ -129,12 +112,7 @@ TATOEBA = {
     "ur": "urd",
     "vi": "vie",
     "zh": "cmn",
-    # Of XTREME-R. `aze` is a code of all Azerbaijani, not of the northern alone.
-    "az": "aze",
-    "lt": "lit",
-    "pl": "pol",
-    "ro": "ron",
-    "uk": "ukr",
+    **TATOEBA_CODES,
 }
 
 ENTRIES = (
@@ -220,20 +198,7 @@ ENTRIES = (
         name="xquad",
         kind="span",
         source=Source("google/xquad", config="xquad.{language}", sizes={"validation": 1_190}),
-        languages=(
-            "ar",
-            "de",
-            "el",
-            "en",
-            "es",
-            "hi",
-            "ru",
-            "th",
-            "tr",
-            "vi",
-            "zh",
-            *XTREME_R["xquad"],
-        ),
+        languages=(*XQUAD_LANGUAGES, *XTREME_R["xquad"]),
         # The one set there is serves both uses; nothing is ever selected on it.
         splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "validation"},
         apart=SQUAD_APART,

@@ -17,7 +17,8 @@ from pathlib import Path
 from xstilts.data.hub_layout import STRINGS, Features, Row, Split, class_labels
 from xstilts.data.importers.conllu import Block, Word, blocks, surface_words
 from xstilts.data.importers.original import Imported, Importer, read_lines, refuse
-from xstilts.tasks.targets import UPOS, XTREME_R
+from xstilts.tasks.targets import UPOS
+from xstilts.tasks.xtreme_r import XTREME_R
 
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 NER_TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
