@@ -248,8 +248,11 @@ def test_a_hole_in_ten_tasks_leaves_no_overall_mean(with_lareqa: tuple[Path, Pat
         f"lareqa: not scored, there is no {predictions}/lareqa/predictions.json",
     )
     shutil.rmtree(predictions / "xcopa")
+    for folder in (predictions, labels):
+        (folder / "pawsx").mkdir()
     fewer = score_folder(predictions, labels, "xtreme-r")
     assert set(scores.groups) - set(fewer.groups) == {"classification", "multi_choice"}
+    assert fewer.notes[1:] == ("pawsx: not scored, of xtreme and not of xtreme-r",)
 
 
 @pytest.mark.parametrize(
