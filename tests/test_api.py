@@ -36,7 +36,8 @@ SIGNATURES = {
     "tell: 'Callable[[str], Any]' = TELL) -> 'TrialRecord'",
     "open_results": "(name_or_folder: 'str | Path', storage: 'str | Path | None' = None, *, "
     "with_plugins: 'bool' = False, tell: 'Callable[[str], Any]' = TELL) -> 'SweepResults'",
-    "score_submission": "(predictions: 'str | Path', labels: 'str | Path') -> 'Official'",
+    "score_submission": "(predictions: 'str | Path', labels: 'str | Path', "
+    "benchmark: 'str' = 'xtreme') -> 'Official'",
 }
 METHODS = {
     "predictions": "(self, target: 'str', trial: 'str | None' = None) -> 'pd.DataFrame'",

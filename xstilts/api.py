@@ -276,20 +276,25 @@ def languages() -> pd.DataFrame:
     return frame.set_index("code")
 
 
-def score_submission(predictions: str | Path, labels: str | Path) -> Official:
-    """Score a folder in XTREME's submission layout exactly as its official scorer does.
+def score_submission(
+    predictions: str | Path, labels: str | Path, benchmark: str = "xtreme"
+) -> Official:
+    """Score a folder in XTREME's or XTREME-R's submission layout exactly as the official scorer
+    does.
 
     Args:
-        predictions: `<task>/test-<language>.tsv` (QA: `.json`) for each task.
-        labels: the gold, in the same layout.
+        predictions: `<task>/test-<language>.tsv` (QA and Mewsli-X: `.json`, XCOPA: `.jsonl`) for
+            each task; `lareqa/predictions.json`.
+        labels: the gold, in the same layout; `lareqa/labels.json`.
+        benchmark: `xtreme` or `xtreme-r`: which tasks, in which languages.
 
     Raises:
-        ConfigError: the folders share no task, a language's file is missing or unreadable, or the
-            numbers of examples differ.
+        ConfigError: there is no scorer of the benchmark, the folders share no task, a language's
+            file is missing or unreadable, or the numbers of examples differ.
     """
     from xstilts.scores.official import score_folder
 
-    return score_folder(Path(predictions), Path(labels))
+    return score_folder(Path(predictions), Path(labels), benchmark)
 
 
 def sweep_file(text: str) -> Path:

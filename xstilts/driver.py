@@ -156,12 +156,12 @@ def inputs_of(
     Raises:
         ConfigError: the storage cannot serve, or an input is missing.
     """
-    from xstilts.config.derive import normalised_rates
+    from xstilts.config.derive import benchmark_holes, normalised_rates
     from xstilts.run.inputs import take_inventory
     from xstilts.run.places import Places
     from xstilts.search.preflight import check_storage
 
-    for line in normalised_rates(sweep):
+    for line in (*normalised_rates(sweep), *benchmark_holes(sweep)):
         tell(line)
     places = Places.of(sweep, base)
     check_storage(places, tell)

@@ -7,18 +7,22 @@ from typing import Any
 import pytest
 
 from xstilts.config.derive import (
+    benchmark_holes,
     benchmark_of,
     confirm_seeds,
+    languages_of,
     most_confirmed,
     overlaps,
     reads,
     selection_notes,
     shared_rows,
+    task_of,
 )
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
-from xstilts.tasks import lookup
 from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
+
+XQUAD = BENCHMARKS["xtreme"].languages["xquad"]
 
 
 def sweep_with(**sections: Any) -> Sweep:
@@ -117,14 +121,51 @@ def test_a_benchmark_is_one_of_the_package_or_declared() -> None:
     assert sweep_with(benchmark="xtreme").model_dump(mode="json")["benchmark"] == "xtreme"
 
 
-def test_every_benchmark_is_of_targets_that_have_its_split() -> None:
-    for name, benchmark in BENCHMARKS.items():
-        assert benchmark.name == name
-        tasks = [lookup(target) for target in benchmark.targets]
-        assert all(task.is_target for task in tasks)
-        assert all(benchmark.split in task.splits for task in tasks if benchmark.split)
-        scored = {task.name: task.languages for task in tasks}
-        assert benchmark.lacks(tasks, scored, benchmark.split or "test") == ""
+def test_all_languages_are_those_of_the_benchmark() -> None:
+    def languages(benchmark: Any, **sections: Any) -> dict[str, tuple[str, ...]]:
+        sweep = sweep_with(benchmark=benchmark, **sections)
+        tasks = (task_of(sweep, name) for name in sweep.targets)
+        return {task.name: languages_of(sweep, task) for task in tasks}
+
+    def added(benchmark: Any, **sections: Any) -> dict[str, set[str]]:
+        usual = languages("custom")
+        found = languages(benchmark, **sections)
+        return {name: set(found[name]) - set(usual[name]) for name in found}
+
+    some = ["xnli", "udpos", "xquad", "tatoeba"]
+    none: dict[str, set[str]] = {name: set() for name in some}
+    assert added("xtreme", targets=some) == added("mini", targets=some) == none
+    # One of your own means what it meant before there were more languages.
+    mine = {"name": "mine", "targets": some, "languages": ["de", "ro"]}
+    assert added(mine, targets=some) == none
+    assert added("xtreme-r", targets=some) == {
+        "xnli": set(),
+        "udpos": {"lt", "pl", "ro", "uk", "wo"},
+        "xquad": {"ro"},
+        "tatoeba": {"az", "lt", "pl", "ro", "uk"},
+    }
+    # Those before come first, in their order: rows of evaluations keep their places.
+    usual, more = languages("custom"), languages("xtreme-r")
+    assert all(more[name][: len(usual[name])] == usual[name] for name in usual)
+    # What a file names it has, whatever its benchmark.
+    assert languages("custom", targets=["xquad"], languages=["ro", "en"]) == {"xquad": ("en", "ro")}
+    by_target = {"udpos": ["wo"]}
+    assert languages("xtreme-r", targets=some, languages=by_target)["udpos"] == ("wo",)
+    assert added("xtreme-r", targets=some, languages=by_target)["xquad"] == {"ro"}
+
+
+def test_why_an_average_will_not_be_the_benchmarks_is_told_before_work() -> None:
+    nine = list(BENCHMARKS["xtreme"].targets)
+    assert benchmark_holes(sweep_with(targets=["xnli"])) == []
+    assert benchmark_holes(sweep_with(benchmark="xtreme", targets=nine)) == []
+    fewer = sweep_with(benchmark="xtreme", targets=nine, languages={"mlqa": ["de", "en"]})
+    (line,) = benchmark_holes(fewer)
+    assert line.startswith("benchmark: xtreme/avg needs mlqa in ar, es, hi, vi, zh; the average")
+    more = sweep_with(benchmark="xtreme", targets=nine, languages={"xquad": [*XQUAD, "ro"]})
+    (line,) = benchmark_holes(more)
+    assert line.startswith("benchmark: xtreme/avg does not hold xquad in ro; ")
+    (line,) = benchmark_holes(sweep_with(benchmark="xtreme-r", targets=["udpos"]))
+    assert line.startswith("benchmark: xtreme-r/avg needs lareqa, mewslix, mlqa, panx, ")
 
 
 def test_fresh_seeds_are_counted_past_those_of_search() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 
 from xstilts.scores.aggregate import Averages, averages
 from xstilts.scores.table import Score, ScoreTable
-from xstilts.tasks import Task, lookup
+from xstilts.tasks import Source, Task, lookup
 from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
 from xstilts.tracking.tracker import metric_name
 
@@ -234,3 +235,38 @@ def test_some_targets_of_a_sweep_have_no_average_over_them() -> None:
     assert found.metrics["dev/mini_xnli"] == 85
     over = ("dev/avg", "custom/", "mini/", "group/")
     assert not [name for name in found.metrics if name.startswith(over)]
+
+
+def test_xtreme_r_is_a_mean_over_ten_tasks_and_its_groups_are_its_own() -> None:
+    benchmark = BENCHMARKS["xtreme-r"]
+    entry = Task("x", "retrieval", Source("x/y"), ("en",), {}, ("accuracy",), group="retrieval")
+    ten = [
+        replace(entry, name=name, languages=benchmark.languages.get(name, ("en", "qaa")))
+        for name in benchmark.targets
+    ]
+    languages = {task.name: task.languages for task in ten}
+    values = {task.name: 10.0 * i for i, task in enumerate(ten)}
+
+    def told(targets: Sequence[Task]) -> Told:
+        rows = [
+            Score(
+                "t", "c", "no", "m", 0, "x", x.name, y, "test", "accuracy", values[x.name], 1, True
+            )
+            for x in targets
+            for y in x.languages
+        ]
+        found = averages(ScoreTable(rows).chosen, targets, languages, whole, "test")
+        return Told.of(found)
+
+    # Of tasks that the benchmark does not name languages of, it has what their entries have.
+    whole = replace(benchmark, languages={**languages})
+    metrics = told(ten).metrics
+    assert metrics["xtreme-r/avg"] == pytest.approx(sum(values.values()) / 10)
+    retrieval = (values["tatoeba"] + values["mewslix"]) / 2
+    assert metrics["group/retrieval"] == pytest.approx(retrieval), "LAReQA is in no group"
+    assert metrics["group/classification"] == (values["xnli"] + values["xcopa"]) / 2
+    assert metrics["group/multi_choice"] == values["xcopa"]
+    nine = told([task for task in ten if task.name != "lareqa"])
+    assert "xtreme-r/avg" not in nine.metrics and "custom/avg" in nine.metrics
+    assert list(nine.missing) == ["xtreme-r/avg needs lareqa"]
+    assert nine.metrics["group/retrieval"] == pytest.approx(retrieval)

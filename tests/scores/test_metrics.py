@@ -7,12 +7,14 @@ import pytest
 from xstilts.scores.metrics import (
     accuracy,
     answer_scores,
+    average_precision,
     binary_f1,
     chunk_scores,
     chunks,
     normalize_mlqa,
     normalize_squad,
     overlap_scores,
+    reciprocal_rank,
 )
 
 
@@ -142,3 +144,37 @@ def test_answers_take_the_best_gold(
 def test_answers_refuse_what_cannot_be_scored(gold: list[list[str]], predicted: list[str]) -> None:
     with pytest.raises(ValueError):
         answer_scores(gold, predicted)
+
+
+@pytest.mark.parametrize(
+    ("gold", "ranking", "expected"),
+    [
+        ({0, 1, 2}, [9, 0, 8, 1, 7, 2], 50),
+        # One that stands there twice hits once and takes two ranks.
+        ({1, 2}, [1, 1, 2], 100 * (1 + 2 / 3) / 2),
+        ({1}, [*range(2, 21), 1], 5),
+        ({1}, [*range(2, 22), 1], 0),
+        ({1}, [], 0),
+        # No more than 20 can be hit.
+        (set(range(25)), list(range(25)), 100),
+        (set(range(25)), list(range(24, 14, -1)), 50),
+    ],
+)
+def test_average_precision_within_the_first_twenty(
+    gold: set[int], ranking: list[int], expected: float
+) -> None:
+    assert average_precision(gold, ranking) == pytest.approx(expected)
+    assert len(gold) in (1, 2, 3, 25), "what was given stays"
+
+
+def test_average_precision_wants_a_gold_candidate() -> None:
+    with pytest.raises(ValueError, match="no gold candidate"):
+        average_precision([], ["a"])
+
+
+def test_reciprocal_rank_within_the_first_twenty() -> None:
+    found = ["x", "y", "gold", "gold"]
+    assert reciprocal_rank("x", found) == 100
+    assert reciprocal_rank("gold", found) == pytest.approx(100 / 3)
+    assert reciprocal_rank("z", found) == reciprocal_rank("z", []) == 0
+    assert reciprocal_rank(19, range(30)) == 5 and reciprocal_rank(20, range(30)) == 0

@@ -14,10 +14,12 @@ from xstilts.cli import app
 from xstilts.errors import ConfigError
 from xstilts.scores.official import file_name, score_folder
 from xstilts.tasks import lookup
+from xstilts.tasks.benchmarks import BENCHMARKS
 
 from ..conftest import require
 
-MOCK = Path(__file__).parents[3] / "shared" / "conformance" / "xtreme_mock"
+CONFORMANCE = Path(__file__).parents[3] / "shared" / "conformance"
+MOCK, MOCK_R = CONFORMANCE / "xtreme_mock", CONFORMANCE / "xtreme_r_mock"
 TASKS = ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba")
 
 
@@ -31,7 +33,7 @@ def mock() -> Path:
 def test_the_mock_scores_are_the_official_ones(mock: Path, task: str) -> None:
     expected = json.loads((mock / "expected_scores.json").read_text())["TASK2AVG_SCORES"][task]
     scores = score_folder(mock / "predictions", mock / "labels").tasks[task]
-    assert set(scores.per_language) == set(lookup(task).languages)
+    assert set(scores.per_language) == set(BENCHMARKS["xtreme"].languages_of(lookup(task)))
     for name, value in expected.items():
         assert scores.average[name.removeprefix("avg_")] == pytest.approx(value, abs=1e-9), name
 
@@ -183,3 +185,190 @@ def test_the_command_prints_what_it_scores(mock: Path) -> None:
     assert document["tasks"]["udpos"]["average"]["f1"] == pytest.approx(70.21746048354693, abs=1e-9)
     assert set(document) == {"tasks", "groups", "overall"} and len(document["tasks"]) == 9
     assert document["tasks"]["xnli"]["per_language"]["sw"]["accuracy"] == pytest.approx(20)
+
+
+@pytest.fixture(scope="session")
+def mock_r() -> Path:
+    require("records", MOCK_R.is_dir(), f"XTREME-R's mock data is not at {MOCK_R}")
+    return MOCK_R
+
+
+@pytest.fixture
+def with_lareqa(mock_r: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The mock data of XTREME-R, with that of LAReQA: predictions and labels."""
+    told = json.loads((mock_r / "extra" / "lareqa" / "expected.json").read_text())["questions"]
+    for folder in ("predictions", "labels"):
+        shutil.copytree(mock_r / folder, tmp_path / folder)
+        (tmp_path / folder / "lareqa").mkdir()
+    ranked = {name: question["ranking"][:20] for name, question in told.items()}
+    gold = {name: question["gold"] for name, question in told.items()}
+    (tmp_path / "predictions" / "lareqa" / "predictions.json").write_text(json.dumps(ranked))
+    (tmp_path / "labels" / "lareqa" / "labels.json").write_text(json.dumps(gold))
+    return tmp_path / "predictions", tmp_path / "labels"
+
+
+def flat(value: Any, name: str = "") -> dict[str, float]:
+    """The numbers of nested objects, each by its path."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {k: x for key, one in value.items() for k, x in flat(one, f"{name}/{key}").items()}
+
+
+def test_the_json_of_xtreme_r_is_the_official_scorers(mock_r: Path) -> None:
+    told = json.loads((mock_r / "expected_scores.json").read_text())
+    got = score_folder(mock_r / "predictions", mock_r / "labels", "xtreme-r").to_json()
+    assert got.pop("xstilts") == {"benchmark": "xtreme-r", "overall": None, "lareqa": None}
+    assert flat(got) == pytest.approx(flat({**told["overall"], **told["tasks"]}), abs=1e-9)
+    assert set(told["tasks"]) == set(BENCHMARKS["xtreme-r"].targets) - {"lareqa"}
+
+
+def test_lareqa_completes_the_ten_tasks(with_lareqa: tuple[Path, Path]) -> None:
+    told = json.loads((MOCK_R / "extra" / "lareqa" / "expected.json").read_text())
+    scores = score_folder(*with_lareqa, "xtreme-r")
+    assert scores.tasks["lareqa"].metric / 100 == pytest.approx(told["official_map@20"], abs=1e-9)
+    by_language = {x: y["map@20"] / 100 for x, y in scores.tasks["lareqa"].per_language.items()}
+    means = told["mean_ap@20_by_question_language_NOT_official"]
+    assert by_language == pytest.approx(means, abs=1e-9)
+    assert scores.overall == pytest.approx(61.80626448813032, abs=1e-9)
+    assert "retrieval" in scores.groups, "of Tatoeba and Mewsli-X alone"
+    assert scores.groups == score_folder(MOCK_R / "predictions", with_lareqa[1], "xtreme-r").groups
+    (note,) = scores.notes
+    assert note.endswith("labels.json has no questions in ar el es hi ru tr vi")
+    own = scores.to_json()["xstilts"]
+    assert own["overall"] == scores.overall and own["lareqa"]["avg_metric"] > 52
+    assert "lareqa" not in scores.to_json()
+
+
+def test_a_hole_in_ten_tasks_leaves_no_overall_mean(with_lareqa: tuple[Path, Path]) -> None:
+    predictions, labels = with_lareqa
+    (predictions / "lareqa" / "predictions.json").unlink()
+    scores = score_folder(predictions, labels, "xtreme-r")
+    assert scores.overall is None and len(scores.tasks) == 9 and len(scores.groups) == 5
+    assert scores.notes == (
+        f"lareqa: not scored, there is no {predictions}/lareqa/predictions.json",
+    )
+    shutil.rmtree(predictions / "xcopa")
+    for folder in (predictions, labels):
+        (folder / "pawsx").mkdir()
+    fewer = score_folder(predictions, labels, "xtreme-r")
+    assert set(scores.groups) - set(fewer.groups) == {"classification", "multi_choice"}
+    assert fewer.notes[1:] == ("pawsx: not scored, of xtreme and not of xtreme-r",)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "file", "text"),
+    [
+        ("[", '{"a_en": ["x"]}', "predictions", "must be there and readable"),
+        ("[]", '{"a_en": ["x"]}', "predictions", "no object of question ids"),
+        ('{"a_en": "x"}', '{"a_en": ["x"]}', "predictions", '"a_en" has no list of candidate ids'),
+        ('{"a_en": [1]}', '{"a_en": ["x"]}', "predictions", '"a_en" has no list of candidate ids'),
+        ('{"a_en": []}', '{"a_en": [], "b_en": ["x"]}', "labels", "must have a gold candidate"),
+        ("{}", "{}", "labels", "must have a gold candidate"),
+        (
+            '{"a_en": ["x"]}',
+            '{"a_en": ["x"], "b_en": ["y"]}',
+            "predictions",
+            "a ranking for every question of LABELS; got 1 of 2, none for b_en",
+        ),
+    ],
+)
+def test_what_is_wrong_with_lareqa_is_said(
+    tmp_path: Path, predictions: str, labels: str, file: str, text: str
+) -> None:
+    folders = tmp_path / "predictions", tmp_path / "labels"
+    for folder, content in zip(folders, (predictions, labels), strict=True):
+        (folder / "lareqa").mkdir(parents=True)
+        (folder / "lareqa" / f"{folder.name}.json").write_text(content)
+    with pytest.raises(ConfigError) as error:
+        score_folder(*folders, "xtreme-r")
+    (problem,) = error.value.problems
+    assert problem.where == str(tmp_path / file / "lareqa" / f"{file}.json")
+    assert text.replace("LABELS", f"{folders[1]}/lareqa/labels.json") in str(problem)
+
+
+def scores_in_xtreme_r(tmp_path: Path, task: str, gold: str, predicted: str) -> dict[str, float]:
+    """The scores of one language; the others are written alike."""
+    for folder, text in (("labels", gold), ("predictions", predicted)):
+        (tmp_path / folder / task).mkdir(parents=True, exist_ok=True)
+        for language in BENCHMARKS["xtreme-r"].languages[task]:
+            ending = {"xcopa": "jsonl", "mewslix": "json"}.get(task, "tsv")
+            (tmp_path / folder / task / f"test-{language}.{ending}").write_text(text)
+    scores = score_folder(tmp_path / "predictions", tmp_path / "labels", "xtreme-r").tasks[task]
+    return dict(scores.per_language[BENCHMARKS["xtreme-r"].languages[task][0]])
+
+
+@pytest.mark.parametrize(
+    ("task", "gold", "predicted", "value"),
+    [
+        # Labels are compared as JSON has them: `true` is 1, "1" is not.
+        (
+            "xcopa",
+            '{"label": 1}\n' * 4,
+            '{"label": true}\n{"label": 1.0}\n{"label": "1"}\n{"label": 0}',
+            50,
+        ),
+        ("xcopa", '{"label": 0, "idx": 3}\r\n', ' {"label": false} ', 100),
+        ("mewslix", '{"a": ["Q1"], "b": ["Q2"]}', '{"a": ["Q3", "Q1"], "c": ["Q2"]}', 25),
+        ("mewslix", '{"a": [" Q1 "]}', '{"a": [" Q1 ", "Q1"]}', 50),
+        ("mewslix", '{"a": ["Q1", "Q2"]}', '{"a": ["Q2"]}', 0),
+        ("mewslix", '{"a": "Q1"}', '{"a": ["Q1", "Q"]}', 50),
+        ("mewslix", '{"a": ["Q1"]}', json.dumps({"a": ["Q2"] * 19 + ["Q1"]}), 5),
+        ("mewslix", '{"a": ["Q1"]}', json.dumps({"a": ["Q2"] * 20 + ["Q1"]}), 0),
+        ("mewslix", "{}", '{"a": ["Q1"]}', 0),
+        ("mewslix", '{"data": {"a": ["Q1"]}}', '{"data": {"a": ["Q1"]}}', 100),
+        # A mark of the order of bytes is part of the first label.
+        ("tatoeba", "1\n2\n", "\ufeff1\n2\n", 50),
+    ],
+)
+def test_xtreme_rs_own_files_are_read_as_its_scorer_reads_them(
+    tmp_path: Path, task: str, gold: str, predicted: str, value: float
+) -> None:
+    (score,) = scores_in_xtreme_r(tmp_path, task, gold, predicted).values()
+    assert score == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("task", "gold", "predicted", "text"),
+    [
+        ("xcopa", '{"label": 1}\n', '{"label": 1}\n\n', "must be there and readable"),
+        ("xcopa", '{"label": 1}\n', '{"idx": 1}\n', "must be there and readable; got 'label'"),
+        ("xcopa", '{"label": 1}\n' * 2, '{"label": 1}\n', "as many lines as"),
+        ("xcopa", "", "", "cannot be scored"),
+        ("mewslix", '{"a": []}', '{"a": ["Q1"]}', "cannot be scored"),
+        ("mewslix", '{"a": ["Q1"]}', '["a"]', "cannot be scored"),
+        ("mewslix", '{"a": ["Q1"]}', '{"a": null}', "cannot be scored"),
+        ("mewslix", '{"a": ["Q1"]}', "", "must be there and readable"),
+    ],
+)
+def test_where_xtreme_rs_scorer_stops_the_file_is_named(
+    tmp_path: Path, task: str, gold: str, predicted: str, text: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        scores_in_xtreme_r(tmp_path, task, gold, predicted)
+    languages = BENCHMARKS["xtreme-r"].languages[task]
+    assert len(error.value.problems) == len(languages)
+    first = error.value.problems[0]
+    assert f"predictions/{task}/test-{languages[0]}." in first.where and text in str(first)
+
+
+def test_a_language_that_xtreme_r_adds_is_missed(mock_r: Path, tmp_path: Path) -> None:
+    shutil.copytree(mock_r / "predictions", tmp_path / "predictions")
+    (tmp_path / "predictions" / "panx" / "test-qu.tsv").unlink()
+    with pytest.raises(ConfigError) as error:
+        score_folder(tmp_path / "predictions", mock_r / "labels", "xtreme-r")
+    (problem,) = error.value.problems
+    assert problem.where.endswith("panx/test-qu.tsv") and "No such file" in problem.got
+    assert score_folder(tmp_path / "predictions", mock_r / "labels").tasks["panx"]
+
+
+def test_the_benchmark_is_named_to_the_command(with_lareqa: tuple[Path, Path]) -> None:
+    options = ["score", "--predictions", str(with_lareqa[0]), "--labels", str(with_lareqa[1])]
+    shown = CliRunner().invoke(app, [*options, "--benchmark", "xtreme-r"])
+    assert shown.exit_code == 0 and "61.81" in shown.stdout and "lareqa (ours)" in shown.stdout
+    assert "no questions in ar" in shown.stderr and "group multi_choice" in shown.stdout
+    usual = CliRunner().invoke(app, options)
+    assert "xcopa, lareqa, mewslix: not scored, of xtreme-r" in usual.stderr
+    assert "all nine tasks" in usual.stdout and "mewslix" not in usual.stdout
+    wrong = CliRunner().invoke(app, [*options, "--benchmark", "xtremer"])
+    assert wrong.exit_code == 2 and wrong.stderr.startswith("benchmark: no official scorer of it")
+    assert 'did you mean "xtreme-r"?' in wrong.stderr

@@ -63,13 +63,13 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Show every problem of the sweep files at once, and of the files of their own tasks."""
-    from xstilts.config.derive import normalised_rates
+    from xstilts.config.derive import benchmark_holes, normalised_rates
 
     problems: dict[str, list[str]] = {}
     for file in files:
         try:
             sweep = api.load_sweep(file)
-            for line in normalised_rates(sweep):
+            for line in (*normalised_rates(sweep), *benchmark_holes(sweep)):
                 note(f"{file}: {line}")
             problems[str(file)] = [str(problem) for problem in _wrong_files(sweep)]
         except ConfigError as error:

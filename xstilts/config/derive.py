@@ -23,7 +23,7 @@ from xstilts.config.space import (
     in_dependency_order,
 )
 from xstilts.tasks import Task
-from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
+from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark, all_languages
 
 ROUNDING = 0.005
 """So far may rates be from a sum of 1 and be taken for shares that were rounded."""
@@ -160,6 +160,16 @@ def benchmark_of(sweep: Sweep) -> Benchmark | None:
         wanted = {name: tuple(x for x in has if x in wanted) for name, has in named.items()}
     languages = {} if wanted == "all" else wanted
     return Benchmark(said.name, targets, languages, said.split)
+
+
+def benchmark_holes(sweep: Sweep) -> list[str]:
+    """A line that says why no average of a sweep will be that of its benchmark; none if it will."""
+    benchmark = benchmark_of(sweep)
+    tasks = [task_of(sweep, name) for name in sweep.targets]
+    scored = {task.name: languages_of(sweep, task) for task in tasks}
+    reason = benchmark.lacks(tasks, scored, sweep.evaluation.split) if benchmark else ""
+    repair = "the average will be custom/avg; name what is missing, or write benchmark: custom"
+    return [f"benchmark: {reason}; {repair}"] if reason else []
 
 
 def recipe_of(sweep: Sweep) -> Recipe:
@@ -325,7 +335,9 @@ def languages_of(sweep: Sweep, target: Task) -> tuple[str, ...]:
     wanted = sweep.languages
     if isinstance(wanted, dict):  # targets that it does not name have all
         wanted = wanted.get(target.name, "all")
-    return tuple(language for language in languages if wanted == "all" or language in wanted)
+    if wanted == "all":
+        wanted = all_languages(BENCHMARKS.get(sweep.benchmark.name), target)
+    return tuple(language for language in languages if language in wanted)
 
 
 def _parameter(

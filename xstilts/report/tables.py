@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from xstilts.config.derive import measured_by, overlaps
+from xstilts.config.derive import benchmark_of, measured_by, overlaps
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
@@ -310,7 +310,7 @@ def trials_table(results: Results) -> Table:
 def headlines(sweep: Sweep, record: TrialRecord) -> dict[str, float]:
     """The numbers of a trial that are told first: means over languages, dev, groups, the whole."""
     tasks = [find_task(sweep, name) for name in sweep.targets]
-    wanted = {Metric(group, GROUP) for group in groups_of(tasks)}
+    wanted = {Metric(group, GROUP) for group in groups_of(tasks, benchmark_of(sweep))}
     wanted |= {Metric(name, DEV) for name in (*sweep.targets, AVERAGE)}
     for name in (*sweep.targets, sweep.benchmark.name, CUSTOM):
         wanted |= {mean_of(name), Metric(name, language=ZERO_SHOT)}

@@ -4,8 +4,7 @@ the model that it chose for a target."""
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.records import TrialRecord
 from xstilts.run.confirmation import plan_of
-from xstilts.run.predictions import label_lists
+from xstilts.run.predictions import label_lists, submitted
 from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
-from xstilts.scores.official import file_name
+from xstilts.scores.official import LABELS, PREDICTIONS
 from xstilts.tasks import Task
 from xstilts.training.huggingface import check_form, to_transformers
 from xstilts.training.model import load_encoder, load_tokenizer
@@ -40,7 +39,8 @@ class Exported:
 
 
 def export_submission(record: TrialRecord, sweep: Sweep, store: Store, folder: Path) -> Exported:
-    """Write a finished trial's predictions into `folder`, as XTREME's scorer reads them.
+    """Write a finished trial's predictions into `folder`, as XTREME's scorer, or XTREME-R's, reads
+    them.
 
     Raises:
         StoreError: the predictions are no longer in the store.
@@ -54,16 +54,16 @@ def export_submission(record: TrialRecord, sweep: Sweep, store: Store, folder: P
     split = sweep.evaluation.split
     targets = record.confirms or record.targets or sweep.targets
     for task in (find_task(sweep, name) for name in targets):
-        for language in languages_of(sweep, task):
-            name = file_name(task, language)
-            if task.name not in found:
-                rule = "its predictions are no longer in the store"
-                repair = f"`xstilts run FILE --trial {record.trial}` makes them again"
-                raise StoreError(f"{record.trial}: {task.name}: {rule}; {repair}")
-            target = folder / task.name / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(found[task.name] / name.replace("test-", f"{split}-"), target)
-            num_files += 1
+        if task.name not in found:
+            rule = "its predictions are no longer in the store"
+            repair = f"`xstilts run FILE --trial {record.trial}` makes them again"
+            raise StoreError(f"{record.trial}: {task.name}: {rule}; {repair}")
+        ending = task.kind_spec.file_ending
+        texts = {
+            language: (found[task.name] / f"{split}-{language}.{ending}").read_bytes().decode()
+            for language in languages_of(sweep, task)
+        }
+        num_files += _write(folder, task, texts, PREDICTIONS)
     return Exported(num_files, ())
 
 
@@ -80,16 +80,26 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
         for name in group.targets:
             task = find_task(planner.sweep, name)
             rows: Rows = planner.evaluation(plan, task.name, None).rows
+            texts: dict[str, str] = {}
             for language, _ in rows.rows:
                 examples = encoder.encoded(rows, language).examples
-                if not is_labelled(examples):
+                if is_labelled(examples):
+                    texts[language] = _gold(task, examples)
+                else:
                     left_out.append(f"{task.name} {language}: its labels are not published")
-                    continue
-                path = folder / task.name / file_name(task, language)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(_gold(task, examples), encoding="utf-8")
-                num_files += 1
+            num_files += _write(folder, task, texts, LABELS)
     return Exported(num_files, tuple(left_out))
+
+
+def _write(folder: Path, task: Task, texts: Mapping[str, str], whole: str) -> int:
+    """Write a task's texts, by language, and say in how many files; `whole` is the file of a task
+    that has one for all languages."""
+    files = submitted(task, texts, whole)
+    for name, text in files.items():
+        path = folder / task.name / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+    return len(files)
 
 
 def export_model(

@@ -2,19 +2,20 @@
 
 Labels and positions: one a line (`.tsv`). Tags: one a line, a blank line between sentences.
 Mined pairs: two ids a line, a tab between. Answers: a JSON object from question id to text. Several
-labels: a JSON list of lists, a row a line.
+labels: a JSON list of lists, a row a line. Two tasks of XTREME-R are submitted otherwise
+(`submitted`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from xstilts.scores.official import read_lines, read_sentences
+from xstilts.scores.official import LAREQA, file_name, read_lines, read_sentences
 from xstilts.tasks import Task
 
 
@@ -43,6 +44,24 @@ def write_predictions(
     path = folder / "predictions" / task.name / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def submitted(task: Task, texts: Mapping[str, str], whole: str) -> dict[str, str]:
+    """Files of predictions or gold, by language, as files of a submission, by name.
+
+    XCOPA's labels become objects, one a line; LAReQA's rankings, JSON objects from question id to
+    candidate ids, one object of all languages, in the file `whole`. All others stay as they are.
+    """
+    if task.name == LAREQA and texts:
+        rankings = {k: ids for text in texts.values() for k, ids in json.loads(text).items()}
+        return {whole: json.dumps(rankings, ensure_ascii=False, indent=0)}
+    files = {file_name(task, language): text for language, text in texts.items()}
+    return {
+        name: "".join(f'{{"label": {label}}}\n' for label in text.split())
+        if name.endswith(".jsonl")
+        else text
+        for name, text in files.items()
+    }
 
 
 def label_lists(rows: Sequence[Sequence[str]]) -> str:

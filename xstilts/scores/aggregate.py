@@ -86,7 +86,7 @@ def averages(
     if not is_whole:
         metrics.pop(Metric(AVERAGE, DEV), None)
         return Averages(metrics, missing)
-    for group, tasks in groups_of(targets).items():
+    for group, tasks in groups_of(targets, benchmark).items():
         if all(mean_of(task.name) in metrics for task in tasks):
             metrics[Metric(group, GROUP)] = fmean(metrics[mean_of(task.name)] for task in tasks)
     if all(mean_of(task.name) in metrics for task in targets):

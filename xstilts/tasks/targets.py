@@ -15,6 +15,7 @@ from xstilts.tasks.intermediate import (
     XTREME_LANGUAGES,
 )
 from xstilts.tasks.task import HeldOut, Slice, Source, Task
+from xstilts.tasks.xtreme_r import PANX_SIZES, TATOEBA_CODES, UDPOS_SIZES, XTREME_R
 
 TRAIN_DEV_TEST = {
     "train": "train",
@@ -28,6 +29,8 @@ UPOS = (
 )
 
 ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+
+XQUAD_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 
 SQUAD_TRAIN_AND_DEV = {
     "train": SQUAD_TRAIN,
@@ -71,7 +74,6 @@ TATOEBA_SIZES = {
         }.items()
     },
 }
-
 # Languages of the Tatoeba data set under their ISO 639-3 codes.
 TATOEBA = {
     "af": "afr",
@@ -110,6 +112,7 @@ TATOEBA = {
     "ur": "urd",
     "vi": "vie",
     "zh": "cmn",
+    **TATOEBA_CODES,
 }
 
 ENTRIES = (
@@ -154,22 +157,26 @@ ENTRIES = (
             "xtreme/udpos",
             config="{language}",
             columns={"tags": "pos_tags"},
-            # English: all treebanks of UD 2.5 joined.
-            sizes={"train": 21_253, "en/validation": 3_974},
+            # English: all treebanks of UD 2.5 joined; the languages of XTREME-R: of UD 2.7.
+            sizes={"train": 21_253, "en/validation": 3_974, **UDPOS_SIZES},
             instead="the Hub's copy (google/xtreme) mixes in historical languages and splits fused "
             "words; import the folder udpos of XTREME's download with `xstilts data import`",
         ),
-        languages=tuple(
-            language
-            for language in XTREME_LANGUAGES
-            if language not in ("bn", "jv", "ka", "ml", "ms", "my", "sw")
+        languages=(
+            *(
+                language
+                for language in XTREME_LANGUAGES
+                if language not in ("bn", "jv", "ka", "ml", "ms", "my", "sw")
+            ),
+            *XTREME_R["udpos"],
         ),
         splits=TRAIN_DEV_TEST,
         lacks={"validation": ("kk", "th", "tl", "yo")},
         labels=UPOS,
         metrics=("f1",),
         group="tagging",
-        description="universal parts of speech in 33 languages, words as XTREME cuts them",
+        description="universal parts of speech, words as XTREME cuts them, in its 33 languages "
+        "and XTREME-R's 5",
     ),
     Task(
         name="panx",
@@ -178,20 +185,20 @@ ENTRIES = (
             "google/xtreme",
             config="PAN-X.{language}",
             columns={"tags": "ner_tags"},
-            sizes={"train": 20_000, "en/validation": 10_000, "en/test": 10_000},
+            sizes={"train": 20_000, "en/validation": 10_000, "en/test": 10_000, **PANX_SIZES},
         ),
-        languages=XTREME_LANGUAGES,
+        languages=(*XTREME_LANGUAGES, *XTREME_R["panx"]),
         splits=TRAIN_DEV_TEST,
         labels=ENTITIES,
         metrics=("f1",),
         group="tagging",
-        description="persons, organisations and places in 40 languages",
+        description="persons, organisations and places in XTREME's 40 languages and XTREME-R's 8",
     ),
     Task(
         name="xquad",
         kind="span",
         source=Source("google/xquad", config="xquad.{language}", sizes={"validation": 1_190}),
-        languages=("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"),
+        languages=(*XQUAD_LANGUAGES, *XTREME_R["xquad"]),
         # The one set there is serves both uses; nothing is ever selected on it.
         splits={**SQUAD_TRAIN_AND_DEV, "validation": "validation", "test": "validation"},
         apart=SQUAD_APART,
@@ -199,7 +206,8 @@ ENTRIES = (
         metrics=("exact_match", "f1"),
         group="qa",
         is_parallel=True,
-        description="SQuAD's questions in 11 languages; trained on SQuAD v1.1",
+        description="SQuAD's questions in XTREME's 11 languages and in Romanian; trained on SQuAD "
+        "v1.1",
     ),
     Task(
         name="mlqa",

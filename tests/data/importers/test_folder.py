@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 
 from xstilts.data.hub_layout import declared_files
@@ -12,6 +13,15 @@ from xstilts.errors import DataError
 
 RECORDS = Path(__file__).parents[4] / "shared" / "data"
 needs_records = pytest.mark.usefixtures("data")
+
+
+AT = {
+    "lt": {"alksnis": 0, "hse": 684},
+    "ro": {"nonstandard": 0, "rrt": 1052, "simonero": 1781},
+    "uk": {"iu": 0},
+    "wo": {"wtb": 0},
+}
+"""Where the slices of treebanks stand in XTREME-R's test sets, as the records' README says."""
 
 
 def xnli(folder: Path, name: str, rows: list[tuple[str, ...]]) -> None:
@@ -49,6 +59,59 @@ def test_labels_win_over_rows(tmp_path: Path) -> None:
     assert report.left_out == {
         "xnli/test-de.tsv": "XNLI-1.0/xnli.test.tsv has more of the same split"
     }
+
+
+def rows_of(mirror: Path, config: str, split: str) -> list[dict[str, list[object]]]:
+    [name] = declared_files(mirror / "xtreme" / "udpos")[config, split]
+    rows: list[dict[str, list[object]]] = parquet.read_table(
+        mirror / "xtreme" / "udpos" / name
+    ).to_pylist()
+    return rows
+
+
+@needs_records
+def test_treebanks_of_xtreme_r_are_joined_as_it_joins_them(tmp_path: Path) -> None:
+    """Words and tags of the official conversion of UD 2.7, in the order of the treebanks' names."""
+    report = import_folder(RECORDS / "ud", tmp_path / "joined")
+    import_folder(RECORDS / "xtreme_r", tmp_path / "official")
+    for language, starts in AT.items():
+        joined = rows_of(tmp_path / "joined", language, "test")
+        official = rows_of(tmp_path / "official", language, "test")
+        for name, start in starts.items():
+            config = f"{language}_{name}"
+            [count] = [x.num_rows for x in report.taken if (x.config, x.split) == (config, "test")]
+            piece, joined = joined[:count], joined[count:]
+            assert piece == official[start : start + count], config
+        assert not joined
+    taken = {(x.config, x.split): x for x in report.taken if x.hub_id == "xtreme/udpos"}
+    assert set(taken) == {(x, "test") for x in (*AT, "pl")} | {
+        ("lt", "validation"),
+        ("wo", "validation"),
+    }
+    names = [Path(name).name for name in taken["pl", "test"].path.split(", ")]
+    assert names == [f"pl_{name}-ud-test.conllu" for name in ("lfg", "pdb", "pud")]
+
+
+def test_what_xtreme_r_never_trains_on_is_not_joined(tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "UD_Lithuanian-HSE"
+    folder.mkdir(parents=True)
+    word = "1\tlabas\t_\tINTJ\t_\t_\t0\troot\t_\t_\n\n"
+    for split in ("train", "dev"):
+        (folder / f"lt_hse-ud-{split}.conllu").write_text(word)
+    report = import_folder(tmp_path / "in", tmp_path / "out")
+    taken = [(x.hub_id, x.config, x.split) for x in report.taken]
+    assert ("xtreme/udpos", "lt", "validation") in taken and len(taken) == 3
+
+
+@needs_records
+def test_the_whole_test_set_wins_over_joined_slices(tmp_path: Path) -> None:
+    report = import_folder(RECORDS, tmp_path)
+    taken = {(x.hub_id, x.config, x.split): x for x in report.taken}
+    whole = taken["xtreme/udpos", "lt", "test"]
+    assert (whole.path, whole.num_rows) == ("xtreme_r/udpos/test-lt.tsv", 739)
+    assert taken["google/xtreme", "PAN-X.qu", "test"].num_rows > 0
+    assert taken["google/xquad", "xquad.ro", "validation"].num_rows == 1190
+    assert taken["google/xtreme", "tatoeba.aze", "validation"].num_rows == 1000
 
 
 def bucc(folder: Path, part: str, count: int, gold: bool = True) -> None:

@@ -3,14 +3,14 @@
 Where two files hold the same split, one with labels wins over one without, then the one with more
 rows; the report names the other. Samples of a data set often lie beside the whole, and XTREME's
 blanked test sets beside the originals. Files that belong together, as BUCC's pools and their gold,
-are taken together.
+are taken together; treebanks that XTREME-R joins are joined.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def import_folder(
         check_size(path)
         for imported in reader[0](path, reader[1]):
             candidates.append(_Candidate(name, imported))
-    found = _chosen(candidates, report)
+    found = _chosen(_joined(candidates), report)
     _leave_to_the_mirror(root, found, report)
     if not found and report.left_out:
         name, reason = next(iter(report.left_out.items()))
@@ -138,6 +138,22 @@ class _Candidate:
     @property
     def whole(self) -> _Whole:
         return self.imported.hub_id, self.imported.together, self.imported.split.name
+
+
+def _joined(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """The candidates, where pieces of a split are one."""
+    whole = [one for one in candidates if not one.imported.is_piece]
+    pieces: dict[tuple[str, str, str], list[_Candidate]] = {}
+    for one in candidates:
+        if one.imported.is_piece:
+            pieces.setdefault(one.key, []).append(one)
+    for found in pieces.values():
+        found.sort(key=lambda one: (Path(one.name).name, one.name))
+        rows = [row for one in found for row in one.imported.split.rows]
+        first = found[0].imported
+        name = ", ".join(one.name for one in found)
+        whole.append(_Candidate(name, replace(first, split=replace(first.split, rows=rows))))
+    return whole
 
 
 def _chosen(

@@ -35,6 +35,7 @@ class Imported:
             itself; all that are taken are of the same `part`.
         part: the name of the part that the file is of.
         without: rows of the file that are not in the split, by the reason.
+        is_piece: whether all files of the split are joined, in the order of their own names.
     """
 
     hub_id: str
@@ -42,6 +43,7 @@ class Imported:
     together: tuple[str, ...] = ()
     part: str = ""
     without: Mapping[str, int] = field(default_factory=dict)
+    is_piece: bool = False
 
 
 Reader = Callable[[Path, re.Match[str]], Iterable[Imported]]

@@ -1,7 +1,8 @@
 """Tagging: UDPOS and PAN-X as XTREME leaves them, the original PAN-X, Universal Dependencies.
 
 A file is sentences with a blank line between them and a word on every line. Tests without tags
-come with -1 for every word. Treebanks of one language are not joined here.
+come with -1 for every word. Treebanks of one language are not joined here, but for the languages
+that XTREME-R adds to UDPOS: their dev and test sets are all treebanks of UD 2.7, as it joins them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from xstilts.data.hub_layout import STRINGS, Features, Row, Split, class_labels
 from xstilts.data.importers.conllu import Block, Word, blocks, surface_words
 from xstilts.data.importers.original import Imported, Importer, read_lines, refuse
 from xstilts.tasks.targets import UPOS
+from xstilts.tasks.xtreme_r import XTREME_R
 
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 NER_TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
@@ -94,6 +96,9 @@ def _read(
     name = SPLITS[groups["split"]]
     split = Split(data_set.config.format(**groups), name, data_set.features, rows)
     yield Imported(data_set.hub_id, split, without=without)
+    if data_set is _UD and groups["lang"] in XTREME_R["udpos"] and name != "train":
+        joined = Split(groups["lang"], name, _UDPOS.features, rows)
+        yield Imported(_UDPOS.hub_id, joined, is_piece=True)
 
 
 def _row(path: Path, words: list[Word], data_set: _DataSet, language: str) -> Row:
