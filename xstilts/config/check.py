@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import islice
 
 from xstilts.config.benchmark_checks import check_benchmark, check_languages
+from xstilts.config.chain_checks import check_chains
 from xstilts.config.derive import (
     NONE,
     candidates,
@@ -45,6 +46,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         _check_names(sweep),
         check_tasks(sweep),
         check_benchmark(sweep),
+        check_chains(sweep),
         check_recipe(sweep),
         check_selection(sweep),
         check_intermediates(sweep),

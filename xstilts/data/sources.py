@@ -361,7 +361,8 @@ def _check_labels(columns: dict[str, list[Any]], task: Task, source: Source) -> 
             if label != "" and label not in known:
                 raise DataError(
                     f"{task.name}: row {i} of {source.hub_id} has the label {label!r}; "
-                    f"the task declares {', '.join(task.labels)}"
+                    f"the task declares {', '.join(task.labels)}: this is another form of the data "
+                    "set, whose original files `xstilts data import` brings to that form"
                 )
 
 

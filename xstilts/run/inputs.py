@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xstilts import mini
-from xstilts.config.derive import reads, recipe_of
+from xstilts.config.derive import links_of, reads, recipe_of
 from xstilts.config.own_tasks import find_task, is_own, plugins_used, tasks_of_files
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
@@ -184,17 +184,23 @@ def _without_pooler(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[
 def _with_pretrained_pooler(sweep: Sweep) -> Iterator[str]:
     """The tasks that the pretrained pooler may be trained on with."""
     recipe, searched = recipe_of(sweep), sweep.search
-    stages = [("intermediate", spec.tasks) for spec in sweep.intermediates.values()]
-    stages += [("target", (find_task(sweep, name).head,)) for name in sweep.targets]
-    for phase, names in stages:
+    stages: list[tuple[str, tuple[str, ...], str]] = []
+    for spec in sweep.intermediates.values():
+        # A mixture has the phase's values.
+        alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
+        said = recipe.for_task("intermediate", alone, {}).pooler
+        stages.append(("intermediate", spec.tasks, said))
+    for head in (find_task(sweep, name).head for name in sweep.targets):
+        # The links after the first of a chain go on from its pooler.
+        first = links_of(sweep, head)[0].name
+        stages.append(("target", (first,), recipe.for_link(head, first, {}).pooler))
+    for phase, names, pooler in stages:
         spaces = [searched.encoder.space.get(f"{phase}.pooler")]
         spaces += [searched.target.space.get("pooler")] if phase == "target" else []
         values = [value for spec in spaces if spec is not None for value in spec.values()]
-        # A mixture has the phase's values.
-        said = recipe.for_task(phase, names[0] if len(names) == 1 else "", {}).pooler
         for task in (find_task(sweep, name) for name in names):
             has_one = task.is_trained and "pooler" in task.kind_spec.recipe_fields
-            if has_one and "pretrained" in (values or [said]):
+            if has_one and "pretrained" in (values or [pooler]):
                 yield task.name
 
 

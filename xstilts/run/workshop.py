@@ -243,13 +243,15 @@ class Workshop:
         _, vocabulary = self.token_cache_of(self._model_of(stage))
         encoder_folder = self._encoder_folder(stage.parent)
         backbone = models.load_encoder(encoder_folder)
-        heads = {}
+        heads: dict[str, torch.nn.Module] = {}
         # A head of the intermediate stage is no target's.
         has_heads = isinstance(stage, Evaluate) and stage.rows.entry.is_trained
         if has_heads and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
-            trained = {part.train.task: part.train.entry for part in stage.parent.parts}
-            heads = models.load_heads(encoder_folder.parent, trained, hidden_size)
+            (part,) = stage.parent.parts
+            trained = {part.train.task: part.train.entry}
+            (head,) = models.load_heads(encoder_folder.parent, trained, hidden_size).values()
+            heads = {stage.rows.entry.head: head}  # of a chain it has the name of the last link
         net = models.Model(backbone, heads).to(self.device)
         models.check_vocabulary(net, vocabulary, encoder_folder)
         check_precision(stage.precision, self.device)
