@@ -33,9 +33,11 @@ _FAMILIES = {
     "Koreanic": "ko Korean",
     "Kra-Dai": "th Thai",
     "Niger-Congo": "sw Swahili, yo Yoruba",
+    "Quechuan": "qu Quechua",
     "Sino-Tibetan": "my Burmese, zh Chinese",
     "Turkic": "kk Kazakh, tr Turkish",
     "Uralic": "et Estonian, fi Finnish, hu Hungarian",
+    "Creole": "ht Haitian Creole",
     "Constructed": "qaa qaa, qab qab, qac qac, qad qad, qae qae, qaf qaf",
 }
 
