@@ -129,7 +129,8 @@ class Workshop:
         name = stage_name(stage)
         self._stop_if_told(name)
         while True:
-            if self._lacks_weights(stage.parent) and not self.store.has(stage):
+            is_there = self.store.has_weights if with_weights else self.store.has
+            if self._lacks_weights(stage.parent) and not is_there(stage):
                 assert isinstance(stage.parent, Train)
                 self.run(stage.parent, owner, progress, with_weights=True)
             try:
