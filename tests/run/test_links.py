@@ -220,6 +220,16 @@ def test_a_link_that_collapses_is_tried_again_and_the_chain_goes_on_from_the_las
     ].stages
 
 
+@pytest.mark.parametrize("name", ["three", "two"])
+def test_a_run_has_collapsed_where_any_link_has_and_is_not_undecided_too(
+    make_bench: Callable[..., Bench], name: str
+) -> None:
+    said = {"learning_rate": 1e-12}
+    recipe = {"name": "mini", "checks": 1, "epochs": 3, "targets": {name: said}}
+    record = make_bench(recipe=recipe, targets=["one"]).run()
+    assert (record.collapsed, record.undecided) == (["one"], [])
+
+
 def test_a_trial_that_is_stopped_between_links_ends_as_one_that_is_not(
     make_bench: Callable[..., Bench],
 ) -> None:

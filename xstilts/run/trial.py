@@ -185,9 +185,10 @@ class TrialRun:
         own = {f"{group.name}/{link.stage.label}": link for link in links}
         self.curves |= {name: link.outcome.curve for name, link in own.items()}
         self.curves[group.name] = outcome.curve
-        for verdict in self.judged:
-            ends = (*(link.outcome for link in links), outcome)
-            self.judged[verdict] += group.targets if any(verdicts(x)[verdict] for x in ends) else ()
+        ends = [verdicts(one) for one in (*(link.outcome for link in links), outcome)]
+        # A chain is what is worst of its links.
+        if worst := next((name for name in self.judged if any(one[name] for one in ends)), ""):
+            self.judged[worst] += group.targets
         values = {"learning_rate": best.stage.recipe.learning_rate, **best.point}
         names = tuple(stage_name(link.stage) for link in links)
         self.chosen[group.name] = Chosen(stage_name(best.stage), values, links=names)
