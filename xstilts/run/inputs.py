@@ -21,7 +21,13 @@ from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.own import write_own
-from xstilts.data.sources import check_columns, count_rows, divided_otherwise, labels_of
+from xstilts.data.sources import (
+    check_columns,
+    check_texts_of_labels,
+    count_rows,
+    divided_otherwise,
+    labels_of,
+)
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import publish_folder, sha256_of, sync_tree
 from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
@@ -143,6 +149,7 @@ class _Inputs:
                 continue  # said above
             try:
                 check_columns(folders, task, use, language)
+                check_texts_of_labels(folders, task, use, language)
                 rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
                 if note := divided_otherwise(folders, task, use):
                     notes.append(note)
