@@ -297,4 +297,5 @@ def test_what_a_final_stage_replaced_is_told_beside_the_values() -> None:
     final = {"learning_rate": 0.1, "stage": "final-x", "selected": "target-x", "best_step": 3}
     record = make_record(chosen={"x": final})
     assert record.chosen["x"] == Chosen("final-x", {"learning_rate": 0.1}, "target-x", 3)
+    assert record.chosen["x"].stages == ("target-x", "final-x")
     assert record.record["chosen"] == {"x": final}

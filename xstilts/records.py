@@ -146,7 +146,8 @@ class StageEntry:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The cell that the inner search kept for a set of targets: its stage and its `values`.
+    """The cell that the inner search kept for a set of targets: its stage and its `values`, and the
+    `links` of its chain that the stage goes on from.
 
     Where a final stage took its place, `selected` is the stage that was chosen by dev, and
     `best_step` the step that the final one trains to.
@@ -156,12 +157,19 @@ class Chosen:
     values: dict[str, Any]
     selected: str | None = None
     best_step: int | None = None
+    links: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As a record has it: the values beside what else is told."""
-        final = {"selected": self.selected, "best_step": self.best_step}
-        told = {} if self.selected is None else final
+        told: dict[str, Any] = {"links": list(self.links)} if self.links else {}
+        if self.selected is not None:
+            told |= {"selected": self.selected, "best_step": self.best_step}
         return {**self.values, "stage": self.stage, **told}
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All training stages of the target, in their order."""
+        return (*self.links, *filter(None, (self.selected, self.stage)))
 
     @property
     def learning_rate(self) -> float | None:

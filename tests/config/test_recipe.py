@@ -15,6 +15,7 @@ from xstilts.config.recipe import (
     INTEGER_FIELDS,
     SEARCHABLE,
     WORDS,
+    Override,
     Recipe,
     StageRecipe,
     check_value,
@@ -176,3 +177,43 @@ def test_our_own_recipe_checks_every_stage_ten_times() -> None:
     for phase in ("intermediate", "target"):
         stage = RECIPES["standard"].for_task(phase, "mnli", {})
         assert (stage.checks, stage.check_every, stage.dev_sample) == (10, 0, "stratified")
+
+
+def test_a_link_has_the_targets_values_under_its_own() -> None:
+    """A trial's parameters are of the whole chain, but for what the file says of the link."""
+    recipe = Recipe(
+        "r",
+        "ours",
+        "none",
+        STAGE,
+        STAGE,
+        {"t": {"batch_size": 8, "epochs": 9}, "a": {"epochs": 7}},
+        override=Override(
+            {"target": {"max_length": 32}},
+            {"target": {"t": {"weight_decay": 0.5}, "a": {"learning_rate": 2e-3}}},
+        ),
+    )
+    assert recipe.for_link("t", "t", {"epochs": 1}) == recipe.for_task("target", "t", {"epochs": 1})
+    link = recipe.for_link("t", "a", {"learning_rate": 1e-5, "warmup_ratio": 0.3})
+    told = (link.batch_size, link.epochs, link.max_length, link.weight_decay, link.warmup_ratio)
+    assert told == (8, 7, 32, 0.5, 0.3)
+    assert link.learning_rate == 2e-3, "the link's own, whatever is searched"
+    assert recipe.for_link("t", "b", {"learning_rate": 1e-5}).learning_rate == 1e-5
+    assert (link.keep, STAGE.keep) == ("last", "best"), "no link is selected"
+
+
+def test_a_link_keeps_what_the_file_says() -> None:
+    override = Override({"target": {"keep": "average"}})
+    recipe = replace(RECIPES["standard"], override=override)
+    assert recipe.for_link("xcopa", "siqa", {}).keep == "average"
+
+
+@pytest.mark.parametrize("link", ["siqa", "copa"])
+def test_xcopa_is_trained_as_the_official_script_does(link: str) -> None:
+    """train_xcopa.sh for XLM-R large: 5 epochs, 128 tokens, batches of 32, 3e-5, last weights."""
+    own = RECIPES["xtreme_head"].for_link("xcopa", link, {})
+    assert (own.epochs, own.max_length, own.batch_size, own.learning_rate) == (5, 128, 32, 3e-5)
+    assert (own.warmup_ratio, own.warmup_steps, own.weight_decay, own.keep) == (0, 0, 0, "last")
+    assert (own.clip_norm, own.adam_epsilon) == (1, 1e-8)
+    ours = RECIPES["standard"].for_link("xcopa", link, {})
+    assert (ours.epochs, ours.max_length, ours.learning_rate) == (5, 128, 2e-5)

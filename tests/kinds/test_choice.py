@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +12,13 @@ import pytest
 import torch
 from torch import nn
 
+from tests.conftest import require
 from xstilts import kinds
+from xstilts.data.importers import import_folder
+from xstilts.data.sources import load_rows
 from xstilts.errors import DataError
 from xstilts.kinds.kind import Vocabulary
-from xstilts.tasks import Source, Task
+from xstilts.tasks import Source, Task, lookup
 
 CHOICE = kinds.get("choice")
 TASK = Task("toy", "choice", Source("toy/toy"), ("en",), {}, ("accuracy",))
@@ -83,3 +89,87 @@ def test_a_row_with_another_number_of_choices_is_refused(tiny_tokenizer: Any, wi
     }
     with pytest.raises(DataError, match=f"toy: row 1 has {width} choices, the first has 2"):
         CHOICE.encode(rows, TASK, tiny_tokenizer, 32)
+
+
+@pytest.mark.parametrize("label", ["3", 3, -2])
+def test_a_label_that_is_no_position_is_refused_in_one_line(
+    tiny_tokenizer: Any, label: str | int
+) -> None:
+    """SIQA's labels are 1 to 3: taken for positions they would name no choice, or the next one."""
+    rows = {**ROWS, "label": [1, label]}
+    with pytest.raises(DataError) as refused:
+        CHOICE.encode(rows, TASK, tiny_tokenizer, 64)
+    assert str(refused.value) == (
+        f"toy: row 1 has the label {label!r}, no position of its 3 choices, 0 to 2; labels that "
+        'count otherwise are named in their order, as labels: ["1", "2", "3"]'
+    )
+    named = replace(TASK, labels=("1", "2", "3"))
+    encoded = CHOICE.encode({**ROWS, "label": ["1", "3"]}, named, tiny_tokenizer, 64)
+    assert encoded.examples["label"].to_pylist() == [0, 2]
+
+
+SHARED = Path(__file__).parents[3] / "shared"
+INPUTS = SHARED / "conformance/xtreme_r_mock/extra/xcopa/inputs.json"
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """XCOPA, English COPA and SIQA as the importers leave them."""
+    require("records", INPUTS.exists(), f"no segments at {INPUTS}")
+    originals, root = (tmp_path_factory.mktemp(name) for name in ("originals", "mirror"))
+    (originals / "xcopa").symlink_to(SHARED / "data/xcopa")
+    for name in ("xcopa", "siqa"):
+        (originals / "xtreme").mkdir(exist_ok=True)
+        (originals / "xtreme" / name).symlink_to(SHARED / f"data/xtreme/{name}")
+    import_folder(originals, root)
+    return root
+
+
+def rows_of(mirror: Path, task: str, use: str, language: str, cache: Path) -> dict[str, list[Any]]:
+    entry = lookup(task)
+    folders = {source.hub_id: mirror / source.hub_id for source in entry.sources_of(use)}
+    return load_rows(folders, entry, use, language, f"{task}-{use}"[:16], cache)
+
+
+PLACES = {
+    "xtreme/xcopa/train-en.jsonl": ("copa", "train", "en"),
+    "xcopa/data/et/val.et.jsonl": ("xcopa", "validation", "et"),
+    "xcopa/data/qu/test.qu.jsonl": ("xcopa", "test", "qu"),
+    "xtreme/siqa/socialIQa_v1.4_dev.jsonl": ("siqa", "dev", "en"),
+}
+"""Where rows of original files are: task, use and language."""
+
+
+def test_segments_and_labels_are_those_of_xtreme_r(
+    mirror: Path, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    expected = json.loads(INPUTS.read_text(encoding="utf-8"))
+    by_source: dict[str, list[Any]] = {}
+    for item in (*expected["copa_and_xcopa"], *expected["siqa"]):
+        by_source.setdefault(item["source"], []).append(item)
+    assert by_source.keys() == PLACES.keys()
+    for source, items in by_source.items():
+        task, use, language = PLACES[source]
+        rows = rows_of(mirror, task, use, language, tmp_path)
+        found = [*zip(rows["prompt"], rows["choices"], strict=True)]
+        positions = [found.index((item["first"], item["second"])) for item in items]
+        few = {name: [values[i] for i in positions] for name, values in rows.items()}
+        encoded = CHOICE.encode(few, lookup(task), tiny_tokenizer, 512)
+        assert encoded.examples["label"].to_pylist() == [item["label"] for item in items]
+        for group, item in zip(encoded.features["input_ids"].to_pylist(), items, strict=True):
+            assert group == [tiny_tokenizer(item["first"], x)["input_ids"] for x in item["second"]]
+
+
+def test_xcopas_questions_stay_as_released_and_the_fixed_ones_are_englishs(
+    mirror: Path, tmp_path: Path
+) -> None:
+    """Thai says "effect" 500 times, Turkish 301 times; in Vietnamese both agree."""
+    effects = {}
+    for task in ("xcopa", "xcopa_fixed"):
+        for language in ("th", "tr", "vi"):
+            rows = rows_of(mirror, task, "test", language, tmp_path / f"{task}{language}")
+            asked = [prompt.rpartition(" ")[2] for prompt in rows["prompt"]]
+            effects[task, language] = asked.count("effect?")
+            assert len(asked) == 500 and sum(map(int, rows["label"])) == 250
+    assert [effects["xcopa", x] for x in ("th", "tr", "vi")] == [500, 301, 250]
+    assert [effects["xcopa_fixed", x] for x in ("th", "tr", "vi")] == [250] * 3

@@ -108,7 +108,7 @@ def test_what_does_not_count_is_this() -> None:
     unencoded = {one.name for one in fields(Rows) if one.metadata.get("encoded", "") is None}
     assert unencoded == {"rows", "apart", "whole"}
     assert {one.name for one in fields(Task) if "neutral" in one.metadata} == {
-        *("languages", "lacks", "group", "dev_note")
+        *("languages", "lacks", "group", "dev_note", "chain")
     }
 
 

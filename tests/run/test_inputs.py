@@ -107,3 +107,33 @@ def test_a_pretrained_pooler_is_asked_for_where_there_is_one(
         f"models.m: its weights have no pooler, from which {wanting} would go on; got "
         "pooler: pretrained; take `carried`, `fresh` or `none`"
     )
+
+
+@pytest.mark.parametrize("labels", [["1", "3", "2"], ["0", "2", "1"], ["A", "C", "B"]])
+def test_siqa_in_another_form_is_refused_before_anything_is_trained(
+    tmp_path: Path, write_dataset: Any, labels: list[str]
+) -> None:
+    """Its labels are 1 to 3 in the Hub's copy, 0 to 2 or letters in others."""
+    rows = {name: ["x"] * 3 for name in ("context", "question", "answerA", "answerB", "answerC")}
+    siqa = {**rows, "label": labels}
+    pairs = {name: ["x"] * 3 for name in ("premise", "choice1", "choice2", "question")}
+    copa = {**pairs, "label": ["choice1", "choice2", "choice1"]}
+    root = tmp_path / "mirror"
+    write_dataset(root, "lighteval/siqa", {"default": {"train": siqa, "validation": siqa}})
+    write_dataset(root, "aps/super_glue", {"copa": {"train": copa, "validation": copa}})
+    xcopa = {"th": {"test": {**pairs, "label": [0, 1, 0]}}}
+    write_dataset(root, "cambridgeltl/xcopa", xcopa)
+    sweep = make_sweep(data={"root": str(root)}, targets=["xcopa"], languages=["th"])
+    places = make_places(tmp_path / "runs")
+    if labels[0] == "1":
+        found = take_inventory(sweep, places)
+        assert found.rows["lighteval/siqa|default|train"] == 3
+        return
+    with pytest.raises(ConfigError) as refused:
+        take_inventory(sweep, places)
+    (problem,) = refused.value.problems
+    assert str(problem) == (
+        f"data.root: siqa: row 0 of lighteval/siqa has the label '{labels[0]}'; the task declares "
+        "1, 2, 3: this is another form of the data set, whose original files `xstilts data import` "
+        "brings to that form"
+    )

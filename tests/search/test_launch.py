@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -579,3 +580,24 @@ def test_an_error_of_tunes_own_ends_no_sweep(
         states = {trial.state.name for trial in launch.proposals._study.trials}
     assert states == {"FAIL"}, "every proposal was run and told"
     assert "Tune has failed and starts again: This is an error in Ray" in caplog.text
+
+
+def test_a_sweep_may_gain_a_target_with_its_chain_and_keeps_those_that_it_has(
+    storage: Path,
+) -> None:
+    places = Places(storage, "s")
+    with launched(make_sweep(targets=["mini_xnli"]), places, INVENTORY):
+        pass
+    chained = {"targets": ["mini_xnli", "xcopa"], "train": {"xcopa": ["siqa", "copa"]}}
+    rows = defaultdict(lambda: 10, ROWS)
+    known = ("cambridgeltl/xcopa", "lighteval/siqa", "aps/super_glue")
+    more = replace(INVENTORY, rows=rows, data={**DATA, **dict.fromkeys(known, "sha")})
+    with launched(make_sweep(**chained), places, more) as launch:
+        assert launch.growth.targets == ("xcopa",)
+    said = {"name": "mini", "targets": {"siqa": {"epochs": 2}}}
+    for changes in ({"train": {"xcopa": ["copa"]}}, {"recipe": said}):
+        with (
+            pytest.raises(ConfigError, match="another configuration"),
+            launched(make_sweep(**{**chained, **changes}), places, more),
+        ):
+            pass

@@ -91,6 +91,16 @@ def test_rates_are_there_plain_too_and_the_whole_recipe_by_stage() -> None:
     }
 
 
+def test_the_rate_of_every_link_of_a_chain_is_there() -> None:
+    links = {"xcopa/siqa": {"learning_rate": 1e-5}, "xcopa": {"learning_rate": 1e-4}}
+    chosen = {"xcopa": {"learning_rate": 1e-4, "stage": "x", "links": ["y"]}}
+    params = run_of(recipes={"intermediate": {}, "target": links}, chosen=chosen).params
+    rates = {name: value for name, value in params.items() if name.startswith("lr/target/")}
+    assert rates == {"lr/target/xcopa": "0.0001", "lr/target/xcopa/siqa": "1e-05"}
+    assert params["log10_lr/target/xcopa/siqa"] == "-5"
+    assert params["recipe/target/xcopa/siqa/learning_rate"] == "1e-05"
+
+
 def test_a_record_of_before_recipes_were_written_down_has_the_rates_alone() -> None:
     params = run_of(recipes={}).params
     assert params["lr/intermediate"] == "0.001"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from xstilts.training.model import (
     save,
     settings,
 )
+from xstilts.training.pooling import read_pooler
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -246,3 +248,30 @@ def test_only_the_encoder_carries_over(
     # The evaluation reads what the stage saved, so it finds what the stage found.
     assert scored.scores == {"en": outcome.dev["toy"]} and scored.rows == {"en": 16}
     assert workshop.run(second, "test", lambda share: None).is_reused
+
+
+@pytest.mark.parametrize("pooler", ["none", "fresh", "carried"])
+def test_a_link_goes_on_with_the_head_of_the_one_before(
+    toy: Toy, tmp_path: Path, pooler: str
+) -> None:
+    """Its own weights under another name, with the pooler, and dropout for training."""
+    toy.task("toy_a")
+    toy.task("toy_b")
+    before = toy.stage("toy_a", examples=16, pooler=pooler)
+    model = build_model(before, toy.folder, torch.device("cpu"))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.01)
+    save(model, tmp_path)
+    after = toy.stage("toy_b", examples=16, pooler=pooler)
+    link = replace(after, parent=before, carries_head=True)
+    device = torch.device("cpu")
+    begun = build_model(link, tmp_path / "encoder", device)
+    assert same(begun.heads["toy_b"], model.heads["toy_a"]) and same(begun.encoder, model.encoder)
+    assert (begun.heads["toy_b"].pooler is None) == (pooler == "none")
+    assert begun.heads["toy_b"].dropout.p == begun.encoder.config.hidden_dropout_prob > 0
+    fresh = build_model(replace(link, carries_head=False), tmp_path / "encoder", device)
+    assert not same(fresh.heads["toy_b"], model.heads["toy_a"])
+    # What goes on from it finds its pooler where that of any stage would be.
+    save(begun, tmp_path / "next")
+    assert bool(read_pooler(tmp_path / "next" / "encoder")) == (pooler == "carried")

@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import islice
 
 from xstilts.config.benchmark_checks import check_benchmark, check_languages
+from xstilts.config.chain_checks import check_chains
 from xstilts.config.derive import (
     NONE,
     candidates,
@@ -45,6 +46,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         _check_names(sweep),
         check_tasks(sweep),
         check_benchmark(sweep),
+        check_chains(sweep),
         check_recipe(sweep),
         check_selection(sweep),
         check_intermediates(sweep),
@@ -122,6 +124,8 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
 
 
 def _check_objective(sweep: Sweep) -> Iterator[Problem]:
+    if any(check_chains(sweep)):
+        return  # whose last links have the dev sets
     targets = {task.name: task for task in all_tasks(sweep) if task.is_target}
     selected = [name for name in sweep.targets if name in targets and "dev" in targets[name].splits]
     known = [f"dev/{name}" for name in selected]

@@ -148,6 +148,13 @@ def task_of(sweep: Sweep, name: str) -> Task:
     return task.held_apart() if sweep.selection.articles == "held_out" else task
 
 
+def links_of(sweep: Sweep, head: str) -> tuple[Task, ...]:
+    """The tasks whose rows targets of a training stage are fine-tuned on, a stage each, one after
+    the other: the links of a chain, else the one task."""
+    task = task_of(sweep, head)
+    return tuple(task_of(sweep, link) for link in task.chain) or (task,)
+
+
 def benchmark_of(sweep: Sweep) -> Benchmark | None:
     """The benchmark whose average a sweep asks for; None for `custom`, the mean of what it has."""
     said = sweep.benchmark
@@ -213,11 +220,12 @@ def train_languages(spec: IntermediateSpec, task: Task) -> tuple[str, ...]:
 
 def overlaps(sweep: Sweep, intermediate: str, target: str) -> bool:
     """Whether an intermediate trains on rows that a target is fine-tuned on, such as MNLI's before
-    XNLI, or the target's own; in whatever copy, and in translation."""
+    XNLI, or the target's own; in whatever copy, and in translation; of a chain any link's."""
     spec = sweep.intermediates.get(intermediate)
     if spec is None:
         return False
-    own = find_task(sweep, find_task(sweep, target).head).origins_of("train")
+    links = links_of(sweep, find_task(sweep, target).head)
+    own = frozenset[tuple[str, str]]().union(*(link.origins_of("train") for link in links))
     return any(part_task(sweep, spec, name).origins_of("train") & own for name in spec.tasks)
 
 
@@ -242,8 +250,10 @@ def scored_as_selected(sweep: Sweep, target: str) -> str:
 
 
 def pivots_of(sweep: Sweep, head: Task) -> tuple[str, ...]:
-    """The languages whose dev labels select a training stage beside its own."""
-    return (sweep.selection.pivot or ()) if head.is_trained and "dev" in head.splits else ()
+    """The languages whose dev labels select a training stage beside its own; none of a chain, whose
+    links are other tasks."""
+    is_selected = head.is_trained and "dev" in head.splits and not head.chain
+    return (sweep.selection.pivot or ()) if is_selected else ()
 
 
 def selection_notes(sweep: Sweep) -> Iterator[str]:
@@ -252,10 +262,11 @@ def selection_notes(sweep: Sweep) -> Iterator[str]:
     if sweep.selection.pivot:
         names = ", ".join(sweep.selection.pivot)
         yield f"selected with dev labels of {names}: scores in {names} are not zero-shot"
+    again = [task.name for task in retrained(sweep)]
     for name in sweep.targets:
         if shared := scored_as_selected(sweep, name):
             yield f"{name}: selected on the rows that are scored ({shared})"
-        elif any(task.name == find_task(sweep, name).head for task in retrained(sweep)):
+        elif links_of(sweep, find_task(sweep, name).head)[-1].name in again:
             yield f"{name}: trained once more after selection, with the rows of its dev set"
         elif note := task_of(sweep, name).dev_note:
             yield f"{name}: its dev set has {note}"
@@ -272,13 +283,16 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
                 found.append((task, "dev", task.train_language))
     split = sweep.evaluation.split
     for target in (task_of(sweep, name) for name in sweep.targets):
-        head = task_of(sweep, target.head)
+        head, links = task_of(sweep, target.head), links_of(sweep, target.head)
         found += [
-            (head, use, head.train_language) for use in ("train", "dev") if use in head.splits
+            (link, use, link.train_language)
+            for link in links
+            for use in ("train", "dev")
+            if use in link.splits
         ]
         found += [(head, "validation", language) for language in pivots_of(sweep, head)]
-        if head in retrained(sweep):
-            found.append((head.whole(), "train", head.train_language))
+        if links[-1] in retrained(sweep):
+            found.append((links[-1].whole(), "train", links[-1].train_language))
         scored = dict.fromkeys((split, target.fitted_on or split))
         found += [(target, use, x) for use in scored for x in languages_of(sweep, target)]
     if sweep.search.parallel is not None:
@@ -298,11 +312,12 @@ def parallel_use(task: Task) -> str:
 
 
 def retrained(sweep: Sweep) -> list[Task]:
-    """The tasks that are trained once more after selection, with the rows that selected."""
+    """The tasks that are trained once more after selection, with the rows that selected; of a chain
+    the last link."""
     if not sweep.final.full_data:
         return []
     heads = dict.fromkeys(find_task(sweep, name).head for name in sweep.targets)
-    tasks = (task_of(sweep, name) for name in heads)
+    tasks = {link.name: link for link in (links_of(sweep, name)[-1] for name in heads)}.values()
     return [task for task in tasks if task.cuts_dev_from_train]
 
 

@@ -13,11 +13,14 @@ from xstilts.tasks import Task, suggest
 def check_intermediates(sweep: Sweep) -> Iterator[Problem]:
     """What is wrong with the candidates of a sweep: tasks, rates, matches, rows."""
     known = {task.name: task for task in all_tasks(sweep)}
-    trainable = [name for name, task in known.items() if task.is_trained]
+    trainable = [name for name, task in known.items() if task.is_trained and not task.chain]
     for name, spec in sweep.intermediates.items():
         where = f"intermediates.{name}"
         for i, task in enumerate(spec.tasks):
-            if task not in trainable:
+            if task in known and (chain := known[task].chain):
+                rule = f"{task} is trained in a chain, and has no rows of its own"
+                yield Problem(f"{where}.tasks[{i}]", rule, repair=f"name {' or '.join(chain)}")
+            elif task not in trainable:
                 yield Problem(
                     f"{where}.tasks[{i}]", "unknown task", f'"{task}"', suggest(task, trainable)
                 )

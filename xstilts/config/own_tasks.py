@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +35,39 @@ LEARNT, SCORED = ("train", "dev"), ("test", "validation")
 
 
 def find_task(sweep: Sweep, name: str) -> Task:
-    """The task of that name: the sweep's own, else a plugin's or the catalogue's.
+    """The task of that name: the sweep's own, else a plugin's or the catalogue's. One that is
+    trained in a chain has the rows of its last link.
 
     Raises:
         KeyError: no task has that name.
     """
-    spec = sweep.tasks.get(name)
-    if spec is not None:
-        return own_task(name, spec)
-    return brought_tasks(sweep).get(name) or lookup(name)
+    return _chained(sweep, _entry(sweep, name))
 
 
 def all_tasks(sweep: Sweep) -> tuple[Task, ...]:
     """The tasks that a sweep may name: its own, those of plugins, then the catalogue's."""
     own = {name: own_task(name, spec) for name, spec in sweep.tasks.items()}
     others = {task.name: task for task in known_tasks()}
-    return tuple({**own, **others, **brought_tasks(sweep), **own}.values())
+    found = {**own, **others, **brought_tasks(sweep), **own}
+    return tuple(_chained(sweep, task) for task in found.values())
+
+
+def _entry(sweep: Sweep, name: str) -> Task:
+    spec = sweep.tasks.get(name)
+    if spec is not None:
+        return own_task(name, spec)
+    return brought_tasks(sweep).get(name) or lookup(name)
+
+
+def _chained(sweep: Sweep, task: Task) -> Task:
+    """A task with the chain that the sweep file says, else its entry's."""
+    links = []
+    for name in sweep.train.get(task.name, task.chain):
+        try:
+            links.append(_entry(sweep, name))
+        except KeyError:  # `check_chains` says so
+            return replace(task, chain=())
+    return task.trained_on(tuple(links)) if links else task
 
 
 def plugins_of(sweep: Sweep) -> tuple[Plugin, ...]:
@@ -75,10 +93,18 @@ def is_declared(sweep: Sweep, name: str) -> bool:
 
 
 def tasks_named(sweep: Sweep) -> set[str]:
-    """The tasks that a sweep reads: those of its intermediates, its targets, its parallel text."""
+    """The tasks that a sweep reads: those of its intermediates, its targets with the links of their
+    chains, its parallel text."""
     parallel = {sweep.search.parallel} - {None}
     own = (spec.tasks for spec in sweep.intermediates.values())
-    return {*sweep.targets, *map(str, parallel)}.union(*own)
+    return {*sweep.targets, *map(str, parallel)}.union(*own, *links_named(sweep).values())
+
+
+def links_named(sweep: Sweep) -> dict[str, tuple[str, ...]]:
+    """The links of every chain that targets of a sweep are trained in, by the task whose chain it
+    is."""
+    heads = dict.fromkeys(find_task(sweep, name).head for name in sweep.targets)
+    return {name: chain for name in heads if (chain := find_task(sweep, name).chain)}
 
 
 def plugins_used(sweep: Sweep) -> dict[str, str]:
@@ -172,6 +198,7 @@ def own_task(name: str, spec: TaskSpec) -> Task:
         group=kind.group or None if scored else None,
         lacks={use: absent for use, absent in lacks.items() if absent},
         open_labels=kind.declares_labels and not spec.labels,
+        chain=spec.train or (),
     )
 
 
@@ -291,7 +318,12 @@ def _check_columns(where: str, spec: TaskSpec) -> Iterator[Problem]:
 def _check_files(where: str, spec: TaskSpec) -> Iterator[Problem]:
     where, kind = f"{where}.files", kind_spec(spec.kind)
     files = {use: files_by_language(spec, use) for use in FilesSpec.model_fields}
-    if kind.is_trained and not files["train"]:
+    if spec.train is not None:
+        for use in ("train", "dev"):
+            if files[use]:
+                rule = "the rows are those of the tasks that `train` names"
+                yield Problem(f"{where}.{use}", rule, repair="leave one of the two out")
+    elif kind.is_trained and not files["train"]:
         yield Problem(where, "names the files of train", repair="add train: FILE")
     wanted = {*FilesSpec.model_fields}
     if not kind.is_trained:
@@ -317,7 +349,7 @@ def _check_files(where: str, spec: TaskSpec) -> Iterator[Problem]:
 
 def _check_hub(where: str, spec: TaskSpec) -> Iterator[Problem]:
     kind = kind_spec(spec.kind)
-    if kind.is_trained and not spec.splits.train:
+    if kind.is_trained and not spec.splits.train and spec.train is None:
         repair = "add splits: {train: train}"
         yield Problem(f"{where}.splits", "names the split of train", repair=repair)
     if not kind.is_trained and not (spec.splits.test or spec.splits.validation):

@@ -176,6 +176,28 @@ class Recipe:
         }
         return replace(base, **values)
 
+    def for_link(self, target: str, link: str, overrides: Values) -> StageRecipe:
+        """The recipe of one link of the chain that a target is trained in, or of the target itself
+        where it is not.
+
+        Each link has the values that the target would have, under its own: the recipe's, and those
+        that the file says of the link, which win over a trial's parameters too, so that trials that
+        differ in these may share it. It keeps its last weights, unless the file says otherwise.
+        """
+        if link == target:
+            return self.for_task("target", target, overrides)
+        said = self.override.tasks.get("target", {})
+        values = {
+            **self.task_values("target", target),
+            **self.task_values("target", link),
+            "keep": "last",
+            **self.override.everywhere.get("target", {}),
+            **said.get(target, {}),
+            **overrides,
+            **said.get(link, {}),
+        }
+        return replace(self.target, **values)
+
     def task_values(self, phase: str, task: str) -> dict[str, Any]:
         """The recipe's own values of a task in a phase, where they differ from the phase's."""
         values = dict(self.per_task.get(task, {}))

@@ -81,7 +81,8 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
     """A target whose own stage it is, and the values that the stage reads."""
     known = {task.name for task in all_tasks(sweep)}
     tasks = {name: task_of(sweep, name) for name in sweep.targets if name in known}
-    heads = {task.head for task in tasks.values()}
+    own = {task.head for task in tasks.values()}
+    heads = own.union(*(task_of(sweep, name).chain for name in own))
     for name, values in sweep.recipe.targets.items():
         where = f"recipe.targets.{name}"
         if name in tasks and tasks[name].head != name:
@@ -93,7 +94,7 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
             if any(name in spec.tasks for spec in sweep.intermediates.values()):
                 repair = f"write it under recipe.tasks.{name}"
             yield Problem(where, "is a target of this sweep", f'"{name}"', repair)
-        elif not _is_trained(tasks, name):
+        elif name in own and not _is_trained(tasks, name):
             for field in values.keys() & set(FIELDS) - {"max_length"}:
                 rule = f"{name} is not trained, and reads max_length alone"
                 yield Problem(f"{where}.{field}", rule, repair="leave it out")

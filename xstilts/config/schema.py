@@ -233,7 +233,11 @@ class TrackingSpec(Model):
 
 
 class Sweep(Model):
-    """One sweep file."""
+    """One sweep file.
+
+    `train` names, by target, the tasks that it is fine-tuned on one after the other, where they are
+    not those of its entry.
+    """
 
     name: PlainName
     benchmark: BenchmarkSpec
@@ -244,6 +248,7 @@ class Sweep(Model):
     tasks: dict[PlainName, TaskSpec] = {}
     intermediates: dict[PlainName, IntermediateSpec] = {}
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    train: dict[str, tuple[str, ...]] = {}
     languages: Literal["all"] | Languages | dict[str, Languages] = "all"
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()

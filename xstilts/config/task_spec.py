@@ -41,7 +41,8 @@ class TaskSpec(Model):
     Of a data set of the Hub `splits` says which of its splits are what, `languages` in which it is
     scored, and `config` the configuration, with `{language}` where each has its own. `separator`
     divides a text in the column of the labels into several, in files whose cells hold no lists.
-    `allow_overlap` lets rows of train stand in test too.
+    `train` names other tasks that it is fine-tuned on, one after the other, instead of rows of its
+    own. `allow_overlap` lets rows of train stand in test too.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class TaskSpec(Model):
     metrics: tuple[str, ...] = ()
     score: Literal["first", "mean"] = "first"
     train_language: PlainName = "en"
+    train: tuple[str, ...] | None = None
     allow_overlap: bool = False
 
     @field_validator("kind")

@@ -235,6 +235,26 @@ def check_columns(folders: Folders, task: Task, use: str, language: str) -> None
             check_names(names, task, one.origin)
 
 
+def check_texts_of_labels(folders: Folders, task: Task, use: str, language: str) -> None:
+    """See that labels which files hold as texts are those that the task declares; class numbers
+    have names, which whoever reads them compares.
+
+    Raises:
+        DataError: one is not declared.
+    """
+    for one in task.slices_of(use):
+        source = one.origin
+        column = source.columns.get(task.kind_spec.label, task.kind_spec.label)
+        for path in _parquet_files(folders, source, source.config_of(language), one.split):
+            schema = parquet.read_schema(path)
+            if column in schema.names and schema.field(column).type in (
+                pa.string(),
+                pa.large_string(),
+            ):
+                values = parquet.read_table(path, columns=[column])[column].to_pylist()
+                _check_labels({task.kind_spec.label: values}, task, source)
+
+
 def has_column(folders: Folders, task: Task, use: str, language: str, name: str) -> bool:
     """Whether all rows of a use have a column of that name on disk."""
     return all(name in _names_of(folders, task, one, language) for one in task.slices_of(use))
@@ -361,7 +381,8 @@ def _check_labels(columns: dict[str, list[Any]], task: Task, source: Source) -> 
             if label != "" and label not in known:
                 raise DataError(
                     f"{task.name}: row {i} of {source.hub_id} has the label {label!r}; "
-                    f"the task declares {', '.join(task.labels)}"
+                    f"the task declares {', '.join(task.labels)}: this is another form of the data "
+                    "set, whose original files `xstilts data import` brings to that form"
                 )
 
 

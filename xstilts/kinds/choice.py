@@ -63,6 +63,13 @@ class Choice(Labelled):
             for name, column in sequence_columns(encoding).items()
         }
         labels = [_position(label, task) for label in rows["label"]]
+        for i, position in enumerate(labels):
+            if position != IGNORED and not 0 <= position < width:
+                raise DataError(
+                    f"{task.name}: row {i} has the label {rows['label'][i]!r}, no position of its "
+                    f"{width} choices, 0 to {width - 1}; labels that count otherwise are "
+                    'named in their order, as labels: ["1", "2", "3"]'
+                )
         features = {"example": range(count), **groups, "label": labels}
         examples = {"id": [str(i) for i in range(count)], "label": labels}
         return Encoded(pa.table(features), pa.table(examples))

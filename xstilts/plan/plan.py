@@ -13,8 +13,8 @@ from typing import Any
 from xstilts.config.derive import (
     NONE,
     languages_of,
+    links_of,
     part_task,
-    recipe_of,
     retrained,
     task_of,
 )
@@ -38,6 +38,7 @@ from xstilts.plan.stage import (
     Train,
     retrieval_layer,
 )
+from xstilts.plan.stage_recipe import StageRecipes
 from xstilts.plan.sweep_rows import SweepRows
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, target_sets
 from xstilts.tasks import Task
@@ -59,7 +60,7 @@ class Planner:
         self.sweep = sweep
         self.inventory = inventory
         self.target_points = target_points
-        self.recipe = recipe_of(sweep)
+        self._recipes = StageRecipes(sweep, inventory)
         self._rows = SweepRows(sweep, inventory)
         self.device = "gpu" if sweep.resources.gpus_per_trial > 0 else "cpu"
         self.precision = sweep.resources.training_precision
@@ -137,7 +138,7 @@ class Planner:
             replace(
                 group,
                 cells=tuple(
-                    replace(cell, stage=replace(cell.stage, parent=encoder)) for cell in group.cells
+                    replace(cell, stage=cell.stage.grown_from(encoder)) for cell in group.cells
                 ),
             )
             for group in plan.target_sets
@@ -164,7 +165,9 @@ class Planner:
 
     def _signal_rows(self, model: str) -> Iterator[tuple[str, Rows]]:
         def length(task: str) -> int:
-            return self._recipe(model, "target", task, {}).max_length
+            return self._recipes.of_link(
+                model, task, links_of(self.sweep, task)[-1].name, {}
+            ).max_length
 
         return signal_rows(self.sweep, self._rows.of, length)
 
@@ -178,7 +181,8 @@ class Planner:
         split = self.sweep.evaluation.split
         languages = languages_of(self.sweep, task)
         own = {**_overrides(plan.point, "target"), **(cell.point if cell else {})}
-        max_length = self._recipe(plan.model, "target", task.head, own).max_length
+        last = links_of(self.sweep, task.head)[-1].name
+        max_length = self._recipes.of_link(plan.model, task.head, last, own).max_length
         layer = None
         if task.kind_spec.pools_a_layer:
             layer = retrieval_layer(self.inventory.models[plan.model].num_layers)
@@ -210,40 +214,31 @@ class Planner:
         needed: dict[Rows, None] = {}
         for spec in self.sweep.intermediates.values():
             for task in (part_task(self.sweep, spec, name) for name in spec.tasks):
-                for length in self._lengths(model, "intermediate", task.name):
+                for length in self._recipes.lengths(model, "intermediate", task.name):
                     needed[self._rows.part(spec, task, length)] = None
                     if "dev" in task.splits:
                         needed[self._rows.of(task, "dev", (task.train_language,), length)] = None
         split, limit = self.sweep.evaluation.split, self.sweep.evaluation.examples
         for target in (find_task(self.sweep, name) for name in self.sweep.targets):
             head = task_of(self.sweep, target.head)
-            for length in self._lengths(model, "target", target.head):
-                for use in ("train", "dev"):
-                    if use in head.splits:
-                        needed[self._rows.of(head, use, (head.train_language,), length)] = None
+            for link in links_of(self.sweep, target.head):
+                for length in self._recipes.lengths(model, "target", target.head, link.name):
+                    for use in ("train", "dev"):
+                        if use in link.splits:
+                            needed[self._rows.of(link, use, (link.train_language,), length)] = None
+                    if link in retrained(self.sweep):
+                        whole = self._rows.of(link.whole(), "train", (link.train_language,), length)
+                        needed[replace(whole, whole=True)] = None
+            # Sequences are cut where the last link cut them.
+            for length in self._recipes.lengths(model, "target", target.head, link.name):
                 if (pivots := self._rows.pivots(head, length)) is not None:
                     needed[pivots] = None
-                if head in retrained(self.sweep):
-                    whole = self._rows.of(head.whole(), "train", (head.train_language,), length)
-                    needed[replace(whole, whole=True)] = None
                 languages = languages_of(self.sweep, target)
                 needed[self._rows.of(target, split, languages, length, limit)] = None
                 if target.fitted_on and target.fitted_on != split:
                     needed[self._rows.of(target, target.fitted_on, languages, length)] = None
         needed |= dict.fromkeys(rows for _, rows in self._signal_rows(model))
         return list(needed)
-
-    def _lengths(self, model: str, phase: str, task: str) -> list[int]:
-        """The values of `max_length` that a task's stages may have."""
-        search = self.sweep.search
-        declared = [search.encoder.space.get(f"{phase}.max_length")]
-        if phase == "target":
-            declared.append(search.target.space.get("max_length"))
-        specs = [spec for spec in declared if spec]
-        values: list[dict[str, int]] = [{"max_length": v} for spec in specs for v in spec.values()]
-        if all(spec.when for spec in specs):  # where none is active, the recipe's holds
-            values.append({})
-        return sorted({self._recipe(model, phase, task, value).max_length for value in values})
 
     def _intermediate(
         self, parent: Pretrained, name: str, point: Point, seed: int
@@ -255,7 +250,7 @@ class Planner:
         overrides.pop("rates", None)
         model = parent.model
         recipes = {
-            task: self._recipe(model, "intermediate", task, overrides) for task in spec.tasks
+            task: self._recipes.of(model, "intermediate", task, overrides) for task in spec.tasks
         }
         tasks = {name: part_task(self.sweep, spec, name) for name in spec.tasks}
         rows = {
@@ -266,7 +261,7 @@ class Planner:
         shares = shares_of(spec, sizes, point.get("intermediate.rates"))
         # One task keeps its own learning rate and epochs; a mixture takes the phase's.
         alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
-        common = self._recipe(model, "intermediate", alone, overrides)
+        common = self._recipes.of(model, "intermediate", alone, overrides)
         total = num_examples(spec, sizes, common.epochs)
         batch_sizes = {name: recipe.batch_size for name, recipe in recipes.items()}
         drawn = shares_of_examples(spec, shares, batch_sizes)
@@ -299,7 +294,7 @@ class Planner:
         task = part_task(self.sweep, spec, task_name)
         overrides = _overrides(point, "intermediate")
         overrides.pop("rates", None)
-        length = self._recipe(parent.model, "intermediate", task_name, overrides).max_length
+        length = self._recipes.of(parent.model, "intermediate", task_name, overrides).max_length
         examples, batch_size = steps_of(other)
         recipe = replace(other.recipe, batch_size=batch_size, max_length=length)
         rows = self._rows.part(spec, task, length)
@@ -317,7 +312,7 @@ class Planner:
                 continue
             for one in (spec, self.sweep.intermediates[spec.match.to]):
                 for task in (part_task(self.sweep, one, task) for task in one.tasks):
-                    for length in self._lengths(model, "intermediate", task.name):
+                    for length in self._recipes.lengths(model, "intermediate", task.name):
                         needed[self._rows.part(one, task, length)] = None
         return list(needed)
 
@@ -333,28 +328,42 @@ class Planner:
         if not task.is_trained:
             return ()
         assert points, f"{name}: no points of the inner search"
-        cells = []
-        for target_point in points:
-            overrides = {**_overrides(point, "target"), **target_point}
-            recipe = self._recipe(point["model"], "target", name, overrides)
-            rows = self.inventory.rows_of(task, "train", task.train_language)
+        return tuple(
+            Cell(dict(own), self._chain(encoder, task, point, seed, own)) for own in points
+        )
+
+    def _chain(
+        self,
+        encoder: Pretrained | Train,
+        target: Task,
+        point: Point,
+        seed: int,
+        target_point: Point,
+    ) -> Train:
+        """A target's training stage at a point; of one that is trained in a chain its last link,
+        whose parents are the links before it. All have the point's values."""
+        overrides = {**_overrides(point, "target"), **target_point}
+        parent = encoder
+        for link in links_of(self.sweep, target.name):
+            recipe = self._recipes.of_link(point["model"], target.name, link.name, overrides)
+            rows = self.inventory.rows_of(link, "train", link.train_language)
             examples = max(1, round(recipe.epochs * rows))
-            train = self._rows.of(task, "train", (task.train_language,), recipe.max_length)
-            part = self._part(task, recipe, train, examples, 1.0)
-            part = replace(part, pivots=self._rows.pivots(task, recipe.max_length))
+            train = self._rows.of(link, "train", (link.train_language,), recipe.max_length)
+            part = self._part(link, recipe, train, examples, 1.0)
             stage = Train(
-                encoder,
+                parent,
                 "target",
-                name,
-                (part,),
+                link.name,
+                (replace(part, pivots=self._rows.pivots(target, recipe.max_length)),),
                 recipe,
                 seed,
                 self.precision,
                 self.world_size,
                 self.device,
+                carries_head=parent is not encoder,
             )
-            cells.append(Cell(dict(target_point), stage))
-        return tuple(cells)
+            parent = stage
+        return stage
 
     def _part(
         self, task: Task, recipe: StageRecipe, train: Rows, examples: int, alpha: float
@@ -365,14 +374,6 @@ class Planner:
             dev = self._rows.of(task, "dev", (task.train_language,), recipe.max_length)
         shares = tuple(weight / sum(weights) for weight in weights)
         return Part(train, dev, examples, recipe.batch_size, shares)
-
-    def _recipe(
-        self, model: str, phase: str, task: str, overrides: Mapping[str, Any]
-    ) -> StageRecipe:
-        """The recipe of a task, its sequences no longer than the model reads."""
-        recipe = self.recipe.for_task(phase, task, overrides)
-        limit = self.inventory.models[model].max_length
-        return replace(recipe, max_length=min(recipe.max_length, limit))
 
 
 def _alpha(spec: IntermediateSpec, task: Task) -> float:

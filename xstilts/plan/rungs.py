@@ -45,8 +45,11 @@ def at_rung(plan: TrialPlan, rung: float) -> TrialPlan:
 
 
 def _cut(stage: Train, parent: Pretrained | Train, share: float) -> Train:
-    """A stage with a share of the examples of each of its parts, none of which it loses."""
+    """A stage, and the links of its chain before it, with a share of the examples of each of its
+    parts, none of which it loses."""
+    links = stage.links_before
     parts = tuple(
         replace(part, examples=max(1, round(share * part.examples))) for part in stage.parts
     )
-    return replace(stage, parent=parent, parts=parts)
+    before = _cut(links[-1], parent, share) if links else parent
+    return replace(stage, parent=before, parts=parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from xstilts.config.derive import parallel_use, selected_targets, task_of
+from xstilts.config.derive import links_of, parallel_use, selected_targets
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import PROBE, RETRIEVAL, Rows
@@ -20,7 +20,8 @@ def signal_rows(
     sweep: Sweep, rows: RowsOf, max_length: Callable[[str], int]
 ) -> Iterator[tuple[str, Rows]]:
     """The signals that a sweep asks for, each with its rows: one of retrieval, a probe for each set
-    of targets with an English dev set that has classes. Targets that share one share it.
+    of targets with an English dev set that has classes. Targets that share one share it, and chains
+    with the same last link.
 
     Args:
         rows: makes rows of a task, a use, languages, a length and a limit.
@@ -31,8 +32,10 @@ def signal_rows(
         use = parallel_use(task)
         yield RETRIEVAL, rows(task, use, task.languages_of(use), max_length(task.name), None)
     if PROBE in sweep.search.signals:
-        heads = dict.fromkeys(task.head for task in selected_targets(sweep))
-        for head in (task_of(sweep, name) for name in heads):
-            if head.kind_spec.is_probed:
-                length = max_length(head.name)
-                yield PROBE, rows(head, "dev", (head.train_language,), length, PROBED_ROWS)
+        heads = [task.head for task in reversed(selected_targets(sweep))]
+        probed = {links_of(sweep, head)[-1].name: head for head in heads}
+        for head in reversed(probed.values()):
+            task = links_of(sweep, head)[-1]
+            if task.kind_spec.is_probed:
+                length = max_length(head)
+                yield PROBE, rows(task, "dev", (task.train_language,), length, PROBED_ROWS)

@@ -146,7 +146,8 @@ class Pretrained:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Training of one mixture from a parent's encoder; heads start fresh.
+    """Training of one mixture from a parent's encoder; heads start fresh, but for one part's that
+    goes on from the parent's head (`carries_head`): a link of a chain after the first.
 
     `phase` is `intermediate`, `target`, or `final` after selection. `recipe` holds what is common
     to the parts; its `batch_size`, `max_length` and `epochs` have become the parts' own and count
@@ -162,6 +163,20 @@ class Train:
     precision: str = "fp32"
     world_size: int = 1
     device: str = "cpu"
+    carries_head: bool = field(default=False, metadata=later(False))
+
+    @property
+    def links_before(self) -> tuple[Train, ...]:
+        """The links of its chain that it goes on from, the first of them first."""
+        if not self.carries_head:
+            return ()
+        assert isinstance(self.parent, Train)
+        return (*self.parent.links_before, self.parent)
+
+    def grown_from(self, root: Pretrained | Train) -> Train:
+        """The stage, and the links that it goes on from, on another encoder."""
+        links = self.links_before
+        return replace(self, parent=links[-1].grown_from(root) if links else root)
 
     @property
     def num_steps(self) -> int:

@@ -19,7 +19,8 @@ from xstilts.records import CONFIRM, RUNG, SEARCH
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One encoder x one target set x one set of target parameters: a training stage."""
+    """One encoder x one target set x one set of target parameters: a training stage, the last of
+    its chain where there is one."""
 
     point: Point
     stage: Train
@@ -36,9 +37,11 @@ class TargetSet:
     targets: tuple[str, ...]
     cells: tuple[Cell, ...]
 
-    def label(self, number: int) -> str:
-        """What a trial calls the training of its cell of that number, from 0."""
-        return f"{self.name} {number + 1}/{len(self.cells)}"
+    def label(self, number: int, link: Train | None = None) -> str:
+        """What a trial calls the training of its cell of that number, from 0, or that of a link
+        before it."""
+        label = f"{self.name} {number + 1}/{len(self.cells)}"
+        return f"{label}, {link.label}" if link else label
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,17 @@ class TrialPlan:
 
     @property
     def training_stages(self) -> tuple[Train, ...]:
-        """All training stages: the intermediate, if there is one, then every cell's."""
+        """All training stages: the intermediate, if there is one, then every cell's, the links of
+        its chain before it. One that cells share stands once."""
         cells = [cell.stage for group in self.target_sets for cell in group.cells]
-        return (self.encoder, *cells) if isinstance(self.encoder, Train) else tuple(cells)
+        chained = (stage for last in cells for stage in (*last.links_before, last))
+        encoder = (self.encoder,) if isinstance(self.encoder, Train) else ()
+        return (*encoder, *dict.fromkeys(chained))
+
+    @property
+    def target_stages(self) -> tuple[Train, ...]:
+        """Those of them that are targets'."""
+        return self.training_stages[isinstance(self.encoder, Train) :]
 
 
 def retried(stage: Train, attempt: int) -> Train:

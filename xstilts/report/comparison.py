@@ -63,9 +63,9 @@ def _hours(
     for task in tasks:
         if task.name in evaluations:
             chosen = record.chosen.get(task.head)
-            own = [] if chosen is None else [chosen.stage, chosen.selected]
+            own = () if chosen is None else chosen.stages
             names = {*before, *own, evaluations[task.name]}
-            found[task.name] = math.fsum(seconds.get(name or "", 0.0) for name in names) / 3600
+            found[task.name] = math.fsum(seconds.get(name, 0.0) for name in names) / 3600
     return found
 
 

@@ -109,7 +109,7 @@ def _stages(
     sweep = planner.sweep
     num_configs, num_seeds = num_configurations(sweep), len(sweep.seeds)
     num_trials = num_configs * num_seeds
-    cells = sum(len(group.cells) for group in example[NONE].target_sets)
+    cells = len(example[NONE].target_stages)
     finals = len(final_stages(planner, example))
     least, most = _range_of_encoders(sweep, planner, num_configs)
     points = [*_known_points(sweep, places), example[NONE].point]
@@ -136,11 +136,16 @@ def _confirming(planner: Planner, example: Mapping[str, TrialPlan]) -> dict[str,
     baseline, trains and scores that target with every seed."""
     sweep, seeds = planner.sweep, len(confirm_seeds(planner.sweep))
     arms = 1 + min(sweep.confirm.top, len(candidates(sweep)) - 1) if sweep.confirm else 0
-    trained = [name for group in example[NONE].target_sets if group.cells for name in group.targets]
+    # A target that is confirmed trains one cell, with the links of its chain.
+    trained = sum(
+        len(group.targets) * (1 + len(cell.stage.links_before))
+        for group in example[NONE].target_sets
+        for cell in group.cells[:1]
+    )
     finals = len(final_stages(planner, example))
     most = {
         "intermediate": max(0, most_confirmed(sweep) - seeds),
-        "target": arms * seeds * len(trained),
+        "target": arms * seeds * trained,
         **({"final": arms * seeds * finals} if finals else {}),
         "evaluation": arms * seeds * len(sweep.targets),
     }
@@ -153,12 +158,14 @@ def _disk(
 ) -> dict[str, float]:
     """GB of weights that stay at most, and that each running trial needs besides.
 
-    A running trial has the models of one target set, and a checkpoint: weights and two moments.
+    A running trial has the models of one target set, those of all links of chains, and a
+    checkpoint: weights and two moments.
     """
     num_bytes = max(facts.num_bytes for facts in inventory.models.values())
     sets = [group for group in baseline.target_sets if group.cells]
     kept = sweep.resources.keep_target_weights * len(sets)
-    at_once = max((len(group.cells) for group in sets), default=0) + 3
+    links = {link for group in sets for cell in group.cells for link in cell.stage.links_before}
+    at_once = max((len(group.cells) for group in sets), default=0) + len(links) + 3
     return {
         "disk_gb": round((encoders + kept) * num_bytes / 1e9, 3),
         "disk_gb_a_running_trial": round(at_once * num_bytes / 1e9, 3),

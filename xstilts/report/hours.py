@@ -148,8 +148,8 @@ def hours(
     encoders = [plan.encoder for plan in example.values() if isinstance(plan.encoder, Train)]
     intermediate_s = sum(map(rates.train_s, encoders)) / max(1, len(encoders))
     baseline = example[NONE]
-    cells = [cell for group in baseline.target_sets for cell in group.cells]
-    target_s = sum(rates.train_s(cell.stage) for cell in cells) / max(1, len(cells))
+    trained = baseline.target_stages
+    target_s = sum(map(rates.train_s, trained)) / max(1, len(trained))
     evaluations = []
     for group in baseline.target_sets:
         cell = group.cells[0] if group.cells else None

@@ -339,7 +339,7 @@ def _stages(
     record = records[told.trials[0]]
     task = find_task(results.sweep, told.target)
     chosen = record.chosen.get(task.head)
-    own = {chosen.stage, chosen.selected} if chosen else set()
+    own = chosen.stages if chosen else ()
     return [
         (told.target, stage.name, stage.fingerprint)
         for stage in record.stages

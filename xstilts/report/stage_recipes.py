@@ -30,12 +30,15 @@ WIDTH = 80
 
 def trained_stages(example: Mapping[str, TrialPlan]) -> list[tuple[str, Train]]:
     """The stages of every candidate's plan with their names: each intermediate's, then a cell of
-    each target set."""
+    each target set, the links of its chain before it."""
     stages = [
         (name, plan.encoder) for name, plan in example.items() if isinstance(plan.encoder, Train)
     ]
-    groups = example[NONE].target_sets
-    return stages + [(f"target {g.name}", g.cells[0].stage) for g in groups if g.cells]
+    for group in example[NONE].target_sets:
+        for cell in group.cells[:1]:
+            chain = (*cell.stage.links_before, cell.stage)
+            stages += [(f"target {group.name}", stage) for stage in chain]
+    return stages
 
 
 def final_stages(planner: Planner, example: Mapping[str, TrialPlan]) -> list[tuple[str, Train]]:
@@ -85,7 +88,9 @@ def _searched(
     point = example.get(name, example[NONE]).point
     fields = [field for field in FIELDS if f"{stage.phase}.{field}" in point]
     if stage.phase == "target":
-        yield from {*fields, *sweep.search.target.space}
+        # What a file says of a link wins over what is drawn for its chain.
+        own = stage.label if stage.label != name.removeprefix("target ") else ""
+        yield from {*fields, *sweep.search.target.space} - {*sweep.recipe.targets.get(own, ())}
         return
     spec = sweep.intermediates[name]
     if spec.budget is not None:  # it says how long the stage is

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from xstilts.plan.stage import Rows, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.records import TrialRecord
 from xstilts.run.confirmation import plan_of
+from xstilts.run.links import as_retried
 from xstilts.run.predictions import label_lists, submitted
 from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
@@ -178,7 +180,8 @@ def chosen_stage(record: TrialRecord, planner: Planner, task: Task) -> Train:
         plan = planner.with_encoder(plan, _attempt(record, plan.encoder))
     for group in plan.target_sets:
         for number, cell in enumerate(group.cells):
-            stage = retried(cell.stage, record.retries.get(group.label(number), 0))
+            planned = as_retried(cell.stage, partial(group.label, number), record.retries)
+            stage = retried(planned, record.retries.get(group.label(number), 0))
             if stage_name(stage) == name:
                 return planner.final(stage, chosen.best_step or 0) or stage
     raise StoreError(f"{record.trial}: {name}: another version of the package trained it")

@@ -14,14 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from xstilts import mini
-from xstilts.config.derive import reads, recipe_of
+from xstilts.config.derive import links_of, reads, recipe_of
 from xstilts.config.own_tasks import find_task, is_own, plugins_used, tasks_of_files
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.own import write_own
-from xstilts.data.sources import check_columns, count_rows, divided_otherwise, labels_of
+from xstilts.data.sources import (
+    check_columns,
+    check_texts_of_labels,
+    count_rows,
+    divided_otherwise,
+    labels_of,
+)
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import publish_folder, sha256_of, sync_tree
 from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
@@ -143,6 +149,7 @@ class _Inputs:
                 continue  # said above
             try:
                 check_columns(folders, task, use, language)
+                check_texts_of_labels(folders, task, use, language)
                 rows[row_key(task, use, language)] = count_rows(folders, task, use, language)
                 if note := divided_otherwise(folders, task, use):
                     notes.append(note)
@@ -184,17 +191,23 @@ def _without_pooler(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[
 def _with_pretrained_pooler(sweep: Sweep) -> Iterator[str]:
     """The tasks that the pretrained pooler may be trained on with."""
     recipe, searched = recipe_of(sweep), sweep.search
-    stages = [("intermediate", spec.tasks) for spec in sweep.intermediates.values()]
-    stages += [("target", (find_task(sweep, name).head,)) for name in sweep.targets]
-    for phase, names in stages:
+    stages: list[tuple[str, tuple[str, ...], str]] = []
+    for spec in sweep.intermediates.values():
+        # A mixture has the phase's values.
+        alone = spec.tasks[0] if len(spec.tasks) == 1 else ""
+        said = recipe.for_task("intermediate", alone, {}).pooler
+        stages.append(("intermediate", spec.tasks, said))
+    for head in (find_task(sweep, name).head for name in sweep.targets):
+        # The links after the first of a chain go on from its pooler.
+        first = links_of(sweep, head)[0].name
+        stages.append(("target", (first,), recipe.for_link(head, first, {}).pooler))
+    for phase, names, pooler in stages:
         spaces = [searched.encoder.space.get(f"{phase}.pooler")]
         spaces += [searched.target.space.get("pooler")] if phase == "target" else []
         values = [value for spec in spaces if spec is not None for value in spec.values()]
-        # A mixture has the phase's values.
-        said = recipe.for_task(phase, names[0] if len(names) == 1 else "", {}).pooler
         for task in (find_task(sweep, name) for name in names):
             has_one = task.is_trained and "pooler" in task.kind_spec.recipe_fields
-            if has_one and "pretrained" in (values or [said]):
+            if has_one and "pretrained" in (values or [pooler]):
                 yield task.name
 
 

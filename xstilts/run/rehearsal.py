@@ -31,7 +31,8 @@ MAX_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One training stage, cut short, and the evaluations that hang on it; or those alone."""
+    """One training stage, cut short as the links that it goes on from are, and the evaluations that
+    hang on it; or those alone."""
 
     label: str
     train: Train | None
@@ -91,7 +92,7 @@ def _scenes_of(planner: Planner, plan: TrialPlan) -> Iterator[Scene]:
         yield Scene(plan.encoder.label, _short(plan.encoder), ())
     for group in plan.target_sets:
         cell = group.cells[0] if group.cells else None
-        train = _short(replace(cell.stage, parent=plan.pretrained)) if cell else None
+        train = _short(cell.stage.grown_from(plan.pretrained)) if cell else None
         evaluations = tuple(
             _few(planner.evaluation(plan, name, cell), train or plan.pretrained)
             for name in group.targets
@@ -110,10 +111,10 @@ def _largest_point(planner: Planner, model: str, intermediate: str) -> dict[str,
 
 def _sort(scene: Scene) -> Any:
     """What makes two scenes the same for memory and code, whatever their learning rates."""
-    parts = scene.train.parts if scene.train else ()
-    model = scene.train.parent if scene.train else scene.evaluations[0].parent
+    chain = (*scene.train.links_before, scene.train) if scene.train else ()
+    parts = [part for stage in chain for part in stage.parts]
     return (
-        model,
+        chain[0].parent if chain else scene.evaluations[0].parent,
         tuple((part.train.task, part.train.max_length, part.batch_size) for part in parts),
         tuple((stage.rows.task, stage.rows.max_length) for stage in scene.evaluations),
     )
@@ -127,7 +128,9 @@ def _short(stage: Train) -> Train:
         few = min(part.examples, steps * part.batch_size)
         return replace(part, examples=few, dev=dev, pivots=pivots)
 
-    return replace(stage, parts=tuple(cut(part) for part in stage.parts))
+    links = stage.links_before
+    parent = _short(links[-1]) if links else stage.parent
+    return replace(stage, parent=parent, parts=tuple(cut(part) for part in stage.parts))
 
 
 def _few(stage: Evaluate, parent: Any) -> Evaluate:

@@ -15,8 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import benchmark_of, languages_of, measured_by
-from xstilts.config.own_tasks import find_task
+from xstilts.config.derive import links_of
 from xstilts.errors import (
     Diverged,
     LeaseLost,
@@ -31,16 +30,16 @@ from xstilts.lease import Lease
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Computable, Evaluate, Train, fingerprint, stage_name
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, retried
-from xstilts.records import SCHEMA, Attempt, Chosen, Outcome, StageEntry, TrialRecord
+from xstilts.records import Attempt, Chosen, Outcome, StageEntry, TrialRecord
 from xstilts.run import attempts
-from xstilts.run.costs import costs_of, told_of
+from xstilts.run.costs import told_of
+from xstilts.run.links import Links
 from xstilts.run.records import STAGES, kept_of, read_stages, read_status, write_record
 from xstilts.run.selection import dev_by_language, dev_score
+from xstilts.run.trial_record import record_of
 from xstilts.run.trial_status import TrialStatus
 from xstilts.run.workshop import Computed, Workshop
-from xstilts.scores.aggregate import Averages, averages
-from xstilts.scores.table import Score, ScoreTable
-from xstilts.tracking.tracker import metric_name
+from xstilts.scores.table import Score
 
 WAIT_S = 0.5
 
@@ -67,14 +66,15 @@ class TrialRun:
         self.stages: list[StageEntry] = []
         self.curves: dict[str, list[dict[str, float]]] = {}
         self.chosen: dict[str, Chosen] = {}
-        self.chosen_recipes: dict[str, dict[str, Any]] = {}
+        self.chosen_recipes: dict[str, dict[str, dict[str, Any]]] = {}
         self.judged: dict[str, list[str]] = {"collapsed": [], "undecided": []}
         self.retries: dict[str, int] = {}
+        self._links = Links(self._train, self.retries)
         self.examples: dict[str, dict[str, int]] = {}
         self.environment: dict[str, Any] = {}
         self.signals: dict[str, dict[str, float]] = {}
-        self._evaluation_s: dict[str, float] = {}
-        self._care_s = CARE.seconds
+        self.evaluation_s: dict[str, float] = {}
+        self.care_s = CARE.seconds
         self._used = {stage_name(stage) for stage in plan.training_stages}
         num_stages = len(plan.training_stages) + len(plan.signals) + len(plan.evaluated)
         self.status = TrialStatus(self.folder, num_stages)
@@ -103,12 +103,16 @@ class TrialRun:
             for target in group.targets:
                 if target in self.plan.evaluated:
                     self._evaluate(target, cell)
+        for name in self._links.names:  # no cell goes on from them any more
+            self.workshop.let_go(name)
         return self.record("finished")
 
     def _is_in_work(self, group: TargetSet) -> bool:
         """Whether another process computes a stage of the target set now."""
         store = self.workshop.store
-        stages: list[Train | Evaluate] = [cell.stage for cell in group.cells]
+        stages: list[Train | Evaluate] = []
+        for cell in group.cells:
+            stages += [*cell.stage.links_before, cell.stage]
         if not stages:
             stages = [self.planner.evaluation(self.plan, name, None) for name in group.targets]
         return any(not store.has(stage) and store.is_in_work(stage) for stage in stages)
@@ -157,10 +161,11 @@ class TrialRun:
 
     def _best_cell(self, group: TargetSet) -> Cell:
         """Train every cell of a target set; the one with the highest dev score, first wins ties."""
-        task = find_task(self.sweep, group.name)
+        task = links_of(self.sweep, group.name)[-1]
         trained = []
         for number, cell in enumerate(group.cells):
-            stage, found = self._train(cell.stage, group.label(number))
+            planned = self._links.under(cell.stage, partial(group.label, number))
+            stage, found = self._train(planned, group.label(number))
             trained.append((replace(cell, stage=stage), found))
 
         best, best_found = max(trained, key=lambda pair: dev_score(pair[1].manifest.trained, task))
@@ -175,14 +180,22 @@ class TrialRun:
                     for language, (values, count) in dev_by_language(outcome, task).items()
                     for metric, value in values.items()
                 ]
-        outcome = best_found.manifest.trained
-        self.curves[group.name] = outcome.curve
-        for verdict, tasks in verdicts(outcome).items():
-            self.judged[verdict] += group.targets if tasks else ()
-        values = {"learning_rate": best.stage.recipe.learning_rate, **best.point}
-        self.chosen[group.name] = Chosen(stage_name(best.stage), values)
+        outcome, links = best_found.manifest.trained, self._links.before(best.stage)
         (part,) = best.stage.parts
-        self.chosen_recipes[group.name] = asdict(best.stage.recipe_of(part))
+        own = {f"{group.name}/{link.stage.label}": link for link in links}
+        self.curves |= {name: link.outcome.curve for name, link in own.items()}
+        self.curves[group.name] = outcome.curve
+        ends = [verdicts(one) for one in (*(link.outcome for link in links), outcome)]
+        # A chain is what is worst of its links.
+        if worst := next((name for name in self.judged if any(one[name] for one in ends)), ""):
+            self.judged[worst] += group.targets
+        values = {"learning_rate": best.stage.recipe.learning_rate, **best.point}
+        names = tuple(stage_name(link.stage) for link in links)
+        self.chosen[group.name] = Chosen(stage_name(best.stage), values, links=names)
+        self.chosen_recipes[group.name] = {
+            **{name: link.recipe for name, link in own.items()},
+            group.name: asdict(best.stage.recipe_of(part)),
+        }
         if self.plan.is_short:
             return best
         final = self.planner.final(best.stage, outcome.best_step)
@@ -192,8 +205,12 @@ class TrialRun:
         """Train the chosen cell once more, with the rows that selected it; what selected stays."""
         self._stage(final, f"{group.name} final")
         self.workshop.let_go(stage_name(best.stage))
-        chosen, selected = self.chosen[group.name], stage_name(best.stage)
-        self.chosen[group.name] = Chosen(stage_name(final), chosen.values, selected, best_step)
+        self.chosen[group.name] = replace(
+            self.chosen[group.name],
+            stage=stage_name(final),
+            selected=stage_name(best.stage),
+            best_step=best_step,
+        )
         return replace(best, stage=final)
 
     def _evaluate(self, target: str, cell: Cell | None) -> None:
@@ -201,7 +218,7 @@ class TrialRun:
         found = self._stage(stage, f"{target} evaluation")
         if not self.stages[-1].is_reused:
             for what, seconds in found.manifest.evaluation_s.items():
-                self._evaluation_s[f"cost/{target}/{what}_s"] = seconds
+                self.evaluation_s[f"cost/{target}/{what}_s"] = seconds
         row, counts = self._row(cell, target, True), found.manifest.rows
         self.scores += [
             row(split=stage.split, language=name, metric=metric, value=value, n=counts[name])
@@ -225,101 +242,12 @@ class TrialRun:
 
     def record(self, state: str, error: str = "", diverged: bool = False) -> TrialRecord:
         """Write and return the trial's record as it stands."""
-        sweep, plan = self.sweep, self.plan
-        self._in_the_plans_order()
-        found = self._averages()
-        # Nothing of a lower rung has the name of what a whole run gave.
-        prefix = f"{plan.phase}/" if plan.is_short else ""
-        metrics = {prefix + metric_name(metric): value for metric, value in found.metrics.items()}
-        record = TrialRecord(
-            trial=plan.trial_id,
-            attempt=self.lease.number,
-            config=plan.config_id,
-            sweep=sweep.name,
-            state=state,
-            error=error,
-            diverged=diverged,
-            point=plan.point,
-            seed=plan.seed,
-            phase=plan.phase,
-            confirms=plan.confirms,
-            targets=None if plan.subset is None else list(plan.subset),
-            rung=plan.rung,
-            signals=self.signals,
-            model=plan.model,
-            intermediate=plan.intermediate,
-            rates=dict(plan.rates),
-            examples=self.examples,
-            learning_rate=(
-                plan.encoder.recipe.learning_rate if isinstance(plan.encoder, Train) else None
-            ),
-            chosen=self.chosen,
-            recipes=self._recipes(),
-            metrics={**metrics, **self._costs()},
-            missing=list(found.missing) if state == "finished" and not plan.is_short else [],
-            **self.judged,
-            retries=self.retries,
-            objective=metrics.get(measured_by(sweep)),
-            scores=ScoreTable(self.scores).rows,
-            stages=self.stages,
-            curves=self.curves,
-            environment=self.environment,
-            processes=self.planner.world_size,
-            precision=self.planner.precision,
-            started=self.status.started,
-            ended=time.time(),
-            schema=SCHEMA,
-        )
+        record = record_of(self, state, error, diverged)
         kept = kept_of(self.folder, record)
         self.before_record(kept)
         self.lease.renew()
         write_record(self.folder, kept)
         return record
-
-    def _averages(self) -> Averages:
-        sweep = self.sweep
-        tasks = [find_task(sweep, name) for name in sweep.targets if name in self.plan.targets]
-        languages = {task.name: languages_of(sweep, task) for task in tasks}
-        table, benchmark = ScoreTable(self.scores).chosen, benchmark_of(sweep)
-        is_whole = len(tasks) == len(sweep.targets)
-        split, pivots = sweep.evaluation.split, sweep.selection.pivot or ()
-        return averages(table, tasks, languages, benchmark, split, is_whole, pivots)
-
-    def _recipes(self) -> dict[str, dict[str, Any]]:
-        """What the trial's stages were trained by, in the plan's order: each task of the
-        intermediate, each target's chosen stage. A target without training has a length alone."""
-        encoder, recipes, targets = self.plan.encoder, {}, {}
-        if isinstance(encoder, Train):
-            recipes = {one.train.task: asdict(encoder.recipe_of(one)) for one in encoder.parts}
-        for group in self.plan.target_sets:
-            if group.name in self.chosen_recipes:
-                targets[group.name] = self.chosen_recipes[group.name]
-            for target in group.targets if not group.cells else ():
-                rows = self.planner.evaluation(self.plan, target, None).rows
-                targets[target] = {"max_length": rows.max_length}
-        return {"intermediate": recipes, "target": targets}
-
-    def _in_the_plans_order(self) -> None:
-        """Sort what the target sets gave: their order of execution hangs on other trials."""
-        groups = [group.name for group in self.plan.target_sets]
-        place = {
-            target: groups.index(group.name)
-            for group in self.plan.target_sets
-            for target in group.targets
-        }
-        self.scores.sort(key=lambda score: place[score.target])
-        for names in self.judged.values():
-            names.sort(key=lambda name: place.get(name, -1))
-        self.chosen = {name: self.chosen[name] for name in groups if name in self.chosen}
-
-    def _costs(self) -> dict[str, float]:
-        """What the trial cost."""
-        return {
-            **costs_of(self.stages, self.sweep.resources.gpus_per_trial),
-            "cost/interruptions": attempts.num_lost(attempts.read(self.folder)),
-            "cost/care_s": CARE.seconds - self._care_s,
-            **self._evaluation_s,
-        }
 
 
 def verdicts(outcome: Outcome) -> dict[str, list[str]]:

@@ -129,7 +129,8 @@ class Workshop:
         name = stage_name(stage)
         self._stop_if_told(name)
         while True:
-            if self._lacks_weights(stage.parent) and not self.store.has(stage):
+            is_there = self.store.has_weights if with_weights else self.store.has
+            if self._lacks_weights(stage.parent) and not is_there(stage):
                 assert isinstance(stage.parent, Train)
                 self.run(stage.parent, owner, progress, with_weights=True)
             try:
@@ -243,13 +244,15 @@ class Workshop:
         _, vocabulary = self.token_cache_of(self._model_of(stage))
         encoder_folder = self._encoder_folder(stage.parent)
         backbone = models.load_encoder(encoder_folder)
-        heads = {}
+        heads: dict[str, torch.nn.Module] = {}
         # A head of the intermediate stage is no target's.
         has_heads = isinstance(stage, Evaluate) and stage.rows.entry.is_trained
         if has_heads and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
-            trained = {part.train.task: part.train.entry for part in stage.parent.parts}
-            heads = models.load_heads(encoder_folder.parent, trained, hidden_size)
+            (part,) = stage.parent.parts
+            trained = {part.train.task: part.train.entry}
+            (head,) = models.load_heads(encoder_folder.parent, trained, hidden_size).values()
+            heads = {stage.rows.entry.head: head}  # of a chain it has the name of the last link
         net = models.Model(backbone, heads).to(self.device)
         models.check_vocabulary(net, vocabulary, encoder_folder)
         check_precision(stage.precision, self.device)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from xstilts.config.derive import task_of
+from xstilts.config.derive import links_of, task_of
 from xstilts.config.schema import Sweep
 from xstilts.scores.aggregate import AVERAGE
 from xstilts.scores.seen import columns_of
@@ -34,8 +34,8 @@ def signal_values(sweep: Sweep, told: Sequence[Told]) -> dict[str, np.ndarray]:
         values = np.full((len(told), len(columns)), np.nan)
         for place, column in enumerate(columns):
             is_retrieval = signal == "retrieval"
-            head = task_of(sweep, column.targets[0]).head
-            name = f"{signal}/{sweep.search.parallel if is_retrieval else head}"
+            probed = links_of(sweep, task_of(sweep, column.targets[0]).head)[-1].name
+            name = f"{signal}/{sweep.search.parallel if is_retrieval else probed}"
             for row, one in enumerate(told):
                 values[row, place] = one.get(name, {}).get(VALUE, np.nan)
             if column.score == AVERAGE and not is_retrieval:

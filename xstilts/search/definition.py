@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from xstilts.config.named import RecipeSpec
-from xstilts.config.own_tasks import plugins_described
+from xstilts.config.own_tasks import links_named, plugins_described
 from xstilts.config.schema import ResourcesSpec, Sweep
 from xstilts.config.space import Point
 from xstilts.errors import ConfigError, Problem
@@ -103,7 +103,7 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
     was = known.parsed(allowed=sweep.plugins)
     before, after = (one.model_dump(mode="json", by_alias=True) for one in (was, sweep))
     before["objective"]["metric"] = _objective(known)
-    heads = frozenset(target_sets(was))
+    heads = frozenset(target_sets(was)).union(*links_named(was).values())
     _compare(_identity(before), _without_growth(_identity(after), before, heads), places)
     growth = Growth(
         tuple(name for name in sweep.intermediates if name not in before["intermediates"]),
@@ -246,6 +246,7 @@ def _without_growth(
         gained = set(new["targets"]) - set(old["targets"])
         languages = {name: wanted for name, wanted in languages.items() if name not in gained}
         languages = languages or "all"
+    chains = {name: links for name, links in new["train"].items() if name in old["targets"]}
     return {
         **new,
         "tasks": {name: spec for name, spec in new["tasks"].items() if name in old["tasks"]},
@@ -254,6 +255,7 @@ def _without_growth(
         "intermediates": kept,
         "targets": [name for name in new["targets"] if name in old["targets"]],
         "seeds": [seed for seed in new["seeds"] if seed in old["seeds"]],
+        "train": chains,
         "languages": languages,
         "search": {**new["search"], "encoder": {**encoder, "space": space}},
     }
@@ -285,6 +287,10 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     free = ("storage", "tracking", "resources", "confirm", "budget")
     identity = {key: value for key, value in resolved.items() if key not in free}
     named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))
+    named = named.union(*identity["train"].values())
+    named = named.union(
+        *(identity["tasks"][x]["train"] or () for x in named & {*identity["tasks"]})
+    )
     tasks = {name: spec for name, spec in identity["tasks"].items() if name in named}
     identity["tasks"] = {name: _without_places(spec) for name, spec in tasks.items()}
     search = identity["search"]

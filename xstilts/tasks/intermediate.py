@@ -74,6 +74,20 @@ def squad_apart(source: Source) -> dict[str, Slice]:
     }
 
 
+COPA_COLUMNS: dict[str, str | tuple[str, ...]] = {
+    "prompt": "{premise} What was the {question}?",
+    "choices": ("choice1", "choice2"),
+}
+"""XTREME-R's segments; the words of the question are English in every language."""
+
+COPA = Source(
+    "aps/super_glue",
+    config="copa",
+    columns=COPA_COLUMNS,
+    sizes={"train": 400, "validation": 100},
+    copies="copa",
+)
+
 ANLI_SIZES = {"train_r1": 16_946, "train_r2": 45_460, "train_r3": 100_459}
 ANLI_SIZES |= {"dev_r1": 1_000, "dev_r2": 1_000, "dev_r3": 1_200}
 ANLI = Source("facebook/anli", config="plain_text", sizes=ANLI_SIZES)
@@ -222,6 +236,35 @@ ENTRIES = (
         labels=("A", "B", "C", "D", "E"),
         metrics=("accuracy",),
         description="which of five concepts answers a question",
+    ),
+    Task(
+        name="siqa",
+        kind="choice",
+        source=Source(
+            "lighteval/siqa",
+            columns={
+                "prompt": "{context} {question}",
+                "choices": ("answerA", "answerB", "answerC"),
+            },
+            sizes={"train": 33_410, "validation": 1_954},
+            copies="siqa",
+        ),
+        languages=("en",),
+        splits=TRAIN_AND_DEV,
+        # Of the Hub's copy and the first release; of release 1.4 the import makes these.
+        labels=("1", "2", "3"),
+        metrics=("accuracy",),
+        description="which of three answers a social situation suggests; XCOPA's first stage",
+    ),
+    Task(
+        name="copa",
+        kind="choice",
+        source=COPA,
+        languages=("en",),
+        splits=TRAIN_AND_DEV,
+        labels=("choice1", "choice2"),
+        metrics=("accuracy",),
+        description="which of two sentences is the cause or the effect; XCOPA's second stage",
     ),
     Task(
         name="mlm",

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from xstilts.tasks.intermediate import (
     ARTICLES_APART,
+    COPA,
+    COPA_COLUMNS,
     FOR_TARGETS,
     MINI_LANGUAGES,
     MNLI,
@@ -74,6 +76,32 @@ TATOEBA_SIZES = {
         }.items()
     },
 }
+
+# XCOPA is COPA's dev and test set in other languages; none of the two has an English test set.
+_XCOPA = Task(
+    name="xcopa",
+    kind="choice",
+    source=Source(
+        "cambridgeltl/xcopa",
+        config="{language}",
+        columns=COPA_COLUMNS,
+        sizes={"validation": 100, "test": 500},
+        copies="copa",
+    ),
+    languages=("et", "ht", "id", "it", "qu", "sw", "ta", "th", "tr", "vi", "zh"),
+    splits={
+        "train": Slice("train", COPA),
+        "dev": Slice("validation", COPA),
+        "validation": "validation",
+        "test": "test",
+    },
+    chain=("siqa", "copa"),
+    metrics=("accuracy",),
+    group="classification",
+    is_parallel=True,
+    description="COPA in 11 languages, questions as released; trained on SIQA, then COPA",
+)
+
 # Languages of the Tatoeba data set under their ISO 639-3 codes.
 TATOEBA = {
     "af": "afr",
@@ -281,6 +309,20 @@ ENTRIES = (
         metrics=("accuracy",),
         group="retrieval",
         description="the English translation of a sentence among up to 1,000",
+    ),
+    _XCOPA,
+    replace(
+        _XCOPA,
+        name="xcopa_fixed",
+        source=replace(
+            _XCOPA.source,
+            hub_id="xstilts/xcopa_fixed",
+            instead="import XCOPA's folder data together with the English COPA that it translates, "
+            "whose questions are put in, with `xstilts data import`",
+        ),
+        trained_as="xcopa",
+        chain=(),
+        description="XCOPA with the questions of English COPA, in 11 languages; XCOPA's stages",
     ),
     Task(
         name="mini_xnli",

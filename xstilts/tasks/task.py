@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from xstilts.identity import later
 from xstilts.tasks.kinds import BROUGHT, KINDS, KindSpec, kind_spec
 
 NORMALISERS = {"detokenise": 1}
@@ -142,11 +143,13 @@ class Task:
     all languages are translations of each other, one by one.
 
     `trained_as` names the target whose training stage this one reads: both are fine-tuned on the
-    same rows. `fitted_on` is the use whose labels fit a threshold that is then applied to what is
-    scored. `normalization` says how QA answers are compared: as SQuAD or as MLQA does; in a task
-    that `can_abstain` a question may have no answer. `open_labels`: the labels are those that the
-    training rows have. `translations` has the training rows in `translated_languages`, translated
-    by machine; English beside them went the same way but for the translation.
+    same rows. `chain` names the tasks that a target is fine-tuned on, a stage after the other with
+    the head carried along; `train` and `dev` are the last one's rows. `fitted_on` is the use whose
+    labels fit a threshold that is then applied to what is scored. `normalization` says how QA
+    answers are compared: as SQuAD or as MLQA does; in a task that `can_abstain` a question may have
+    no answer. `open_labels`: the labels are those that the training rows have. `translations` has
+    the training rows in `translated_languages`, translated by machine; English beside them went the
+    same way but for the translation.
 
     `dev_note` says what the dev set shares with what is scored, `apart` are the splits of a sweep
     that wants nothing shared (`selection.articles: held_out`).
@@ -175,6 +178,8 @@ class Task:
     dev_note: str = field(default="", metadata=shapes_no_rows(""))
     apart: Mapping[str, Slice] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
+    # Its stages are parents of each other, which says it where it counts.
+    chain: tuple[str, ...] = field(default=(), metadata=shapes_no_rows(()) | later(()))
 
     def __post_init__(self) -> None:
         known = self.kind in KINDS or self.kind in BROUGHT
@@ -250,6 +255,22 @@ class Task:
         return any(one.without is not None for one in train) and any(
             one.only is not None and replace(one, only=None, without=one.only) in train
             for one in dev
+        )
+
+    def trained_on(self, links: tuple[Task, ...]) -> Task:
+        """The task as a target that is fine-tuned on the rows of other tasks, one after the other.
+
+        What selects it is the dev set of the last."""
+        last, own = links[-1], ("train", "dev")
+        learnt = {use: last.slices_of(use) for use in own if use in last.splits}
+        scored = {use: rows for use, rows in self.splits.items() if use not in own}
+        return replace(
+            self,
+            splits={**scored, **learnt},
+            train_language=last.train_language,
+            apart=last.apart,
+            dev_note="",
+            chain=tuple(link.name for link in links),
         )
 
     def whole(self) -> Task:

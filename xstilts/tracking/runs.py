@@ -123,7 +123,12 @@ def _params(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
         params["rung"] = record.rung
     params |= {f"rate/{task}": record.rates.get(task, 0) for task in dict.fromkeys(tasks)}
     chosen = {f"target/{name}": one.learning_rate for name, one in record.chosen.items()}
-    found = {**chosen, "intermediate": record.learning_rate}
+    links = {
+        f"target/{name}": values["learning_rate"]
+        for name, values in record.recipes.get("target", {}).items()
+        if "/" in name  # TARGET/LINK
+    }
+    found = {**chosen, **links, "intermediate": record.learning_rate}
     rates = {stage: rate for stage, rate in found.items() if rate is not None}
     params |= {f"lr/{stage}": rate for stage, rate in rates.items()}
     params |= {f"log10_lr/{stage}": round(math.log10(x), 4) for stage, x in rates.items()}

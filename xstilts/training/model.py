@@ -263,7 +263,8 @@ def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
 
 
 def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
-    """The parent's encoder with new heads; an MLM part brings the pretrained LM head.
+    """The parent's encoder with new heads, or the parent's own where the stage carries it; an MLM
+    part brings the pretrained LM head.
 
     Raises:
         StageError: the folder's files cannot be loaded.
@@ -281,7 +282,9 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     recipe, seed, phase = stage.recipe, stage.seed, stage.phase
     span_dropout = dropout if recipe.span_dropout else 0.0
     heads = build_heads(others, hidden_size, dropout, std, seed, phase, span_dropout=span_dropout)
-    if recipe.pooler != "none":
+    if stage.carries_head:
+        _take_head(heads, stage, folder.parent, hidden_size)
+    elif recipe.pooler != "none":
         add_pooler(heads, stage, folder, std)
     return Model(backbone, {**heads, **lm_heads}).to(device)
 
@@ -346,17 +349,38 @@ def save(model: Model, folder: Path) -> None:
 
 def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dict[str, nn.Module]:
     """The heads that `save` wrote, without dropout: for evaluation."""
-    state = safetensors.torch.load_file(folder / HEADS_FILE)
-    heads = {}
-    for name, task in tasks.items():
-        head = kinds.get(task.kind).build_head(hidden_size, task, 0.0)
-        prefix = f"{name}."
-        own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
-        if isinstance(head, SequenceHead) and any(key.startswith("pooler.") for key in own):
-            head.pooler = Pooler(hidden_size)
-        head.load_state_dict(own)
-        heads[name] = head
+    heads = {
+        name: kinds.get(task.kind).build_head(hidden_size, task, 0.0)
+        for name, task in tasks.items()
+    }
+    for name, head in heads.items():
+        _load_head(head, folder, name, hidden_size, is_carried=False)
     return heads
+
+
+def _load_head(
+    head: nn.Module, folder: Path, name: str, hidden_size: int, *, is_carried: bool
+) -> None:
+    """Give a head the weights that `save` wrote of a task's, with the pooler that it had."""
+    state = safetensors.torch.load_file(folder / HEADS_FILE)
+    prefix = f"{name}."
+    own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
+    if isinstance(head, SequenceHead) and any(key.startswith("pooler.") for key in own):
+        head.pooler = Pooler(hidden_size, is_carried)
+    head.load_state_dict(own)
+
+
+def _take_head(
+    heads: Mapping[str, nn.Module], stage: Train, folder: Path, hidden_size: int
+) -> None:
+    """Let the head of a link go on from that of the link before it, whose stage lies in a folder.
+
+    Its pooler comes with it, whatever the recipe would draw.
+    """
+    assert isinstance(stage.parent, Train)
+    (before,), (head,) = stage.parent.parts, heads.values()
+    is_carried = stage.recipe.pooler != "fresh"
+    _load_head(head, folder, before.train.task, hidden_size, is_carried=is_carried)
 
 
 def settings(encoder: PreTrainedModel) -> tuple[int, float, float]:

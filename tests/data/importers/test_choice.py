@@ -211,6 +211,15 @@ def test_english_copa(data: Path, counts: dict[str, int], tmp_path: Path) -> Non
         assert rows.features["label"].names == ["choice1", "choice2"]
 
 
+def test_copa_of_superglue(tmp_path: Path) -> None:
+    """Its archive has the folder COPA, and a test set without labels."""
+    rows = rows_of(write(tmp_path / "COPA" / "val.jsonl", COPA))
+    assert rows == [COPA]
+    (imported,) = read(write(tmp_path / "COPA" / "test.jsonl", without(COPA, "label")))
+    assert identity(imported) == ("aps/super_glue", "copa", "test")
+    assert [row["label"] for row in imported.split.rows] == [-1]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -302,6 +311,7 @@ def without(record: dict[str, Any], name: str) -> dict[str, Any]:
         ),
         ("socialIQa_v1.4_trn.jsonl", {**SIQA, "correct": "A"}, SIQA, "must have 'correct'"),
         ("socialIQa_v1.4_tst.jsonl", SIQA, {**SIQA, "correct": "D"}, "must be one of 1, 2, 3, A"),
+        ("socialIQa_v1.4_tst.jsonl", SIQA, {**SIQA, "correct": 0}, "must be one of 1, 2, 3, A"),
         ("data/it/test.it.jsonl", COPA, {**COPA, "label": -1}, "label must be one of 0, 1; got"),
         ("data/it/test.it.jsonl", COPA, {**COPA, "idx": "x"}, "'idx' must be a whole number"),
         ("xcopa/val-en.jsonl", COPA, without(COPA, "label"), "must have 'label'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -112,6 +113,36 @@ def test_the_whole_test_set_wins_over_joined_slices(tmp_path: Path) -> None:
     assert taken["google/xtreme", "PAN-X.qu", "test"].num_rows > 0
     assert taken["google/xquad", "xquad.ro", "validation"].num_rows == 1190
     assert taken["google/xtreme", "tatoeba.aze", "validation"].num_rows == 1000
+
+
+def copa(path: Path, *questions: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = (
+        {"premise": "p", "choice1": "a", "choice2": "b", "question": x, "idx": i, "label": 1}
+        for i, x in enumerate(questions)
+    )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("english", [(), ("cause",), ("cause", "effect", "cause")])
+def test_xcopa_gets_the_questions_of_an_english_file_that_has_all_items(
+    tmp_path: Path, english: tuple[str, ...]
+) -> None:
+    copa(tmp_path / "in" / "data" / "th" / "val.th.jsonl", "effect", "effect")
+    if english:
+        copa(tmp_path / "in" / "xcopa" / "val-en.jsonl", *english)
+    report = import_folder(tmp_path / "in", tmp_path / "out")
+    fixed = [taken for taken in report.taken if taken.hub_id == "xstilts/xcopa_fixed"]
+    assert len(fixed) == (len(english) == 3)
+    read = {
+        name: parquet.read_table(path)["question"].to_pylist()
+        for name in ("cambridgeltl/xcopa", "xstilts/xcopa_fixed")
+        for path in (tmp_path / "out" / name).glob("**/*.parquet")
+    }
+    assert read["cambridgeltl/xcopa"] == ["effect", "effect"], "as released"
+    if fixed:
+        assert (fixed[0].config, fixed[0].split) == ("th", "validation")
+        assert read["xstilts/xcopa_fixed"] == ["cause", "effect"]
 
 
 def bucc(folder: Path, part: str, count: int, gold: bool = True) -> None:

@@ -1,17 +1,19 @@
 """Original files of multiple choice: HellaSwag, CosmosQA, CommonsenseQA, SIQA, XCOPA and COPA.
 
 Rows keep the columns of the Hub's copies; which of them are prompt and choices is the tasks' to
-say. XCOPA's `changed` is left out: the mirror has no truth values, and nothing reads it.
+say. XCOPA's `changed` is left out: the mirror has no truth values, and nothing reads it. Its
+`question` stays as released, wrong as it is in some languages; where the English COPA that it
+translates is imported with it, a data set of another name has that one's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from xstilts.data.hub_layout import INT32, STRING, STRINGS, Features, class_label
+from xstilts.data.hub_layout import INT32, STRING, STRINGS, Features, Split, class_label
 from xstilts.data.importers.original import (
     Imported,
     Importer,
@@ -141,7 +143,34 @@ _COPA = Labelled(
     _TWO,
     config="copa",
 )
+FIXED = "xstilts/xcopa_fixed"
+"""The data set of XCOPA's rows with the questions of English COPA."""
+
 _SIQA_SPLITS = {"trn": "train", "tst": "test", **SPLITS}
+
+
+def with_english_questions(
+    splits: Mapping[tuple[str, str, str], Split],
+) -> Iterator[tuple[tuple[str, str, str], Imported]]:
+    """XCOPA's splits with the questions of the English items of the same `idx`.
+
+    Args:
+        splits: all that is imported, by data set, configuration and split.
+
+    Returns:
+        For each split of which the English one has all items, the key of XCOPA's and the corrected
+        one.
+    """
+    for (hub_id, language, name), split in splits.items():
+        english = splits.get((_COPA.hub_id, _COPA.config, name))
+        if hub_id != _XCOPA.hub_id or english is None:
+            continue
+        questions = {row["idx"]: row["question"] for row in english.rows}
+        if all(row["idx"] in questions for row in split.rows):
+            rows = [{**row, "question": questions[row["idx"]]} for row in split.rows]
+            corrected = Imported(FIXED, Split(language, name, split.features, rows))
+            yield (hub_id, language, name), corrected
+
 
 IMPORTERS: tuple[Importer, ...] = (
     Importer(
@@ -185,5 +214,10 @@ IMPORTERS: tuple[Importer, ...] = (
         "COPA as XTREME leaves it",
         r"xcopa/(?P<split>train|val|test)-en\.jsonl",
         Format(_COPA, read_jsonl, test_labels="filler").read,
+    ),
+    Importer(
+        "COPA of SuperGLUE",
+        r"COPA/(?P<split>train|val|test)\.jsonl",
+        Format(_COPA, read_jsonl, test_labels="some").read,
     ),
 )

@@ -95,6 +95,10 @@ def import_folder(
             candidates.append(_Candidate(name, imported))
     found = _chosen(_joined(candidates), report)
     _leave_to_the_mirror(root, found, report)
+    by_key = {key: one.imported.split for key, one in found.items()}
+    for key, imported in choice.with_english_questions(by_key):
+        corrected = _Candidate(found[key].name, imported)
+        found[corrected.key] = corrected
     if not found and report.left_out:
         name, reason = next(iter(report.left_out.items()))
         raise DataError(f"{source}: nothing of it is taken; {name}: {reason}")
