@@ -17,7 +17,7 @@ ROOT = Path(xstilts.__file__).parent
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 LAYERS = (
-    {"xstilts", "errors", "files", "identity", "lease"},
+    {"xstilts", "errors", "files", "identity", "lease", "score_rows"},
     {"config", "tasks", "records"},
     {"plan", "scores"},
     {"data", "kinds", "training"},

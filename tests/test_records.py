@@ -22,7 +22,6 @@ from xstilts.records import (
     Attempt,
     Chosen,
     Outcome,
-    ScoreRows,
     manifest_of,
     read_if_whole,
 )
@@ -30,6 +29,7 @@ from xstilts.run.kept_weights import Kept
 from xstilts.run.records import is_finished, is_of, read_record, read_status, write_record
 from xstilts.run.store import Store
 from xstilts.run.trial_states import TrialStates
+from xstilts.score_rows import ScoreRows
 from xstilts.scores.aggregate import AVERAGE, DEV, Metric
 from xstilts.scores.table import ChosenScores
 from xstilts.tracking.tracker import metric_name

@@ -28,11 +28,12 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import fingerprint
 from xstilts.plan.trial_plan import TrialPlan
-from xstilts.records import ScoreRows, TrialRecord
+from xstilts.records import TrialRecord
 from xstilts.report.comparison import scores_of
 from xstilts.report.results import Results, load_results
 from xstilts.run.places import Places
 from xstilts.run.store import Store
+from xstilts.score_rows import ScoreRows
 from xstilts.scores.arms import arms_of
 from xstilts.scores.seen import columns_of, seen_scores
 from xstilts.scores.ties import ties

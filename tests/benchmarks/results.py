@@ -28,9 +28,9 @@ from xstilts.config.derive import languages_of
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
-from xstilts.records import ScoreRows
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
 from xstilts.run.storage import open_storage
+from xstilts.score_rows import ScoreRows
 from xstilts.tasks import Task, lookup
 
 TARGETS = ["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from xstilts.records import ScoreRows
+from xstilts.score_rows import ScoreRows
 
 SWEEP = """
 name: small

@@ -25,11 +25,12 @@ from pydantic_core import from_json, to_json
 from xstilts import __version__
 from xstilts.config.schema import Sweep
 from xstilts.files import sha256_of, write_atomically
-from xstilts.records import ScoreRows, TrialRecord, typed
+from xstilts.records import TrialRecord, typed
 from xstilts.report.comparison import scores_of
 from xstilts.run.places import Places
 from xstilts.run.records import RECORD, read_record
 from xstilts.run.storage import CACHES
+from xstilts.score_rows import ScoreRows
 from xstilts.scores.best import TrialScores
 
 logger = logging.getLogger(__name__)

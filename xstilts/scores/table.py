@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
-from xstilts.records import ScoreRows
+from xstilts.score_rows import ScoreRows
 
 
 @dataclass(frozen=True, slots=True)
