@@ -38,7 +38,7 @@ def test_learning_rate_is_above_0_and_finite(number: float) -> None:
 
 
 def test_whole_numbers_are_known() -> None:
-    steps = {"warmup_steps", "check_every", "patience"}
+    steps = {"warmup_steps", "check_every", "patience", "negatives"}
     assert {"batch_size", "max_length", "checks", "dev_examples", *steps} == INTEGER_FIELDS
     assert set(SEARCHABLE) <= {field.name for field in fields(StageRecipe)}
 

@@ -184,6 +184,10 @@ def _gold(task: Task, examples: pa.Table) -> str:
         ]
         paragraphs = [{"context": "", "qas": questions}]
         return json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
+    if form == "ranking":
+        return json.dumps(
+            dict(zip(*(examples[x].to_pylist() for x in ("id", "keys")), strict=True))
+        )
     if form == "labels":
         return label_lists(examples["labels"].to_pylist())
     if form == "tags":

@@ -249,7 +249,8 @@ class Workshop:
         if has_heads and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
             trained = {part.train.task: part.train.entry for part in stage.parent.parts}
-            heads = models.load_heads(encoder_folder.parent, trained, hidden_size)
+            recipe = stage.parent.recipe
+            heads = models.load_heads(encoder_folder.parent, trained, hidden_size, recipe)
         net = models.Model(backbone, heads).to(self.device)
         models.check_vocabulary(net, vocabulary, encoder_folder)
         check_precision(stage.precision, self.device)

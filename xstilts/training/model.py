@@ -30,8 +30,10 @@ from transformers.utils import logging as transformers_logging
 
 from xstilts import kinds
 from xstilts.config.families import family_of, num_types
+from xstilts.config.recipe import StageRecipe
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
+from xstilts.kinds.dual_encoder import DualEncoderHead
 from xstilts.kinds.kind import Pooler, SequenceHead, Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.tasks import Task
@@ -41,7 +43,7 @@ from xstilts.training.micro_batches import MicroBatch
 from xstilts.training.packed.last_layer import first_layers, install_last_layer
 from xstilts.training.packed.layout import can_pack, unpack
 from xstilts.training.packed.self_attention import install_attention
-from xstilts.training.pooling import add_pooler, carried_weights
+from xstilts.training.pooling import add_pooler, carried_weights, take_pooler
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -283,6 +285,9 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     heads = build_heads(others, hidden_size, dropout, std, seed, phase, span_dropout=span_dropout)
     if recipe.pooler != "none":
         add_pooler(heads, stage, folder, std)
+    for own in heads.values():
+        shape(own, recipe)
+    take_pooler(heads.values(), stage, folder)
     return Model(backbone, {**heads, **lm_heads}).to(device)
 
 
@@ -331,6 +336,17 @@ def build_heads(
     return heads
 
 
+def shape(head: nn.Module, recipe: StageRecipe) -> None:
+    """Make a head what a recipe says, where that decides what it reads or is compared with."""
+    if isinstance(head, DualEncoderHead):
+        head.shape(recipe.pooling, recipe.negatives, recipe.false_negatives)
+
+
+def reads_all(head: nn.Module | None) -> bool:
+    """Whether a head reads every token, whatever its kind says."""
+    return isinstance(head, DualEncoderHead) and head.reads_all
+
+
 def save(model: Model, folder: Path) -> None:
     """Write `encoder/` (a folder for `from_pretrained`), a pooler that is carried with it, and the
     heads."""
@@ -344,8 +360,14 @@ def save(model: Model, folder: Path) -> None:
     safetensors.torch.save_file(heads, folder / HEADS_FILE)
 
 
-def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dict[str, nn.Module]:
-    """The heads that `save` wrote, without dropout: for evaluation."""
+def load_heads(
+    folder: Path,
+    tasks: Mapping[str, Task],
+    hidden_size: int,
+    recipe: StageRecipe | None = None,
+) -> dict[str, nn.Module]:
+    """The heads that `save` wrote, without dropout: for evaluation. `recipe` is that of the stage,
+    which dual encoders need."""
     state = safetensors.torch.load_file(folder / HEADS_FILE)
     heads = {}
     for name, task in tasks.items():
@@ -354,6 +376,8 @@ def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dic
         own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
         if isinstance(head, SequenceHead) and any(key.startswith("pooler.") for key in own):
             head.pooler = Pooler(hidden_size)
+        if recipe is not None:
+            shape(head, recipe)
         head.load_state_dict(own)
         heads[name] = head
     return heads
