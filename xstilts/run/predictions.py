@@ -1,9 +1,9 @@
 """Predictions as files, in XTREME's submission layout: `predictions/<target>/<split>-<language>`.
 
 Labels and positions: one a line (`.tsv`). Tags: one a line, a blank line between sentences.
-Mined pairs: two ids a line, a tab between. Answers: a JSON object from question id to text. Rankings:
-one from query id to the ids of candidates, best first. Several labels: a JSON list of lists, a row a
-line.
+Mined pairs: two ids a line, a tab between. Answers: a JSON object from question id to text.
+Rankings: one from query id to the ids of candidates, best first. Several labels: a JSON list of
+lists, a row a line.
 """
 
 from __future__ import annotations

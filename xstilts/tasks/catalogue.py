@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from xstilts.tasks import intermediate, targets
+from xstilts.tasks import intermediate, ranked, targets
 from xstilts.tasks.task import Task
 
-_TASKS = {task.name: task for task in (*intermediate.ENTRIES, *targets.ENTRIES)}
+_MODULES = (intermediate, targets, ranked)
+_TASKS: dict[str, Task] = {task.name: task for module in _MODULES for task in module.ENTRIES}
 
 
 def known_tasks() -> tuple[Task, ...]:
@@ -27,8 +28,8 @@ def lookup(name: str) -> Task:
 
 def place_of(name: str) -> str:
     """The module of the package that has a task's entry."""
-    module = targets if any(task.name == name for task in targets.ENTRIES) else intermediate
-    return module.__name__
+    modules = (x for x in _MODULES if any(task.name == name for task in x.ENTRIES))
+    return next(modules).__name__
 
 
 def suggest(name: str, known: Iterable[object]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.data.hub_layout import declared_files, visible_files, write_dataset
-from xstilts.data.importers import choice, pair, retrieval, span, tagging
+from xstilts.data.importers import choice, pair, ranked, retrieval, span, tagging
 from xstilts.data.importers.original import Imported, Importer, check_size
 from xstilts.errors import DataError
 
@@ -26,6 +26,7 @@ IMPORTERS: tuple[Importer, ...] = (
     *tagging.IMPORTERS,
     *span.IMPORTERS,
     *retrieval.IMPORTERS,
+    *ranked.IMPORTERS,
 )
 
 _NOTE = "Imported by xstilts from the original files:"
@@ -188,7 +189,7 @@ def _leave_to_the_mirror(
         del found[key]
 
 
-_LABELS = ("label", "pos_tags", "ner_tags", "answers", "answerKey")
+_LABELS = ("label", "pos_tags", "ner_tags", "answers", "answerKey", "keys")
 _BLANK: tuple[Any, ...] = (-1, "", [], {"text": [], "answer_start": []})
 
 
