@@ -9,7 +9,7 @@ pooler, unit vectors, cosines times a learnt scale.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -31,8 +31,8 @@ from xstilts.kinds.kind import (
     sequence_columns,
 )
 from xstilts.kinds.neighbours import Search
+from xstilts.scores.metrics import RANKED, average_precision
 from xstilts.scores.outcomes import Outcomes
-from xstilts.scores.rankings import CUT, average_precision
 from xstilts.tasks import Task
 
 SCALE = 100.0
@@ -201,20 +201,7 @@ class DualEncoder:
         Args:
             queries: (queries, hidden size), unit vectors.
         """
-        return Search(torch.from_numpy(np.ascontiguousarray(queries)), CUT)
-
-    def with_gold(self, examples: pa.Table, pool: Mapping[str, Sequence[str]]) -> pa.Table:
-        """The examples of queries with the right candidates of a pool.
-
-        Args:
-            pool: the ids of the candidates that have a key.
-        """
-        gold = [
-            list(dict.fromkeys(name for key in keys for name in pool.get(key, ())))
-            for keys in examples["keys"].to_pylist()
-        ]
-        index = examples.schema.get_field_index("gold")
-        return examples.set_column(index, "gold", pa.array(gold, pa.list_(pa.string())))
+        return Search(torch.from_numpy(np.ascontiguousarray(queries)), RANKED)
 
     def score(
         self, predictions: Sequence[Any], examples: pa.Table, task: Task, language: str
@@ -228,14 +215,15 @@ class DualEncoder:
     ) -> Outcomes:
         """The average precision of every query."""
         both = zip(examples["gold"].to_pylist(), predictions, strict=True)
-        precisions = [average_precision(gold, ranking) for gold, ranking in both]
-        ones = np.ones(len(precisions))
+        # A query without a candidate to find has found none.
+        found = [average_precision(gold, ranking) if gold else 0.0 for gold, ranking in both]
+        precisions, ones = np.array(found) / 100, np.ones(len(found))
         return Outcomes.of({"map_20": [(precisions, ones, ones)]})
 
     def constant(self, examples: pa.Table, task: Task) -> list[Any]:
         """The candidates that are right most often, for every query."""
         counts = Counter(name for gold in examples["gold"].to_pylist() for name in gold)
-        best = [name for name, _ in counts.most_common(CUT)]
+        best = [name for name, _ in counts.most_common(RANKED)]
         return [best] * examples.num_rows
 
     def label_entropy(self, encoded: Sequence[Encoded]) -> float:

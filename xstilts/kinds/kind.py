@@ -186,9 +186,6 @@ class Ranking(Itemised, Protocol):
     def search(self, queries: np.ndarray) -> Search:
         """A search for the nearest of candidates that come in parts; `queries`: (queries, size)."""
 
-    def with_gold(self, examples: pa.Table, pool: Mapping[str, Sequence[str]]) -> pa.Table:
-        """The examples of queries with their right candidates; `pool`: the ids that have a key."""
-
 
 @runtime_checkable
 class Layered(Kind, Protocol):

@@ -15,13 +15,15 @@ import pyarrow as pa
 from xstilts.config.derive import languages_of
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
+from xstilts.data.encoding import TokenCache
 from xstilts.errors import StoreError
 from xstilts.kinds.kind import is_labelled
 from xstilts.plan.plan import Planner
-from xstilts.plan.stage import Rows, Train, stage_name
+from xstilts.plan.stage import Evaluate, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.records import TrialRecord
 from xstilts.run.confirmation import plan_of
+from xstilts.run.pooled import Pool
 from xstilts.run.predictions import label_lists
 from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
@@ -79,7 +81,8 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
     for group in plan.target_sets:
         for name in group.targets:
             task = find_task(planner.sweep, name)
-            rows: Rows = planner.evaluation(plan, task.name, None).rows
+            stage = planner.evaluation(plan, task.name, None)
+            rows, pool = stage.rows, _pool(stage, encoder)
             for language, _ in rows.rows:
                 examples = encoder.encoded(rows, language).examples
                 if not is_labelled(examples):
@@ -87,7 +90,7 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
                     continue
                 path = folder / task.name / file_name(task, language)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(_gold(task, examples), encoding="utf-8")
+                path.write_text(_gold(task, examples, pool), encoding="utf-8")
                 num_files += 1
     return Exported(num_files, tuple(left_out))
 
@@ -174,8 +177,23 @@ def chosen_stage(record: TrialRecord, planner: Planner, task: Task) -> Train:
     raise StoreError(f"{record.trial}: {name}: another version of the package trained it")
 
 
-def _gold(task: Task, examples: pa.Table) -> str:
+def _pool(stage: Evaluate, encoder: TokenCache) -> Pool | None:
+    """The candidates that an evaluation ranks, where rows do not bring their own."""
+    if stage.pool is None:
+        return None
+    pool = Pool()
+    for language, _ in stage.pool.rows:
+        pool.add(encoder.encoded(stage.pool, language).examples)
+    return pool
+
+
+def _gold(task: Task, examples: pa.Table, pool: Pool | None) -> str:
     form = task.kind_spec.prediction
+    if form == "ranking":
+        if pool is not None:
+            examples = pool.with_gold(examples)
+        gold = zip(*(examples[x].to_pylist() for x in ("id", "gold")), strict=True)
+        return json.dumps(dict(gold), ensure_ascii=False, indent=0)
     if form == "answer":
         columns = zip(*(examples[name].to_pylist() for name in ("id", "answers")), strict=True)
         questions = [
@@ -184,10 +202,6 @@ def _gold(task: Task, examples: pa.Table) -> str:
         ]
         paragraphs = [{"context": "", "qas": questions}]
         return json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]})
-    if form == "ranking":
-        return json.dumps(
-            dict(zip(*(examples[x].to_pylist() for x in ("id", "keys")), strict=True))
-        )
     if form == "labels":
         return label_lists(examples["labels"].to_pylist())
     if form == "tags":

@@ -23,18 +23,30 @@ PART = 8192
 
 @dataclass(slots=True)
 class Pool:
-    """A pool's candidates as they come by: their ids in order, and those that have a key."""
+    """A pool's candidates as they come by: their ids in order, and by key those that have it; of
+    the keys those that are `wanted`, or all."""
 
+    wanted: frozenset[str] | None = None
     names: list[str] = field(default_factory=list)
     by_key: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, examples: pa.Table, wanted: frozenset[str]) -> None:
-        """Take up candidates; of their keys those that a query has."""
+    def add(self, examples: pa.Table) -> None:
+        """Take up candidates."""
         names = examples["id"].to_pylist()
         self.names += names
         for name, keys in zip(names, examples["keys"].to_pylist(), strict=True):
-            for key in wanted.intersection(keys):
-                self.by_key.setdefault(key, []).append(name)
+            for key in keys:
+                if self.wanted is None or key in self.wanted:
+                    self.by_key.setdefault(key, []).append(name)
+
+    def with_gold(self, examples: pa.Table) -> pa.Table:
+        """The examples of queries, each with the candidates that have one of its keys."""
+        gold = [
+            list(dict.fromkeys(name for key in keys for name in self.by_key.get(key, ())))
+            for keys in examples["keys"].to_pylist()
+        ]
+        index = examples.schema.get_field_index("gold")
+        return examples.set_column(index, "gold", pa.array(gold, pa.list_(pa.string())))
 
 
 def ranked(
@@ -52,13 +64,13 @@ def ranked(
     """
     features = pa.concat_tables([encoded.features for encoded in queries])
     vectors = np.concatenate(outputs(features))
-    search, found = kind.search(vectors), Pool()
+    search = kind.search(vectors)
     keys = (key for own in queries for each in own.examples["keys"].to_pylist() for key in each)
-    wanted = frozenset(keys)
+    found = Pool(frozenset(keys))
     for candidates in pool:
         # In the order of the features: a candidate without text has none.
         owners = candidates.features["example"]
-        found.add(candidates.examples.take(owners), wanted)
+        found.add(candidates.examples.take(owners))
         for start in range(0, candidates.features.num_rows, PART):
             part = outputs(candidates.features.slice(start, PART))
             search.add(torch.from_numpy(np.concatenate(part)))
@@ -71,5 +83,5 @@ def ranked(
         for owner, nearest in zip(owners, own, strict=True):
             rankings[owner] = [found.names[position] for position in nearest]
         first += len(owners)
-        examples = kind.with_gold(encoded.examples, found.by_key)
+        examples = found.with_gold(encoded.examples)
         yield rankings, replace(encoded, examples=examples)

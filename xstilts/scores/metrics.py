@@ -6,12 +6,13 @@ averages over languages; that is `aggregate.py`.
 
 from __future__ import annotations
 
+import math
 import re
 import string
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence, Set
 from functools import cache, partial
 from statistics import fmean
 
@@ -125,6 +126,39 @@ def multilabel_scores(gold: np.ndarray, predicted: np.ndarray) -> dict[str, floa
         "f1_micro": 100 * float(by_average.get("micro", 0.0)),
         "subset_accuracy": 100 * float(accuracy_score(gold, predicted)),
     }
+
+
+RANKED = 20
+"""So far down do XTREME-R's retrieval tasks read a ranking (Ruder et al. 2021)."""
+
+
+def reciprocal_rank(gold: Hashable, ranking: Sequence[Hashable]) -> float:
+    """100 / rank of the gold within the first 20, else 0: of a query of Mewsli-X, whose score is
+    the mean. A candidate that stands there twice takes two ranks."""
+    ranks = (rank for rank, found in enumerate(ranking[:RANKED], start=1) if found == gold)
+    return 100 / next(ranks, math.inf)
+
+
+def average_precision(gold: Collection[Hashable], ranking: Sequence[Hashable]) -> float:
+    """Average precision within the first 20, 0-100: of a question of LAReQA, whose score is the
+    mean over all questions (`mean_avg_prec_at_k` in XTREME-R's `utils_lareqa.py`).
+
+    The sum over the ranks of hits of (hits so far / rank), divided by the hits that there could
+    be, min(number of gold, 20). A candidate that stands there twice hits once.
+
+    Raises:
+        ValueError: there is no gold.
+    """
+    wanted = set(gold)
+    if not wanted:
+        raise ValueError("a question has no gold candidate")
+    possible, hits, total = min(len(wanted), RANKED), 0, 0.0
+    for rank, found in enumerate(ranking[:RANKED], start=1):
+        if found in wanted:
+            wanted.remove(found)
+            hits += 1
+            total += hits / rank
+    return 100 * total / possible
 
 
 Metric = Callable[[Sequence[Hashable], Sequence[Hashable]], float]

@@ -187,7 +187,7 @@ KINDS: Mapping[str, KindSpec] = {
         is_cut=True,
         sequences=2,
         recipe_fields=frozenset({"pooling", "negatives", "false_negatives"}),
-        joined_by="id",
+        joined_by="item",
         group="retrieval",
     ),
     "mlm": KindSpec(

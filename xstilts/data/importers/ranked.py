@@ -55,9 +55,9 @@ def _read_lareqa(path: Path, match: re.Match[str]) -> Iterator[Imported]:
                 if at is None:
                     lost += 1
                     continue
-                questions.append(
-                    _row(own, query=_text(path, number, question, "question"), key=own)
-                )
+                text = _text(path, number, question, "question")
+                row = _row(f"{own}_{language}", query=text, key=own)
+                questions.append({**row, "item": own})
                 for sentence, its in zip(sentences, keys, strict=True):
                     if sentence == sentences[at]:
                         its.append(own)
@@ -66,7 +66,8 @@ def _read_lareqa(path: Path, match: re.Match[str]) -> Iterator[Imported]:
                 row = _row(f"{language}_{number}_{i}", candidate=candidate)
                 candidates.append({**row, "keys": keys[i]})
     without = {"questions whose answer begins in no sentence": lost} if lost else {}
-    yield Imported(LAREQA, Split(language, "test", FEATURES, questions), without=without)
+    features = {**FEATURES, "item": STRING}
+    yield Imported(LAREQA, Split(language, "test", features, questions), without=without)
     yield Imported(LAREQA, Split(language, "pool", FEATURES, candidates))
 
 
