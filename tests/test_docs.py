@@ -22,6 +22,7 @@ from xstilts.tasks.kinds import KINDS, KindSpec
 
 DOCS = Path(__file__).parents[1] / "docs"
 OWN_TASK = (DOCS / "own_task.md").read_text(encoding="utf-8")
+DUAL = (DOCS / "dual_encoder.md").read_text(encoding="utf-8")
 OWN_KIND = (DOCS / "own_kind.md").read_text(encoding="utf-8")
 HEAD = """
 name: own
@@ -37,6 +38,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 PRINTED, WHOLE, *FRAGMENTS = blocks(OWN_TASK, "yaml")
 SWEEPS = (DOCS.parent / "sweeps" / "README.md").read_text(encoding="utf-8")
+FRAGMENTS += [text for text in blocks(DUAL, "yaml") if text.startswith("tasks:")]
 FRAGMENTS += [text for text in blocks(SWEEPS, "yaml") if text.startswith("tasks:")]
 
 
@@ -92,6 +94,13 @@ def test_every_other_entry_is_declared_rightly(tmp_path: Path, text: str) -> Non
     named = json.dumps(["mini_xnli", *targets])
     (tmp_path / "sweep.yaml").write_text(f"{HEAD}targets: {named}\n{text}")
     assert load_sweep(tmp_path / "sweep.yaml").tasks == sweep.tasks
+
+
+def test_the_page_on_dual_encoders_names_a_target_and_a_recipe(tmp_path: Path) -> None:
+    (text,) = (text for text in blocks(DUAL, "yaml") if text.startswith("targets:"))
+    head = HEAD.replace("recipe: mini\n", "")
+    (tmp_path / "sweep.yaml").write_text(head + text)
+    assert load_sweep(tmp_path / "sweep.yaml").targets == ("lareqa",)
 
 
 def test_the_page_names_every_key_kind_metric_and_ending() -> None:

@@ -9,7 +9,9 @@ evaluation encodes it. Neighbours may differ where products are equal to the las
 from __future__ import annotations
 
 import argparse
-import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,9 +36,17 @@ def unit_vectors(count: int, width: int, seed: int) -> np.ndarray:
     return vectors
 
 
-def peak_mb() -> float:
-    """The most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_mb(run: Callable[[], Any]) -> float:
+    """The most memory that a run has beside what was there before it."""
+
+    def status_kb(name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+    before = status_kb("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    run()
+    return (status_kb("VmHWM") - before) / 1024
 
 
 def main() -> None:
@@ -57,9 +67,7 @@ def main() -> None:
             search.add(torch.from_numpy(candidates[start : start + PART]))
         return search.neighbours()
 
-    before = peak_mb()
-    ours()
-    print(f"ours: {peak_mb() - before:.0f} MB beside the vectors")
+    print(f"ours: {peak_mb(ours):.0f} MB beside the vectors")
     if faiss is None:
         print("faiss is not installed: nothing to compare with")
         return
@@ -72,6 +80,7 @@ def main() -> None:
         return found
 
     times, results = interleaved({"ours": ours, "faiss": theirs}, arguments.rounds)
+    print(f"faiss: {peak_mb(theirs):.0f} MB, with its copy of the candidates")
     products, places = results["ours"]
     expected, theirs_at = results["faiss"]
     differ = places != theirs_at

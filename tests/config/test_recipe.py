@@ -117,6 +117,9 @@ def test_recipes_say_where_they_come_from() -> None:
         ("xtreme2020", "target", "xquad", (3e-5, 16, 2, 384)),
         ("xtreme_head", "target", "xnli", (3e-5, 32, 5, 128)),
         ("xtreme_head", "target", "xquad", (3e-5, 32, 3, 384)),
+        ("xtreme_r", "target", "lareqa", (2e-5, 16, 3, 256)),
+        ("xtreme_r", "target", "mewslix", (1e-5, 32, 2, 64)),
+        ("xtreme_r", "target", "xnli", (3e-5, 32, 5, 128)),
         ("xtreme_head", "target", "panx", (2e-5, 32, 10, 128)),
     ],
 )

@@ -166,8 +166,7 @@ def _pair(spec: TaskSpec, record: Mapping[str, Any], number: int) -> Row:
     for name, text in (("query", query), ("candidate", candidate)):
         if not text.strip():
             raise WrongRow(f"{column_of(spec, name)!r} must have words", text)
-    known = column_of(spec, "id") in record
-    name = str(_value(spec, record, "id")) if known else str(number)
+    name = str(_value(spec, record, "id")) if "id" in spec.columns else str(number)
     has_key = column_of(spec, "keys") in record
     key = _text(spec, record, "keys") if has_key else key_of(candidate)
     return {"id": name, "query": query, "candidate": candidate, "keys": [key]}

@@ -116,7 +116,7 @@ class DualEncoder:
         present = {name: own for name, own in texts.items() if any(own)}
         limits = {"query": limit, "candidate": max_length}
         whole = [i for i in range(count) if all(own[i] for own in present.values())]
-        keys = [list(own) for own in rows["keys"]]
+        keys = [[own] if isinstance(own, str) else list(own) for own in rows["keys"]]
         tables = []
         for first in range(0, len(whole), ENCODED_AT_ONCE):
             some = whole[first : first + ENCODED_AT_ONCE]
