@@ -14,7 +14,14 @@ from typer.testing import CliRunner
 
 from xstilts import mini
 from xstilts.cli import app
+from xstilts.config.load import load_sweep
 from xstilts.data.sentences import sentence_breaks
+from xstilts.plan.plan import Planner
+from xstilts.run.export import export_labels
+from xstilts.run.inputs import take_inventory
+from xstilts.run.places import Places
+from xstilts.run.reopen import workshop_of
+from xstilts.search.proposals import target_points
 from xstilts.tasks import lookup
 
 WORLD = mini.data_path() / "xstilts" / "mini_xquad"
@@ -116,11 +123,11 @@ def test_lareqa_from_its_files_to_its_submission(tmp_path: Path) -> None:
     rankings = json.loads(predicted.read_text())
     assert len(rankings) == 40 and all(len(ids) == 20 for ids in rankings.values())
     assert all(name.endswith("_de") for name in rankings)
-    trial = next((tmp_path / "runs").glob("sweeps/*/trials/*")).stem
-    out = ["--submission", str(tmp_path / "s"), "--labels", str(tmp_path / "l")]
-    place = ["--storage", str(tmp_path / "runs")]
-    exported = CliRunner().invoke(app, ["export", "ranked", trial, *out, *place])
-    assert exported.exit_code == 0, exported.output
+    checked = load_sweep(tmp_path / "sweep.yaml")
+    places = Places.of(checked, tmp_path)
+    planner = Planner(checked, take_inventory(checked, places), target_points(checked))
+    plan = planner.plan({"model": "mini", "intermediate": "none"}, 0)
+    export_labels(plan, planner, workshop_of(planner, places), tmp_path / "l")
     gold = json.loads((tmp_path / "l" / "lareqa" / "test-de.json").read_text())
     assert gold.keys() == rankings.keys()
     assert all(len(ids) == len(LANGUAGES) for ids in gold.values())

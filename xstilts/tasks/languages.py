@@ -21,8 +21,9 @@ class Language:
 
 _FAMILIES = {
     "Indo-European": "af Afrikaans, bg Bulgarian, bn Bengali, de German, el Greek, en English, "
-    "es Spanish, fa Persian, fr French, hi Hindi, it Italian, mr Marathi, nl Dutch, "
-    "pt Portuguese, ru Russian, ur Urdu",
+    "es Spanish, fa Persian, fr French, gu Gujarati, hi Hindi, it Italian, lt Lithuanian, "
+    "mr Marathi, nl Dutch, pa Punjabi, pl Polish, pt Portuguese, ro Romanian, ru Russian, "
+    "uk Ukrainian, ur Urdu",
     "Afro-Asiatic": "ar Arabic, he Hebrew",
     "Austro-Asiatic": "vi Vietnamese",
     "Austronesian": "id Indonesian, jv Javanese, ms Malay, tl Tagalog",
@@ -32,9 +33,10 @@ _FAMILIES = {
     "Kartvelian": "ka Georgian",
     "Koreanic": "ko Korean",
     "Kra-Dai": "th Thai",
-    "Niger-Congo": "sw Swahili, yo Yoruba",
+    "Niger-Congo": "sw Swahili, wo Wolof, yo Yoruba",
+    "Quechuan": "qu Quechua",
     "Sino-Tibetan": "my Burmese, zh Chinese",
-    "Turkic": "kk Kazakh, tr Turkish",
+    "Turkic": "az Azerbaijani, kk Kazakh, tr Turkish",
     "Uralic": "et Estonian, fi Finnish, hu Hungarian",
     "Constructed": "qaa qaa, qab qab, qac qac, qad qad, qae qae, qaf qaf",
 }
@@ -42,10 +44,12 @@ _FAMILIES = {
 _SCRIPTS = {
     "Arab": "ar fa ur",
     "Beng": "bn",
-    "Cyrl": "bg kk qac ru",
+    "Cyrl": "bg kk qac ru uk",
     "Deva": "hi mr",
     "Geor": "ka",
     "Grek": "el qad",
+    "Gujr": "gu",
+    "Guru": "pa",
     "Hans": "zh",
     "Hebr": "he",
     "Jpan": "ja",
