@@ -287,6 +287,13 @@ def write_dataset() -> WriteDataset:
 
 
 @pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of the real records."""
+    require("records", RECORDS.is_dir(), f"no real records at {RECORDS}")
+    return RECORDS
+
+
+@pytest.fixture(scope="session")
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Real records of the tasks' data sets, imported into a mirror: folders by Hub id."""
     from xstilts.data.importers import import_folder

@@ -24,6 +24,7 @@ from xstilts.tasks.kinds import KINDS, KindSpec
 DOCS = Path(__file__).parents[1] / "docs"
 OWN_TASK = (DOCS / "own_task.md").read_text(encoding="utf-8")
 MORE_TASKS = (DOCS / "more_tasks.md").read_text(encoding="utf-8")
+DUAL = (DOCS / "dual_encoder.md").read_text(encoding="utf-8")
 OWN_KIND = (DOCS / "own_kind.md").read_text(encoding="utf-8")
 HEAD = """
 name: own
@@ -40,6 +41,7 @@ def blocks(page: str, language: str) -> list[str]:
 PRINTED, WHOLE, *FRAGMENTS = blocks(OWN_TASK, "yaml")
 FRAGMENTS += blocks(MORE_TASKS, "yaml")
 SWEEPS = (DOCS.parent / "sweeps" / "README.md").read_text(encoding="utf-8")
+FRAGMENTS += [text for text in blocks(DUAL, "yaml") if text.startswith("tasks:")]
 FRAGMENTS += [text for text in blocks(SWEEPS, "yaml") if text.startswith("tasks:")]
 
 
@@ -162,6 +164,13 @@ def test_more_tasks_read_the_published_forms(tmp_path: Path) -> None:
     assert shown["uner", "test", "tl"]["labels"]["B-LOC"] == 1
     for text in ("AfriXNLI", "Belebele", "XStoryCloze", "MasakhaNER 2", "Universal NER"):
         assert f"**{text}**" in MORE_TASKS
+
+
+def test_the_page_on_dual_encoders_names_a_target_and_a_recipe(tmp_path: Path) -> None:
+    (text,) = (text for text in blocks(DUAL, "yaml") if text.startswith("targets:"))
+    head = HEAD.replace("recipe: mini\n", "")
+    (tmp_path / "sweep.yaml").write_text(head + text)
+    assert load_sweep(tmp_path / "sweep.yaml").targets == ("lareqa",)
 
 
 def test_the_page_names_every_key_kind_metric_and_ending() -> None:

@@ -19,8 +19,9 @@ from xstilts.bench.workloads import WORKLOADS, encoder_of, rows_of, stage_of, vo
 from xstilts.cli import app
 from xstilts.data.batches import example_order
 from xstilts.training.feed import PartData
+from xstilts.training.heads import build_heads
 from xstilts.training.loop import train
-from xstilts.training.model import Model, build_heads, settings
+from xstilts.training.model import Model, settings
 
 TINY = {
     "hidden_size": 32,

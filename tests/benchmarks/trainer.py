@@ -37,7 +37,8 @@ from xstilts.bench.workloads import vocabulary_of
 from xstilts.data.batches import columns_of, example_order
 from xstilts.kinds.kind import Batch, Encoded
 from xstilts.plan.stage import Train
-from xstilts.training.model import build_heads, settings
+from xstilts.training.heads import build_heads
+from xstilts.training.model import settings
 
 
 class Peer(nn.Module):

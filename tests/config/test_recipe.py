@@ -39,7 +39,7 @@ def test_learning_rate_is_above_0_and_finite(number: float) -> None:
 
 
 def test_whole_numbers_are_known() -> None:
-    steps = {"warmup_steps", "check_every", "patience"}
+    steps = {"warmup_steps", "check_every", "patience", "negatives"}
     assert {"batch_size", "max_length", "checks", "dev_examples", *steps} == INTEGER_FIELDS
     assert set(SEARCHABLE) <= {field.name for field in fields(StageRecipe)}
 
@@ -118,6 +118,9 @@ def test_recipes_say_where_they_come_from() -> None:
         ("xtreme2020", "target", "xquad", (3e-5, 16, 2, 384)),
         ("xtreme_head", "target", "xnli", (3e-5, 32, 5, 128)),
         ("xtreme_head", "target", "xquad", (3e-5, 32, 3, 384)),
+        ("xtreme_r", "target", "lareqa", (2e-5, 16, 3, 256)),
+        ("xtreme_r", "target", "mewslix", (1e-5, 32, 2, 64)),
+        ("xtreme_r", "target", "xnli", (3e-5, 32, 5, 128)),
         ("xtreme_head", "target", "panx", (2e-5, 32, 10, 128)),
     ],
 )

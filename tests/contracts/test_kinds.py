@@ -30,10 +30,10 @@ from xstilts.scores.table import task_score
 from xstilts.tasks import Source, Task
 from xstilts.tasks.kinds import KINDS
 from xstilts.training import predict as prediction
+from xstilts.training.heads import build_heads
 from xstilts.training.micro_batches import MicroBatcher, one_micro_batch
 from xstilts.training.model import (
     Model,
-    build_heads,
     load_encoder,
     load_encoder_with_lm_head,
     load_tokenizer,
@@ -56,6 +56,7 @@ METRICS = {
     "span": ("exact_match", "f1"),
     "mlm": (),
     "mining": ("f1",),
+    "dual_encoder": ("map_20",),
 }
 UNTRAINED = tuple(name for name, spec in KINDS.items() if not spec.is_trained)
 WORDS = (
@@ -109,6 +110,9 @@ def rows_of(name: str, texts: Texts) -> dict[str, list[Any]]:
         pools = {"id": [f"de-{i}" for i in numbers], "en.id": [f"en-{i}" for i in numbers]}
         gold = {"gold.source_id": pools["id"], "gold.target_id": pools["en.id"]}
         return {**pools, "sentence": list(texts["de"]), "en.sentence": list(texts["en"]), **gold}
+    if name == "dual_encoder":
+        ids = [f"q{i}" for i in range(count)]
+        return {"id": ids, "query": english, "candidate": lines, "keys": [[x] for x in lines]}
     return {"text": lines}
 
 
@@ -120,7 +124,7 @@ def gold_of(name: str, encoded: Encoded) -> list[Any]:
         return [pair for pairs in encoded.examples["gold"].to_pylist() for pair in pairs]
     if name == "span":
         return [texts[0] for texts in encoded.examples["answers"].to_pylist()]
-    columns = {"tagging": "tags", "multilabel": "labels"}
+    columns = {"tagging": "tags", "multilabel": "labels", "dual_encoder": "gold"}
     return encoded.examples[columns.get(name, "label")].to_pylist()
 
 
@@ -132,6 +136,10 @@ def perfect_outputs(name: str, encoded: Encoded) -> list[Any]:
     if name == "mining":
         half = encoded.examples.num_rows // 2
         return list(np.eye(half, dtype="f4")[[*range(half), *range(half)]])
+    if name == "dual_encoder":
+        names = [own[0] for own in encoded.examples["gold"].to_pylist()]
+        places = [names.index(own) for own in names]
+        return list(np.eye(len(names), dtype="f4")[np.stack([places, places], 1)])
     if name != "span":
         several = name in ("tagging", "multilabel")
         return encoded.features["labels" if several else "label"].to_pylist()
@@ -407,7 +415,8 @@ def test_predictions_are_the_examples_in_their_order(
 def test_some_examples_get_their_own_predictions(case: Case, chosen: list[int]) -> None:
     selected = prediction.select(case.encoded, chosen)
     assert selected.examples.equals(case.encoded.examples.take(chosen))
-    if case.name in ("mlm", *UNTRAINED):  # what they predict depends on the other examples
+    # What they predict depends on the other examples.
+    if case.name in ("mlm", "dual_encoder", *UNTRAINED):
         assert set(selected.features["example"].to_pylist()) == {0, 1, 2}
         return
     predictions, _ = case.predictor.predict(case.encoded, case.task)
@@ -447,6 +456,8 @@ def test_perfect_outputs_decode_to_the_gold(case: Case) -> None:
     predictions = case.kind.decode(outputs, case.encoded, case.task)
     if case.name == "mining":  # with their margins
         predictions = [pair[:2] for pair in predictions]
+    elif case.name == "dual_encoder":  # the nearest of twenty
+        predictions = [ranking[:1] for ranking in predictions]
     assert predictions == gold_of(case.name, case.encoded)
 
 
@@ -524,6 +535,8 @@ def test_an_item_is_the_row_that_it_is_named_after(case: Case) -> None:
         return
     examples, gold = case.encoded.examples, gold_of(case.name, case.encoded)
     constant = case.kind.constant(examples, case.task)
+    if case.name == "dual_encoder":  # a ranking has others behind the first
+        constant = [ranking[:1] for ranking in constant]
     place = next(
         i for i, (one, other) in enumerate(zip(gold, constant, strict=True)) if one != other
     )
@@ -558,6 +571,9 @@ def test_a_head_that_reads_nothing_falls_to_the_labels_entropy(case: Case) -> No
     if case.name in (*UNTRAINED, "mlm", "span"):  # a span's positions are no outputs of a head
         return
     assert isinstance(case.kind, Supervised)
+    if case.name == "dual_encoder":  # predicts no label
+        assert case.kind.label_entropy([case.encoded]) == 0
+        return
     if case.name == "multilabel":
         given = torch.tensor(case.encoded.features["labels"].to_pylist(), dtype=torch.float64)
         logits = torch.logit(given.mean(0)).expand(given.shape)

@@ -252,6 +252,24 @@ OTHERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[str]]] = {
         ],
         ["train.jsonl:40: the context must hold the answer at its offset; got (1, 'Ada')"],
     ),
+    "dual_encoder": (
+        {"columns": {"query": "q", "candidate": "text"}},
+        [{"q": f"q{i}", "text": f"a{i // 2}"} for i in range(40)],
+        [],
+    ),
+    "a query without words": (
+        {"kind": "dual_encoder"},
+        [{"query": "q " * (i < 39), "candidate": f"a{i // 2}"} for i in range(40)],
+        ["train.jsonl:40: 'query' must have words"],
+    ),
+    "one candidate": (
+        {"kind": "dual_encoder", "files": {"train": "train.jsonl", "dev": "dev.jsonl"}},
+        [{"query": f"q{i}", "candidate": f"a{i}", "keys": "same"} for i in range(40)],
+        [
+            "tasks.mine.files.train: the rows in en have two candidates at least; got 1; add rows",
+            "tasks.mine.files.dev: the rows in en have two candidates at least; got 1; add rows",
+        ],
+    ),
     "mlm": ({}, [{"text": "a"}, {"text": "b"}], []),
     "a text that is none": (
         {"kind": "mlm"},
@@ -265,6 +283,7 @@ OTHERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[str]]] = {
 def test_other_kinds(tmp_path: Path, name: str) -> None:
     changes, rows, expected = OTHERS[name]
     write_jsonl(tmp_path / "train.jsonl", rows)
+    write_jsonl(tmp_path / "dev.jsonl", rows)
     task = {"kind": name, "files": {"train": "train.jsonl"}, **changes}
     intermediates = {"own": {"tasks": ["mine"]}}
     sweep = sweep_in(tmp_path, task, "mine", targets=["mini_xnli"], intermediates=intermediates)

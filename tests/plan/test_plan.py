@@ -36,7 +36,7 @@ INVENTORY = Inventory(
         for source in task.sources_of(use)
     },
     rows={
-        row_key(task, use, language): NUM_ROWS[use]
+        row_key(task, use, language): NUM_ROWS.get(use, 50)
         for task in known_tasks()
         for use in task.splits
         for language in task.languages

@@ -33,7 +33,7 @@ INTERMEDIATE = Train(PRETRAINED, "intermediate", "nli", (PART,), RECIPE, seed=3)
 TARGET = Train(INTERMEDIATE, "target", "mini_xnli", (PART, PART), RECIPE, seed=3)
 EVALUATE = Evaluate(TARGET, TRAIN_ROWS, "test", 8)
 
-CHOICES = {"stratified": "first", "best": "last", "cpu": "gpu", "none": "fresh"}
+CHOICES = {"stratified": "first", "best": "last", "cpu": "gpu", "none": "fresh", "pooler": "mean"}
 """Another value of fields that take only some."""
 
 
@@ -85,8 +85,9 @@ def test_a_field_changes_the_fingerprint_unless_it_says_that_it_does_not_count(
         own.name for own in fields(stage)
     }
     same = {one.place for one in changed if fingerprint(one.value) == fingerprint(stage)}
-    # No part is span QA, and none reads this of the recipe.
-    unread = {one.place for one in changed if one.place.endswith("recipe.span_dropout")}
+    # No part is span QA or a dual encoder, and none reads this of the recipe.
+    fields_of_others = ("span_dropout", "pooling", "negatives", "false_negatives")
+    unread = {one.place for one in changed if one.place.endswith(fields_of_others)}
     assert same == {one.place for one in changed if one.is_uncounted} | unread
     prints = [fingerprint(one.value) for one in changed if one.place not in same]
     assert len(set(prints)) == len(prints), "two different stages share a fingerprint"

@@ -31,7 +31,8 @@ from xstilts.run.reopen import workshop_of
 from xstilts.run.trial import run_trial
 from xstilts.run.workshop import Workshop
 from xstilts.search.proposals import target_points
-from xstilts.training.model import HEADS_FILE, build_model
+from xstilts.training.heads import HEADS_FILE
+from xstilts.training.model import build_model
 
 from ..conftest import make_places
 

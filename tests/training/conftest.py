@@ -17,14 +17,9 @@ from xstilts.plan.stage import Part, Pretrained, Rows, Train
 from xstilts.records import Outcome
 from xstilts.tasks import Source, Task, lookup
 from xstilts.training.feed import PartData
+from xstilts.training.heads import build_heads
 from xstilts.training.loop import train
-from xstilts.training.model import (
-    Model,
-    build_heads,
-    load_encoder,
-    load_encoder_with_lm_head,
-    settings,
-)
+from xstilts.training.model import Model, load_encoder, load_encoder_with_lm_head, settings
 
 LABELS = ("red", "green", "blue")
 MARKERS = (10, 11, 12)
@@ -48,8 +43,8 @@ class Toy:
                 source=Source("toy/toy"),
                 languages=("en",),
                 splits={"train": "train", "dev": "dev"} if kind != "mlm" else {"train": "train"},
-                metrics=() if kind == "mlm" else ("accuracy",),
-                labels=() if kind == "mlm" else LABELS,
+                metrics={"mlm": (), "dual_encoder": ("map_20",)}.get(kind, ("accuracy",)),
+                labels=() if kind in ("mlm", "dual_encoder") else LABELS,
             )
         )
 
@@ -61,6 +56,8 @@ class Toy:
             [0, MARKERS[label], *random.integers(20, 200, random.integers(0, 7)).tolist(), 2]
             for label in labels
         ]
+        if kind == "dual_encoder":
+            return self.pairs(count, random)
         features: dict[str, Any] = {"example": list(range(count)), "input_ids": ids}
         examples: dict[str, Any] = {"id": [str(i) for i in range(count)]}
         if kind == "pair":
@@ -69,6 +66,20 @@ class Toy:
         elif kind == "tagging":
             features |= {"positions": [[1]] * count, "labels": [[label] for label in labels]}
             examples["tags"] = [[LABELS[label]] for label in labels]
+        return Encoded(pa.table(features), pa.table(examples))
+
+    def pairs(self, count: int, random: np.random.Generator) -> Encoded:
+        """Queries and candidates that share a token of twelve; what a candidate is, it says."""
+        keys = random.integers(0, 12, count).tolist()
+
+        def sequence(key: int) -> list[int]:
+            noise = random.integers(40, 200, random.integers(0, 7)).tolist()
+            return [0, 20 + key, *noise, 2]
+
+        ids = [[sequence(key), sequence(key)] for key in keys]
+        names = [[f"c{key}"] for key in keys]
+        features = {"example": list(range(count)), "input_ids": ids, "key": keys}
+        examples = {"id": [str(i) for i in range(count)], "keys": names, "gold": names}
         return Encoded(pa.table(features), pa.table(examples))
 
     def stage(
@@ -88,7 +99,7 @@ class Toy:
         common = StageRecipe(batch_size=batch_size, epochs=1, max_length=16, **values)
 
         def rows(task: str, use: str, count: int) -> Rows:
-            return Rows(task, use, "a" * 64, (("en", count),), 1, 1, LABELS, 16)
+            return Rows(task, use, "a" * 64, (("en", count),), 1, 1, lookup(task).labels, 16)
 
         parts = tuple(
             Part(

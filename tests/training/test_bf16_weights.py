@@ -10,6 +10,7 @@ import torch
 
 from xstilts.errors import Preempted
 from xstilts.training import loop
+from xstilts.training.accumulation import Accumulation
 from xstilts.training.bf16_weights import BF16Weights
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
@@ -98,13 +99,13 @@ def test_a_pass_that_failed_leaves_no_gradient(
             raise MemoryError
         give(self)
 
-    accumulate, clean = loop._Training._accumulate, []
+    add, clean = Accumulation.add, []
 
     def watched(self: Any, *arguments: Any) -> torch.Tensor:
-        clean.append(all(copied.grad is None for copied, _ in self.working._copies))
-        return accumulate(self, *arguments)
+        clean.append(all(copied.grad is None for copied, _ in self._working._copies))
+        return add(self, *arguments)
 
-    monkeypatch.setattr(loop._Training, "_accumulate", watched)
+    monkeypatch.setattr(Accumulation, "add", watched)
     monkeypatch.setattr(BF16Weights, "give_gradients", failing)
     model = toy.model(stage)
     outcome = train(model, stage, toy.data(stage), toy.vocabulary)

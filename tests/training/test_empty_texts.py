@@ -14,8 +14,9 @@ from xstilts import kinds
 from xstilts.data.batches import columns_of
 from xstilts.kinds.kind import Vocabulary
 from xstilts.tasks import Source, Task
+from xstilts.training.heads import build_heads
 from xstilts.training.micro_batches import one_micro_batch
-from xstilts.training.model import Model, build_heads, load_encoder, settings
+from xstilts.training.model import Model, load_encoder, settings
 
 ROWS: dict[str, dict[str, list[Any]]] = {
     "pair": {"premise": ["", "tea"], "hypothesis": ["", ""], "label": ["X", "Y"]},

@@ -21,15 +21,10 @@ from xstilts.data.inventory import Hashes, model_facts
 from xstilts.errors import StageError
 from xstilts.tasks import Source, Task
 from xstilts.tasks.kinds import IN_TRANSFORMERS
+from xstilts.training.heads import build_heads
 from xstilts.training.huggingface import to_transformers
 from xstilts.training.micro_batches import one_micro_batch
-from xstilts.training.model import (
-    Model,
-    build_heads,
-    load_encoder,
-    load_encoder_with_lm_head,
-    save,
-)
+from xstilts.training.model import Model, load_encoder, load_encoder_with_lm_head, save
 
 Toy = Any  # of conftest.py, which tests cannot import
 

@@ -15,9 +15,10 @@ from transformers import (
 
 from xstilts.tasks import Source, Task
 from xstilts.tasks.kinds import IN_TRANSFORMERS
+from xstilts.training.heads import build_heads
 from xstilts.training.huggingface import to_transformers
 from xstilts.training.micro_batches import one_micro_batch
-from xstilts.training.model import Model, build_heads, load_encoder, save, settings
+from xstilts.training.model import Model, load_encoder, save, settings
 
 CLASSES: dict[str, Any] = {
     "sentence": AutoModelForSequenceClassification,

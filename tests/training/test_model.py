@@ -23,15 +23,13 @@ from xstilts.run.storage import open_storage
 from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
 from xstilts.tasks import Source, Task
+from xstilts.training.heads import HEADS_FILE, build_heads, load_heads
 from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import (
-    HEADS_FILE,
     Model,
-    build_heads,
     build_model,
     load_encoder,
     load_encoder_with_lm_head,
-    load_heads,
     load_tokenizer,
     save,
     settings,

@@ -13,8 +13,9 @@ from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaPoole
 
 from xstilts.errors import StageError
 from xstilts.plan.stage import Pretrained
+from xstilts.training.heads import load_heads
 from xstilts.training.huggingface import check_form, to_transformers
-from xstilts.training.model import Model, build_model, load_encoder, load_heads, save
+from xstilts.training.model import Model, build_model, load_encoder, save
 from xstilts.training.pooling import read_pooler
 
 Toy = Any  # of conftest.py, which tests cannot import
@@ -156,3 +157,36 @@ def test_states_are_dropped_before_the_span_head_where_the_recipe_says_so(
     stage = toy.stage("toy_q", "toy_t", span_dropout=span_dropout)
     model = build_model(stage, toy.folder, CPU)
     assert (model.heads["toy_q"].dropout.p, model.heads["toy_t"].dropout.p) == (rate, 0.1)
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "mean", "first"])
+def test_a_dual_encoder_is_evaluated_as_it_was_trained(
+    toy: Toy, tmp_path: Path, pooling: str
+) -> None:
+    toy.task("finder", "dual_encoder")
+    stage = toy.stage("finder", pooling=pooling)
+    model = build_model(stage, toy.folder, CPU).eval()
+    with torch.no_grad():
+        model.heads["finder"].scale.fill_(3)
+    save(model, tmp_path)
+    task = stage.parts[0].train.entry
+    head = load_heads(tmp_path, {"finder": task}, 32, stage.recipe)["finder"]
+    hidden, mask = torch.randn(4, 5, 32), torch.ones(4, 5)
+    with torch.inference_mode():
+        assert head(hidden, mask).equal(model.heads["finder"](hidden, mask))
+    assert head.scale.item() == 3 and (head.pooler is not None) == (pooling == "pooler")
+
+
+def test_a_dual_encoder_has_the_checkpoints_pooler_or_a_drawn_one(
+    toy: Toy, tiny_bert: Path, tmp_path: Path
+) -> None:
+    """As `from_pretrained` gives them: BERT's weights hold one, XLM-R's do not."""
+    toy.task("finder", "dual_encoder")
+    stage = toy.stage("finder")
+    drawn = build_model(stage, toy.folder, CPU).heads["finder"].pooler
+    assert same(build_model(stage, toy.folder, CPU).heads["finder"].pooler, drawn)
+    assert drawn.dense.weight.std().item() > 0
+    BertModel.from_pretrained(tiny_bert).save_pretrained(tmp_path / "bert")
+    expected = BertModel.from_pretrained(tmp_path / "bert").pooler
+    own = replace(stage, parent=Pretrained("b", str(tmp_path / "bert"), "w", "t"))
+    assert same(build_model(own, tmp_path / "bert", CPU).heads["finder"].pooler, expected)

@@ -67,7 +67,13 @@ def ignore(share: float) -> None:
 
 @pytest.mark.parametrize(
     ("tasks", "keep"),
-    [(("mnli",), "best"), (("mnli",), "average"), (("mnli", "udpos", "mlm"), "best")],
+    [
+        (("mnli",), "best"),
+        (("mnli",), "average"),
+        (("mnli", "udpos", "mlm"), "best"),
+        # Every row of a batch is compared with all others, in whichever process they are.
+        (("lareqa",), "best"),
+    ],
 )
 def test_two_processes_do_what_one_does(
     toy: Toy, tmp_path: Path, tasks: tuple[str, ...], keep: str

@@ -21,7 +21,8 @@ from xstilts.plan.stage import Part, Pretrained, Rows, Train
 from xstilts.tasks import Source, Task, catalogue
 from xstilts.training.feed import PartData
 from xstilts.training.loop import train
-from xstilts.training.model import Model, build_heads, load_encoder, load_tokenizer, settings
+from xstilts.training.heads import build_heads
+from xstilts.training.model import Model, load_encoder, load_tokenizer, settings
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])

@@ -23,10 +23,11 @@ from xstilts.bench.workloads import (
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Train
 from xstilts.training.feed import Feed, PartData
+from xstilts.training.heads import build_heads
 from xstilts.training.loop import train
 from xstilts.training.matmul import choose_matmul
 from xstilts.training.micro_batches import MicroBatcher
-from xstilts.training.model import Model, build_heads, settings
+from xstilts.training.model import Model, settings
 from xstilts.training.outcome import Options
 from xstilts.training.packed.last_layer import weights_of_read
 from xstilts.training.predict import Predictor, replicas

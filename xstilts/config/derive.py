@@ -24,6 +24,7 @@ from xstilts.config.space import (
 )
 from xstilts.tasks import Task
 from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark, all_languages
+from xstilts.tasks.task import POOL
 
 ROUNDING = 0.005
 """So far may rates be from a sum of 1 and be taken for shares that were rounded."""
@@ -295,6 +296,8 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
             found.append((links[-1].whole(), "train", links[-1].train_language))
         scored = dict.fromkeys((split, target.fitted_on or split))
         found += [(target, use, x) for use in scored for x in languages_of(sweep, target)]
+        if POOL in target.splits:
+            found += [(target, POOL, x) for x in target.languages_of(POOL)]
     if sweep.search.parallel is not None:
         parallel = find_task(sweep, sweep.search.parallel)
         use = parallel_use(parallel)

@@ -33,6 +33,11 @@ class StageRecipe:
     `fresh`, drawn for every stage; `pretrained`, the checkpoint's, trained on from stage to stage;
     `carried`, the same where the checkpoint has one, else drawn for the first stage that has a
     classifier. `span_dropout`: whether states are dropped before the head of span QA.
+
+    Of dual encoders: `pooling` makes a vector of states, by tanh of a dense layer on the first
+    token (`pooler`: the checkpoint's where it has one, else drawn), the `mean` over all, or the
+    `first` as it is. A row is compared with `negatives` others, in groups of a batch, or with all
+    where that is 0; `false_negatives`: with those too whose candidate is its own.
     """
 
     learning_rate: float
@@ -55,6 +60,9 @@ class StageRecipe:
         default="none", metadata=later("none")
     )
     span_dropout: bool = field(default=True, metadata=later(True))
+    pooling: Literal["pooler", "mean", "first"] = field(default="pooler", metadata=later("pooler"))
+    negatives: int = field(default=0, metadata=later(0))
+    false_negatives: bool = field(default=True, metadata=later(True))
 
     def __post_init__(self) -> None:
         bounds = {
@@ -72,7 +80,8 @@ class StageRecipe:
             "check_every": self.check_every >= 0,
             "patience": self.patience >= 0,
             **{name: getattr(self, name) in words for name, words in WORDS.items()},
-            "span_dropout": isinstance(self.span_dropout, bool),
+            "negatives": self.negatives >= 0,
+            **{name: isinstance(getattr(self, name), bool) for name in FLAG_FIELDS},
         }
         for name, is_valid in bounds.items():
             if not is_valid:
@@ -83,6 +92,7 @@ WORDS = {
     "dev_sample": ("stratified", "first"),
     "keep": ("best", "last", "average"),
     "pooler": ("none", "fresh", "pretrained", "carried"),
+    "pooling": ("pooler", "mean", "first"),
 }
 """Fields whose values are words."""
 
@@ -97,6 +107,8 @@ SEARCHABLE = (
     "weight_decay",
     "max_length",
     "pooler",
+    "pooling",
+    "negatives",
 )
 """Fields of a stage recipe that a search space may name."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from xstilts.config.derive import task_of
+from xstilts.config.derive import recipe_of, task_of
 from xstilts.config.own_tasks import all_tasks
 from xstilts.config.recipe import FIELDS, PHASES, check_value
 from xstilts.config.recipes import RECIPES
@@ -40,6 +40,8 @@ def check_recipe(sweep: Sweep) -> Iterator[Problem]:
                 yield Problem(f"{where}.{name}", str(error), repr(value))
     yield from _check_tasks(sweep)
     yield from _check_targets(sweep)
+    if said.name in RECIPES:
+        yield from _check_negatives(sweep)
 
 
 def override_sections(sweep: Sweep) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -98,6 +100,29 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
             for field in values.keys() & set(FIELDS) - {"max_length"}:
                 rule = f"{name} is not trained, and reads max_length alone"
                 yield Problem(f"{where}.{field}", rule, repair="leave it out")
+
+
+def _check_negatives(sweep: Sweep) -> Iterator[Problem]:
+    """A dual encoder tells a row's candidate from those of other rows of a batch."""
+    known = {task.name: task for task in all_tasks(sweep)}
+    heads = [known[name].head for name in sweep.targets if name in known]
+    stages = [("target", "targets", name) for name in dict.fromkeys(heads)]
+    tasks = (name for spec in sweep.intermediates.values() for name in spec.tasks)
+    stages += [("intermediate", "tasks", name) for name in dict.fromkeys(tasks)]
+    for phase, key, name in stages:
+        if name not in known or "negatives" not in known[name].kind_spec.recipe_fields:
+            continue
+        space = sweep.search.encoder.space.get(f"{phase}.batch_size")
+        spaces = [space, sweep.search.target.space.get("batch_size") if key == "targets" else None]
+        searched = [x for spec in spaces if spec is not None for x in spec.values()]
+        try:
+            own = recipe_of(sweep).for_task(phase, name, {}).batch_size
+        except (ValueError, TypeError):  # a value that is said to be wrong
+            continue
+        if min(searched or [own]) < 2:
+            rule = f"{name} compares the rows of a batch, which has two at least"
+            where = f"recipe.{key}.{name}.batch_size"
+            yield Problem(where, rule, f"{min(searched or [own])}", "write a larger one")
 
 
 def _is_trained(tasks: Mapping[str, Task], head: str) -> bool:

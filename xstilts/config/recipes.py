@@ -106,6 +106,27 @@ def _xtreme_tasks(xnli_rate: float, qa: Mapping[str, Any]) -> PerTask:
     }
 
 
+# XTREME-R's train_lareqa.sh, and train_mewslix.sh for XLM-R Large: batches of 4 and of 8, of which
+# four make an update; rows of different ones are not compared.
+_RANKED: PerTask = {
+    "lareqa": {
+        "learning_rate": 2e-5,
+        "batch_size": 16,
+        "negatives": 3,
+        "epochs": 3,
+        "max_length": 256,
+        "keep": "last",
+    },
+    "mewslix": {
+        "learning_rate": 1e-5,
+        "batch_size": 32,
+        "negatives": 7,
+        "epochs": 2,
+        "max_length": 64,
+        "keep": "last",
+    },
+}
+
 # Our own: jiant's values, but every stage, however short, is checked ten times on a sample that
 # has the labels' shares; steps between checks would leave a stage of 900 steps unchecked.
 _STANDARD = replace(_JIANT, check_every=0, checks=10, patience=0, dev_sample="stratified")
@@ -175,6 +196,20 @@ RECIPES = {
                     name: {**values, "learning_rate": 3e-5} for name, values in _XCOPA_LINKS.items()
                 },
             },
+        ),
+        Recipe(
+            name="xtreme_r",
+            about="the scripts of XTREME-R, for XLM-R Large",
+            evidence=(
+                "XTREME-R's scripts, read at 838c13b: those of xtreme_head; LAReQA in batches of "
+                "4, Mewsli-X of 8, four of them an update, the last weights. LAReQA's values "
+                "are said for mBERT alone, and its evaluation takes the checkpoint of step 9,000 "
+                "of some 16,400; mBERT's for Mewsli-X are 2e-5 in batches of 64. XCOPA's chain "
+                "has its own"
+            ),
+            intermediate=_XTREME,
+            target=_XTREME,
+            per_task={**_xtreme_tasks(3e-5, {"epochs": 3, "batch_size": 32}), **_RANKED},
         ),
         Recipe(
             name="mini",

@@ -237,6 +237,7 @@ def _across(name: str, spec: TaskSpec, found: list[OwnFile]) -> Iterator[Problem
     """What several files, or rows, are wrong in together."""
     yield from _unseen_labels(name, spec, found)
     yield from _unequal_choices(spec, found)
+    yield from _one_candidate(name, spec, found)
     if not spec.allow_overlap:
         yield from _overlap(spec, found)
     uses = {one.use for one in found}
@@ -286,6 +287,21 @@ def _unequal_choices(spec: TaskSpec, found: list[OwnFile]) -> Iterator[Problem]:
                 )
                 yield Problem(f"{one.path}:{line}", rule, f"{len(row['choices'])}")
                 break
+
+
+def _one_candidate(name: str, spec: TaskSpec, found: list[OwnFile]) -> Iterator[Problem]:
+    """Sets in which there is nothing to rank, or to be told apart from."""
+    if spec.kind != "dual_encoder":
+        return
+    candidates: dict[tuple[str, str], set[str]] = {}
+    for one in found:
+        own = candidates.setdefault((one.use, one.language), set())
+        own.update(row["keys"][0] for row in one.rows)
+    for (use, language), keys in candidates.items():
+        if len(keys) < 2:
+            where = f"tasks.{name}.files.{use}"
+            rule = f"the rows in {language} have two candidates at least"
+            yield Problem(where, rule, f"{len(keys)}", "add rows with others")
 
 
 def _overlap(spec: TaskSpec, found: list[OwnFile]) -> Iterator[Problem]:

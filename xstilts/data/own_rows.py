@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xstilts.config.task_spec import TaskSpec
+from xstilts.data.forms import key_of
 from xstilts.data.hub_layout import STRING, STRINGS, Features, Row
+from xstilts.data.importers.ranked import FEATURES as PAIR
 from xstilts.data.importers.span import FEATURES
 
 LONG_LABEL = 40
@@ -159,6 +161,17 @@ def _question(spec: TaskSpec, record: Mapping[str, Any], number: int) -> Row:
     }
 
 
+def _pair(spec: TaskSpec, record: Mapping[str, Any], number: int) -> Row:
+    query, candidate = (_text(spec, record, name) for name in ("query", "candidate"))
+    for name, text in (("query", query), ("candidate", candidate)):
+        if not text.strip():
+            raise WrongRow(f"{column_of(spec, name)!r} must have words", text)
+    name = str(_value(spec, record, "id")) if "id" in spec.columns else str(number)
+    has_key = column_of(spec, "keys") in record
+    key = _text(spec, record, "keys") if has_key else key_of(candidate)
+    return {"id": name, "query": query, "candidate": candidate, "keys": [key]}
+
+
 def _plain(*texts: str) -> Callable[[TaskSpec, Mapping[str, Any], int], Row]:
     def read(spec: TaskSpec, record: Mapping[str, Any], number: int) -> Row:
         return {name: _text(spec, record, name) for name in texts}
@@ -174,6 +187,7 @@ _ROWS: Mapping[str, Callable[[TaskSpec, Mapping[str, Any], int], Row]] = {
     "tagging": _tagged,
     "span": _question,
     "retrieval": _plain("source_sentence", "target_sentence"),
+    "dual_encoder": _pair,
     "mlm": _plain("text"),
 }
 
@@ -185,5 +199,6 @@ _FEATURES: Mapping[str, Features] = {
     "tagging": {"tokens": STRINGS, "tags": STRINGS},
     "span": FEATURES,
     "retrieval": {"source_sentence": STRING, "target_sentence": STRING},
+    "dual_encoder": PAIR,
     "mlm": {"text": STRING},
 }

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from xstilts.data.columns import check_names, names_in, no_column, rename
+from xstilts.data.forms import formed
 from xstilts.data.hub_layout import declared_files, declares_features
 from xstilts.errors import DataError
 from xstilts.tasks import Slice, Source, Task
@@ -86,7 +87,7 @@ def _load_slice(
     for side, config in source.side_configs_of(language).items():
         other = _load(folders, task, source, config, wanted.split, cache)
         columns |= {f"{side}.{name}": _plain(other, name) for name in other.column_names}
-    renamed = rename(columns, task, source)
+    renamed = formed(rename(columns, task, source), source.form)
     _check_labels(renamed, task, source)
     return renamed
 
@@ -355,6 +356,19 @@ def _column(folders: Folders, source: Source, config: str, split: str, column: s
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise DataError(f"{source.hub_id}: cannot read its column {column!r}: {error}") from error
     return [value for table in tables for value in table[column].to_pylist()]
+
+
+def column_of_use(folders: Folders, task: Task, use: str, language: str, name: str) -> list[Any]:
+    """A column of one use in one language, as it is stored, under the name that the files have.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return [
+        value
+        for one in task.slices_of(use)
+        for value in _column(folders, one.origin, one.origin.config_of(language), one.split, name)
+    ]
 
 
 def _parquet_files(folders: Folders, source: Source, config: str, split: str) -> list[Path]:

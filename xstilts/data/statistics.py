@@ -39,10 +39,12 @@ def statistics(
     names = task.kind_spec.texts
     chosen = sample(len(columns[names[0]]), _SAMPLE)
     counts = [_counts([columns[name][i] for i in chosen], tokenizer) for name in names]
-    num_tokens = [sum(row.tokens for row in rows) for rows in zip(*counts, strict=True)]
+    # Texts that are sequences of their own are cut each.
+    longest = max if task.kind_spec.sequences == len(names) else sum
+    num_tokens = [longest([row.tokens for row in rows]) for rows in zip(*counts, strict=True)]
     all_counts = [row for rows in counts for row in rows]
-    total = sum(num_tokens)
-    room = max_length - tokenizer.num_special_tokens_to_add(pair=len(names) > 1)
+    total = sum(row.tokens for row in all_counts)
+    room = max_length - tokenizer.num_special_tokens_to_add(pair=longest is sum)
     num_cut = sum(count > room for count in num_tokens) if task.kind_spec.is_cut else 0
     cut_words = 0
     if task.kind == "tagging":

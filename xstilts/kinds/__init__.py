@@ -9,7 +9,8 @@ import pkgutil
 
 from xstilts.kinds.choice import Choice
 from xstilts.kinds.classification import Classification
-from xstilts.kinds.kind import Calibrated, Itemised, Kind, Layered, Probed
+from xstilts.kinds.dual_encoder import DualEncoder
+from xstilts.kinds.kind import Calibrated, Itemised, Joint, Kind, Layered, Probed, Ranking
 from xstilts.kinds.mining import Mining
 from xstilts.kinds.mlm import Mlm
 from xstilts.kinds.multilabel import MultiLabel
@@ -27,6 +28,7 @@ _KINDS: dict[str, Kind] = {
     "span": Span(),
     "retrieval": Retrieval(),
     "mining": Mining(),
+    "dual_encoder": DualEncoder(),
     "mlm": Mlm(),
 }
 
@@ -38,4 +40,13 @@ def get(name: str) -> Kind:
     return _KINDS[name]
 
 
-__all__ = ["Calibrated", "Itemised", "Kind", "Layered", "Probed", "get"]
+__all__ = [
+    "Calibrated",
+    "Itemised",
+    "Joint",
+    "Kind",
+    "Layered",
+    "Probed",
+    "Ranking",
+    "get",
+]

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
+from xstilts.kinds.neighbours import Search
 from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task
 
@@ -167,6 +168,26 @@ class Calibrated(Kind, Protocol):
 
 
 @runtime_checkable
+class Joint(Kind, Protocol):
+    """A kind that compares the rows of a batch with each other: its loss is of all of them, and no
+    mean of losses that parts of the batch have."""
+
+    def vectors_of(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
+        """All that the loss reads of each sequence: (sequences, size)."""
+
+    def joint_loss(self, head: nn.Module, vectors: Tensor, batch: Batch) -> Tensor:
+        """The loss of a whole batch from the vectors of all its sequences, in their order."""
+
+
+@runtime_checkable
+class Ranking(Itemised, Protocol):
+    """A kind that ranks the candidates of a pool, which are too many to be held at once."""
+
+    def search(self, queries: np.ndarray) -> Search:
+        """A search for the nearest of candidates that come in parts; `queries`: (queries, size)."""
+
+
+@runtime_checkable
 class Layered(Kind, Protocol):
     """A kind that reads all hidden states in one pass: one of them predicts, all are compared."""
 
@@ -280,7 +301,7 @@ def is_labelled(examples: pa.Table) -> bool:
     A blank label is "" or `IGNORED`, a blank answer an empty list, and so are several labels where
     no row has any; retrieval's gold is the order.
     """
-    for name in ("label", "labels", "tags", "answers"):
+    for name in ("label", "labels", "tags", "answers", "keys"):
         if name in examples.column_names:
             values = examples[name].to_pylist()
             if any(isinstance(value, list) for value in values):

@@ -1,4 +1,5 @@
-"""The nearest neighbours of two pools of vectors in each other, from one product of the pools.
+"""The nearest neighbours of two pools of vectors in each other, from one product of the pools; and
+of queries in one pool that comes in parts.
 
 Products are computed block by block. A product is looked at again only if it is above the k-th
 largest so far of its row or its column, and after the first blocks few are.
@@ -48,7 +49,8 @@ def nearest(sources: Tensor, targets: Tensor, k: int) -> tuple[Neighbours, Neigh
             shape = len(rows), columns.shape[1]
             block = memory[: shape[0] * shape[1]].view(shape)
             products = torch.mm(rows, columns, out=block).numpy()
-            hits = _above(products, forward.floor(products, top), backward.floor(products.T, left))
+            floors = forward.floor(products, top), backward.floor(products.T, left)
+            hits = _above(products, *floors)
             for first in range(0, len(hits), CANDIDATES):
                 row, column = np.divmod(hits[first : first + CANDIDATES], shape[1])
                 values = products[row, column]
@@ -57,13 +59,54 @@ def nearest(sources: Tensor, targets: Tensor, k: int) -> tuple[Neighbours, Neigh
     return forward.neighbours(), backward.neighbours()
 
 
-def _above(products: np.ndarray, row_floor: np.ndarray, column_floor: np.ndarray) -> np.ndarray:
+class Search:
+    """The `k` largest inner products of queries with the candidates of a pool, of which a part is
+    there at a time. Of equal products the one with the lowest position counts.
+
+    Memory: a block and the neighbours, beside the queries and a part.
+
+    Args:
+        queries: (queries, size), float32, on the host.
+    """
+
+    def __init__(self, queries: Tensor, k: int):
+        self._queries = queries
+        self._largest = _Largest(len(queries), k)
+        self._memory = torch.empty(min(BLOCK_ROWS, len(queries)) * BLOCK_COLUMNS)
+        self.num_candidates = 0
+
+    def add(self, candidates: Tensor) -> None:
+        """Compare with the next candidates: (candidates, size), float32, on the host."""
+        for left in range(0, len(candidates), BLOCK_COLUMNS):
+            columns = candidates[left : left + BLOCK_COLUMNS].T.contiguous()
+            for top in range(0, len(self._queries), BLOCK_ROWS):
+                rows = self._queries[top : top + BLOCK_ROWS]
+                shape = len(rows), columns.shape[1]
+                block = self._memory[: shape[0] * shape[1]].view(shape)
+                products = torch.mm(rows, columns, out=block).numpy()
+                hits = _above(products, self._largest.floor(products, top))
+                for first in range(0, len(hits), CANDIDATES):
+                    row, column = np.divmod(hits[first : first + CANDIDATES], shape[1])
+                    positions = self.num_candidates + left + column
+                    self._largest.add(top + row, positions, products[row, column])
+        self.num_candidates += len(candidates)
+
+    def neighbours(self) -> Neighbours:
+        """The best so far, fewer where the candidates were."""
+        products, positions = self._largest.neighbours()
+        return products[:, : self.num_candidates], positions[:, : self.num_candidates]
+
+
+def _above(
+    products: np.ndarray, row_floor: np.ndarray, column_floor: np.ndarray | None = None
+) -> np.ndarray:
     """Where products exceed the floor of their row or their column: positions in the flat block."""
     found = []
     for top in range(0, len(products), SCANNED_ROWS):
         rows = slice(top, top + SCANNED_ROWS)
         is_above = products[rows] > row_floor[rows, None]
-        is_above |= products[rows] > column_floor
+        if column_floor is not None:
+            is_above |= products[rows] > column_floor
         found.append(np.flatnonzero(is_above) + top * products.shape[1])
     return np.concatenate(found)
 

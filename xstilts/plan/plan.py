@@ -190,7 +190,9 @@ class Planner:
         fitted = None
         if task.fitted_on and task.fitted_on != split:
             fitted = self._rows.of(task, task.fitted_on, languages, max_length)
-        return Evaluate(parent, rows, split, layer, self.scoring_precision, fitted, self.device)
+        pool = self._rows.pool(task, max_length)
+        precision = self.scoring_precision
+        return Evaluate(parent, rows, split, layer, precision, fitted, self.device, pool)
 
     def final(self, chosen: Train, best_step: int) -> Train | None:
         """The stage that trains a chosen one again with the rows that selected it, for as many
@@ -237,6 +239,8 @@ class Planner:
                 needed[self._rows.of(target, split, languages, length, limit)] = None
                 if target.fitted_on and target.fitted_on != split:
                     needed[self._rows.of(target, target.fitted_on, languages, length)] = None
+                if (pool := self._rows.pool(target, length)) is not None:
+                    needed[pool] = None
         needed |= dict.fromkeys(rows for _, rows in self._signal_rows(model))
         return list(needed)
 

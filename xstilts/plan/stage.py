@@ -199,7 +199,8 @@ class Evaluate:
 
     `precision` and `device` are those of the computation. `layer` is the hidden state that
     retrieval pools, None elsewhere. `fitted` are the rows whose labels fit a threshold, where the
-    target has one and they are not those that are scored.
+    target has one and they are not those that are scored. `pool` are the candidates among which all
+    that is scored is ranked, where rows do not bring their own.
     """
 
     parent: Pretrained | Train
@@ -209,6 +210,7 @@ class Evaluate:
     precision: str = "fp32"
     fitted: Rows | None = None
     device: str = "cpu"
+    pool: Rows | None = field(default=None, metadata=later(None))
 
 
 @dataclass(frozen=True, slots=True)

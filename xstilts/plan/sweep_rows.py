@@ -12,7 +12,7 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.stage import Rows
 from xstilts.tasks import Task
 from xstilts.tasks.plugins import bringers_of
-from xstilts.tasks.task import NORMALISERS
+from xstilts.tasks.task import NORMALISERS, POOL
 
 
 class SweepRows:
@@ -25,6 +25,13 @@ class SweepRows:
         """The dev rows of the pivot languages that select a target's stage."""
         languages = pivots_of(self._sweep, head)
         return self.of(head, "validation", languages, max_length) if languages else None
+
+    def pool(self, task: Task, max_length: int) -> Rows | None:
+        """The candidates that what is scored of a target is ranked among, whatever languages it is
+        scored in; None where it has no pool."""
+        if POOL not in task.splits:
+            return None
+        return self.of(task, POOL, task.languages_of(POOL), max_length)
 
     def part(self, spec: IntermediateSpec, task: Task, max_length: int) -> Rows:
         """The training rows of a task in an intermediate."""

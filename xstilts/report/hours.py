@@ -84,7 +84,8 @@ class Assumed:
 
     def evaluate_s(self, stage: Evaluate) -> float:
         """See `Rates`."""
-        tokens, _ = self._lengths.tokens(stage.rows, self._model)
+        read = [rows for rows in (stage.rows, stage.pool) if rows is not None]
+        tokens = sum(self._lengths.tokens(rows, self._model)[0] for rows in read)
         return 2 * self._weights * tokens / (ASSUMED_TFLOPS * 1e12)
 
 
@@ -120,7 +121,8 @@ class Measured:
 
     def evaluate_s(self, stage: Evaluate) -> float:
         """See `Rates`."""
-        return stage.rows.num_rows / _rate(self._evaluate, stage.rows.entry.kind)
+        count = stage.rows.num_rows + (stage.pool.num_rows if stage.pool is not None else 0)
+        return count / _rate(self._evaluate, stage.rows.entry.kind)
 
 
 def _rate(rates: Mapping[str, float], kind: str) -> float:

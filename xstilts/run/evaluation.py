@@ -16,6 +16,7 @@ from xstilts.data.encoding import TokenCache
 from xstilts.kinds.kind import Encoded, is_labelled
 from xstilts.plan.stage import Evaluate, Rows
 from xstilts.run.outcomes import Items
+from xstilts.run.pooled import ranked
 from xstilts.tasks import Task
 from xstilts.training.predict import Predictor
 
@@ -69,7 +70,11 @@ class Evaluator:
         fitted: Iterator[Predicted | None] = repeat(None)
         if isinstance(kind, kinds.Calibrated) and self.stage.fitted is not None:
             fitted = self._predict(self.stage.fitted, languages)
-        own = self._predict(self.stage.rows, languages)
+        own = (
+            self._ranked(languages)
+            if self.stage.pool
+            else self._predict(self.stage.rows, languages)
+        )
         for language, (predictions, encoded, profile), other in zip(
             languages, own, fitted, strict=False
         ):
@@ -112,6 +117,22 @@ class Evaluator:
                 with self._timed("decode"):
                     predictions = kind.decode(found, encoded, self.task)
                 yield Predicted(predictions, encoded, profile)
+
+    def _ranked(self, languages: Sequence[str]) -> Iterator[Predicted]:
+        """The nearest of one pool for the queries of each language; how many candidates there were
+        stands beside the scores."""
+        kind, pool = kinds.get(self.task.kind), self.stage.pool
+        assert isinstance(kind, kinds.Ranking) and pool is not None
+
+        def outputs(features: pa.Table) -> list[Any]:
+            self.before_pass()
+            with self._timed("forward"):
+                return list(self._outputs(features))
+
+        queries = [self.token_cache.encoded(self.stage.rows, language) for language in languages]
+        candidates = (self.token_cache.encoded(pool, language) for language, _ in pool.rows)
+        for rankings, encoded in ranked(kind, queries, candidates, outputs):
+            yield Predicted(rankings, encoded, {"candidates": float(pool.num_rows)})
 
     def _outputs(self, features: pa.Table) -> Iterator[Any]:
         """What the kind decodes of every feature; of a kind that reads all layers, in each."""

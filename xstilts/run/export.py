@@ -15,14 +15,16 @@ import pyarrow as pa
 from xstilts.config.derive import languages_of
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
+from xstilts.data.encoding import TokenCache
 from xstilts.errors import StoreError
 from xstilts.kinds.kind import is_labelled
 from xstilts.plan.plan import Planner
-from xstilts.plan.stage import Rows, Train, stage_name
+from xstilts.plan.stage import Evaluate, Train, stage_name
 from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.records import TrialRecord
 from xstilts.run.confirmation import plan_of
 from xstilts.run.links import as_retried
+from xstilts.run.pooled import Pool
 from xstilts.run.predictions import label_lists, submitted
 from xstilts.run.store import Store
 from xstilts.run.workshop import Workshop
@@ -81,12 +83,13 @@ def export_labels(plan: TrialPlan, planner: Planner, workshop: Workshop, folder:
     for group in plan.target_sets:
         for name in group.targets:
             task = find_task(planner.sweep, name)
-            rows: Rows = planner.evaluation(plan, task.name, None).rows
+            stage = planner.evaluation(plan, task.name, None)
+            rows, pool = stage.rows, _pool(stage, encoder)
             texts: dict[str, str] = {}
             for language, _ in rows.rows:
                 examples = encoder.encoded(rows, language).examples
                 if is_labelled(examples):
-                    texts[language] = _gold(task, examples)
+                    texts[language] = _gold(task, examples, pool)
                 else:
                     left_out.append(f"{task.name} {language}: its labels are not published")
             num_files += _write(folder, task, texts, LABELS)
@@ -187,8 +190,23 @@ def chosen_stage(record: TrialRecord, planner: Planner, task: Task) -> Train:
     raise StoreError(f"{record.trial}: {name}: another version of the package trained it")
 
 
-def _gold(task: Task, examples: pa.Table) -> str:
+def _pool(stage: Evaluate, encoder: TokenCache) -> Pool | None:
+    """The candidates that an evaluation ranks, where rows do not bring their own."""
+    if stage.pool is None:
+        return None
+    pool = Pool()
+    for language, _ in stage.pool.rows:
+        pool.add(encoder.encoded(stage.pool, language).examples)
+    return pool
+
+
+def _gold(task: Task, examples: pa.Table, pool: Pool | None) -> str:
     form = task.kind_spec.prediction
+    if form == "ranking":
+        if pool is not None:
+            examples = pool.with_gold(examples)
+        gold = zip(*(examples[x].to_pylist() for x in ("id", "gold")), strict=True)
+        return json.dumps(dict(gold), ensure_ascii=False, indent=0)
     if form == "answer":
         columns = zip(*(examples[name].to_pylist() for name in ("id", "answers")), strict=True)
         questions = [

@@ -11,16 +11,18 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from xstilts import mini
-from xstilts.config.derive import links_of, reads, recipe_of
+from xstilts.config.derive import languages_of, links_of, reads, recipe_of, task_of
 from xstilts.config.own_tasks import find_task, is_own, plugins_used, tasks_of_files
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.own import write_own
+from xstilts.data.pools import pool_notes, pool_problems
 from xstilts.data.sources import (
     check_columns,
     check_texts_of_labels,
@@ -36,7 +38,8 @@ from xstilts.run.places import Places, path_named
 from xstilts.run.storage import CACHES
 from xstilts.run.token_counts import mean_tokens
 from xstilts.run.vocabulary import tokenizer_problems
-from xstilts.tasks import Source
+from xstilts.tasks import Source, Task
+from xstilts.tasks.task import POOL
 
 BUILTIN = "builtin:mini"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -66,8 +69,15 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     check_rows(sweep, inventory)
     problems = list(tokenizer_problems(sweep, inventory, places.storage))
     problems += parallel_problems(sweep, inventory, places.storage)
+    problems += [
+        problem for task in _with_pools(sweep) for problem in _pool(sweep, inventory, task)
+    ]
     if problems:
         raise ConfigError(problems)
+    for task in _with_pools(sweep):
+        count = sum(inventory.rows_of(task, POOL, x) for x in task.languages_of(POOL))
+        notes += pool_notes(count, task)
+    inventory = replace(inventory, notes=tuple(dict.fromkeys(notes)))
     return replace(inventory, tokens=mean_tokens(sweep, inventory, places.storage))
 
 
@@ -231,6 +241,17 @@ def _too_long(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Proble
                         f"{max(spec.values())}",
                         "search shorter lengths",
                     )
+
+
+def _with_pools(sweep: Sweep) -> list[Task]:
+    return [task for task in map(partial(task_of, sweep), sweep.targets) if POOL in task.splits]
+
+
+def _pool(sweep: Sweep, inventory: Inventory, task: Task) -> Iterator[Problem]:
+    """What is wrong with the pool of a target."""
+    folders = {name: Path(folder) for name, folder in inventory.folders.items()}
+    languages = languages_of(sweep, task)
+    return pool_problems(folders, task, sweep.evaluation.split, languages)
 
 
 def _model_folder(spec: ModelSpec, where: str, base: Path, hub: Hub) -> Path:

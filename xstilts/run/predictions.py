@@ -1,9 +1,9 @@
 """Predictions as files, in XTREME's submission layout: `predictions/<target>/<split>-<language>`.
 
 Labels and positions: one a line (`.tsv`). Tags: one a line, a blank line between sentences.
-Mined pairs: two ids a line, a tab between. Answers: a JSON object from question id to text. Several
-labels: a JSON list of lists, a row a line. Two tasks of XTREME-R are submitted otherwise
-(`submitted`).
+Mined pairs: two ids a line, a tab between. Answers: a JSON object from question id to text.
+Rankings: one from query id to the ids of candidates, best first. Several labels: a JSON list of
+lists, a row a line. Two tasks of XTREME-R are submitted otherwise (`submitted`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def write_predictions(
     """Write the predictions of one language below `folder`."""
     ids = examples["id"].to_pylist()
     form = task.kind_spec.prediction
-    if form == "answer":
+    if form in ("answer", "ranking"):
         text = json.dumps(dict(zip(ids, predictions, strict=True)), ensure_ascii=False, indent=0)
     elif form == "labels":
         text = label_lists(predictions)
@@ -74,7 +74,7 @@ def read_predictions(path: Path, task: Task) -> list[tuple[int | str, Any]]:
     """The predictions of one language, each with what it is of: a question's id, of mined pairs the
     source's, else the number of the row."""
     form = task.kind_spec.prediction
-    if form == "answer":
+    if form in ("answer", "ranking"):
         return list(json.loads(path.read_text(encoding="utf-8")).items())
     if form == "labels":
         return list(enumerate(json.loads(path.read_text(encoding="utf-8"))))

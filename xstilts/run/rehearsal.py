@@ -134,8 +134,8 @@ def _short(stage: Train) -> Train:
 
 
 def _few(stage: Evaluate, parent: Any) -> Evaluate:
-    fitted = None if stage.fitted is None else _cut(stage.fitted)
-    return replace(stage, parent=parent, rows=_cut(stage.rows), fitted=fitted)
+    fitted, pool = (rows and _cut(rows) for rows in (stage.fitted, stage.pool))
+    return replace(stage, parent=parent, rows=_cut(stage.rows), fitted=fitted, pool=pool)
 
 
 def _cut(rows: Rows) -> Rows:

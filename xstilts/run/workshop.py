@@ -47,6 +47,7 @@ from xstilts.run.store import CHECKPOINTS, Claim, Store
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
+from xstilts.training.heads import load_heads
 from xstilts.training.matmul import check_precision, choose_matmul
 from xstilts.training.memory import give_back
 from xstilts.training.outcome import Options
@@ -249,9 +250,10 @@ class Workshop:
         has_heads = isinstance(stage, Evaluate) and stage.rows.entry.is_trained
         if has_heads and isinstance(stage.parent, Train):
             hidden_size, _, _ = models.settings(backbone)
-            (part,) = stage.parent.parts
-            trained = {part.train.task: part.train.entry}
-            (head,) = models.load_heads(encoder_folder.parent, trained, hidden_size).values()
+            trained = {part.train.task: part.train.entry for part in stage.parent.parts}
+            recipe = stage.parent.recipe
+            found = load_heads(encoder_folder.parent, trained, hidden_size, recipe)
+            (head,) = found.values()
             heads = {stage.rows.entry.head: head}  # of a chain it has the name of the last link
         net = models.Model(backbone, heads).to(self.device)
         models.check_vocabulary(net, vocabulary, encoder_folder)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from xstilts.tasks import further, intermediate, targets
+from xstilts.tasks import further, intermediate, ranked, targets
 from xstilts.tasks.task import Task
 
-_MODULES = (intermediate, targets, further)
+_MODULES = (intermediate, targets, ranked, further)
 _TASKS: dict[str, Task] = {task.name: task for module in _MODULES for task in module.ENTRIES}
 
 

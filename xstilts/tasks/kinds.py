@@ -29,7 +29,8 @@ class KindSpec:
         label: the column of the labels, empty where there is none.
         metrics: the metrics that a task may name; `score` are those of a task that names none.
         prediction: what a prediction is: a label (or position) for every row, several labels for
-            every row, tags for every sentence, the text of an answer, a pair of ids.
+            every row, tags for every sentence, the text of an answer, a pair of ids, the ids of
+            the nearest candidates.
         is_trained: whether it has a head that is trained; a target of another kind is evaluated on
             the encoder itself.
         is_self_supervised: whether its rows are running text of many languages that labels itself.
@@ -58,7 +59,7 @@ class KindSpec:
     label: str = ""
     metrics: tuple[str, ...] = ()
     score: tuple[str, ...] = ()
-    prediction: Literal["label", "labels", "tags", "answer", "pair"] = "label"
+    prediction: Literal["label", "labels", "tags", "answer", "pair", "ranking"] = "label"
     is_trained: bool = True
     is_self_supervised: bool = False
     is_pools: bool = False
@@ -75,7 +76,7 @@ class KindSpec:
     @property
     def file_ending(self) -> str:
         """The ending of files of predictions, in XTREME's submission layout."""
-        return "json" if self.prediction in ("answer", "labels") else "tsv"
+        return "json" if self.prediction in ("answer", "labels", "ranking") else "tsv"
 
 
 _CLASSIFICATION = KindSpec(
@@ -173,6 +174,20 @@ KINDS: Mapping[str, KindSpec] = {
         is_pools=True,
         is_cut=True,
         pools_a_layer=True,
+        group="retrieval",
+    ),
+    "dual_encoder": KindSpec(
+        version=1,
+        columns=("id", "query", "candidate", "keys"),
+        texts=("query", "candidate"),
+        together="candidate",
+        metrics=("map_20",),
+        score=("map_20",),
+        prediction="ranking",
+        is_cut=True,
+        sequences=2,
+        recipe_fields=frozenset({"pooling", "negatives", "false_negatives"}),
+        joined_by="item",
         group="retrieval",
     ),
     "mlm": KindSpec(

@@ -19,6 +19,9 @@ NORMALISERS = {"detokenise": 1}
 The version is part of the fingerprint of the stages that read such rows.
 """
 
+POOL = "pool"
+"""The use of the candidates among which all that is scored is ranked."""
+
 GROUPS = ("classification", "tagging", "qa", "retrieval")
 """XTREME's task groups, for `group/<name>` averages."""
 
@@ -34,7 +37,8 @@ class Source:
     `<side>.<column>`. `sizes` are the rows of a split as published, by split, or by language and
     split (`sw/test`). `copies` names the data set whose rows these are, as they are or in
     translation, where several copies of them are known. `instead` is set where the Hub has no
-    copy or a wrong one: why, and which original files to import.
+    copy or a wrong one: why, and which original files to import. `form` names what makes rows of
+    the kind of rows that have other columns (`xstilts.data.forms`).
     """
 
     hub_id: str
@@ -46,6 +50,7 @@ class Source:
     sizes: Mapping[str, int] = field(default_factory=dict)
     copies: str = ""
     instead: str = ""
+    form: str = field(default="", metadata=later(""))
 
     def config_of(self, language: str) -> str:
         """The configuration that holds one language."""
@@ -151,6 +156,10 @@ class Task:
     the training rows in `translated_languages`, translated by machine; English beside them went the
     same way but for the translation.
 
+    `query_tokens` are those of a query at most, where a dual encoder cuts queries before candidates
+    (0: nowhere). The use `pool` are the candidates among which all that is scored is ranked: those
+    of all languages at once.
+
     `dev_note` says what the dev set shares with what is scored, `apart` are the splits of a sweep
     that wants nothing shared (`selection.articles: held_out`).
     """
@@ -180,6 +189,7 @@ class Task:
     beside: tuple[str, ...] = ()
     # Its stages are parents of each other, which says it where it counts.
     chain: tuple[str, ...] = field(default=(), metadata=shapes_no_rows(()) | later(()))
+    query_tokens: int = field(default=0, metadata=later(0))
 
     def __post_init__(self) -> None:
         known = self.kind in KINDS or self.kind in BROUGHT
@@ -205,7 +215,10 @@ class Task:
         return "train" in self.splits
 
     def languages_of(self, use: str) -> tuple[str, ...]:
-        """The languages whose rows a use reads: the training language for `train` and `dev`."""
+        """The languages whose rows a use reads: the training language for `train` and `dev`, and
+        for a pool that is in no language."""
+        if use == POOL and not any("{language}" in x.origin.config for x in self.slices_of(use)):
+            return (self.train_language,)
         if self.kind_spec.is_self_supervised or use not in ("train", "dev"):
             absent = self.lacks.get(use, ())
             return tuple(language for language in self.languages if language not in absent)

@@ -19,16 +19,9 @@ from transformers import (
 from xstilts.config.recipe import StageRecipe
 from xstilts.errors import StageError
 from xstilts.tasks import Task
+from xstilts.training.heads import load_heads
 from xstilts.training.micro_batches import one_micro_batch
-from xstilts.training.model import (
-    LOADING_ERRORS,
-    SAFELY,
-    Model,
-    first_line,
-    load_encoder,
-    load_heads,
-    settings,
-)
+from xstilts.training.model import LOADING_ERRORS, SAFELY, Model, first_line, load_encoder, settings
 
 _CLASSES: dict[str, Any] = {
     "sentence": AutoModelForSequenceClassification,

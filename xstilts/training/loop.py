@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,20 +22,20 @@ from torch import Tensor, nn
 from xstilts.data.batches import numbers_within, schedule
 from xstilts.errors import Diverged, Preempted, StageError
 from xstilts.files import derive_seed
-from xstilts.kinds.kind import Batch, Vocabulary
+from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.records import Outcome
+from xstilts.training.accumulation import Accumulation, Prepared
 from xstilts.training.bf16_weights import BF16Weights
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.checkpoint_tensors import fits, restore, tensors_of
 from xstilts.training.collectives import ALONE, Collective
 from xstilts.training.compiling import reason
 from xstilts.training.dev_checks import DevChecks, lowest_losses, mean_losses
-from xstilts.training.dropout import streams
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.kept import Kept
 from xstilts.training.memory import give_back, is_out_of_memory
-from xstilts.training.micro_batches import MicroBatch, MicroBatcher
+from xstilts.training.micro_batches import MicroBatcher
 from xstilts.training.model import Model
 from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
 from xstilts.training.outcome import DEFAULTS, Options, State
@@ -49,17 +49,6 @@ Progress = Callable[[float], None]
 
 STOP_EVERY = 10
 """Steps after which several processes ask each other whether to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A step's batch, whole and divided: `units` are the losses that its loss is the mean of."""
-
-    batch: Batch
-    units: int
-    tokens: int
-    micro_batches: Sequence[MicroBatch]
-    micro_batcher: MicroBatcher
 
 
 def train(
@@ -126,15 +115,17 @@ class _Training:
         self.usual_tokens = self.micro_batcher.max_tokens
         if options.max_tokens is not None:
             self.micro_batcher = replace(self.micro_batcher, max_tokens=options.max_tokens)
-        self.uses_masks = by_hand and self.micro_batcher.config is not None
+        uses_masks = by_hand and self.micro_batcher.config is not None
         if options.gradient_checkpointing:
             model.encoder.activation_checkpointing_enable()
         if options.compiled:
             model.compile_training()
         self.state = State(max_tokens=self.micro_batcher.max_tokens)
         self.losses: list[Tensor] = []
-        # Which parameters each task trains; agreed on by all processes in its first step.
-        self.trained: dict[str, list[bool]] = {}
+        seed = derive_seed(stage.seed, stage.phase, "dropout")
+        self.accumulation = Accumulation(
+            model, self.working, collective, stage.precision, seed, uses_masks
+        )
 
     def run(self, progress: Progress) -> Outcome:
         self._resume()
@@ -199,13 +190,7 @@ class _Training:
 
         def prepare(step: int) -> Prepared:
             feed = self.feeds[self.steps[step]]
-            batch = feed.batch(self.numbers[step])
-            tokens = int(batch.inputs["attention_mask"].sum())
-            units = feed.kind.num_units(batch)
-            micro_batcher = self.micro_batcher
-            return Prepared(
-                batch, units, tokens, self._divided(feed, batch, micro_batcher), micro_batcher
-            )
+            return self.accumulation.prepare(feed, self.numbers[step], self.micro_batcher)
 
         first = self.state.step
         coming = pool.submit(prepare, first) if first < len(self.steps) else None
@@ -217,21 +202,13 @@ class _Training:
             coming = pool.submit(prepare, step + 1) if step + 1 < len(self.steps) else None
             yield prepared
 
-    def _divided(self, feed: Feed, batch: Batch, micro_batcher: MicroBatcher) -> list[MicroBatch]:
-        """This process's micro-batches, their units counted before they go to the device."""
-        return [
-            replace(work, batch=replace(work.batch, units=feed.kind.num_units(work.batch)))
-            for work in micro_batcher.divide(batch, self.collective.share)
-        ]
-
     def _step(self, prepared: Prepared) -> None:
         """One update; where memory ends, the same update in smaller micro-batches."""
         step = self.state.step
-        seed = derive_seed(self.stage.seed, self.stage.phase, "dropout")
-        loss = None
+        feed, loss = self.feeds[self.steps[step]], None
         while loss is None:
             try:
-                loss = self._accumulate(prepared, step, seed)
+                loss = self.accumulation.add(feed, prepared, self.micro_batcher, step)
             except (RuntimeError, MemoryError) as error:
                 if why := reason(error):
                     where = f"{self.stage.label}: torch.compile failed"
@@ -254,49 +231,6 @@ class _Training:
         self.working.round()
         self.embedding_gradient.clear()
         self.losses.append(loss)
-
-    def _accumulate(self, prepared: Prepared, step: int, seed: int) -> Tensor:
-        """The gradient of a batch, accumulated over micro-batches; its mean loss (this process's
-        share of it)."""
-        feed = self.feeds[self.steps[step]]
-        total = torch.zeros((), device=self.device)
-        if self.uses_masks:
-            own = streams(seed, step, len(prepared.batch.inputs["input_ids"]))
-        else:
-            torch.manual_seed(derive_seed(seed, str(step), str(self.collective.rank)))
-        micro_batches = prepared.micro_batches
-        if prepared.micro_batcher is not self.micro_batcher:  # memory ended since it was made
-            micro_batches = self._divided(feed, prepared.batch, self.micro_batcher)
-        for work in micro_batches:
-            units = work.batch.units
-            if not units:  # the mean of nothing is not a number
-                continue
-            if self.uses_masks:
-                self.model.masks = work.masks(own)
-            work = work.to(self.device)
-            hidden = self.model.hidden(work, precision=self.stage.precision)
-            mean = feed.kind.loss(self.model.heads[feed.task.name], hidden, work.batch)
-            # Weighted by what each has to learn from: the mean of means would weigh rows of short
-            # micro-batches more, and results would depend on the memory of the machine.
-            share = mean * (units / prepared.units)
-            torch.autograd.backward(share)
-            self.working.give_gradients()
-            total += share.detach()
-            self.model.masks = None  # they would stay through the dev checks
-        if prepared.units and self.collective.world > 1:
-            self._fill_gradients(feed.task.name)
-        return total
-
-    def _fill_gradients(self, task: str) -> None:
-        """Zeros where this process's share of the batch had nothing to learn from."""
-        parameters = list(self.model.parameters())
-        if task not in self.trained:
-            own = [parameter.grad is not None for parameter in parameters]
-            gathered = zip(*self.collective.all_gather(own), strict=True)
-            self.trained[task] = [any(column) for column in gathered]
-        for parameter, is_trained in zip(parameters, self.trained[task], strict=True):
-            if is_trained and parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
 
     def _halve(self, prepared: Prepared) -> None:
         """Smaller micro-batches from now on; the optimiser has seen nothing of the step yet."""

@@ -1,6 +1,7 @@
 """The model: an encoder of a family that runs (`xstilts.config.families`), with one head a task.
 
-Encoders carry over from stage to stage, and a pooler where the recipe says so; heads never do.
+Encoders carry over from stage to stage, and a pooler where the recipe says so; heads along a chain
+alone (`xstilts.training.heads`).
 """
 
 from __future__ import annotations
@@ -28,20 +29,18 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from xstilts import kinds
 from xstilts.config.families import family_of, num_types
 from xstilts.errors import StageError
-from xstilts.files import derive_seed
-from xstilts.kinds.kind import Pooler, SequenceHead, Vocabulary
+from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
-from xstilts.tasks import Task
 from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
+from xstilts.training.heads import HEADS_FILE, build_heads, shape, take_head
 from xstilts.training.micro_batches import MicroBatch
 from xstilts.training.packed.last_layer import first_layers, install_last_layer
 from xstilts.training.packed.layout import can_pack, unpack
 from xstilts.training.packed.self_attention import install_attention
-from xstilts.training.pooling import add_pooler, carried_weights
+from xstilts.training.pooling import add_pooler, carried_weights, take_pooler
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -52,8 +51,6 @@ LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, safetensors.Safet
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 SAFELY: dict[str, Any] = {**NO_CODE, "use_safetensors": True}
 """How weights are loaded: neither code nor pickles of a folder are run, whatever lies in it."""
-
-HEADS_FILE = "heads.safetensors"
 
 ALL_STATES = "the positions that are read are those of the last layer"
 
@@ -274,18 +271,22 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     others = {name: task for name, task in tasks.items() if name not in mlm}
     lm_heads = {}
     if mlm:
-        backbone, head = load_encoder_with_lm_head(folder)
-        lm_heads = dict.fromkeys(mlm, head)
+        backbone, lm_head = load_encoder_with_lm_head(folder)
+        lm_heads = dict.fromkeys(mlm, lm_head)
     else:
         backbone = load_encoder(folder)
     hidden_size, dropout, std = settings(backbone)
     recipe, seed, phase = stage.recipe, stage.seed, stage.phase
     span_dropout = dropout if recipe.span_dropout else 0.0
     heads = build_heads(others, hidden_size, dropout, std, seed, phase, span_dropout=span_dropout)
+    for head in heads.values():
+        shape(head, recipe)
     if stage.carries_head:
-        _take_head(heads, stage, folder.parent, hidden_size)
-    elif recipe.pooler != "none":
-        add_pooler(heads, stage, folder, std)
+        take_head(heads, stage, folder.parent, hidden_size)
+    else:
+        if recipe.pooler != "none":
+            add_pooler(heads, stage, folder, std)
+        take_pooler(heads.values(), stage, folder)
     return Model(backbone, {**heads, **lm_heads}).to(device)
 
 
@@ -303,37 +304,6 @@ def check_vocabulary(model: Model, vocabulary: Vocabulary, folder: Path) -> None
         )
 
 
-def build_heads(
-    tasks: Mapping[str, Task],
-    hidden_size: int,
-    dropout: float,
-    std: float,
-    seed: int,
-    phase: str,
-    *,
-    span_dropout: float | None = None,
-) -> dict[str, nn.Module]:
-    """Fresh heads; each task's weights come from its own generator (normal, zero bias).
-
-    `span_dropout` is the rate of span QA's heads, where it is another.
-    """
-    heads = {}
-    for name, task in tasks.items():
-        rate = dropout
-        if span_dropout is not None and "span_dropout" in task.kind_spec.recipe_fields:
-            rate = span_dropout
-        head = kinds.get(task.kind).build_head(hidden_size, task, rate)
-        random = torch.Generator().manual_seed(derive_seed(seed, phase, "head", name))
-        with torch.no_grad():
-            for parameter in head.parameters():
-                if parameter.dim() > 1:
-                    parameter.normal_(0.0, std, generator=random)
-                else:
-                    parameter.zero_()
-        heads[name] = head
-    return heads
-
-
 def save(model: Model, folder: Path) -> None:
     """Write `encoder/` (a folder for `from_pretrained`), a pooler that is carried with it, and the
     heads."""
@@ -345,42 +315,6 @@ def save(model: Model, folder: Path) -> None:
         if not isinstance(model.heads[name.partition(".")[0]], LmHead)
     }
     safetensors.torch.save_file(heads, folder / HEADS_FILE)
-
-
-def load_heads(folder: Path, tasks: Mapping[str, Task], hidden_size: int) -> dict[str, nn.Module]:
-    """The heads that `save` wrote, without dropout: for evaluation."""
-    heads = {
-        name: kinds.get(task.kind).build_head(hidden_size, task, 0.0)
-        for name, task in tasks.items()
-    }
-    for name, head in heads.items():
-        _load_head(head, folder, name, hidden_size, is_carried=False)
-    return heads
-
-
-def _load_head(
-    head: nn.Module, folder: Path, name: str, hidden_size: int, *, is_carried: bool
-) -> None:
-    """Give a head the weights that `save` wrote of a task's, with the pooler that it had."""
-    state = safetensors.torch.load_file(folder / HEADS_FILE)
-    prefix = f"{name}."
-    own = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
-    if isinstance(head, SequenceHead) and any(key.startswith("pooler.") for key in own):
-        head.pooler = Pooler(hidden_size, is_carried)
-    head.load_state_dict(own)
-
-
-def _take_head(
-    heads: Mapping[str, nn.Module], stage: Train, folder: Path, hidden_size: int
-) -> None:
-    """Let the head of a link go on from that of the link before it, whose stage lies in a folder.
-
-    Its pooler comes with it, whatever the recipe would draw.
-    """
-    assert isinstance(stage.parent, Train)
-    (before,), (head,) = stage.parent.parts, heads.values()
-    is_carried = stage.recipe.pooler != "fresh"
-    _load_head(head, folder, before.train.task, hidden_size, is_carried=is_carried)
 
 
 def settings(encoder: PreTrainedModel) -> tuple[int, float, float]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from xstilts.config.families import pooler_weight
 from xstilts.errors import StageError
 from xstilts.files import derive_seed
+from xstilts.kinds.dual_encoder import DualEncoderHead
 from xstilts.kinds.kind import Pooler, SequenceHead
 from xstilts.plan.stage import Pretrained, Train
 
@@ -53,6 +54,20 @@ def add_pooler(heads: Mapping[str, nn.Module], stage: Train, folder: Path, std: 
             pooler.dense.bias.zero_()
     for head in classifiers:
         head.pooler = pooler
+
+
+def take_pooler(heads: Iterable[nn.Module], stage: Train, folder: Path) -> None:
+    """Give dual encoders the pooler that the parent's encoder or the checkpoint has; without one
+    they keep what was drawn, as XLM-R's do in transformers.
+
+    Args:
+        folder: the parent's encoder.
+    """
+    for head in heads:
+        if not isinstance(head, DualEncoderHead) or head.pooler is None:
+            continue
+        if weights := read_pooler(folder) or read_pooler(Path(_checkpoint(stage).path)):
+            head.pooler.load_state_dict(weights)
 
 
 def carried_weights(heads: Iterable[nn.Module]) -> dict[str, Tensor]:

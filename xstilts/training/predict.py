@@ -26,6 +26,7 @@ from xstilts.data.batches import by_length, columns_of
 from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.tasks import Task
 from xstilts.training.collectives import ALONE, Collective
+from xstilts.training.heads import reads_all as head_reads_all
 from xstilts.training.micro_batches import MicroBatch, MicroBatcher
 from xstilts.training.model import Model
 from xstilts.training.packed.self_attention import kernels_for_any_shape
@@ -115,6 +116,7 @@ class Predictor:
         kind = kinds.get(task.kind)
         features = features.combine_chunks()
         first = next(self.models[0].parameters()).device
+        heads_read_all = head_reads_all(dict(self.models[0].heads.items()).get(task.head))
         micro_batcher = MicroBatcher.of(self.models[0].encoder, first, self.precision)
         every = by_length(feature_lengths(features), MAX_TOKENS[first.type])
         own = list(islice(every, self.collective.rank, None, self.collective.world))
@@ -126,7 +128,7 @@ class Predictor:
         def predicted(positions: list[int]) -> list[Any]:
             columns = columns_of(features.take(positions))
             batch = kind.collate(columns, self.vocabulary, np.random.default_rng(0))
-            if reads_all:
+            if reads_all or heads_read_all:
                 batch = replace(batch, read=None)
             work = micro_batcher.whole(batch)
             model = free.get()

@@ -1,21 +1,10 @@
-"""The real records that importers are tried on, and how many each file has."""
+"""How many real records each file has that importers are tried on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-
-from ...conftest import require
-
-DATA = Path(__file__).parents[4] / "shared" / "data"
-
-
-@pytest.fixture(scope="session")
-def data() -> Path:
-    """The folder of the real records."""
-    require("records", DATA.is_dir(), f"no real records at {DATA}")
-    return DATA
 
 
 @pytest.fixture(scope="session")

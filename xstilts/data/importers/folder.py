@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.data.hub_layout import declared_files, visible_files, write_dataset
-from xstilts.data.importers import choice, further, pair, retrieval, span, tagging
+from xstilts.data.importers import choice, further, pair, ranked, retrieval, span, tagging
 from xstilts.data.importers.original import Imported, Importer, check_size
 from xstilts.errors import DataError
 
@@ -27,6 +27,7 @@ IMPORTERS: tuple[Importer, ...] = (
     *span.IMPORTERS,
     *retrieval.IMPORTERS,
     *further.IMPORTERS,
+    *ranked.IMPORTERS,
 )
 
 _NOTE = "Imported by xstilts from the original files:"
@@ -209,7 +210,7 @@ def _leave_to_the_mirror(
         del found[key]
 
 
-_LABELS = ("label", "category", "pos_tags", "ner_tags", "answers", "answerKey")
+_LABELS = ("label", "category", "pos_tags", "ner_tags", "answers", "answerKey", "keys")
 _BLANK: tuple[Any, ...] = (-1, "", [], {"text": [], "answer_start": []})
 
 
