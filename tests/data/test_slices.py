@@ -70,7 +70,7 @@ def test_a_limit_takes_the_same_rows_everywhere(folders: Folders, tmp_path: Path
     assert set(sample(120, 10)) < set(sample(120, 20)) and sample(120, 500) == list(range(120))
 
 
-NO_RECORDS = ("mlm", "ccg", "mnli_genres")
+NO_RECORDS = ("mlm", "mewslix", "ccg", "mnli_genres")
 """Wikipedia, the licensed CCGbank, and the copy of MNLI that keeps genres."""
 
 
