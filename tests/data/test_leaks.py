@@ -60,6 +60,8 @@ def texts_of(task: Task, columns: Mapping[str, list[Any]]) -> Iterator[str]:
         yield from columns["source_sentence"]
     elif task.kind == "mining":
         yield from (*columns["sentence"], *columns["en.sentence"])
+    elif task.kind == "dual_encoder":  # of a mention the entity may be any text's
+        yield from columns["query"]
     else:
         yield from columns["text"]
 
@@ -72,8 +74,10 @@ def read(task: Task, use: str, languages: list[str], folders: Folders, cache: Pa
     found = Rows(task.name, use, task.origins_of(use))
     for language in languages:
         columns = load_rows(folders, task, use, language, "0" * 64, cache)
-        if task.kind == "span":  # others count their rows, which is no name
+        if task.kind == "span":  # most others count their rows, which is no name
             found.ids.update(map(str, columns["id"]))
+        elif task.kind == "dual_encoder":  # of questions in other languages their own
+            found.ids.update(columns.get("item", columns["id"]))
         for text in map(normalised, texts_of(task, columns)):
             (found.long if text.count(" ") + 1 >= LONG else found.short).add(text)
     return found

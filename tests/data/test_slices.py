@@ -70,9 +70,9 @@ def test_a_limit_takes_the_same_rows_everywhere(folders: Folders, tmp_path: Path
     assert set(sample(120, 10)) < set(sample(120, 20)) and sample(120, 500) == list(range(120))
 
 
-NO_RECORDS = ("mlm", "ccg", "mnli_genres", "scinli", "mednli", "ntrex")
-"""Wikipedia, what is licensed, the copy of MNLI that keeps genres, and what could not be had:
-`tests/data/importers/test_further.py` reads files of their forms."""
+NO_RECORDS = ("mlm", "mewslix", "ccg", "mnli_genres", "scinli", "mednli", "ntrex")
+"""Wikipedia, what is licensed, the copy of MNLI that keeps genres, and what could not be had: the
+importers' tests read files of their forms."""
 
 
 @pytest.mark.parametrize("task", REAL, ids=lambda task: task.name)
