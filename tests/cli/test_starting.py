@@ -38,7 +38,7 @@ def test_where_nobody_can_be_asked_what_is_offered_is_taken_and_said(here: Path)
     sweep = load_sweep(here / "first.yaml")
     assert (sweep.name, sweep.benchmark.name, sweep.recipe.name) == ("first", "mini", "mini")
     assert result.stderr.count(": ") >= len(ASKED)
-    assert "xstilts plan first.yaml" in result.output
+    assert " plan first.yaml" in result.output, "whatever the program is called here"
 
 
 def test_options_answer_everything(here: Path) -> None:

@@ -121,6 +121,7 @@ def test_recipes_say_where_they_come_from() -> None:
         ("xtreme_r", "target", "lareqa", (2e-5, 16, 3, 256)),
         ("xtreme_r", "target", "mewslix", (1e-5, 32, 2, 64)),
         ("xtreme_r", "target", "xnli", (3e-5, 32, 5, 128)),
+        ("xtreme_r", "target", "copa", (3e-5, 32, 5, 128)),
         ("xtreme_head", "target", "panx", (2e-5, 32, 10, 128)),
     ],
 )

@@ -36,6 +36,9 @@ _XCOPA_LINKS: PerTask = {
     }
     for name in ("siqa", "copa")
 }
+_XCOPA_LARGE: PerTask = {
+    name: {**values, "learning_rate": 3e-5} for name, values in _XCOPA_LINKS.items()
+}
 _QA_TASKS = ("squad_v1", "squad_v2", "xquad", "tydiqa")
 
 # jiant: batches of 4 gathered to 32, QA to 16; a tenth of the steps warms up.
@@ -106,6 +109,10 @@ def _xtreme_tasks(xnli_rate: float, qa: Mapping[str, Any]) -> PerTask:
     }
 
 
+_XTREME_HEAD: PerTask = {
+    **_xtreme_tasks(3e-5, {"epochs": 3, "batch_size": 32}),
+    **_XCOPA_LARGE,
+}
 # XTREME-R's train_lareqa.sh, and train_mewslix.sh for XLM-R Large: batches of 4 and of 8, of which
 # four make an update; rows of different ones are not compared.
 _RANKED: PerTask = {
@@ -190,12 +197,7 @@ RECIPES = {
             ),
             intermediate=_XTREME,
             target=_XTREME,
-            per_task={
-                **_xtreme_tasks(3e-5, {"epochs": 3, "batch_size": 32}),
-                **{
-                    name: {**values, "learning_rate": 3e-5} for name, values in _XCOPA_LINKS.items()
-                },
-            },
+            per_task=_XTREME_HEAD,
         ),
         Recipe(
             name="xtreme_r",
@@ -204,12 +206,11 @@ RECIPES = {
                 "XTREME-R's scripts, read at 838c13b: those of xtreme_head; LAReQA in batches of "
                 "4, Mewsli-X of 8, four of them an update, the last weights. LAReQA's values "
                 "are said for mBERT alone, and its evaluation takes the checkpoint of step 9,000 "
-                "of some 16,400; mBERT's for Mewsli-X are 2e-5 in batches of 64. XCOPA's chain "
-                "has its own"
+                "of some 16,400; mBERT's for Mewsli-X are 2e-5 in batches of 64"
             ),
             intermediate=_XTREME,
             target=_XTREME,
-            per_task={**_xtreme_tasks(3e-5, {"epochs": 3, "batch_size": 32}), **_RANKED},
+            per_task={**_XTREME_HEAD, **_RANKED},
         ),
         Recipe(
             name="mini",

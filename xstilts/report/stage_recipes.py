@@ -19,11 +19,11 @@ from xstilts.config.recipe_checks import override_sections
 from xstilts.config.recipes import ALL_ROWS
 from xstilts.config.schema import Sweep
 from xstilts.plan.plan import Planner
-from xstilts.plan.stage import Train
+from xstilts.plan.stage import READ_BY_SOME, Train
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.columns import Blocks
 
-SEARCHED = "searched"
+SEARCHED, UNREAD = "searched", "unread"
 LABEL_WIDTH = 22
 WIDTH = 80
 
@@ -58,21 +58,24 @@ def stage_recipes(
     """The recipe of a sweep as a JSON-able dict.
 
     `stages` has one entry for each part of each stage: `values` by field, as the first values of
-    the search space have them, and the names of those that are `searched`. Of a target without
-    training it has the one value that its evaluation reads.
+    the search space have them, and the names of those that are `searched`, and of those that are
+    `unread` by the part's kind. Of a target without training it has the one value that its
+    evaluation reads.
     """
     stages = []
     for name, stage in trained_stages(example):
         for part in stage.parts:
+            unread = READ_BY_SOME - part.train.entry.kind_spec.recipe_fields
             values = asdict(stage.recipe_of(part)) | {"epochs": float(f"{part.epochs:.4g}")}
             entry = {"stage": name, "task": part.train.task, "values": values}
-            stages.append(entry | {SEARCHED: sorted(_searched(sweep, example, name, stage))})
+            searched = sorted(_searched(sweep, example, name, stage))
+            stages.append(entry | {SEARCHED: searched, UNREAD: sorted(unread)})
     baseline = example[NONE]
     for group in baseline.target_sets:
         for target in group.targets if not group.cells else ():
             length = planner.evaluation(baseline, target, None).rows.max_length
             entry = {"stage": f"target {target}", "task": target, "values": {"max_length": length}}
-            stages.append(entry | {SEARCHED: []})
+            stages.append(entry | {SEARCHED: [], UNREAD: []})
     said = {
         f"{where}.{name}".removeprefix("recipe."): value
         for where, values in override_sections(sweep)
@@ -131,7 +134,11 @@ def in_words(name: str, value: Any) -> str:
 
 
 def _shown(entry: Mapping[str, Any]) -> dict[str, str]:
-    values = {name: in_words(name, value) for name, value in entry["values"].items()}
+    values = {
+        name: in_words(name, value)
+        for name, value in entry["values"].items()
+        if name not in entry[UNREAD]
+    }
     return values | dict.fromkeys(entry[SEARCHED], SEARCHED)
 
 

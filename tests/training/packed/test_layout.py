@@ -12,6 +12,7 @@ import transformers
 from xstilts.kinds.kind import Batch
 from xstilts.training.micro_batches import MicroBatcher, one_micro_batch
 from xstilts.training.model import Model
+from xstilts.training.packed import attention
 from xstilts.training.packed import layout as layout_module
 from xstilts.training.packed import self_attention as attention_module
 from xstilts.training.packed.layout import can_pack, pack
@@ -196,3 +197,29 @@ def test_bf16_is_near_fp32() -> None:
     rough.pow(2).mean().backward()
     assert torch.allclose(rough, exact, atol=0.15) and not rough.equal(exact)
     assert all(p.grad.isfinite().all() for p in encoder.parameters() if p.grad is not None)
+
+
+def test_attention_without_gradients_is_computed_in_pieces_to_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(build("XLMRoberta"), {}).eval()
+    work = one_micro_batch(model.encoder, inputs_of(LENGTHS, has_types=False))
+    assert work.layout is not None
+    buckets = len(work.layout.buckets)
+    expected = model.hidden(work)
+    softmax = torch.softmax
+    calls: list[int] = []
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        calls.append(len(arguments[0]))
+        return softmax(*arguments)
+
+    monkeypatch.setattr(torch, "softmax", counted)
+    model.hidden(work)
+    assert len(calls) == 3 * buckets, "gradients want the weights whole"
+    monkeypatch.setattr(attention, "PIECE_BYTES", 2 * 4 * 4 * 70**2)
+    calls.clear()
+    with torch.inference_mode():
+        found = model.hidden(work)
+    assert len(calls) > 3 * buckets and sum(calls) == 3 * len(LENGTHS)
+    assert (found == expected).all()

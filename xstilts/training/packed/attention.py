@@ -25,6 +25,10 @@ PARTS = 3
 ALIGNMENT = 8
 """Rows of a bias that begin at another multiple would be copied by every layer."""
 
+PIECE_BYTES = 4 * 2**20
+"""Attention weights that a CPU computes at a time where none are kept for gradients: they stay in
+its cache, and no layer asks for much new memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slots:
@@ -170,6 +174,16 @@ def _split(rows: Sequence[Tensor], buckets: Sequence[Bucket]) -> Iterator[tuple[
     return zip(*(torch.split(x, [a_token * n for n in counts]) for x in rows), strict=True)
 
 
+def _pieces(bucket: Bucket, row_bytes: int, keeps_weights: bool) -> Iterator[slice]:
+    """A bucket's sequences in pieces, in one where the weights are kept; `row_bytes` are those of a
+    sequence's weights for each pair of tokens."""
+    most = bucket.count
+    if not keeps_weights:
+        most = max(1, PIECE_BYTES // (row_bytes * bucket.longest**2))
+    for first in range(0, bucket.count, most):
+        yield slice(first, min(first + most, bucket.count))
+
+
 class _Attention(torch.autograd.Function):
     """Attention of all buckets with its gradient written out, for the CPU.
 
@@ -192,21 +206,27 @@ class _Attention(torch.autograd.Function):
         """(tokens x heads, head size) from as many vectors of query, key and value."""
         size = query.shape[1]
         parts, saved = [], []
+        keeps_weights = any(ctx.needs_input_grad)
         with torch.autocast("cpu", enabled=False):
             split = _split((query, key, value), buckets)
             for bucket, keep, own in zip(buckets, keeps, split, strict=True):
                 assert bucket.heads is not None
                 shape = (bucket.count * num_heads, bucket.longest, size)
                 q, k, v = (x.index_select(0, bucket.heads.to_padded).view(shape) for x in own)
-                products = torch.bmm(q, k.transpose(1, 2)).mul_(scaling)
-                square = products.view(bucket.count, num_heads, bucket.longest, bucket.longest)
-                if (bias := bucket.bias_for(square.dtype)) is not None:
-                    square += bias
-                weights = torch.softmax(square, -1)
-                kept = weights if keep is None else (weights * keep).mul_(factor)
-                found = torch.bmm(kept.view_as(products), v)
-                parts.append(found.view(-1, size).index_select(0, bucket.heads.to_packed))
-                saved += [q, k, v, weights]
+                bias, found = bucket.bias_for(q.dtype), []
+                for rows in _pieces(bucket, num_heads * q.element_size(), keeps_weights):
+                    each = slice(rows.start * num_heads, rows.stop * num_heads)
+                    products = torch.bmm(q[each], k[each].transpose(1, 2)).mul_(scaling)
+                    square = products.view(-1, num_heads, bucket.longest, bucket.longest)
+                    if bias is not None:
+                        square += bias[rows]
+                    weights = torch.softmax(square, -1)
+                    kept = weights if keep is None else (weights * keep[rows]).mul_(factor)
+                    found.append(torch.bmm(kept.view_as(products), v[each]))
+                states = torch.cat(found) if len(found) > 1 else found[0]
+                parts.append(states.view(-1, size).index_select(0, bucket.heads.to_packed))
+                if keeps_weights:
+                    saved += [q, k, v, weights]
         ctx.save_for_backward(*saved)
         ctx.buckets, ctx.keeps, ctx.scaling, ctx.factor = buckets, keeps, scaling, factor
         return torch.cat(parts)
