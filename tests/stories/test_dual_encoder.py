@@ -12,15 +12,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from xstilts import mini
+from xstilts import mini, score_submission
 from xstilts.cli import app
 from xstilts.config.load import load_sweep
 from xstilts.data.sentences import sentence_breaks
 from xstilts.plan.plan import Planner
-from xstilts.run.export import export_labels
+from xstilts.run.export import export_labels, export_submission
 from xstilts.run.inputs import take_inventory
 from xstilts.run.places import Places
+from xstilts.run.records import read_record
 from xstilts.run.reopen import workshop_of
+from xstilts.run.store import Store
 from xstilts.search.proposals import target_points
 from xstilts.tasks import lookup
 
@@ -128,6 +130,11 @@ def test_lareqa_from_its_files_to_its_submission(tmp_path: Path) -> None:
     planner = Planner(checked, take_inventory(checked, places), target_points(checked))
     plan = planner.plan({"model": "mini", "intermediate": "none"}, 0)
     export_labels(plan, planner, workshop_of(planner, places), tmp_path / "l")
-    gold = json.loads((tmp_path / "l" / "lareqa" / "test-de.json").read_text())
-    assert gold.keys() == rankings.keys()
+    record = read_record(places.trials / plan.trial_id)
+    assert record is not None
+    export_submission(record, checked, Store(places.storage), tmp_path / "p")
+    gold = json.loads((tmp_path / "l" / "lareqa" / "labels.json").read_text())
+    assert len(gold) == 40 * len(LANGUAGES) and gold.keys() >= rankings.keys()
+    told = score_submission(tmp_path / "p", tmp_path / "l", "xtreme-r").tasks["lareqa"]
+    assert told.metric == pytest.approx(metrics["lareqa/avg"], abs=1e-9)
     assert all(len(ids) == len(LANGUAGES) for ids in gold.values())
