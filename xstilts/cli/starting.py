@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from xstilts.cli.app import command, note, out, program
 from xstilts.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from xstilts.config.schema import Sweep
 
 T = TypeVar("T")
 
@@ -49,7 +52,6 @@ def init(
 
     Where nobody can be asked, what is not said is what would be offered.
     """
-    from xstilts.config.load import load_sweep
     from xstilts.config.starter import MINI, Answers, starter
 
     if file.exists():
@@ -77,11 +79,27 @@ def init(
         cpus=1 if encoder == MINI else max(1, min(4, os.cpu_count() or 1)),
         own=own,
     )
+    sweep = _written(file, starter(answers))
+    told = f"{file}: {', '.join(tried)} before {', '.join(sweep.targets)}; next:"
+    out.print(told, markup=False, soft_wrap=True)
+    for step in ("validate", "plan", "sweep"):
+        out.print(f"  {program()} {step} {file}", markup=False, soft_wrap=True)
+
+
+def _written(file: Path, text: str) -> Sweep:
+    """Write a sweep file that is valid, or nothing.
+
+    Raises:
+        ConfigError: it is not valid.
+    """
+    from xstilts.config.load import load_sweep
+
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        draft.write_text(starter(answers), encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
         sweep = load_sweep(draft)
         draft.replace(file)
+        return sweep
     except ConfigError as error:
         # The draft's name is nobody's concern.
         own_name = [
@@ -90,10 +108,6 @@ def init(
         raise ConfigError(own_name) from None
     finally:
         draft.unlink(missing_ok=True)
-    told = f"{file}: {', '.join(tried)} before {', '.join(sweep.targets)}; next:"
-    out.print(told, markup=False, soft_wrap=True)
-    for step in ("validate", "plan", "sweep"):
-        out.print(f"  {program()} {step} {file}", markup=False, soft_wrap=True)
 
 
 def _ask(question: str, given: object, offered: str, read: Callable[[str], T]) -> T:

@@ -141,21 +141,24 @@ def render(
     table.add_column("done", justify="right")
     table.add_column(measured_by(sweep), justify="right")
     table.add_column("elapsed", justify="right")
-    colours = {"running": "cyan", "finished": "green", "failed": "red"}
     for view in views:
-        if view.trial in hidden:
-            continue
-        stage = view.stage if view.state == "running" else view.state
-        if view.lost:
-            stage += f" (lost {view.lost}x)"
-        table.add_row(
-            view.trial,
-            Text(stage, style=colours.get(view.state, "yellow")),
-            f"{100 * view.done:.0f} %",
-            "" if view.objective is None else f"{view.objective:.1f}",
-            _clock(view.elapsed_s),
-        )
+        if view.trial not in hidden:
+            table.add_row(*_row(view))
     return table
+
+
+def _row(view: TrialView) -> tuple[str | Text, ...]:
+    colours = {"running": "cyan", "finished": "green", "failed": "red"}
+    stage = view.stage if view.state == "running" else view.state
+    if view.lost:
+        stage += f" (lost {view.lost}x)"
+    return (
+        view.trial,
+        Text(stage, style=colours.get(view.state, "yellow")),
+        f"{100 * view.done:.0f} %",
+        "" if view.objective is None else f"{view.objective:.1f}",
+        _clock(view.elapsed_s),
+    )
 
 
 @contextmanager
