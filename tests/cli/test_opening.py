@@ -28,6 +28,7 @@ HEADING = r'section-header".{1,400}?>([^<>]+)</div><div[^>]*>\((\d+)\)<'
 START_S = 120
 SHOWN_MS = 30_000
 """Of the page's own clock, which stands still while it waits for the server."""
+OPENED = 4
 
 
 @contextmanager
@@ -61,8 +62,16 @@ def wait_for_the_server(url: str) -> None:
             time.sleep(0.2)
 
 
-def page(link: str) -> str:
-    """What a browser has made of a page, once the page has come to rest."""
+def page(link: str, has: str) -> str:
+    """What a browser has made of a page, once the page has come to rest; opened again where it came
+    to rest without what it is to have, as it may on a machine that is busy."""
+    for _ in range(OPENED - 1):
+        if re.search(has, dom := dumped(link), re.DOTALL):
+            return dom
+    return dumped(link)
+
+
+def dumped(link: str) -> str:
     assert BROWSER is not None
     with tempfile.TemporaryDirectory() as profile:
         command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
@@ -81,7 +90,7 @@ def test_the_links_open_runs_sorted_by_the_objective_with_their_scores(
     uri, artifacts = f"sqlite:///{places.storage / 'mlflow.db'}", places.storage / "mlartifacts"
     publish_sweep(MlflowTracker(uri, "s", artifacts), results)
     with opened(places) as links:
-        runs, compared, heat_maps = map(page, links.values())
+        runs, compared, heat_maps = map(page, links.values(), (CELL, "Group: nli", "<img"))
     shown = cells(runs)
     assert shown["metrics.`dev/avg`"] == ["99", "62", "60", "55", "55", "52", "50", "-"]
     assert shown["params.`intermediate`"] == [*["nli"] * 5, "none", "none", "-"]
