@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Value
 
-from xstilts.data.sources import Folders, count_rows, divided_otherwise, load_rows, sample
+from xstilts.data.samples import sample
+from xstilts.data.sources import Folders, count_rows, divided_otherwise, load_rows
 from xstilts.errors import DataError
 from xstilts.tasks import HeldOut, Slice, Source, Task, lookup
 

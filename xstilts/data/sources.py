@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,11 @@ import pyarrow.parquet as parquet
 from xstilts.data.columns import check_names, names_in, no_column, rename
 from xstilts.data.forms import formed
 from xstilts.data.hub_layout import declared_files, declares_features
+from xstilts.data.samples import limited, sample
 from xstilts.errors import DataError
 from xstilts.tasks import Slice, Source, Task
+
+_TEXTS = (pa.string(), pa.large_string())
 
 Folders = Mapping[str, Path]
 """Where each data set lies, by its Hub id."""
@@ -64,7 +66,7 @@ def load_rows(
     # Sources of one task need only agree on what the kind reads.
     names = [name for name in parts[0] if all(name in part for part in parts)]
     joined = {name: [value for part in parts for value in part[name]] for name in names}
-    return joined if limit is None else _limited(joined, task, limit)
+    return joined if limit is None else limited(joined, task, limit)
 
 
 def _load_slice(
@@ -144,34 +146,6 @@ def _infos(folder: Path, mtime_ns: int) -> Any:
     return datasets.info.DatasetInfosDict.from_directory(str(folder))
 
 
-def _limited(columns: dict[str, list[Any]], task: Task, limit: int) -> dict[str, list[Any]]:
-    """At most `limit` rows; of pools that are mined, as many gold pairs and ten times the rest."""
-    if not task.kind_spec.is_pools:
-        kept = sample(len(next(iter(columns.values()))), limit)
-        return {name: [values[i] for i in kept] for name, values in columns.items()}
-    chosen = sample(len(columns["gold.source_id"]), limit)
-    limited = dict(columns)
-    for side, gold in (("", "gold.source_id"), ("en.", "gold.target_id")):
-        kept_ids = {columns[gold][i] for i in chosen}
-        others = set(columns[gold]) - kept_ids
-        ids = columns[f"{side}id"]
-        rest = [i for i, name in enumerate(ids) if name not in kept_ids and name not in others]
-        kept = [rest[i] for i in sample(len(rest), 10 * limit)]
-        kept = sorted([*kept, *(i for i, name in enumerate(ids) if name in kept_ids)])
-        for column in ("id", "sentence"):
-            limited[side + column] = [columns[side + column][i] for i in kept]
-        limited[gold] = [columns[gold][i] for i in chosen]
-    return limited
-
-
-def sample(num_rows: int, limit: int | None) -> list[int]:
-    """Positions of at most `limit` rows, in their order: those with the lowest sha256."""
-    if limit is None or limit >= num_rows:
-        return list(range(num_rows))
-    ranked = sorted(range(num_rows), key=lambda i: sha256(str(i).encode()).digest())
-    return sorted(ranked[:limit])
-
-
 def first_rows(
     folders: Folders, task: Task, use: str, language: str, count: int
 ) -> dict[str, list[Any]]:
@@ -243,17 +217,19 @@ def check_texts_of_labels(folders: Folders, task: Task, use: str, language: str)
     Raises:
         DataError: one is not declared.
     """
+    if not task.labels or task.open_labels:
+        return
     for one in task.slices_of(use):
         source = one.origin
         column = source.columns.get(task.kind_spec.label, task.kind_spec.label)
         for path in _parquet_files(folders, source, source.config_of(language), one.split):
             schema = parquet.read_schema(path)
-            if column in schema.names and schema.field(column).type in (
-                pa.string(),
-                pa.large_string(),
-            ):
-                values = parquet.read_table(path, columns=[column])[column].to_pylist()
-                _check_labels({task.kind_spec.label: values}, task, source)
+            if column not in schema.names or schema.field(column).type not in _TEXTS:
+                continue
+            stored = parquet.read_table(path, columns=[column])[column]
+            # Millions of rows have a few labels; which row has a wrong one is asked only then.
+            if not {*stored.unique().to_pylist()} <= {*task.labels, ""}:
+                _check_labels({task.kind_spec.label: stored.to_pylist()}, task, source)
 
 
 def has_column(folders: Folders, task: Task, use: str, language: str, name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xstilts.data.sources import sample
+from xstilts.data.samples import sample
 from xstilts.kinds.kind import Encoded, Rows, word_forms
 from xstilts.tasks import Task
 

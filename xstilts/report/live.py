@@ -123,7 +123,7 @@ def render(
     ended = [view for view in views if view.state in ENDED]
     hidden = {view.trial for view in ended[: max(0, len(ended) - most_ended)]}
     notes = [f"{len(hidden)} more have ended"] if hidden else []
-    if doing and finished < num_trials and all(view.state != "running" for view in views):
+    if doing and finished < num_trials:
         notes.append(f"now: {doing}")
     if race:
         notes += ["may be the best:", *(f"  {one}" for one in race)]
@@ -180,13 +180,14 @@ def watching(
 
     def show(seen: Sequence[TrialState]) -> None:
         nonlocal said
-        now, does = time.time(), doing(states.places)
+        now, is_running = time.time(), any(state.state == "running" for state in seen)
+        does = "" if is_running else doing(states.places)
         if live is not None:
             views, count = trial_views(seen, now), num_confirming(states.places, sweep)
             table = render(sweep, views, now - started, MOST_ENDED, count, race.look(seen), does)
             live.update(WholeNames(table), refresh=True)
             return
-        if said != does and all(state.state != "running" for state in seen):
+        if does and said != does:
             said = does
             console.print(f"{_clock(now - started)} {does}", highlight=False)
         _print_ended(console, sweep, seen, known, started, race)
