@@ -364,15 +364,34 @@ def test_plan_counts_trials_stages_and_steps(tmp_path: Path) -> None:
 
 def test_plan_says_what_fits_on_a_cluster(tmp_path: Path) -> None:
     file = sweep_file(tmp_path)
-    shown = call("plan", file, "--cluster", str(ROOT / "cluster.yaml"))
+    text = (ROOT / "cluster.yaml").read_text()
+    filled_in = tmp_path / "cluster.yaml"
+    filled_in.write_text(text.replace("REPLACE_ME", "1"))
+    cluster = ["--cluster", str(filled_in)]
+    shown = call("plan", file, *cluster)
     assert "node type gpu: 8 trials at once on each, at most 4 nodes" in shown.output
     assert "node type head: no trial fits" in shown.output
     assert max(map(len, shown.output.splitlines())) <= 80
-    large = [file, "--set", "resources.cpus_per_trial=16"]
-    refused = call("plan", *large, "--cluster", str(ROOT / "cluster.yaml"))
-    assert refused.exit_code == 2 and "a trial must fit on one node" in refused.output
-    refused = call("plan", file, "--cluster", file)
-    assert refused.exit_code == 2 and "--cluster: is a file for `ray up`" in refused.output
+    gpus = [file, "--set", "resources.gpus_per_trial=1", "--price", "gpu=0.5"]
+    priced = json.loads(call("plan", *gpus, *cluster, "--json").stdout)
+    nodes = {node["type"]: node for node in priced["cluster"]}
+    for bound in ("least", "most"):
+        hours = priced["hours"][bound]  # a trial has the one GPU of its node
+        assert nodes["gpu"]["node_hours"][bound] == pytest.approx(hours)
+        assert nodes["gpu"]["cost"][bound] == pytest.approx(hours / 2)
+        assert nodes["head"]["node_hours"][bound] == pytest.approx(hours / 4)
+    assert "cost" not in nodes["head"]
+    assert "node-hours, which cost" in " ".join(call("plan", *gpus, *cluster).output.split())
+    for more, message in (
+        (["--set", "resources.cpus_per_trial=16", *cluster], "a trial must fit on one node"),
+        (["--cluster", file], "--cluster: is a file for `ray up`"),
+        (["--cluster", str(ROOT / "cluster.yaml")], "has no placeholders left; got ami-REPLACE_ME"),
+        (["--price", "gpu=1"], "--price: is of the node types of a --cluster"),
+        (["--price", "tpu=1", *cluster], "--price: is a price of one of the node types, head, gpu"),
+        (["--price", "gpu", *cluster], "--price: is a node type and its price an hour"),
+    ):
+        refused = call("plan", file, *more)
+        assert refused.exit_code == 2 and message in " ".join(refused.output.split())
 
 
 def test_plan_assumes_a_rate_of_gpus_and_says_so(tmp_path: Path) -> None:

@@ -140,12 +140,51 @@ AWS_FAULTS: dict[str, tuple[Callable[[Files], Any], str]] = {
     ),
     "open MLflow": (in_file(lambda c: _open(c, 5000)), "ingress: port 5000"),
     "other mount": (
-        in_file(lambda c: _replace(c, "setup_commands", f" {MOUNT} nfs4", " /data nfs4")),
+        in_file(lambda c: _replace(c, "setup_commands", f" {MOUNT} efs", " /data efs")),
         "worker: does not mount",
     ),
+    "storage in the clear": (
+        in_file(lambda c: _replace(c, "setup_commands", "tls,accesspoint", "accesspoint")),
+        "head: does not mount the shared storage encrypted",
+    ),
     "other code": (
-        in_file(lambda c: _replace(c, "worker_setup_commands", "~/xstilts", "xstilts")),
-        "worker: does not install",
+        in_file(
+            lambda c: _replace(c, "setup_commands", "isolation ~/xstilts", "isolation xstilts")
+        ),
+        "worker: does not install the mounted",
+    ),
+    "packages of anybody": (
+        in_file(lambda c: _replace(c, "setup_commands", "--require-hashes", "")),
+        "worker: installs what has no digest",
+    ),
+    "no lock": (in_file(lambda c: _unmount(c, "cluster.lock")), "head: gets no lock"),
+    "metadata for all": (
+        in_file(lambda c: _in_node(c, "gpu")["node_config"].pop("MetadataOptions")),
+        "gpu: its metadata",
+    ),
+    "a disk in the clear": (
+        in_file(
+            lambda c: _in_node(c, "gpu")["node_config"]["BlockDeviceMappings"][0]["Ebs"].pop(
+                "Encrypted"
+            )
+        ),
+        "gpu: its disk",
+    ),
+    "Ray's own key": (
+        in_file(lambda c: _in_node(c, "head")["node_config"].pop("KeyName")),
+        "head: logs in",
+    ),
+    "Ray's own role": (
+        in_file(lambda c: _in_node(c, "head")["node_config"].pop("IamInstanceProfile")),
+        "head: has the wrong role",
+    ),
+    "a role for workers": (
+        in_file(lambda c: _in_node(c, "gpu")["node_config"].update(IamInstanceProfile={})),
+        "gpu: has the wrong role",
+    ),
+    "nobody looks": (
+        in_file(lambda c: c["head_setup_commands"].pop(0)),
+        "ingress: nobody looks",
     ),
     "old autoscaler": (
         in_file(
@@ -224,6 +263,10 @@ FAULTS: dict[str, tuple[Callable[[Files], Any], str]] = {
         "head: ends every Ray",
     ),
     "open dashboard": (in_script("host=127.0.0.1", "host=0.0.0.0"), "head: listens on every"),
+    "any port": (
+        in_script("--node-manager-port=6380 ", ""),
+        "worker: listens on any port: --node-manager-port",
+    ),
     "open by an option": (
         in_file(
             lambda c: _replace(
@@ -299,25 +342,25 @@ def test_ssh_may_be_open(files: Files) -> None:
 
 def test_only_known_ids_are_left_to_fill_in(config: Config) -> None:
     values = re.findall(r"\S*REPLACE_ME", json.dumps(config))
-    assert {re.sub(r"\W*(\w+-REPLACE_ME)", r"\1", value) for value in values} == {
+    assert {re.sub(r".*\b(\w+-REPLACE_ME)", r"\1", value) for value in values} == {
         "ami-REPLACE_ME",
         "sg-REPLACE_ME",
         "fs-REPLACE_ME",
+        "fsap-REPLACE_ME",
     }
     header = FILE.read_text().partition("cluster_name:")[0]
-    assert all(f"#   {kind}-REPLACE_ME" in header for kind in ("ami", "sg", "fs"))
-    address = re.search(r"fs-REPLACE_ME\.efs\.([\w-]+)\.", json.dumps(config))
-    assert address and address.group(1) == config["provider"]["region"]
+    assert all(f"#   {kind}-REPLACE_ME" in header for kind in ("ami", "sg", "fs", "fsap"))
 
 
 def test_the_mounts_are_enough_to_build_the_package(config: Config) -> None:
-    remote = Path("/home/ubuntu/xstilts")
+    remote = Path("/home/ec2-user/xstilts")
     mounts = {
         Path(there).relative_to(remote): here
         for there, here in config["file_mounts"].items()
         if remote in Path(there).parents
     }
-    assert all((ROOT / here).exists() for here in mounts.values())
+    made = {"cluster.lock"}  # by a command of the file's comments
+    assert all((ROOT / here).exists() for here in mounts.values() if here not in made)
     assert all(str(there) == here for there, here in mounts.items())
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -345,7 +388,7 @@ def test_no_lease_looks_silent_through_the_cache_of_nfs(config: Config) -> None:
 def test_the_commands_in_the_comments_exist(tmp_path: Path) -> None:
     comments = re.sub(r"(?m)^ *# ?", "", FILE.read_text().partition("cluster_name:")[0])
     lines = comments.replace("\\\n", " ").splitlines()
-    used = [shlex.split(line) for line in lines if re.match(r"\s*xstilts [a-z]", line)]
+    used = [shlex.split(x, comments=True) for x in lines if re.match(r"\s*xstilts [a-z]", x)]
     known = typer.main.get_command(app)
     assert {words[1] for words in used} >= {"sweep", "status", "report"}
     for _, name, *words in used:

@@ -97,6 +97,7 @@ def plan(
     *,
     bench: str | Path | None = None,
     cluster: str | Path | None = None,
+    prices: Mapping[str, float] | None = None,
     tell: Callable[[str], Any] = logger.info,
 ) -> Forecast:
     """What a sweep will do: trials, stages, what exists, examples, steps, disk, hours.
@@ -104,6 +105,7 @@ def plan(
     Args:
         bench: a file of `xstilts bench --out`, for the hours.
         cluster: a file of `ray up`; `summary["cluster"]` says how many trials its nodes run.
+        prices: of its node types, an hour; adds what they cost.
         tell: called with notes on the inputs, a line each.
 
     Raises:
@@ -118,7 +120,7 @@ def plan(
     places, inventory = inputs_of(sweep, tell)
     files = [None if file is None else Path(file) for file in (bench, cluster)]
     planner = Planner(sweep, inventory, target_points(sweep))
-    summary = forecast(planner, Store(places.storage), places, *files)
+    summary = forecast(planner, Store(places.storage), places, *files, prices)
     hours = summary.get("hours")
     return Forecast(
         sweep=summary["sweep"],

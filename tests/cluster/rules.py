@@ -44,9 +44,14 @@ REQUIRED_OF_AWS = {
     "head_setup_commands",
     "worker_setup_commands",
 }
+PORTS = {
+    *("--node-manager-port", "--object-manager-port", "--runtime-env-agent-port"),
+    *("--metrics-export-port", "--dashboard-agent-grpc-port", "--dashboard-agent-listen-port"),
+    *("--min-worker-port", "--max-worker-port"),
+}
 SECRETS = re.compile(
     r"(AKIA|ASIA)[0-9A-Z]{16}|\bhf_\w{20,}|\bgh[ps]_\w{20,}|-----BEGIN|://[^/\s:@]+:[^/\s@]+@"
-    r"|\b\w*(secret|password|passwd|token|access_key)\w*\s*[:=]\s*['\"]?[\w/+-]{8,}",
+    r"|\b(?!HttpTokens: required)\w*(secret|password|passwd|token|access_key)\w*\s*[:=]\s*['\"]?[\w/+-]{8,}",
     re.IGNORECASE,
 )
 
@@ -211,6 +216,7 @@ def problems(files: Files) -> list[str]:
         found += [f"secret: {match.group()}" for match in SECRETS.finditer(text)]
     if files.is_aws:
         found += _node_problems(config)
+        found += _machine_problems(config)
         found += _network_problems(config)
     found += _command_problems(files)
     return found
@@ -238,10 +244,29 @@ def _node_problems(config: Config) -> Iterator[str]:
             yield f"{name}: declares no GPU"
 
 
+def _machine_problems(config: Config) -> Iterator[str]:
+    """What a machine of AWS may not be, for a thief of its disk, its metadata or its role."""
+    for name, node in config["available_node_types"].items():
+        machine = node["node_config"]
+        if machine.get("MetadataOptions") != {
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 1,
+        }:
+            yield f"{name}: its metadata answer to whoever asks"
+        if not all(disk["Ebs"].get("Encrypted") for disk in machine["BlockDeviceMappings"]):
+            yield f"{name}: its disk is not encrypted"
+        if not machine.get("KeyName"):
+            yield f"{name}: logs in with a key of Ray's, which other clusters share"
+        if ("IamInstanceProfile" in machine) != (name == config["head_node_type"]):
+            yield f"{name}: has the wrong role"
+
+
 def _network_problems(config: Config) -> Iterator[str]:
     for name, node in config["available_node_types"].items():
         if not node["node_config"].get("SecurityGroupIds"):
             yield f"{name}: without SecurityGroupIds Ray opens ssh to the world"
+    if not any("xstilts.cluster.ingress" in command for command in setup_of(config, "head")):
+        yield "ingress: nobody looks who reaches the nodes"
     for rule in config["provider"].get("security_group", {}).get("IpPermissions", []):
         ranges = [r.get("CidrIp") for r in rule.get("IpRanges", [])]
         ranges += [r.get("CidrIpv6") for r in rule.get("Ipv6Ranges", [])]
@@ -291,6 +316,8 @@ def _start_problems(files: Files, role: str, played: Played) -> Iterator[str]:
             yield "anyone may give notice"
         if any("0.0.0.0" in argument for argument in call.arguments):
             yield "listens on every interface"
+        if missing := sorted(PORTS - {argument.partition("=")[0] for argument in call.arguments}):
+            yield f"listens on any port: {', '.join(missing)}"
         if role == "head" and not any("autoscaling-config" in a for a in call.arguments):
             yield "starts no workers"
         if role == "worker" and f"--address={HEAD}:6379" not in call.arguments:
@@ -309,10 +336,14 @@ def _start_problems(files: Files, role: str, played: Played) -> Iterator[str]:
     if mounts.get("auth_token") != "~/.ray/auth_token":
         yield "gets no token"
     if files.is_aws:
-        if f" {MOUNT} nfs4" not in setup:
-            yield "does not mount the shared storage"
-        if not re.search(r"pip install [^&|;]*~/xstilts", setup):
+        if not re.search(rf" {MOUNT} efs \S*\btls,accesspoint=fsap-", setup):
+            yield "does not mount the shared storage encrypted, by its access point"
+        if not re.search(r"pip install [^&|;]*--no-deps [^&|;]*~/xstilts(?!/)", setup):
             yield "does not install the mounted checkout"
+        if not re.search(r"pip install [^&|;]*--require-hashes -r ~/xstilts/cluster.lock", setup):
+            yield "installs what has no digest"
+        if mounts.get("cluster.lock") != "cluster.lock":
+            yield "gets no lock"
     else:
         code = str(played.home / "xstilts")
         if any(call.environment.get("PYTHONPATH") != code for call in starts):

@@ -147,6 +147,8 @@ def check_what_listens(head: Host, worker: Host) -> None:
             names = [name for line, name in NAMES.items() if re.search(line, one.process)]
             found.add((" and ".join(names) or one.process, one.address))
         assert found == expected, host.name
+        outside = [one for one in listeners(host.processes()) if one.address != "127.0.0.1"]
+        assert not [one for one in outside if one.port not in PORTS], host.name
 
 
 def check_who_is_let_in(laptop: Host, head: Host, worker: Host) -> None:

@@ -102,11 +102,20 @@ def plan(
     cluster: Annotated[
         Path | None, typer.Option(help="A file of `ray up`: how many trials its nodes run.")
     ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(help="A node type's price an hour, as gpu=0.45: adds what it costs."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a sweep will do: trials, stages, what exists, examples, steps, disk, hours."""
+    from xstilts.report.cluster_nodes import prices_of
+
+    prices = prices_of(price or [])
+    if prices and cluster is None:
+        raise ConfigError([Problem("--price", "is of the node types of a --cluster", "none")])
     sweep = api.load_sweep(file, overrides or [])
-    summary = api.plan(sweep, bench=bench, cluster=cluster, tell=note).summary
+    summary = api.plan(sweep, bench=bench, cluster=cluster, prices=prices, tell=note).summary
     if as_json:
         print_json(summary)
     else:

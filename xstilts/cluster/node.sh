@@ -17,6 +17,11 @@ TOKEN=$HOME/.ray/auth_token
 PRIVATE=/tmp/xstilts-$(id -u)
 # Trials of this node write a checkpoint and stop when this file appears.
 NOTICE=${XSTILTS_NOTICE:-$PRIVATE/notice}
+# Where Ray's servers listen: a firewall between the nodes may admit these alone. 8265 and 10001 are
+# the head's dashboard and client.
+PORTS=(--node-manager-port=6380 --object-manager-port=6381 --runtime-env-agent-port=6382
+  --metrics-export-port=6383 --dashboard-agent-grpc-port=6384 --dashboard-agent-listen-port=52365
+  --min-worker-port=10002 --max-worker-port=19999)
 # A call of the API, because /health answers even to hosts that are refused.
 PROBE='http://127.0.0.1:5000/api/2.0/mlflow/experiments/get?experiment_id=0'
 
@@ -132,7 +137,7 @@ ray_start() {
   # object store is small: nothing but small dicts travels through Ray.
   RAY_AUTH_MODE=token RAY_TMPDIR=$PRIVATE RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1 \
     TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 XSTILTS_NOTICE="$NOTICE" XSTILTS_RAY="$PRIVATE" \
-    "$VENV/bin/ray" start "${place[@]}" --temp-dir="$PRIVATE/ray" \
+    "$VENV/bin/ray" start "${place[@]}" "${PORTS[@]}" --temp-dir="$PRIVATE/ray" \
     --object-store-memory=209715200 --disable-usage-stats "$@"
 }
 

@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich import box
 from rich.console import Group
 from rich.table import Table as RichTable
@@ -28,16 +27,15 @@ from xstilts.config.derive import (
 )
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Point
-from xstilts.errors import ConfigError, Problem
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train, fingerprint
 from xstilts.plan.trial_plan import TrialPlan
+from xstilts.report.cluster_nodes import cluster_lines, fitting_nodes
 from xstilts.report.columns import WholeNames
 from xstilts.report.forecast_race import examples_of, raced, short_stages
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
 from xstilts.report.stage_recipes import final_stages, recipe_table, stage_recipes, trained_stages
-from xstilts.run.node import check_resources, places_on
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
 from xstilts.run.single import point_of
@@ -50,11 +48,12 @@ def forecast(
     places: Places,
     bench: Path | None = None,
     cluster: Path | None = None,
+    prices: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The forecast as a JSON-able dict.
 
     Hours are at the rates of `bench`, else on GPUs at an assumed one. `cluster` is a file of
-    `ray up`: how many trials its nodes run at once.
+    `ray up`: how many trials its nodes run at once, and at `prices` an hour for what.
     """
     sweep, inventory = planner.sweep, planner.inventory
     example = example_plans(sweep, planner)
@@ -93,7 +92,7 @@ def forecast(
         summary["hours"] = hours(rates, planner, example, stages, short)
         confirming["hours"] = hours(rates, planner, example, confirming["stages"])["most"]
     if cluster is not None:
-        summary["cluster"] = fitting_nodes(sweep, cluster)
+        summary["cluster"] = fitting_nodes(sweep, cluster, prices or {}, summary.get("hours"))
     return summary
 
 
@@ -172,30 +171,6 @@ def _disk(
     }
 
 
-def fitting_nodes(sweep: Sweep, cluster: Path) -> list[dict[str, Any]]:
-    """The node types of a cluster file: how many trials fit on one, how many nodes may come.
-
-    Raises:
-        ConfigError: the file is none of `ray up`, or a trial fits on no node type.
-    """
-    try:
-        config = yaml.safe_load(cluster.read_text(encoding="utf-8"))
-        types = config["available_node_types"]
-        nodes = [
-            {
-                "type": name,
-                "trials_a_node": places_on(sweep, node["resources"]),
-                "most_nodes": int(node.get("max_workers", 1)),
-            }
-            for name, node in types.items()
-        ]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        rule = "is a file for `ray up` whose node types say their resources"
-        raise ConfigError([Problem("--cluster", rule, f'"{cluster}"')]) from error
-    check_resources(sweep, [node["resources"] for node in types.values()])
-    return nodes
-
-
 def forecast_tables(summary: Mapping[str, Any]) -> Group:
     """The forecast for a terminal."""
     stages = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -243,7 +218,7 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
         *recipe_table(summary["recipe"]),
         *warnings,
         *_hours_line(summary),
-        *_cluster_lines(summary),
+        *cluster_lines(summary.get("cluster", ())),
     )
 
 
@@ -285,13 +260,6 @@ def _rates_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     for unit in dict.fromkeys(summary["rates"].values()):
         names = ", ".join(name for name, own in summary["rates"].items() if own == unit)
         yield f"rates are shares of {unit}: {names}"
-
-
-def _cluster_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    for node in summary.get("cluster", []):
-        count = node["trials_a_node"]
-        fits = f"{count} trials at once on each" if count else "no trial fits"
-        yield f"node type {node['type']}: {fits}, at most {node['most_nodes']} nodes"
 
 
 def _hours_line(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Files and scripts of clusters, and what their nodes run beside Ray."""
