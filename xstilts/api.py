@@ -118,9 +118,9 @@ def plan(
     from xstilts.search.proposals import target_points
 
     places, inventory = inputs_of(sweep, tell)
-    files = [None if file is None else Path(file) for file in (bench, cluster)]
+    measured, nodes = (None if file is None else Path(file) for file in (bench, cluster))
     planner = Planner(sweep, inventory, target_points(sweep))
-    summary = forecast(planner, Store(places.storage), places, *files, prices)
+    summary = forecast(planner, Store(places.storage), places, measured, nodes, prices)
     hours = summary.get("hours")
     return Forecast(
         sweep=summary["sweep"],

@@ -51,7 +51,8 @@ PORTS = {
 }
 SECRETS = re.compile(
     r"(AKIA|ASIA)[0-9A-Z]{16}|\bhf_\w{20,}|\bgh[ps]_\w{20,}|-----BEGIN|://[^/\s:@]+:[^/\s@]+@"
-    r"|\b(?!HttpTokens: required)\w*(secret|password|passwd|token|access_key)\w*\s*[:=]\s*['\"]?[\w/+-]{8,}",
+    r"|\b(?!HttpTokens: required)\w*(secret|password|passwd|token|access_key)\w*"
+    r"\s*[:=]\s*['\"]?[\w/+-]{8,}",
     re.IGNORECASE,
 )
 

@@ -47,6 +47,8 @@ storage: /mnt/xstilts/runs
 tracking: {uri: "http://127.0.0.1:5000"}
 """
 TRIALS = 10
+PORTS = {*range(6379, 6385), *range(10001, 20000), 44217, 44227, 52365}
+"""What a firewall must let through between the nodes, as cluster.yaml says."""
 NAMES = {
     "/gcs_server ": "`gcs_server`",
     "/raylet ": "`raylet`",
