@@ -126,7 +126,8 @@ def test_the_environment_of_shells_is_written_once(node: NodeSh, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "words", ["", "start", "ray start", "ray start boss", "mlflow start twice", "stop all"]
+    "words",
+    ["", "start", "ray start", "ray start boss", "mlflow start twice", "stop all", "spot azure"],
 )
 def test_other_words_are_refused(node: NodeSh, words: str) -> None:
     ended = node(*words.split())
@@ -138,6 +139,7 @@ class Metadata(BaseHTTPRequestHandler):
     """The machine's metadata as AWS serves them: a token first; no action until there is one."""
 
     is_called_back = False
+    words: tuple[str, ...] = ()
 
     def do_PUT(self) -> None:
         self._answer(200 if self.path == "/latest/api/token" else 404)
@@ -147,16 +149,30 @@ class Metadata(BaseHTTPRequestHandler):
         is_there = self.path == "/latest/meta-data/spot/instance-action" and self.is_called_back
         self._answer(401 if not has_token else 200 if is_there else 404)
 
-    def _answer(self, status: int) -> None:
+    def _answer(self, status: int, text: str = "token") -> None:
         self.send_response(status)
         self.end_headers()
-        self.wfile.write(b"token")
+        self.wfile.write(text.encode())
 
     def log_message(self, *_: object) -> None:
         pass
 
 
-def test_a_machine_that_is_called_back_gives_notice(tmp_path: Path) -> None:
+class GoogleMetadata(Metadata):
+    """As Google Cloud serves them, to who says the header: FALSE until it is called back."""
+
+    words = ("gcp",)
+
+    def do_GET(self) -> None:
+        is_asked = self.headers["Metadata-Flavor"] == "Google"
+        is_asked &= self.path == "/computeMetadata/v1/instance/preempted"
+        self._answer(200 if is_asked else 403, "TRUE" if self.is_called_back else "FALSE")
+
+
+@pytest.mark.parametrize("metadata", [Metadata, GoogleMetadata], ids=["aws", "gcp"])
+def test_a_machine_that_is_called_back_gives_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metadata: type[Metadata]
+) -> None:
     """In a folder that is this user's alone, for whoever makes the file stops the trials."""
     private = tmp_path / f"private-{os.geteuid()}"
     private.mkdir(mode=0o755)
@@ -164,19 +180,20 @@ def test_a_machine_that_is_called_back_gives_notice(tmp_path: Path) -> None:
     notice.touch()  # of the machine's life before
     script = tmp_path / "node.sh"
     script.write_text(NODE.read_text().replace("/tmp/xstilts-", f"{tmp_path}/private-"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), metadata)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     environment = {
         "HOME": str(tmp_path),
         "XSTILTS_METADATA": f"http://127.0.0.1:{server.server_port}",
         "XSTILTS_METADATA_EVERY_S": "0.1",
     }
-    watcher = subprocess.Popen(["bash", str(script), "spot"], env={**os.environ, **environment})
+    command = ["bash", str(script), "spot", *metadata.words]
+    watcher = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         with pytest.raises(subprocess.TimeoutExpired):
             watcher.wait(2)
         assert not notice.exists()
-        Metadata.is_called_back = True
+        monkeypatch.setattr(metadata, "is_called_back", True)
         assert watcher.wait(60) == 0
         assert notice.exists()
         assert private.stat().st_mode & 0o777 == 0o700

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# What the nodes of a cluster do, on AWS (cluster.yaml) and on hosts of your own (local.yaml):
+# What the nodes of a cluster do, on AWS (cluster.yaml), on Google Cloud (gcp.yaml) and on hosts of
+# your own (local.yaml):
 #   node.sh shell [NAME=VALUE ...]             the environment of shells and of the driver
 #   node.sh mlflow start                       on the head: the MLflow server, unless it runs
 #   node.sh ray start head [OPTION ...]        options go to `ray start`
 #   node.sh ray start worker HEAD [OPTION ...]
-#   node.sh spot                               on AWS: stop trials when the machine is called back
+#   node.sh spot [gcp]                         on AWS, or on Google Cloud: stop trials when the
+#                                              machine is called back
 #   node.sh stop                               Ray and the MLflow server, whatever runs of them
 # Every node has a Python environment in ~/venv, the storage that all share at /mnt/xstilts and, in
 # ~/.ray/auth_token, the token of the cluster. SECURITY.md says what listens.
@@ -141,21 +143,26 @@ ray_start() {
     --object-store-memory=209715200 --disable-usage-stats "$@"
 }
 
-# A spot machine is told two minutes before it is called back: enough for a checkpoint.
+# A spot machine is told before it is called back, two minutes on AWS and half a minute on Google
+# Cloud: enough for a checkpoint.
 spot() {
-  local metadata=${XSTILTS_METADATA:-http://169.254.169.254}/latest token
   make_private
   rm -f "$NOTICE"
-  while true; do
-    token=$(curl -fs -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
-      "$metadata/api/token") || token=
-    if curl -fs -m 2 -o /dev/null -H "X-aws-ec2-metadata-token: $token" \
-      "$metadata/meta-data/spot/instance-action"; then
-      touch "$NOTICE"
-      return
-    fi
-    sleep "${XSTILTS_METADATA_EVERY_S:-5}"
-  done
+  until "called_back_by_$1"; do sleep "${XSTILTS_METADATA_EVERY_S:-5}"; done
+  touch "$NOTICE"
+}
+
+called_back_by_aws() {
+  local metadata=${XSTILTS_METADATA:-http://169.254.169.254}/latest token
+  token=$(curl -fs -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
+    "$metadata/api/token") || token=
+  curl -fs -m 2 -o /dev/null -H "X-aws-ec2-metadata-token: $token" \
+    "$metadata/meta-data/spot/instance-action"
+}
+
+called_back_by_gcp() {
+  local metadata=${XSTILTS_METADATA:-http://metadata.google.internal}/computeMetadata/v1
+  [ "$(curl -fs -m 2 -H 'Metadata-Flavor: Google' "$metadata/instance/preempted")" = TRUE ]
 }
 
 # `ray down` leaves the MLflow server, and of hosts of your own the workers' Ray too.
@@ -179,7 +186,8 @@ case "${1-} ${2-} ${3-}" in
   "mlflow start ") mlflow_start ;;
   "ray start head") shift 3 && ray_start head "$@" ;;
   "ray start worker") shift 3 && ray_start worker "${1:?the address of the head}" "${@:2}" ;;
-  "spot  ") spot ;;
+  "spot  ") spot aws ;;
+  "spot gcp ") spot gcp ;;
   "stop  ") stop ;;
   *) fail "unknown: $*; see the first lines of $0" ;;
 esac
