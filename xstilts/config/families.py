@@ -62,13 +62,13 @@ def _refused(reason: str, *names: str) -> dict[str, Family]:
 
 
 FAMILIES: Mapping[str, Family] = {
-    **dict.fromkeys(("bert", "electra"), Family(packed=True)),
+    **dict.fromkeys(("bert", "electra", "eurobert", "gte", "modernbert"), Family(packed=True)),
     **dict.fromkeys(("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl"), _PACKED_AFTER),
     **dict.fromkeys(
         (
             *("albert", "bert-generation", "deberta", "deberta-v2", "distilbert", "ernie"),
-            *("eurobert", "flaubert", "gte", "jina_embeddings_v3", "megatron-bert", "mobilebert"),
-            *("modernbert", "nomic_bert", "rembert", "roc_bert", "roformer", "splinter"),
+            *("flaubert", "jina_embeddings_v3", "megatron-bert", "mobilebert"),
+            *("nomic_bert", "rembert", "roc_bert", "roformer", "splinter"),
             *("squeezebert", "ultrabert", "xlm"),
         ),
         Family(),
