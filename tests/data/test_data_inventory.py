@@ -99,6 +99,12 @@ def test_facts_of_a_model(tiny_model: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_model, copy)
     copied = model_facts(copy, "models.x.path", hashes)
     assert (copied.weights, copied.tokenizer) == (facts.weights, facts.tokenizer)
+    settings = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**settings, "model_type": "modernbert"}))
+    newer = model_facts(copy, "models.x.path", hashes)
+    assert (facts.family_version, newer.family_version) == (0, 1)
+    (copy / "config.json").write_text(json.dumps(settings))
+    copied = model_facts(copy, "models.x.path", hashes)
     (copy / "README.md").write_text("not part of the model")
     assert model_facts(copy, "models.x.path", hashes) == copied
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModel
 
 from xstilts.errors import Preempted
 from xstilts.training import loop
@@ -14,6 +15,7 @@ from xstilts.training.accumulation import Accumulation
 from xstilts.training.bf16_weights import BF16Weights
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.loop import train
+from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import Model, load_encoder
 from xstilts.training.outcome import Options
 from xstilts.training.packed import self_attention
@@ -71,6 +73,37 @@ def test_it_trains_to_the_bits_of_autocast(
     assert weights(model).equal(weights(plain)) and curve == expected
     # Nothing is left of them.
     assert not [layer for layer in model.modules() if hasattr(layer, "working")]
+
+
+@pytest.mark.parametrize("name", ["modernbert", "eurobert", "gte"])
+def test_families_of_one_product_and_without_biases_have_them_too(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The states and gradients of a training pass, as autocast has them."""
+    monkeypatch.setattr(self_attention, "by_hand", lambda *_: False)
+    sizes = {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "pad_token_id": 1}
+    own = {"num_key_value_heads": 2} if name == "eurobert" else {}
+    config = AutoConfig.for_model(
+        name, **sizes, **own, num_attention_heads=4, intermediate_size=40, hidden_dropout_prob=0.0
+    )
+    torch.manual_seed(0)
+    encoder = AutoModel.from_config(config)
+    model = Model(encoder, {}).train()
+    ids = torch.arange(5, 65).view(4, 15)
+    work = one_micro_batch(encoder, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    found = []
+    for is_used in (False, True):
+        encoder.zero_grad()
+        working = BF16Weights(encoder, is_used)
+        attention = encoder.layers[0].attn if name == "modernbert" else encoder.layers[0].self_attn
+        assert hasattr(attention, "working") == is_used
+        working.round()
+        hidden = model.hidden(work, precision="bf16")
+        hidden.pow(2).mean().backward()
+        working.give_gradients()
+        working.remove()
+        found.append((hidden, *(p.grad for p in encoder.parameters() if p.grad is not None)))
+    assert all(one.equal(other) for one, other in zip(*found, strict=True))
 
 
 def test_it_goes_on_to_the_same_bits(toy: Toy, stage: Any, tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import sys
 from typing import Any
 
 from xstilts.bench.measure import DTYPES, Benchmark, Case, measure
-from xstilts.bench.workloads import WORKLOADS
+from xstilts.bench.workloads import SHAPES, WORKLOADS
 
 
 def main(case_of: type[Case] | None = None) -> None:
     """Measure what the options say; see `measure`."""
     parser = argparse.ArgumentParser(prog="python -m xstilts.bench", description=__doc__)
-    parser.add_argument("model", help="xlmr-mini, xlmr-base, xlmr-large or a model folder")
+    parser.add_argument("model", help=f"{', '.join(SHAPES)} or a model folder")
     several: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
     parser.add_argument(
         "--work", dest="works", choices=sorted(WORKLOADS), default=["mnli"], **several

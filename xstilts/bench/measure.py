@@ -90,7 +90,7 @@ def measure(
         rows = rows_of(work, examples, encoder.config.vocab_size, benchmark.seed)
         for precision in benchmark.precisions:
             stage = stage_of(work, examples, benchmark.batch_size, benchmark.seed, precision)
-            own = _model(encoder, stage, device)
+            own = model_of(encoder, stage, device)
             options = Options(compiled=benchmark.compiled)
             case = (case_of or Case)(encoder, stage, rows, device, own, options)
             same = {"model": benchmark.model, "work": name, "kind": work.kind, "dtype": precision}
@@ -212,7 +212,7 @@ class Case:
         return {}
 
 
-def _model(encoder: PreTrainedModel, stage: Train, device: str) -> Model:
+def model_of(encoder: PreTrainedModel, stage: Train, device: str) -> Model:
     """A copy of the encoder with the stage's fresh head."""
     task = stage.parts[0].train.entry
     copied = copy.deepcopy(encoder)

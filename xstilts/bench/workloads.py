@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from transformers import AutoConfig, AutoModel, XLMRobertaConfig
+from transformers import AutoConfig, AutoModel
 
 from xstilts.config.recipe import StageRecipe
 from xstilts.errors import ConfigError, Problem
@@ -21,7 +21,7 @@ from xstilts.kinds.kind import Encoded, Vocabulary
 from xstilts.plan.stage import Part, Pretrained, Rows, Train
 from xstilts.tasks import lookup
 
-SHAPES: dict[str, dict[str, int]] = {
+SHAPES: dict[str, dict[str, Any]] = {
     "xlmr-mini": {
         "hidden_size": 256,
         "num_hidden_layers": 4,
@@ -43,7 +43,36 @@ SHAPES: dict[str, dict[str, int]] = {
         "intermediate_size": 4096,
         "vocab_size": 250_002,
     },
+    "modernbert-mini": {
+        "model_type": "modernbert",
+        "hidden_size": 256,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 680,
+        "vocab_size": 30_000,
+    },
+    "eurobert-mini": {
+        "model_type": "eurobert",
+        "hidden_size": 256,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 768,
+        "vocab_size": 30_000,
+    },
+    "mmbert-base": {
+        "model_type": "modernbert",
+        "hidden_size": 768,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 12,
+        "intermediate_size": 1152,
+        "vocab_size": 256_000,
+    },
 }
+"""XLM-R's where no `model_type` is said; the small ones have as many weights in their products."""
+
+XLMR = {"model_type": "xlm-roberta", "max_position_embeddings": 514, "type_vocab_size": 1}
+IDS = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +102,8 @@ def encoder_of(name: str) -> Any:
     """
     torch.manual_seed(0)
     if name in SHAPES:
-        config = XLMRobertaConfig(
-            **SHAPES[name], max_position_embeddings=514, type_vocab_size=1, pad_token_id=1
-        )
+        shape = SHAPES[name] if "model_type" in SHAPES[name] else XLMR | SHAPES[name]
+        config = AutoConfig.for_model(**IDS, **shape)
     elif (Path(name) / "config.json").exists():
         try:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)

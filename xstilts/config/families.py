@@ -29,6 +29,8 @@ class Family:
             has as many rows that no token uses.
         blocks: the key whose multiples lengths are rounded up to, if they are.
         packed: whether its attention is known to compute the same without padding.
+        version: of what its encoders compute; raised when that changes for the type alone, as when
+            it comes to run packed, so that nothing older is taken for the same.
         part: of an encoder-decoder, the class that is its encoder.
         any_types: whether token types are compared with each other, and have no table.
         refused: why it does not run.
@@ -38,6 +40,7 @@ class Family:
     after_padding: bool = False
     blocks: str = ""
     packed: bool = False
+    version: int = 0
     part: str = ""
     any_types: bool = False
     refused: str = ""
@@ -63,12 +66,13 @@ def _refused(reason: str, *names: str) -> dict[str, Family]:
 
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("bert", "electra"), Family(packed=True)),
+    **dict.fromkeys(("eurobert", "gte", "modernbert"), Family(packed=True, version=1)),
     **dict.fromkeys(("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl"), _PACKED_AFTER),
     **dict.fromkeys(
         (
             *("albert", "bert-generation", "deberta", "deberta-v2", "distilbert", "ernie"),
-            *("eurobert", "flaubert", "gte", "jina_embeddings_v3", "megatron-bert", "mobilebert"),
-            *("modernbert", "nomic_bert", "rembert", "roc_bert", "roformer", "splinter"),
+            *("flaubert", "jina_embeddings_v3", "megatron-bert", "mobilebert"),
+            *("nomic_bert", "rembert", "roc_bert", "roformer", "splinter"),
             *("squeezebert", "ultrabert", "xlm"),
         ),
         Family(),

@@ -141,6 +141,7 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
         and (not keys or any(key.startswith(LM_HEADS) for key in keys)),
         max_length=max_length,
         has_pooler=not keys or len({*map(families.pooler_weight, keys)} - {""}) == 2,
+        family_version=families.family_of(settings).version,
     )
 
 

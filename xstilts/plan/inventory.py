@@ -22,7 +22,8 @@ from xstilts.tasks import Task
 class ModelFacts:
     """A pretrained model: where it lies, what it contains. `num_bytes` is the weights' size;
     `has_lm_head` whether they hold a head that MLM can go on with, `has_pooler` a pooler that
-    classifiers can; `max_length` the tokens that it has positions for, special ones included."""
+    classifiers can; `max_length` the tokens that it has positions for, special ones included;
+    `family_version` that of what encoders of its type compute."""
 
     path: str
     weights: str
@@ -32,6 +33,7 @@ class ModelFacts:
     has_lm_head: bool = True
     max_length: int = 512
     has_pooler: bool = True
+    family_version: int = 0
 
     def computing_weights(self) -> float:
         """Weights that take part in matrix products; all of them where the shape is not known."""

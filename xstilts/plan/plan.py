@@ -86,7 +86,9 @@ class Planner:
         """
         model, intermediate = point["model"], point["intermediate"]
         facts = self.inventory.models[model]
-        pretrained = Pretrained(model, facts.path, facts.weights, facts.tokenizer)
+        pretrained = Pretrained(
+            model, facts.path, facts.weights, facts.tokenizer, facts.family_version
+        )
         encoder: Pretrained | Train = pretrained
         rates: dict[str, float] = {}
         if intermediate != NONE:

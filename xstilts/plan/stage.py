@@ -136,12 +136,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """The pretrained encoder with its tokenizer, by the sha256 of their files."""
+    """The pretrained encoder with its tokenizer, by the sha256 of their files and the version of
+    what is computed with a model of its type (`xstilts.config.families`)."""
 
     model: str = field(metadata=RUNTIME_ONLY)
     path: str = field(metadata=RUNTIME_ONLY)
     weights: str
     tokenizer: str
+    family_version: int = field(default=0, metadata=later(0))
 
 
 @dataclass(frozen=True, slots=True)

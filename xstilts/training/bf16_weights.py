@@ -35,10 +35,7 @@ class BF16Weights:
         self._attentions = joined(encoder) if is_used else []
         for attention in self._attentions:
             parts = parts_of(attention)
-            attention.working = (
-                self._copy([part.weight for part in parts]),
-                self._copy([part.bias for part in parts]),
-            )
+            attention.working = self._copy([part.weight for part in parts]), self._bias_of(parts)
         others = {id(part) for attention in self._attentions for part in parts_of(attention)}
         self._layers: list[Any] = [
             layer
@@ -46,9 +43,12 @@ class BF16Weights:
             if type(layer) is nn.Linear and id(layer) not in others
         ]
         for layer in self._layers:
-            bias = None if layer.bias is None else self._copy([layer.bias])
-            layer.working = self._copy([layer.weight]), bias
+            layer.working = self._copy([layer.weight]), self._bias_of([layer])
             layer.forward = MethodType(_forward, layer)
+
+    def _bias_of(self, layers: list[Any]) -> Tensor | None:
+        """One copy of the biases of layers that all have one."""
+        return None if layers[0].bias is None else self._copy([layer.bias for layer in layers])
 
     def _copy(self, masters: list[Tensor]) -> Tensor:
         """One copy of some weights, side by side."""

@@ -19,7 +19,8 @@ from transformers import PreTrainedModel
 
 from xstilts.kinds.kind import Batch
 from xstilts.training.dropout import Masks
-from xstilts.training.packed.layout import Layout, can_pack, pack, partition
+from xstilts.training.packed.anatomy import can_pack
+from xstilts.training.packed.layout import Layout, pack, partition
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,9 @@ from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install
 from xstilts.training.heads import HEADS_FILE, build_heads, shape, take_head
 from xstilts.training.micro_batches import MicroBatch
-from xstilts.training.packed.last_layer import first_layers, install_last_layer
-from xstilts.training.packed.layout import can_pack, unpack
-from xstilts.training.packed.self_attention import install_attention
+from xstilts.training.packed.anatomy import anatomy_of, can_pack
+from xstilts.training.packed.last_layer import first_layers, install_packing
+from xstilts.training.packed.layout import unpack
 from xstilts.training.pooling import add_pooler, carried_weights, take_pooler
 
 transformers_logging.set_verbosity_error()
@@ -78,8 +78,7 @@ class Model(nn.Module):
         self._num_types = _num_types(encoder)
         self._compiled: Callable[..., Any] | None = None
         if can_pack(encoder):
-            install_attention(encoder)
-            install_last_layer(encoder)
+            install_packing(encoder)
         install(self, lambda: self.masks)
 
     def hidden(self, work: MicroBatch, layer: int | None = None, precision: str = "fp32") -> Tensor:
@@ -118,6 +117,7 @@ class Model(nn.Module):
         if work.layout is not None:
             layout = work.layout
             packed = {"buckets": layout.buckets, "masks": self.masks, "read": layout.read}
+            packed |= anatomy_of(self.encoder.config).options
         with autocast(work.inputs["input_ids"].device, precision):
             return encode(**self._with_known_types(work.inputs), **options, **packed)
 

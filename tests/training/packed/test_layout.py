@@ -15,7 +15,8 @@ from xstilts.training.model import Model
 from xstilts.training.packed import attention
 from xstilts.training.packed import layout as layout_module
 from xstilts.training.packed import self_attention as attention_module
-from xstilts.training.packed.layout import can_pack, pack
+from xstilts.training.packed.anatomy import anatomy_of, can_pack
+from xstilts.training.packed.layout import pack
 
 SIZES = {
     "vocab_size": 120,
@@ -25,15 +26,21 @@ SIZES = {
     "intermediate_size": 64,
     "max_position_embeddings": 80,
     "pad_token_id": 1,
+    "initializer_range": 0.1,
 }
-PACKED = ("XLMRoberta", "XLMRobertaXL", "Roberta", "Camembert", "Bert", "Electra")
-PADDED = ("ModernBert", "DebertaV2", "EuroBert")
+OLD = ("XLMRoberta", "XLMRobertaXL", "Roberta", "Camembert", "Bert", "Electra")
+PACKED = (*OLD, "ModernBert", "EuroBert", "Gte")
+PADDED = ("DebertaV2",)
+OWN = {
+    "ModernBert": {"local_attention": 16, "global_attn_every_n_layers": 3},
+    "EuroBert": {"num_key_value_heads": 2},
+}
 
 
 def build(family: str) -> Any:
     """A random encoder of a family, without dropout."""
     torch.manual_seed(0)
-    config = getattr(transformers, f"{family}Config")(**SIZES)
+    config = getattr(transformers, f"{family}Config")(**SIZES, **OWN.get(family, {}))
     return transformers.AutoModel.from_config(config).eval()
 
 
@@ -117,7 +124,7 @@ def test_the_last_layer_computes_what_is_read(family: str) -> None:
     assert work.layout is not None and int(work.layout.num_read.sum()) == int(read.sum())
     for own in (model, copy.deepcopy(model)):
         seen: list[torch.Tensor] = []
-        last = own.encoder.encoder.layer[-1].output
+        last = anatomy_of(own.encoder.config).layers_of(own.encoder)[-1]
         last.register_forward_hook(lambda _, arguments, out, seen=seen: seen.append(out))
         hidden = own.hidden(work)
         assert [tuple(states.shape) for states in seen] == [(1, int(read.sum()), 32)]
@@ -126,12 +133,13 @@ def test_the_last_layer_computes_what_is_read(family: str) -> None:
             assert (one - other).norm() <= 1e-5 * norm
 
 
-def test_a_middle_layer_is_reached_without_those_above() -> None:
-    encoder = build("XLMRoberta")
+@pytest.mark.parametrize("family", ["XLMRoberta", "ModernBert", "EuroBert"])
+def test_a_middle_layer_is_reached_without_those_above(family: str) -> None:
+    encoder = build(family)
     model = Model(encoder, {}).eval()
     work = one_micro_batch(encoder, inputs_of(LENGTHS, has_types=False))
     calls: list[int] = []
-    for number, layer in enumerate(encoder.encoder.layer):
+    for number, layer in enumerate(anatomy_of(encoder.config).layers_of(encoder)):
         layer.register_forward_hook(lambda *_, number=number: calls.append(number))
     for layer in range(4):
         calls.clear()

@@ -25,6 +25,9 @@ PARTS = 3
 ALIGNMENT = 8
 """Rows of a bias that begin at another multiple would be copied by every layer."""
 
+FAR = -1e30
+"""Added beyond a window: finite, for padding may see no text there, and its weights be NaN."""
+
 PIECE_BYTES = 4 * 2**20
 """Attention weights that a CPU computes at a time where none are kept for gradients: they stay in
 its cache, and no layer asks for much new memory."""
@@ -59,7 +62,8 @@ class Bucket:
 
     `tokens`: the slots of their tokens; `heads`: those of their heads' vectors, for a CPU, whose
     products want each head's together. `bias`: (sequences, 1, 1, longest and more), minus infinity
-    at padding, in memory as fused kernels want it; None if nothing is padded.
+    at padding, in memory as fused kernels want it; None if nothing is padded. `window`: (1, 1,
+    longest, longest and more), `FAR` beyond what local attention sees; None where it sees all.
     """
 
     first: int
@@ -68,13 +72,20 @@ class Bucket:
     tokens: Slots
     heads: Slots | None
     bias: Tensor | None
+    window: Tensor | None
 
     @classmethod
     def of(
-        cls, first: int, lengths: np.ndarray, num_heads: int, device: str, dtype: torch.dtype
+        cls,
+        first: int,
+        lengths: np.ndarray,
+        num_heads: int,
+        device: str,
+        dtype: torch.dtype,
+        window: int | None = None,
     ) -> Bucket:
         """The bucket of sequences with these falling lengths, for attention in a data type on a
-        device of a type."""
+        device of a type; local attention sees so many tokens to each side."""
         count, longest = len(lengths), int(lengths[0])
         is_text = np.arange(longest) < lengths[:, None]
         slots = np.flatnonzero(is_text)
@@ -83,16 +94,27 @@ class Bucket:
             owners, within = np.divmod(slots, longest)
             each = owners[:, None] * num_heads + np.arange(num_heads)
             heads = Slots.of((each * longest + within[:, None]).ravel(), is_text.size * num_heads)
-        bias = None
+        bias = beyond = None
+        width = -(-longest // ALIGNMENT) * ALIGNMENT
         if not is_text.all():
-            bias = torch.zeros(count, 1, 1, -(-longest // ALIGNMENT) * ALIGNMENT, dtype=dtype)
+            bias = torch.zeros(count, 1, 1, width, dtype=dtype)
             hidden = torch.from_numpy(~is_text)[:, None, None]
             bias[..., :longest].masked_fill_(hidden, float("-inf"))
-        return cls(first, count, longest, Slots.of(slots, is_text.size), heads, bias)
+        if window is not None and longest > window + 1:
+            places = torch.arange(width)
+            is_far = (places[:longest, None] - places).abs() > window
+            beyond = (is_far * FAR).to(dtype)[None, None]
+        return cls(first, count, longest, Slots.of(slots, is_text.size), heads, bias, beyond)
 
-    def bias_for(self, dtype: torch.dtype) -> Tensor | None:
-        """What is added to the products: (sequences, 1, 1, longest)."""
-        return None if self.bias is None else self.bias.to(dtype)[..., : self.longest]
+    def bias_for(self, dtype: torch.dtype, is_local: bool = False) -> Tensor | None:
+        """What is added to the products: (sequences, 1, 1, longest), of local attention
+        (sequences, 1, longest, longest) where that does not see all."""
+        bias = self.bias
+        if is_local and self.window is not None:
+            bias = (
+                self.window.expand(self.count, -1, -1, -1) if bias is None else bias + self.window
+            )
+        return None if bias is None else bias.to(dtype)[..., : self.longest]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Bucket:
         """The bucket with a function applied to its tensors."""
@@ -101,6 +123,7 @@ class Bucket:
             tokens=self.tokens.map(function),
             heads=None if self.heads is None else self.heads.map(function),
             bias=None if self.bias is None else function(self.bias),
+            window=None if self.window is None else function(self.window),
         )
 
 
@@ -110,19 +133,19 @@ def attend_by_hand(
     value: Tensor,
     buckets: tuple[Bucket, ...],
     num_heads: int,
-    scaling: float,
     rate: float,
     masks: Masks | None,
     caller: int,
+    is_local: bool = False,
 ) -> Tensor:
     """Softmax attention within each sequence, on a CPU.
 
     Args:
         query: (tokens, hidden size), as are `key` and `value`.
-        scaling: what the products are multiplied by.
         rate: dropout of the attention weights.
         masks: where the dropout comes from.
         caller: the attention module's identity, under which the masks remember what they drew.
+        is_local: whether tokens see those of their window alone.
 
     Returns:
         (tokens, hidden size)
@@ -134,13 +157,17 @@ def attend_by_hand(
     factor = scale(rate) if rate else 1.0
     size = query.shape[1] // num_heads
     vectors = [x.reshape(-1, size) for x in (query, key, value)]
-    out = _Attention.apply(*vectors, buckets, keeps, num_heads, scaling, factor)  # type: ignore[no-untyped-call]
+    out = _Attention.apply(*vectors, buckets, keeps, num_heads, is_local, factor)  # type: ignore[no-untyped-call]
     result: Tensor = out.view(query.shape)
     return result
 
 
 def attend_fused(
-    projected: Tensor, buckets: tuple[Bucket, ...], num_heads: int, scaling: float, rate: float
+    projected: Tensor,
+    buckets: tuple[Bucket, ...],
+    num_heads: int,
+    rate: float,
+    is_local: bool = False,
 ) -> Tensor:
     """Softmax attention within each sequence by torch's fused kernels, which read and write token
     by token; torch draws the dropout.
@@ -156,9 +183,9 @@ def attend_fused(
         shape = (bucket.count, bucket.longest, PARTS, num_heads, -1)
         padded = regather(own, bucket.tokens.to_padded, bucket.tokens.to_packed).view(shape)
         query, key, value = (part.transpose(1, 2) for part in padded.unbind(2))
-        bias = bucket.bias_for(query.dtype)
+        bias = bucket.bias_for(query.dtype, is_local)
         found = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=bias, dropout_p=rate, scale=scaling
+            query, key, value, attn_mask=bias, dropout_p=rate
         )
         states = found.transpose(1, 2).reshape(bucket.count * bucket.longest, -1)
         parts.append(gather_rows(states, bucket.tokens.to_packed))
@@ -200,11 +227,12 @@ class _Attention(torch.autograd.Function):
         buckets: tuple[Bucket, ...],
         keeps: list[Tensor | None],
         num_heads: int,
-        scaling: float,
+        is_local: bool,
         factor: float,
     ) -> Tensor:
         """(tokens x heads, head size) from as many vectors of query, key and value."""
         size = query.shape[1]
+        scaling = size**-0.5
         parts, saved = [], []
         keeps_weights = any(ctx.needs_input_grad)
         with torch.autocast("cpu", enabled=False):
@@ -213,7 +241,7 @@ class _Attention(torch.autograd.Function):
                 assert bucket.heads is not None
                 shape = (bucket.count * num_heads, bucket.longest, size)
                 q, k, v = (x.index_select(0, bucket.heads.to_padded).view(shape) for x in own)
-                bias, found = bucket.bias_for(q.dtype), []
+                bias, found = bucket.bias_for(q.dtype, is_local), []
                 for rows in _pieces(bucket, num_heads * q.element_size(), keeps_weights):
                     each = slice(rows.start * num_heads, rows.stop * num_heads)
                     products = torch.bmm(q[each], k[each].transpose(1, 2)).mul_(scaling)
@@ -228,7 +256,7 @@ class _Attention(torch.autograd.Function):
                 if keeps_weights:
                     saved += [q, k, v, weights]
         ctx.save_for_backward(*saved)
-        ctx.buckets, ctx.keeps, ctx.scaling, ctx.factor = buckets, keeps, scaling, factor
+        ctx.buckets, ctx.keeps, ctx.factor = buckets, keeps, factor
         return torch.cat(parts)
 
     @staticmethod
@@ -251,7 +279,7 @@ class _Attention(torch.autograd.Function):
             if keep is not None:
                 of_weights.mul_(ctx.factor).mul_(keep)
             inner = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            inner = inner.mul_(ctx.scaling).view(len(q), bucket.longest, -1)
+            inner = inner.mul_(size**-0.5).view(len(q), bucket.longest, -1)
             of_query, of_key = torch.bmm(inner, k), torch.bmm(inner.transpose(1, 2), q)
             for part, gradient in zip(parts, (of_query, of_key, of_value), strict=True):
                 part.append(gradient.view(-1, size).index_select(0, bucket.heads.to_packed))

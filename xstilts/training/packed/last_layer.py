@@ -15,34 +15,56 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from xstilts.training.packed.anatomy import anatomy_of
 from xstilts.training.packed.gather import gather_rows
+from xstilts.training.packed.self_attention import attend, install_attention, parts_of
+
+
+def install_packing(encoder: PreTrainedModel) -> None:
+    """Make an encoder of a known family compute packed rows; others it computes as before."""
+    if (install := anatomy_of(encoder.config).install) is not None:
+        install(encoder)
+    else:
+        install_attention(encoder)
+        install_last_layer(encoder)
 
 
 def install_last_layer(encoder: PreTrainedModel) -> None:
     """Make the last layer of a packed encoder take `read`, the slots of the tokens that count."""
-    attention = encoder.encoder.layer[-1].attention
+    layer: Any = anatomy_of(encoder.config).layers_of(encoder)[-1]
     # A method of the instance: copies of the encoder get their own.
-    attention.forward = MethodType(_attend_and_read, attention)
+    layer.forward = MethodType(_forward, layer)
+    layer.anatomy = anatomy_of(encoder.config)
 
 
 def weights_of_read(encoder: PreTrainedModel) -> int:
     """The weights of the last layer that only the tokens that are read are multiplied with."""
-    layer = encoder.encoder.layer[-1]
-    whole, before = (
-        sum(p.numel() for p in module.parameters()) for module in (layer, layer.attention.self)
-    )
-    return int(whole - before)
+    anatomy = anatomy_of(encoder.config)
+    layer = anatomy.layers_of(encoder)[-1]
+    before = parts_of(anatomy.attention_of(layer))
+    whole, *parts = (sum(p.numel() for p in own.parameters()) for own in (layer, *before))
+    return int(whole - sum(parts))
 
 
 def first_layers(encoder: PreTrainedModel, count: int) -> PreTrainedModel:
     """A packed encoder that ends after some of its layers, with the same weights."""
+    anatomy = anatomy_of(encoder.config)
+    layers = anatomy.layers_of(encoder)
     shorter: Any = _with_own_children(encoder)
-    shorter.encoder = _with_own_children(shorter.encoder)
-    shorter.encoder.layer = shorter.encoder.layer[:count]
-    is_cut = count < len(encoder.encoder.layer)
-    if is_cut and hasattr(shorter.encoder, "LayerNorm"):  # XLM-R XL's, behind the last layer
-        shorter.encoder.LayerNorm = nn.Identity()
+    _replace(shorter, anatomy.layers, layers[:count])
+    if anatomy.final_norm and count < len(layers):
+        _replace(shorter, anatomy.final_norm, nn.Identity())
     return shorter
+
+
+def _replace(encoder: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in an encoder's place of a name, where only the encoder's own children know."""
+    *parents, last = name.split(".")
+    for parent in parents:
+        own = _with_own_children(getattr(encoder, parent))
+        setattr(encoder, parent, own)
+        encoder = own
+    setattr(encoder, last, module)
 
 
 def _with_own_children(module: nn.Module) -> Any:
@@ -51,23 +73,22 @@ def _with_own_children(module: nn.Module) -> Any:
     return shallow
 
 
-def _attend_and_read(
-    attention: Any,
-    hidden: Tensor,
-    attention_mask: Tensor | None = None,
-    *,
-    read: Tensor | None = None,
-    **options: Any,
-) -> tuple[Tensor, Tensor | None]:
-    """What the attention of these families computes, its output for some tokens only.
+def _forward(
+    layer: Any, hidden_states: Tensor, *arguments: Any, read: Tensor | None = None, **options: Any
+) -> Any:
+    """What the last layer computes, its output for some tokens only.
+
+    Attention reads the states of all; what follows it is the class's own, of those that are read.
 
     Args:
-        hidden: (1, tokens, hidden size).
+        hidden_states: (1, tokens, hidden size).
         read: (tokens that are read,); None: all.
     """
-    norm = getattr(attention, "self_attn_layer_norm", None)  # XLM-R XL has it before
-    states = hidden if norm is None else norm(hidden)
-    attended, weights = attention.self(states, attention_mask=attention_mask, **options)
-    if read is not None:
-        attended, hidden = (gather_rows(s.flatten(0, 1), read)[None] for s in (attended, hidden))
-    return attention.output(attended, hidden), weights
+    if read is None:
+        return type(layer).forward(layer, hidden_states, *arguments, **options)
+    states = layer.anatomy.normed(layer, hidden_states)
+    attended = attend(layer.anatomy.attention_of(layer), states, **options)
+    attended, hidden = (
+        gather_rows(states.flatten(0, 1), read)[None] for states in (attended, hidden_states)
+    )
+    return type(layer).forward(layer, hidden, *arguments, attended=attended, **options)

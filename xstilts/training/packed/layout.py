@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from xstilts.config.families import FAMILIES
+from xstilts.training.packed.anatomy import window_of
 from xstilts.training.packed.attention import Bucket
 from xstilts.training.packed.gather import regather
 
@@ -55,13 +55,6 @@ class Layout:
             to_packed=function(self.to_packed),
             buckets=tuple(bucket.map(function) for bucket in self.buckets),
         )
-
-
-def can_pack(encoder: PreTrainedModel) -> bool:
-    """Whether an encoder's family is known to compute the same packed."""
-    config = encoder.config
-    family = FAMILIES.get(config.model_type)
-    return family is not None and family.packed and not config.is_decoder
 
 
 def pack(
@@ -114,7 +107,7 @@ def pack(
         None if chosen is None else torch.from_numpy(chosen),
         torch.from_numpy(to_padded),
         torch.from_numpy(to_packed),
-        tuple(_buckets(lengths, config.num_attention_heads, device, dtype)),
+        tuple(_buckets(lengths, config, device, dtype)),
     )
     return packed, layout
 
@@ -146,9 +139,9 @@ def partition(lengths: Sequence[int] | np.ndarray, overhead: float) -> list[int]
     return ends[::-1]
 
 
-def _buckets(lengths: np.ndarray, num_heads: int, device: str, dtype: torch.dtype) -> list[Bucket]:
-    ends = partition(lengths, BUCKET_COSTS[device])
+def _buckets(lengths: np.ndarray, config: Any, device: str, dtype: torch.dtype) -> list[Bucket]:
+    ends, num_heads = partition(lengths, BUCKET_COSTS[device]), config.num_attention_heads
     return [
-        Bucket.of(first, lengths[first:last], num_heads, device, dtype)
+        Bucket.of(first, lengths[first:last], num_heads, device, dtype, window_of(config))
         for first, last in pairwise([0, *ends])
     ]
