@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -194,7 +194,7 @@ class TrialRun:
         self.chosen[group.name] = Chosen(stage_name(best.stage), values, links=names)
         self.chosen_recipes[group.name] = {
             **{name: link.recipe for name, link in own.items()},
-            group.name: asdict(best.stage.recipe_of(part)),
+            group.name: best.stage.recipe_of(part).values,
         }
         if self.plan.is_short:
             return best
