@@ -244,6 +244,11 @@ READ_BY_SOME = frozenset[str]().union(*(spec.recipe_fields for spec in KINDS.val
 """Fields of a recipe that parts of some kinds read; without such a part they change nothing."""
 
 
+def root_of(stage: Stage) -> Pretrained:
+    """The pretrained encoder that a stage, and all that it goes on from, begin with."""
+    return stage if isinstance(stage, Pretrained) else root_of(stage.parent)
+
+
 def retrieval_layer(num_layers: int) -> int:
     """The hidden state that retrieval pools in a model of that depth."""
     return RETRIEVAL_LAYERS.get(num_layers, max(1, round(0.6 * num_layers)))

@@ -34,6 +34,7 @@ from xstilts.plan.stage import (
     Signal,
     Train,
     fingerprint,
+    root_of,
     stage_name,
 )
 from xstilts.records import SCHEMA, StageManifest, manifest_of
@@ -335,10 +336,7 @@ class Workshop:
         return Path(parent.path)
 
     def _model_of(self, stage: Computable) -> ModelFacts:
-        parent = stage.parent
-        while not isinstance(parent, Pretrained):
-            parent = parent.parent
-        return self.inventory.models[parent.model]
+        return self.inventory.models[root_of(stage).model]
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,10 @@ class BF16Weights:
 
     def _copy(self, masters: list[Tensor]) -> Tensor:
         """One copy of some weights, side by side."""
-        copied = torch.cat(masters).detach().to(torch.bfloat16).requires_grad_()
+        copied = torch.cat(masters).detach().to(torch.bfloat16)
+        if not any(master.requires_grad for master in masters):
+            return copied  # of weights that stay as they are
+        copied.requires_grad_()
         self._copies.append((copied, masters))
         self._weights += masters
         self._pieces += _pieces(copied.detach(), masters)

@@ -4,7 +4,8 @@ The recipe's `keep` says which. `best` is the check with the highest mean dev sc
 of equals; it alone counts checks without improvement, which patience goes by. `last` are the
 weights as they are at the end. `average` is the mean of the weights at the checks of the stage's
 second half (Schmidt, Vulić and Glavaš 2023, who average checkpoints of one run for transfer to
-other languages): a running mean in float32 on the CPU, one copy however many checks there are.
+other languages), or at its last checks, as many as the arm's `average` says: a running mean in
+float32 on the CPU, one copy however many checks there are.
 Neither of the two looks at dev scores, so a stage that keeps them is never stopped early.
 """
 
@@ -36,7 +37,8 @@ class Kept:
     def __init__(self, recipe: StageRecipe, num_steps: int, checks: Collection[int]):
         self._recipe = recipe
         self._num_steps = num_steps
-        self._averaged = [step for step in sorted(checks) if 2 * step > num_steps]
+        own, last = sorted(checks), recipe.adapt.average
+        self._averaged = own[-last:] if last else [step for step in own if 2 * step > num_steps]
         self.weights: Weights | None = None
 
     def check(self, model: Model, state: State, value: float | None) -> None:
@@ -64,13 +66,14 @@ class Kept:
         model.load_state_dict(self.weights)
         return True
 
-    def decay(self, state: State) -> float:
-        """What a weight that never had a gradient has been multiplied by in what is kept."""
+    def decay(self, state: State, scale: float) -> float:
+        """What a weight that never had a gradient, with a share `scale` of the learning rate, has
+        been multiplied by in what is kept."""
         if self.weights is None:
             steps = [state.step]
         else:
             steps = self._averaged if self._recipe.keep == "average" else [state.best_step]
-        found = [decay_after(self._recipe, step, self._num_steps) for step in steps]
+        found = [decay_after(self._recipe, step, self._num_steps, scale) for step in steps]
         return sum(found) / len(found)
 
     def _copy(self, model: Model) -> None:

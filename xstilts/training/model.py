@@ -34,7 +34,7 @@ from xstilts.errors import StageError
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.compiling import compiled
-from xstilts.training.dropout import Masks, install
+from xstilts.training.dropout import Masks, install, rates_of
 from xstilts.training.heads import HEADS_FILE, build_heads, shape, take_head
 from xstilts.training.micro_batches import MicroBatch
 from xstilts.training.packed.last_layer import first_layers, install_last_layer
@@ -184,15 +184,21 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_encoder(folder: Path) -> PreTrainedModel:
-    """The encoder of a folder in float32, without pooler where its class allows.
+def load_encoder(folder: Path, dropout: float | None = None) -> PreTrainedModel:
+    """The encoder of a folder in float32, without pooler where its class allows. `dropout` takes
+    the place of the rates that its configuration says, which stays as it is.
 
     Raises:
         StageError: the folder's files cannot be loaded.
     """
     options = {**SAFELY, "dtype": torch.float32, "output_loading_info": True}
+    rates: dict[str, float] = {}
     try:
-        part = family_of(AutoConfig.from_pretrained(folder, **NO_CODE).to_dict()).part
+        config = AutoConfig.from_pretrained(folder, **NO_CODE)
+        part = family_of(config.to_dict()).part
+        if dropout is not None:
+            rates = rates_of(config)
+            options |= dict.fromkeys(rates, dropout)
         if part:
             encoder, info = _load_part(folder, part, options)
         else:
@@ -207,7 +213,15 @@ def load_encoder(folder: Path) -> PreTrainedModel:
     absent = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if absent:
         raise StageError(f"{folder}: its weights lack {', '.join(absent)}")
+    _say(encoder, rates)
     return encoder
+
+
+def _say(encoder: PreTrainedModel, rates: Mapping[str, float]) -> None:
+    """Have an encoder's configuration say these rates, whatever its modules drop: what is saved is
+    loaded with them."""
+    for name, rate in rates.items():
+        setattr(encoder.config, name, rate)
 
 
 def _load_part(folder: Path, part: str, options: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
@@ -228,15 +242,25 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).partition("\n")[0]
 
 
-def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
-    """The encoder and its pretrained LM head, tied to the embeddings as the checkpoint has it.
+def load_encoder_with_lm_head(
+    folder: Path, dropout: float | None = None
+) -> tuple[PreTrainedModel, LmHead]:
+    """The encoder and its pretrained LM head, tied to the embeddings as the checkpoint has it;
+    `dropout` as in `load_encoder`.
 
     Raises:
         StageError: the checkpoint has no trained LM head, or its form is not known.
     """
+    rates: dict[str, float] = {}
     try:
+        if dropout is not None:
+            rates = rates_of(AutoConfig.from_pretrained(folder, **NO_CODE))
         full, info = AutoModelForMaskedLM.from_pretrained(
-            folder, **SAFELY, dtype=torch.float32, output_loading_info=True
+            folder,
+            **SAFELY,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **dict.fromkeys(rates, dropout),
         )
     except LOADING_ERRORS as error:
         raise StageError(f"{folder}: its LM head cannot be loaded: {first_line(error)}") from error
@@ -248,6 +272,7 @@ def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
         )
     head = LmHead([child for name, child in full.named_children() if name != base_name])
     encoder: PreTrainedModel = full.base_model
+    _say(encoder, rates)
     full.eval()
     probe = torch.tensor([[0, 1, 2, 3]])
     with torch.no_grad():
@@ -271,12 +296,13 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     others = {name: task for name, task in tasks.items() if name not in mlm}
     lm_heads = {}
     if mlm:
-        backbone, lm_head = load_encoder_with_lm_head(folder)
+        backbone, lm_head = load_encoder_with_lm_head(folder, stage.recipe.adapt.dropout)
         lm_heads = dict.fromkeys(mlm, lm_head)
     else:
-        backbone = load_encoder(folder)
+        backbone = load_encoder(folder, stage.recipe.adapt.dropout)
     hidden_size, dropout, std = settings(backbone)
     recipe, seed, phase = stage.recipe, stage.seed, stage.phase
+    dropout = dropout if recipe.adapt.dropout is None else recipe.adapt.dropout
     span_dropout = dropout if recipe.span_dropout else 0.0
     heads = build_heads(others, hidden_size, dropout, std, seed, phase, span_dropout=span_dropout)
     for head in heads.values():

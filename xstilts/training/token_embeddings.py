@@ -67,6 +67,10 @@ class EmbeddingRows:
             padding.append(table.padding_idx)
         return cls(model.encoder, tokens_of((rows.features for rows in encoded), padding))
 
+    def of_whole(self, table: Tensor) -> Tensor:
+        """Of a table like the whole one, (tokens, size), the rows that are read."""
+        return table[self._ids.to(table.device)]
+
     def put_back(self, decay: float) -> None:
         """The whole table again: its rows as they were trained, the others times `decay`."""
         self._whole.to(self._device)
@@ -110,9 +114,10 @@ def tokens_of(tables: Iterable[pa.Table], others: Iterable[int]) -> np.ndarray:
     return tokens
 
 
-def decay_after(recipe: StageRecipe, steps: int, num_steps: int) -> float:
-    """What AdamW has multiplied a weight by, after some steps, that never had a gradient."""
-    rates = (learning_rate(recipe, step, num_steps) for step in range(steps))
+def decay_after(recipe: StageRecipe, steps: int, num_steps: int, scale: float = 1.0) -> float:
+    """What AdamW has multiplied a weight by, after some steps, that never had a gradient and has a
+    share `scale` of the learning rate."""
+    rates = (learning_rate(recipe, step, num_steps) * scale for step in range(steps))
     return math.prod(1 - rate * recipe.weight_decay for rate in rates)
 
 
