@@ -17,12 +17,15 @@ from typing import Any
 
 import pytest
 
+from xstilts.config.adapt import Adapt, Lora
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
 from xstilts.training.outcome import Options
 from xstilts.training.processes import Job
 
 Toy = Any  # of conftest.py, which tests cannot import
+
+FULL, THIN = Adapt(), Adapt(lora=Lora(rank=4))
 
 KILLS = int(os.environ.get("XSTILTS_KILLS", "3"))
 
@@ -48,10 +51,10 @@ SCRIPT = """
 """
 
 
-def job_of(toy: Toy, *tasks: str) -> Job:
+def job_of(toy: Toy, *tasks: str, adapt: Adapt) -> Job:
     """A stage of a few seconds, with three checks."""
     sizes = {"examples": 2000 // len(tasks), "batch_size": 4, "checks": 3, "dev_rows": 0}
-    stage = toy.stage(*tasks, **sizes)
+    stage = toy.stage(*tasks, **sizes, adapt=adapt)
     data = [PartData(own.train, None) for own in toy.data(stage)]
     return Job(stage, toy.folder, data, toy.vocabulary, "cpu", 1, Options())
 
@@ -78,12 +81,19 @@ def wait_until(process: subprocess.Popen[str], share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "world"), [(("mnli",), 1), (("mnli", "mlm"), 1), (("mnli", "mlm"), 2)]
+    ("tasks", "world", "adapt"),
+    [
+        (("mnli",), 1, FULL),
+        (("mnli", "mlm"), 1, FULL),
+        (("mnli", "mlm"), 2, FULL),
+        (("mnli",), 1, THIN),
+        (("mnli", "mlm"), 2, THIN),
+    ],
 )
 def test_a_killed_stage_ends_with_the_same_bytes(
-    toy: Toy, tmp_path: Path, tasks: tuple[str, ...], world: int
+    toy: Toy, tmp_path: Path, tasks: tuple[str, ...], world: int, adapt: Adapt
 ) -> None:
-    job = job_of(toy, *tasks)
+    job = job_of(toy, *tasks, adapt=adapt)
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     quiet = tmp_path / "quiet"
     quiet.mkdir()

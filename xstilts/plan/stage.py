@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
+from xstilts.config.adapt import Lora
 from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
 from xstilts.identity import RUNTIME_ONLY, counted, later
@@ -164,6 +165,11 @@ class Train:
     world_size: int = 1
     device: str = "cpu"
     carries_head: bool = field(default=False, metadata=later(False))
+
+    @property
+    def lora(self) -> Lora | None:
+        """The adapters that the stage trains and keeps in place of its parent's encoder."""
+        return self.recipe.adapt.lora
 
     @property
     def links_before(self) -> tuple[Train, ...]:

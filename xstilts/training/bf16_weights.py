@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from xstilts.training.lora import Adapted
 from xstilts.training.packed.self_attention import joined, parts_of
 
 
@@ -43,12 +44,12 @@ class BF16Weights:
         self._layers: list[Any] = [
             layer
             for layer in (encoder.modules() if is_used else ())
-            if type(layer) is nn.Linear and id(layer) not in others
+            if type(layer) in (nn.Linear, Adapted) and id(layer) not in others
         ]
         for layer in self._layers:
             bias = None if layer.bias is None else self._copy([layer.bias])
             layer.working = self._copy([layer.weight]), bias
-            layer.forward = MethodType(_forward, layer)
+            setattr(layer, _replaced(layer), MethodType(_forward, layer))
 
     def _copy(self, masters: list[Tensor]) -> Tensor:
         """One copy of some weights, side by side."""
@@ -98,7 +99,7 @@ class BF16Weights:
         for module in (*self._attentions, *self._layers):
             del module.working
         for layer in self._layers:
-            del layer.forward
+            delattr(layer, _replaced(layer))
 
 
 def _pieces(together: Tensor, masters: list[Tensor]) -> Sequence[Tensor]:
@@ -106,6 +107,11 @@ def _pieces(together: Tensor, masters: list[Tensor]) -> Sequence[Tensor]:
     if len(masters) == 1:
         return [together]
     return torch.split(together, [len(master) for master in masters])
+
+
+def _replaced(layer: Any) -> str:
+    """The method of a layer that multiplies with its weights."""
+    return "own" if isinstance(layer, Adapted) else "forward"
 
 
 def _forward(layer: Any, input: Tensor) -> Tensor:

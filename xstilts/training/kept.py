@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from xstilts.config.recipe import StageRecipe
-from xstilts.training.checkpoint_tensors import Weights
+from xstilts.training.checkpoint_tensors import Weights, put_back, trained_state
 from xstilts.training.model import Model
 from xstilts.training.outcome import State
 from xstilts.training.token_embeddings import decay_after
@@ -63,7 +63,7 @@ class Kept:
         is_last = self._recipe.keep == "best" and state.best_step == state.step
         if self.weights is None or is_last:
             return False
-        model.load_state_dict(self.weights)
+        put_back(self.weights, model)
         return True
 
     def decay(self, state: State, scale: float) -> float:
@@ -78,7 +78,7 @@ class Kept:
 
     def _copy(self, model: Model) -> None:
         """Copy the weights as they are, into the copy that is there."""
-        weights = model.state_dict()
+        weights = trained_state(model)
         if self.weights is None:
             self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         else:
@@ -87,7 +87,7 @@ class Kept:
 
     def _add(self, model: Model, count: int) -> None:
         """Take the weights as they are into the mean, as the `count`-th."""
-        weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+        weights = {name: tensor.detach().cpu() for name, tensor in trained_state(model).items()}
         if self.weights is None:
             self.weights = {name: torch.zeros_like(own).copy_(own) for name, own in weights.items()}
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from inspect import signature
@@ -36,6 +36,7 @@ from xstilts.plan.stage import Train
 from xstilts.training.compiling import compiled
 from xstilts.training.dropout import Masks, install, rates_of
 from xstilts.training.heads import HEADS_FILE, build_heads, shape, take_head
+from xstilts.training.lora import adapters_of, add_adapters, merge_adapters, save_adapters
 from xstilts.training.micro_batches import MicroBatch
 from xstilts.training.packed.last_layer import first_layers, install_last_layer
 from xstilts.training.packed.layout import can_pack, unpack
@@ -184,9 +185,15 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_encoder(folder: Path, dropout: float | None = None) -> PreTrainedModel:
+def load_encoder(
+    folder: Path, dropout: float | None = None, adapters: Sequence[Path] = ()
+) -> PreTrainedModel:
     """The encoder of a folder in float32, without pooler where its class allows. `dropout` takes
     the place of the rates that its configuration says, which stays as it is.
+
+    Args:
+        adapters: folders of stages that trained adapters alone, one after the other from that
+            encoder on; they are merged into its weights.
 
     Raises:
         StageError: the folder's files cannot be loaded.
@@ -213,6 +220,8 @@ def load_encoder(folder: Path, dropout: float | None = None) -> PreTrainedModel:
     absent = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if absent:
         raise StageError(f"{folder}: its weights lack {', '.join(absent)}")
+    for own in adapters:
+        merge_adapters(encoder, own)
     _say(encoder, rates)
     return encoder
 
@@ -235,6 +244,23 @@ def _load_part(folder: Path, part: str, options: dict[str, Any]) -> tuple[PreTra
     loaded: tuple[PreTrainedModel, Any]
     loaded = (reads_both or getattr(module, part)).from_pretrained(folder, **options)
     return loaded
+
+
+def empty_encoder(folder: Path) -> PreTrainedModel:
+    """The encoder of a folder's class and shape, without weights.
+
+    Raises:
+        StageError: its class cannot be made.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, **NO_CODE)
+        with torch.device("meta"):
+            model: Any = AutoModel.from_config(config, **NO_CODE)
+    except LOADING_ERRORS as error:
+        raise StageError(f"{folder}: its model cannot be made: {first_line(error)}") from error
+    has_decoder = family_of(config.to_dict()).part and hasattr(model, "get_encoder")
+    encoder: PreTrainedModel = model.get_encoder() if has_decoder else model
+    return encoder
 
 
 def first_line(error: Exception) -> str:
@@ -284,9 +310,14 @@ def load_encoder_with_lm_head(
     return encoder, head
 
 
-def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
+def build_model(
+    stage: Train, folder: Path, device: torch.device, adapters: Sequence[Path] = ()
+) -> Model:
     """The parent's encoder with new heads, or the parent's own where the stage carries it; an MLM
     part brings the pretrained LM head.
+
+    Args:
+        folder, adapters: those of the parent's encoder, as in `load_encoder`.
 
     Raises:
         StageError: the folder's files cannot be loaded.
@@ -299,7 +330,10 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
         backbone, lm_head = load_encoder_with_lm_head(folder, stage.recipe.adapt.dropout)
         lm_heads = dict.fromkeys(mlm, lm_head)
     else:
-        backbone = load_encoder(folder, stage.recipe.adapt.dropout)
+        backbone = load_encoder(folder, stage.recipe.adapt.dropout, adapters)
+    if stage.lora is not None:
+        add_adapters(backbone, stage.lora, stage.seed, stage.phase)
+    own = adapters[-1] if adapters else folder  # where the parent's heads and its pooler are
     hidden_size, dropout, std = settings(backbone)
     recipe, seed, phase = stage.recipe, stage.seed, stage.phase
     dropout = dropout if recipe.adapt.dropout is None else recipe.adapt.dropout
@@ -308,11 +342,11 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     for head in heads.values():
         shape(head, recipe)
     if stage.carries_head:
-        take_head(heads, stage, folder.parent, hidden_size)
+        take_head(heads, stage, own.parent, hidden_size)
     else:
         if recipe.pooler != "none":
-            add_pooler(heads, stage, folder, std)
-        take_pooler(heads.values(), stage, folder)
+            add_pooler(heads, stage, own, std)
+        take_pooler(heads.values(), stage, own)
     return Model(backbone, {**heads, **lm_heads}).to(device)
 
 
@@ -331,10 +365,14 @@ def check_vocabulary(model: Model, vocabulary: Vocabulary, folder: Path) -> None
 
 
 def save(model: Model, folder: Path) -> None:
-    """Write `encoder/` (a folder for `from_pretrained`), a pooler that is carried with it, and the
-    heads."""
-    weights = {**model.encoder.state_dict(), **carried_weights(model.heads.values())}
-    model.encoder.save_pretrained(folder / "encoder", state_dict=weights)
+    """Write `encoder/` (a folder for `from_pretrained`; of a stage that trained adapters, these
+    alone), a pooler that is carried with it, and the heads."""
+    pooler = carried_weights(model.heads.values())
+    if adapters := adapters_of(model.encoder):
+        save_adapters(adapters, pooler, folder / "encoder")
+    else:
+        weights = {**model.encoder.state_dict(), **pooler}
+        model.encoder.save_pretrained(folder / "encoder", state_dict=weights)
     heads = {
         name: tensor.clone(memory_format=torch.contiguous_format)  # heads share a pooler
         for name, tensor in model.heads.state_dict().items()

@@ -43,6 +43,7 @@ class EmbeddingRows:
         places = torch.full((len(weight),), len(ids), device=self._device)
         places[self._ids] = torch.arange(len(ids), device=self._device)
         self._rows = _Rows(weight[self._ids], places, self._whole.padding_idx)
+        self._rows.weight.requires_grad_(self._whole.weight.requires_grad)
         encoder.set_input_embeddings(self._rows)
         self._whole.to("cpu")
 
@@ -72,11 +73,13 @@ class EmbeddingRows:
         return table[self._ids.to(table.device)]
 
     def put_back(self, decay: float) -> None:
-        """The whole table again: its rows as they were trained, the others times `decay`."""
+        """The whole table again: its rows as they were trained, the others times `decay`; one that
+        is frozen is what it was."""
         self._whole.to(self._device)
-        with torch.no_grad():
-            self._whole.weight.mul_(decay)
-            self._whole.weight[self._ids] = self._rows.weight
+        if self._whole.weight.requires_grad:
+            with torch.no_grad():
+                self._whole.weight.mul_(decay)
+                self._whole.weight[self._ids] = self._rows.weight
         self._encoder.set_input_embeddings(self._whole)
 
 

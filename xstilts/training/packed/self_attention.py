@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from xstilts.training.dropout import Masks
+from xstilts.training.lora import Adapted
 from xstilts.training.packed.attention import Bucket, attend_by_hand, attend_fused
 from xstilts.training.packed.layout import can_pack
 
@@ -83,7 +84,8 @@ def _attend(
             query, key, value, buckets, num_heads, scaling, rate, masks, id(attention)
         )
     else:
-        projected = functional.linear(hidden, *_projection(attention)).flatten(0, 1)
+        projected = functional.linear(hidden, *_projection(attention))
+        projected = _with_low_rank(projected, hidden, parts_of(attention)).flatten(0, 1)
         out = attend_fused(projected, buckets, num_heads, scaling, rate)
     return out[None], None
 
@@ -96,3 +98,17 @@ def _projection(attention: Any) -> tuple[Tensor, Tensor]:
         return working
     parts = parts_of(attention)
     return torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+
+
+def _with_low_rank(projected: Tensor, hidden: Tensor, parts: list[nn.Linear]) -> Tensor:
+    """Queries, keys and values side by side, with what adapters add to each."""
+    if not any(isinstance(part, Adapted) for part in parts):
+        return projected
+    pieces = torch.split(projected, [part.out_features for part in parts], -1)
+    return torch.cat(
+        [
+            piece + part.low_rank(hidden) if isinstance(part, Adapted) else piece
+            for piece, part in zip(pieces, parts, strict=True)
+        ],
+        -1,
+    )
