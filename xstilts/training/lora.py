@@ -134,17 +134,19 @@ def merge_adapters(encoder: nn.Module, folder: Path) -> None:
     that multiplies.
 
     Raises:
-        StageError: a layer of theirs is not the encoder's.
+        StageError: they cannot be read, or a layer of theirs is not the encoder's.
     """
-    with safetensors.safe_open(folder / ADAPTERS_FILE, framework="pt") as file:
-        scale = float((file.metadata() or {})[SCALE])
-        names: list[str] = [key.removesuffix(A) for key in file.keys() if key.endswith(A)]  # noqa: SIM118
-        for name in names:
-            one, other = (file.get_tensor(f"{name}{end}").double() for end in (A, B))
-            try:
-                weight = encoder.get_parameter(f"{name}.weight")
-                weight.copy_(weight.double() + scale * (other @ one))
-            except (AttributeError, RuntimeError) as error:
-                raise StageError(
-                    f"{folder}: its adapter of {name} is of another encoder"
-                ) from error
+    try:
+        with safetensors.safe_open(folder / ADAPTERS_FILE, framework="pt") as file:
+            scale = float((file.metadata() or {})[SCALE])
+            tensors = {key: file.get_tensor(key).double() for key in file.keys()}  # noqa: SIM118
+    except (OSError, KeyError, safetensors.SafetensorError) as error:
+        raise StageError(f"{folder}: its adapters cannot be loaded: {error}") from error
+    for name in (key.removesuffix(A) for key in tensors if key.endswith(A)):
+        try:
+            weight = encoder.get_parameter(f"{name}.weight")
+            low_rank = tensors[f"{name}{B}"] @ tensors[f"{name}{A}"]
+            weight.copy_(weight.double() + scale * low_rank)
+        except (AttributeError, RuntimeError) as error:
+            rule = f"its adapter of {name} is of another encoder"
+            raise StageError(f"{folder}: {rule}") from error
