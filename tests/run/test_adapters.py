@@ -40,6 +40,7 @@ def sweep_of(data: Path, **adapt: Any) -> Any:
         intermediates={"nli": {"tasks": ["mini_nli"], "budget": {"examples": 64}}},
         targets=["mini_xnli"],
         languages=["en", "qaa"],
+        evaluation={"examples": 30},
         search={"encoder": {"space": {"target.epochs": {"choice": [0.03]}}}},
     )
 
@@ -113,8 +114,10 @@ def told(tmp_path: Path, data: Path, model: Path, **lora: Any) -> str:
     sweep = sweep.model_copy(
         update={"models": {"m": sweep.models["m"].model_copy(update={"path": str(model)})}}
     )
+    root = tmp_path / "-".join(lora)
+    root.mkdir()
     with pytest.raises(ConfigError) as caught:
-        take_inventory(sweep, make_places(tmp_path))
+        take_inventory(sweep, make_places(root))
     (problem,) = caught.value.problems
     return str(problem)
 

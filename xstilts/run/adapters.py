@@ -56,14 +56,16 @@ def _of_model(where: str, lora: Lora, model: str, folder: Path) -> Iterator[Prob
     except StageError as error:
         yield Problem(f"models.{model}.path", str(error))
         return
+    sides: dict[str, int] = {}
     for own in lora.modules or queries_and_values(layers):
         chosen = layers_named(layers, own)
         if not chosen:
             ends = {name.rpartition(".")[2] for name in layers}
             rule = f"lora.modules are linear layers of models.{model}"
             yield Problem(where, rule, f'"{own}"', suggest(own, ends))
-            continue
-        side = min(min(x.in_features, x.out_features) for x in chosen.values())
-        if lora.rank > side:
-            rule = f"lora.rank is at most the smaller side of {own} in models.{model}, {side}"
-            yield Problem(where, rule, f"{lora.rank}", "write a smaller one")
+            return
+        sides[own] = min(min(x.in_features, x.out_features) for x in chosen.values())
+    own = min(sides, key=lambda x: sides[x])
+    if lora.rank > sides[own]:
+        rule = f"lora.rank is at most the smaller side of {own} in models.{model}, {sides[own]}"
+        yield Problem(where, rule, f"{lora.rank}", "write a smaller one")
