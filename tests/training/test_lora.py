@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ from xstilts.training.model import Model, build_model, load_encoder, save
 from xstilts.training.optimizer import build_optimizer, learning_rate
 from xstilts.training.outcome import Options
 from xstilts.training.packed import self_attention
+from xstilts.training.processes import Job, run_together
 from xstilts.training.token_embeddings import EmbeddingRows
 
 from .test_families import make, padded, states_of
+from .test_kills import digest, launch, wait_until
 
 Toy = Any  # of conftest.py, which tests cannot import
 
@@ -328,3 +331,45 @@ def test_merged_weights_give_what_adapters_give_in_every_family(name: str, tmp_p
     for one, other in zip(found, expected, strict=True):
         assert torch.allclose(one[is_text], other[is_text], atol=2e-5)
     assert not torch.allclose(plain[-1][is_text], expected[-1][is_text], atol=1e-2)
+
+
+def test_a_killed_stage_ends_with_the_same_bytes(toy: Toy, tmp_path: Path) -> None:
+    """kill -9 in the middle; its files are two, of a few kilobytes."""
+    stage = stage_of(toy, "mnli", "mlm", examples=400, batch_size=4, checks=3, dev_rows=0)
+    job = Job(stage, toy.folder, toy.data(stage), toy.vocabulary, "cpu", 1, Options())
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
+    folders = [tmp_path / name for name in ("quiet", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    process = launch(folders[0], 1)
+    process.communicate()
+    process = launch(folders[1], 1)
+    wait_until(process, 0.4)
+    process.kill()
+    process.communicate()
+    held = folders[1] / "checkpoint"
+    found = Checkpoints(held, "stage", 1e9).read()
+    assert found is not None and not (folders[1] / "out").exists()
+    assert held.stat().st_size < (toy.folder / "model.safetensors").stat().st_size
+    process = launch(folders[1], 1)
+    first = next(line for line in process.stdout or () if float(line) > 0)
+    process.communicate()
+    assert process.returncode == 0 and digest(folders[0]) == digest(folders[1])
+    steps = sum(part.num_steps for part in stage.parts)
+    assert float(first) * steps > found[1]["step"], "it went on, it did not begin anew"
+
+
+def test_two_processes_do_what_one_does(toy: Toy, tmp_path: Path) -> None:
+    """Of a dual encoder, whose gradients are cached; the last batch has one row, so one process
+    gets none."""
+    stage = stage_of(toy, "lareqa", examples=37, batch_size=12, learning_rate=1e-3, dev_rows=0)
+    job = Job(stage, toy.folder, toy.data(stage), toy.vocabulary, "cpu", 1, Options())
+    job.run(tmp_path / "one", lambda share: None, None)
+    run_together(job, 2, tmp_path / "two", lambda share: None, None)
+    one, two = (
+        safetensors.torch.load_file(tmp_path / name / "encoder" / ADAPTERS_FILE)
+        for name in ("one", "two")
+    )
+    difference = sum(float((one[name] - two[name]).norm() ** 2) for name in one) ** 0.5
+    assert difference <= 1e-4 * sum(float(one[name].norm() ** 2) for name in one) ** 0.5
+    assert not same(one, two), "sums in another order"

@@ -1,0 +1,50 @@
+"""A sweep that searches the rank of its adapters: what it trains, keeps, cleans and exports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import xstilts
+from xstilts import mini
+
+pytestmark = pytest.mark.ray
+
+
+def run(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "xstilts.cli", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_the_rank_is_searched(tmp_path: Path, shared_mini: Path) -> None:
+    lora = {"lora": {"rank": 4, "alpha": 8}}
+    space = {"adapt.target.lora.rank": {"choice": [2, 4]}, "target.epochs": {"choice": [0.05]}}
+    sweep = {
+        "name": "thin",
+        "benchmark": "custom",
+        "recipe": {"name": "mini", "checks": 1, "adapt": {"intermediate": lora, "target": lora}},
+        "models": {"mini": {"path": "builtin:mini"}},
+        "data": {"root": str(shared_mini)},
+        "intermediates": {"nli": {"tasks": ["mini_nli"], "budget": {"examples": 64}}},
+        "targets": ["mini_xnli"],
+        "languages": ["en"],
+        "evaluation": {"examples": 30},
+        "search": {"encoder": {"trials": 2, "sampler": {"name": "grid"}, "space": space}},
+        "resources": {"keep_target_weights": 1},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    run(tmp_path, "sweep", "sweep.yaml")
+    results = xstilts.open_results("thin", storage=tmp_path / "runs")
+    ranks = {one.point.get("adapt.target.lora.rank") for one in results.details.trials}
+    assert ranks == {2, 4}
+    largest = max(path.stat().st_size for path in mini.encoder_path().glob("*.safetensors"))
+    stages = list((tmp_path / "runs" / "store").glob("*/result-1"))
+    trained = [stage for stage in stages if (stage / "encoder").exists()]
+    sizes = [sum(x.stat().st_size for x in one.rglob("*.safetensors")) for one in trained]
+    assert len(trained) >= 3 and max(sizes) < largest / 5
