@@ -41,10 +41,20 @@ def test_the_rank_is_searched(tmp_path: Path, shared_mini: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     run(tmp_path, "sweep", "sweep.yaml")
     results = xstilts.open_results("thin", storage=tmp_path / "runs")
-    ranks = {one.point.get("adapt.target.lora.rank") for one in results.details.trials}
+    records = {one.trial: one for one in results.details.searched}
+    ranks = {one.point.get("adapt.target.lora.rank") for one in records.values()}
     assert ranks == {2, 4}
     largest = max(path.stat().st_size for path in mini.encoder_path().glob("*.safetensors"))
     stages = list((tmp_path / "runs" / "store").glob("*/result-1"))
     trained = [stage for stage in stages if (stage / "encoder").exists()]
     sizes = [sum(x.stat().st_size for x in one.rglob("*.safetensors")) for one in trained]
-    assert len(trained) >= 3 and max(sizes) < largest / 5
+    assert len(trained) == len(records) + 1 and max(sizes) < largest / 5
+
+    # One target's weights stay, and the intermediate's that they belong to.
+    kept = [stage for stage, size in zip(trained, sizes, strict=True) if size]
+    assert len(kept) == 2 and "no sweep" not in run(tmp_path, "gc", "--delete")
+    assert all(any(stage.rglob("*.safetensors")) for stage in kept)
+    best = results.best_trial("mini_xnli")
+    run(tmp_path, "export", "thin", best, "--model", "mini_xnli", "model")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    assert model.config.num_labels == 3
