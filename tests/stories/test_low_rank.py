@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from transformers import AutoModelForSequenceClassification
 
 import xstilts
 from xstilts import mini
@@ -35,7 +36,7 @@ def test_the_rank_is_searched(tmp_path: Path, shared_mini: Path) -> None:
         "targets": ["mini_xnli"],
         "languages": ["en"],
         "evaluation": {"examples": 30},
-        "search": {"encoder": {"trials": 2, "sampler": {"name": "grid"}, "space": space}},
+        "search": {"encoder": {"trials": 4, "sampler": {"name": "grid"}, "space": space}},
         "resources": {"keep_target_weights": 1},
     }
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
