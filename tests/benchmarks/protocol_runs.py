@@ -32,6 +32,7 @@ from xstilts.plan.stage import Evaluate, Train, retrieval_layer
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.run.reopen import workshop_of
 from xstilts.run.single import point_of
+from xstilts.run.store import encoder_files
 from xstilts.run.workshop import Workshop
 from xstilts.scores.table import task_score
 from xstilts.tasks import Task, lookup
@@ -160,8 +161,8 @@ class Bench:
 
     def fresh(self, stage: Train) -> Model:
         """The stage's model before its first step, with the head of seed 0."""
-        folder = self._workshop._encoder_folder(stage.parent)
-        return build_model(replace(stage, seed=0), folder, torch.device("cpu"))
+        folder, adapters = encoder_files(self._workshop.store, stage.parent)
+        return build_model(replace(stage, seed=0), folder, torch.device("cpu"), adapters)
 
     def vocabulary(self, stage: Train) -> Vocabulary:
         """The vocabulary of the one model."""

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xstilts.cli import app
-from xstilts.config.recipe import FIELDS
+from xstilts.config.recipe import SHOWN
 from xstilts.config.recipes import RECIPES
 
 
@@ -31,14 +31,14 @@ def test_a_recipe_is_shown_whole(name: str) -> None:
     shown = output_of(name)
     assert max(map(len, shown.splitlines())) <= 80
     words = shown.split()
-    assert set(FIELDS) <= set(words) and set(recipe.per_task) <= set(words)
+    assert set(SHOWN) <= set(words) and set(recipe.per_task) <= set(words)
     assert " ".join(recipe.evidence.split()) in " ".join(words)
     document = json.loads(output_of(name, "--json"))
     for phase in ("intermediate", "target"):
         for task in (*recipe.per_task, *recipe.intermediate_per_task, ""):
             stage = recipe.for_task(phase, task, {})
             found = {**document[phase], **document["tasks"][phase].get(task, {})}
-            assert found == {field: getattr(stage, field) for field in FIELDS}
+            assert found == stage.values
 
 
 def test_values_of_one_phase_alone_say_which() -> None:

@@ -26,7 +26,7 @@ from xstilts.tasks import known_tasks
 STAGE = StageRecipe(learning_rate=1e-3, batch_size=32, epochs=2, max_length=96)
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(StageRecipe)])
+@pytest.mark.parametrize("field", FIELDS)
 def test_every_field_has_a_lower_bound(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} cannot be -1"):
         replace(STAGE, **{field: -1})

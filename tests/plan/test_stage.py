@@ -33,7 +33,14 @@ INTERMEDIATE = Train(PRETRAINED, "intermediate", "nli", (PART,), RECIPE, seed=3)
 TARGET = Train(INTERMEDIATE, "target", "mini_xnli", (PART, PART), RECIPE, seed=3)
 EVALUATE = Evaluate(TARGET, TRAIN_ROWS, "test", 8)
 
-CHOICES = {"stratified": "first", "best": "last", "cpu": "gpu", "none": "fresh", "pooler": "mean"}
+CHOICES = {
+    "stratified": "first",
+    "best": "last",
+    "cpu": "gpu",
+    "none": "fresh",
+    "pooler": "mean",
+    "linear": "cosine",
+}
 """Another value of fields that take only some."""
 
 
@@ -64,7 +71,7 @@ def changes_of(value: Any, place: str = "") -> Iterator[Change]:
     elif isinstance(value, str):
         yield Change(place, CHOICES.get(value, f"{value}x"))
     elif isinstance(value, float):
-        yield Change(place, value / 2)
+        yield Change(place, value / 2 or 0.5)
     elif isinstance(value, bool):
         yield Change(place, not value)
     elif isinstance(value, int):

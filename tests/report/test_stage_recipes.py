@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from xstilts.config.recipe import FIELDS
+from xstilts.config.recipe import SHOWN
 from xstilts.config.schema import Sweep
 from xstilts.plan.plan import Planner
 from xstilts.report.forecast import example_plans
@@ -52,7 +52,7 @@ def test_values_are_those_that_stages_are_trained_by() -> None:
         one["values"]["clip_norm"] == 2 for one in stages.values() if one["values"].get("keep")
     )
     nli = stages["nli", "mini_nli"]
-    assert set(nli["values"]) == set(FIELDS) and nli["values"]["batch_size"] == 4
+    assert set(nli["values"]) == set(SHOWN) and nli["values"]["batch_size"] == 4
     assert nli["searched"] == ["epochs", "learning_rate"]
     even = stages["even", "mini_nli"]
     assert (even["values"]["batch_size"], even["values"]["epochs"]) == (4, 48 / 640)

@@ -280,3 +280,18 @@ def test_what_a_race_has_begun_again_keeps_what_it_may_read(storage: Path) -> No
     assert "store/target-later" not in found(storage)
     write_json(folder / "0002.json", {"started": 1.0, "how": "finished"})
     assert found(storage)["store/target-later"] == FALLEN
+
+
+def test_a_base_of_kept_adapters_stays(storage: Path) -> None:
+    """A link's weights are no trial's to come; what is kept may be merged into them."""
+    for name, base in (("target-link", ""), ("target-other", ""), ("target-thin", "target-link")):
+        folder = stage(storage, name)
+        if base:
+            seal(folder / "result-1", {"fingerprint": name, "base": base})
+    trial(storage, "s", "t3", "finished", "target-link", "target-other", "target-thin")
+    write_json(Places(storage, "s").launch(1) / "kept.json", ["target-best", "target-thin"])
+    assert found(storage) == {
+        "store/target-fallen": FALLEN,
+        "store/target-gone": UNREFERENCED,
+        "store/target-other": FALLEN,
+    }

@@ -123,3 +123,32 @@ def test_what_is_kept_is_what_the_newest_launch_says(tmp_path: Path) -> None:
     assert kept_by_all(tmp_path) == {"old"}, "the second has not said anything yet"
     write_json(places.launch(2) / KEPT, ["new"])
     assert kept_by_all(tmp_path) == {"new"}
+
+
+def test_adapters_keep_the_weights_that_they_belong_to(tmp_path: Path) -> None:
+    """Those of a link under a target's, and of what is under that; with the last that need them
+    they go, but for an intermediate's, which trials to come share."""
+    places, weights = make_places(tmp_path), {}
+    link = {"base": "intermediate-n"}
+    for name, manifest in {
+        "intermediate-n": {},
+        "target-link": link,
+        **{one.stage: {"base": "target-link"} for x in RECORDS for one in x.chosen.values()},
+    }.items():
+        folder = make_stage(tmp_path, name, {"encoder/adapters.safetensors": ""}, **manifest)
+        weights[name] = folder / "encoder/adapters.safetensors"
+
+    def there() -> set[str]:
+        return {name for name, path in weights.items() if path.exists()}
+
+    bases = {"target-link", "intermediate-n"}
+    keeper = Keeper(keeping(), places, 1, lambda: None)
+    keeper.add(RECORDS[:2])
+    kept = {"mini_udpos-a", "mini_xnli-b"}
+    assert kept_by_all(tmp_path) == kept | bases
+    failed = {"mini_udpos-c", "mini_xnli-c"}
+    assert there() == kept | bases | failed
+    # Without one that is kept nothing needs them any more.
+    keeper = Keeper(keeping(0), places, 1, lambda: None)
+    keeper.add(RECORDS[:2])
+    assert there() == {"intermediate-n"} | failed

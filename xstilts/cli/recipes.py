@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,7 +47,7 @@ def _document(recipe: Recipe) -> dict[str, Any]:
         for phase in PHASES
     }
     keys = ("name", "about", "evidence")
-    whole = {phase: asdict(getattr(recipe, phase)) for phase in PHASES}
+    whole = {phase: getattr(recipe, phase).values for phase in PHASES}
     return {**{key: getattr(recipe, key) for key in keys}, **whole, "tasks": tasks}
 
 
@@ -56,7 +55,7 @@ def _show(recipe: Recipe) -> None:
     from rich import box
     from rich.table import Table
 
-    from xstilts.config.recipe import FIELDS, PHASES
+    from xstilts.config.recipe import PHASES, SHOWN
     from xstilts.report.columns import WholeNames
     from xstilts.report.stage_recipes import in_words
 
@@ -64,7 +63,7 @@ def _show(recipe: Recipe) -> None:
     out.print(f"{recipe.name}: {recipe.about}", markup=False)
     out.print(f"Evidence: {recipe.evidence}", markup=False)
     table = Table("every stage", *PHASES, box=box.SIMPLE_HEAD, pad_edge=False)
-    for field in FIELDS:
+    for field in SHOWN:
         table.add_row(field, *(in_words(field, document[phase][field]) for phase in PHASES))
     out.print(WholeNames(table, range(3)))
     if rows := _task_rows(document["tasks"]):

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 
+from xstilts.config.adapt import SEARCHED
+from xstilts.config.adapt_checks import check_adapt
 from xstilts.config.benchmark_checks import check_benchmark, check_languages
 from xstilts.config.chain_checks import check_chains
 from xstilts.config.derive import (
@@ -18,11 +20,12 @@ from xstilts.config.derive import (
     confirm_seeds,
     encoder_space,
     languages_of,
+    phase_of,
     retrained,
 )
 from xstilts.config.intermediates import check_intermediates
 from xstilts.config.own_tasks import all_tasks, check_tasks
-from xstilts.config.recipe import INTEGER_FIELDS, SEARCHABLE, WORDS, check_value
+from xstilts.config.recipe import INTEGER_FIELDS, PHASES, SEARCHABLE, WORDS, check_value
 from xstilts.config.recipe_checks import check_recipe
 from xstilts.config.schema import WEIGHTED, Sweep
 from xstilts.config.search_spec import ParameterSpec
@@ -30,6 +33,10 @@ from xstilts.config.selection_checks import check_selection
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM
+
+ARMS = ("", *(f".{name}" for name in SEARCHED))
+"""What follows `adapt.PHASE` in the names of parameters: nothing for an arm by its name, or one of
+its values."""
 
 LEAST_SEEDS = 3
 """Fresh seeds that a confirmation has at least: with two, one run that collapses leaves one, and no
@@ -48,6 +55,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         check_benchmark(sweep),
         check_chains(sweep),
         check_recipe(sweep),
+        check_adapt(sweep),
         check_selection(sweep),
         check_intermediates(sweep),
         _check_targets(sweep),
@@ -143,8 +151,9 @@ def _check_objective(sweep: Sweep) -> Iterator[Problem]:
 def _check_encoder_space(sweep: Sweep) -> Iterator[Problem]:
     where = "search.encoder.space"
     declared = sweep.search.encoder.space
-    fields = {f"{phase}.{field}" for phase in ("intermediate", "target") for field in SEARCHABLE}
-    known = {"intermediate", "model", "intermediate.rates", *fields}
+    fields = {f"{phase}.{field}" for phase in PHASES for field in SEARCHABLE}
+    arms = {f"adapt.{phase}{name}" for phase in PHASES for name in ARMS}
+    known = {"intermediate", "model", "intermediate.rates", *fields, *arms}
     for name, spec in declared.items():
         here = f"{where}.{name}"
         if name not in known:
@@ -161,14 +170,15 @@ def _check_encoder_space(sweep: Sweep) -> Iterator[Problem]:
                     "no intermediate has searched rates",
                     repair="write rates: search in a mixture",
                 )
-        else:
+        elif name not in arms:  # which have checks of their own
             yield from _check_values(here, spec, name.partition(".")[2])
         yield from _check_when(here, name, spec, declared, sweep)
-        if name.startswith("target.") and name.partition(".")[2] in sweep.search.target.space:
+        inner = name.replace("adapt.target", "adapt").removeprefix("target.")
+        if phase_of(name) == "target" and inner in sweep.search.target.space:
             yield Problem(
                 here,
                 "searched by the inner search too",
-                f"search.target.space.{name.partition('.')[2]}",
+                f"search.target.space.{inner}",
                 "keep one of them",
             )
     for name, mixture in sweep.intermediates.items():
@@ -212,12 +222,12 @@ def _check_order_and_grid(sweep: Sweep, where: str) -> Iterator[Problem]:
 
 def _check_target_space(sweep: Sweep) -> Iterator[Problem]:
     where = "search.target.space"
+    arms = {f"adapt{name}" for name in ARMS}
     for name, spec in sweep.search.target.space.items():
-        if name not in SEARCHABLE:
-            yield Problem(
-                f"{where}.{name}", "unknown parameter", f'"{name}"', suggest(name, SEARCHABLE)
-            )
-        else:
+        if name not in {*SEARCHABLE, *arms}:
+            near = suggest(name, {*SEARCHABLE, *arms})
+            yield Problem(f"{where}.{name}", "unknown parameter", f'"{name}"', near)
+        elif name not in arms:
             yield from _check_values(f"{where}.{name}", spec, name)
         if spec.when:
             yield Problem(

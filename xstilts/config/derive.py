@@ -8,8 +8,9 @@ from itertools import count, islice
 from statistics import fmean
 from typing import Any
 
+from xstilts.config.adapt import adaptations_of
 from xstilts.config.own_tasks import find_task
-from xstilts.config.recipe import Override, Recipe
+from xstilts.config.recipe import PHASES, Override, Recipe
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import WEIGHTED, IntermediateSpec, Sweep
 from xstilts.config.search_spec import ParameterSpec
@@ -99,9 +100,18 @@ def encoder_space(sweep: Sweep) -> Space:
             ]
         else:
             # The baseline has no intermediate stage, hence none of its parameters.
-            also = {"intermediate": trained} if name.startswith("intermediate.") else {}
+            also = {"intermediate": trained} if phase_of(name) == "intermediate" else {}
             parameters.append(_parameter(name, spec, spec.dimension(), also))
     return Space(in_dependency_order(parameters))
+
+
+def phase_of(name: str) -> str:
+    """The phase of a parameter of the outer space, empty where it has none: of
+    `intermediate.epochs`, as of `adapt.intermediate` and what that arm says."""
+    first, *rest = name.split(".")
+    if first == "adapt":
+        return rest[0] if rest else ""
+    return first if rest and first in PHASES else ""
 
 
 def split_space(space: Space) -> tuple[list[Point], Space | None]:
@@ -190,6 +200,7 @@ def recipe_of(sweep: Sweep) -> Recipe:
             "target": {**said.everywhere, **said.target, **kept},
         },
         tasks={"intermediate": said.tasks, "target": said.targets},
+        adapt=adaptations_of(said.adapt),
     )
     return replace(RECIPES[said.name], override=override)
 

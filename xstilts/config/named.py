@@ -54,7 +54,8 @@ class BenchmarkSpec(Model):
 class RecipeSpec(Model):
     """A recipe by its name and what is said instead of its values, by the names of their fields:
     everywhere (whatever key is none of these), in a phase (`intermediate`, `target`), and in the
-    stages of single tasks (`tasks` of intermediates, `targets`).
+    stages of single tasks (`tasks` of intermediates, `targets`). `adapt` has the arm of each phase,
+    by its values or by the name that it has under `arms`.
 
     A name alone is as good as a mapping of it, and is what a mapping of nothing else becomes.
     """
@@ -66,6 +67,7 @@ class RecipeSpec(Model):
     target: dict[str, Any] = {}
     tasks: dict[str, dict[str, Any]] = {}
     targets: dict[str, dict[str, Any]] = {}
+    adapt: dict[str, Any] = {}
 
     @property
     def everywhere(self) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class RecipeSpec(Model):
     @property
     def overrides(self) -> dict[str, Any]:
         """All that is said instead of the recipe's values, as a file writes it."""
-        sections = ("intermediate", "target", "tasks", "targets")
+        sections = ("intermediate", "target", "tasks", "targets", "adapt")
         return self.everywhere | {name: said for name in sections if (said := getattr(self, name))}
 
     @model_validator(mode="before")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from xstilts.config.adapt import Adapt, Adaptations, is_of_an_arm
 from xstilts.identity import ELSEWHERE, later
 
 
@@ -38,6 +39,8 @@ class StageRecipe:
     token (`pooler`: the checkpoint's where it has one, else drawn), the `mean` over all, or the
     `first` as it is. A row is compared with `negatives` others, in groups of a batch, or with all
     where that is 0; `false_negatives`: with those too whose candidate is its own.
+
+    `adapt` is what is changed of the encoder, and how (`xstilts.config.adapt`).
     """
 
     learning_rate: float
@@ -63,6 +66,14 @@ class StageRecipe:
     pooling: Literal["pooler", "mean", "first"] = field(default="pooler", metadata=later("pooler"))
     negatives: int = field(default=0, metadata=later(0))
     false_negatives: bool = field(default=True, metadata=later(True))
+    adapt: Adapt = field(default=Adapt(), metadata=later(Adapt()))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All values as numbers and words: the arm in words, and what it says by name."""
+        plain = {name: getattr(self, name) for name in FIELDS}
+        said = {f"adapt.{name}": value for name, value in self.adapt.said.items()}
+        return plain | {"adapt": str(self.adapt)} | said
 
     def __post_init__(self) -> None:
         bounds = {
@@ -96,8 +107,11 @@ WORDS = {
 }
 """Fields whose values are words."""
 
-FIELDS = tuple(field.name for field in fields(StageRecipe))
-"""All fields of a stage recipe."""
+FIELDS = tuple(field.name for field in fields(StageRecipe) if field.name != "adapt")
+"""All fields of a stage recipe with one value; what an arm says has its own names."""
+
+SHOWN = (*FIELDS, "adapt")
+"""What tables show of a stage recipe: the arm in words."""
 
 SEARCHABLE = (
     "learning_rate",
@@ -152,10 +166,11 @@ _ANY = StageRecipe(learning_rate=1e-5, batch_size=32, epochs=1, max_length=128)
 @dataclass(frozen=True, slots=True)
 class Override:
     """What a sweep file says instead of a recipe's values: `everywhere` in each phase, and in the
-    stages of single tasks, by phase and task."""
+    stages of single tasks, by phase and task; `adapt` are the arms of phases."""
 
     everywhere: Mapping[str, Values] = field(default_factory=dict)
     tasks: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+    adapt: Adaptations = field(default_factory=Adaptations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +201,7 @@ class Recipe:
             **self.override.tasks.get(phase, {}).get(task, {}),
             **overrides,
         }
-        return replace(base, **values)
+        return self._made(phase, base, values)
 
     def for_link(self, target: str, link: str, overrides: Values) -> StageRecipe:
         """The recipe of one link of the chain that a target is trained in, or of the target itself
@@ -208,7 +223,16 @@ class Recipe:
             **overrides,
             **said.get(link, {}),
         }
-        return replace(self.target, **values)
+        return self._made("target", self.target, values)
+
+    def _made(self, phase: str, base: StageRecipe, values: Values) -> StageRecipe:
+        """The recipe under some values, those of arms among them."""
+        drawn = {name: value for name, value in values.items() if is_of_an_arm(name)}
+        own = {name: value for name, value in values.items() if name not in drawn}
+        adapt = self.override.adapt.of(phase, drawn)
+        if adapt.average:
+            own["keep"] = "average"
+        return replace(base, **own, adapt=adapt)
 
     def task_values(self, phase: str, task: str) -> dict[str, Any]:
         """The recipe's own values of a task in a phase, where they differ from the phase's."""

@@ -28,8 +28,12 @@ def check_recipe(sweep: Sweep) -> Iterator[Problem]:
         where = "recipe.name" if said.overrides else "recipe"
         yield Problem(where, "unknown recipe", f'"{said.name}"', suggest(said.name, RECIPES))
     for where, values in override_sections(sweep):
-        others = (*PHASES, "tasks", "targets") if where == "recipe" else ()
+        others = (*PHASES, "tasks", "targets", "adapt") if where == "recipe" else ()
         for name, value in values.items():
+            if name == "adapt":
+                repair = "write it under recipe.adapt.intermediate or recipe.adapt.target"
+                yield Problem(f"{where}.adapt", "arms are of a phase", repair=repair)
+                continue
             if name not in FIELDS:
                 near = suggest(name, (*FIELDS, *others))
                 yield Problem(f"{where}.{name}", "unknown field of a recipe", repair=near)

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from xstilts.errors import DataError
 from xstilts.kinds.kind import (
@@ -31,6 +30,7 @@ from xstilts.kinds.kind import (
     sequence_columns,
 )
 from xstilts.kinds.labelled import Labelled
+from xstilts.kinds.smoothing import cross_entropy
 from xstilts.scores import metrics
 from xstilts.scores.outcomes import Outcomes
 from xstilts.tasks import Task
@@ -90,7 +90,8 @@ class Choice(Labelled):
     def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy over the choices."""
         labels = batch.targets["label"]
-        return functional.cross_entropy(head(hidden).float().view(len(labels), -1), labels)
+        scores = head(hidden).float().view(len(labels), -1)
+        return cross_entropy(scores, labels, batch.smoothing)
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely choice's position."""

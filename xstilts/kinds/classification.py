@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from xstilts.kinds.kind import (
     Batch,
@@ -27,6 +26,7 @@ from xstilts.kinds.kind import (
     sequence_columns,
 )
 from xstilts.kinds.labelled import Labelled
+from xstilts.kinds.smoothing import cross_entropy
 from xstilts.scores import metrics
 from xstilts.scores.outcomes import Column, Outcomes
 from xstilts.tasks import Task
@@ -61,7 +61,8 @@ class Classification(Labelled):
 
     def loss(self, head: nn.Module, hidden: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy over the labels."""
-        return functional.cross_entropy(head(hidden).float(), batch.targets["label"])
+        scores = head(hidden).float()
+        return cross_entropy(scores, batch.targets["label"], batch.smoothing)
 
     def outputs(self, head: nn.Module | None, hidden: Tensor, batch: Batch) -> list[Any]:
         """The most likely label's position."""

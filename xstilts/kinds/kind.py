@@ -49,7 +49,8 @@ class Batch:
     Targets have a row for every sequence, or group of them; those `by_token` a column for every
     token. `units`: what `Kind.num_units` counted before the tensors went to a device, None if it
     has not. `read`: (sequences, length), bool, on the host: the positions whose hidden states the
-    kind reads; None: all. Others may hold anything.
+    kind reads; None: all. Others may hold anything. `smoothing`: the share of a label that all
+    labels have evenly, of kinds whose loss has it.
     """
 
     inputs: dict[str, Tensor]
@@ -57,6 +58,7 @@ class Batch:
     by_token: frozenset[str] = frozenset()
     units: int | None = None
     read: Tensor | None = None
+    smoothing: float = 0.0
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""

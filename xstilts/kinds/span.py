@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from xstilts.kinds.kind import (
     IGNORED,
@@ -29,6 +28,7 @@ from xstilts.kinds.kind import (
     num_special,
     pad_inputs,
 )
+from xstilts.kinds.smoothing import cross_entropy
 from xstilts.kinds.windows import MAX_ANSWER_TOKENS, Document, Window, documents
 from xstilts.scores import metrics
 from xstilts.scores.chance import entropy
@@ -98,7 +98,7 @@ class Span:
         """Mean of the start's and the end's cross-entropy over the tokens."""
         scores = _scores(head, hidden, batch)
         start, end = (
-            functional.cross_entropy(scores[..., i], batch.targets[name], ignore_index=IGNORED)
+            cross_entropy(scores[..., i], batch.targets[name], batch.smoothing)
             for i, name in enumerate(("start", "end"))
         )
         return (start + end) / 2

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from xstilts.kinds.kind import (
     IGNORED,
@@ -30,6 +29,7 @@ from xstilts.kinds.kind import (
     sequence_columns,
     word_forms,
 )
+from xstilts.kinds.smoothing import cross_entropy
 from xstilts.scores import metrics
 from xstilts.scores.chance import entropy
 from xstilts.scores.outcomes import Column, Outcomes
@@ -92,9 +92,7 @@ class Tagging:
         """Cross-entropy over the tags of all words."""
         scores = head(_at(hidden, batch.targets["positions"])).float()
         labels = batch.targets["labels"]
-        return functional.cross_entropy(
-            scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
-        )
+        return cross_entropy(scores.flatten(0, 1), labels.flatten(), batch.smoothing)
 
     def num_units(self, batch: Batch) -> int:
         """Words with a tag."""

@@ -388,6 +388,12 @@ def _alpha(spec: IntermediateSpec, task: Task) -> float:
 
 
 def _overrides(point: Point, phase: str) -> dict[str, Any]:
-    """The recipe fields that a point sets for a phase."""
-    prefix = f"{phase}."
-    return {key.removeprefix(prefix): v for key, v in point.items() if key.startswith(prefix)}
+    """The recipe fields that a point sets for a phase, and the values of its arm as `adapt.VALUE`,
+    its name as `adapt`."""
+    prefix, arm = f"{phase}.", f"adapt.{phase}"
+    own = {key.removeprefix(prefix): v for key, v in point.items() if key.startswith(prefix)}
+    return own | {
+        f"adapt{key.removeprefix(arm)}": v
+        for key, v in point.items()
+        if key == arm or key.startswith(f"{arm}.")
+    }

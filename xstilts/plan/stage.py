@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
+from xstilts.config.adapt import Lora
 from xstilts.config.recipe import StageRecipe
 from xstilts.files import sha256_of
 from xstilts.identity import RUNTIME_ONLY, counted, later
@@ -168,6 +169,11 @@ class Train:
     carries_head: bool = field(default=False, metadata=later(False))
 
     @property
+    def lora(self) -> Lora | None:
+        """The adapters that the stage trains and keeps in place of its parent's encoder."""
+        return self.recipe.adapt.lora
+
+    @property
     def links_before(self) -> tuple[Train, ...]:
         """The links of its chain that it goes on from, the first of them first."""
         if not self.carries_head:
@@ -244,6 +250,11 @@ Stage = Pretrained | Computable
 
 READ_BY_SOME = frozenset[str]().union(*(spec.recipe_fields for spec in KINDS.values()))
 """Fields of a recipe that parts of some kinds read; without such a part they change nothing."""
+
+
+def root_of(stage: Stage) -> Pretrained:
+    """The pretrained encoder that a stage, and all that it goes on from, begin with."""
+    return stage if isinstance(stage, Pretrained) else root_of(stage.parent)
 
 
 def retrieval_layer(num_layers: int) -> int:

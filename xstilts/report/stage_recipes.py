@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import RenderableType
 
-from xstilts.config.derive import NONE
-from xstilts.config.recipe import FIELDS
+from xstilts.config.adapt import flat, is_of_an_arm
+from xstilts.config.derive import NONE, phase_of
+from xstilts.config.recipe import FIELDS, PHASES, SHOWN
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.recipes import ALL_ROWS
 from xstilts.config.schema import Sweep
@@ -66,7 +66,7 @@ def stage_recipes(
     for name, stage in trained_stages(example):
         for part in stage.parts:
             unread = READ_BY_SOME - part.train.entry.kind_spec.recipe_fields
-            values = asdict(stage.recipe_of(part)) | {"epochs": float(f"{part.epochs:.4g}")}
+            values = stage.recipe_of(part).values | {"epochs": float(f"{part.epochs:.4g}")}
             entry = {"stage": name, "task": part.train.task, "values": values}
             searched = sorted(_searched(sweep, example, name, stage))
             stages.append(entry | {SEARCHED: searched, UNREAD: sorted(unread)})
@@ -81,6 +81,9 @@ def stage_recipes(
         for where, values in override_sections(sweep)
         for name, value in values.items()
     }
+    for phase, own in sweep.recipe.adapt.items():
+        values = {"": own} if isinstance(own, str) else flat(own) if phase in PHASES else {}
+        said |= {f"adapt.{phase}.{name}".removesuffix("."): value for name, value in values.items()}
     return {"name": sweep.recipe.name, "overrides": said, "stages": stages}
 
 
@@ -90,10 +93,15 @@ def _searched(
     """The fields of a stage's recipe that the search decides."""
     point = example.get(name, example[NONE]).point
     fields = [field for field in FIELDS if f"{stage.phase}.{field}" in point]
+    drawn = [one for one in point if one.startswith("adapt.") and phase_of(one) == stage.phase]
+    inner = sweep.search.target.space if stage.phase == "target" else {}
+    if drawn or any(map(is_of_an_arm, inner)):
+        fields.append("adapt")
     if stage.phase == "target":
         # What a file says of a link wins over what is drawn for its chain.
         own = stage.label if stage.label != name.removeprefix("target ") else ""
-        yield from {*fields, *sweep.search.target.space} - {*sweep.recipe.targets.get(own, ())}
+        searched = {name for name in inner if not is_of_an_arm(name)}
+        yield from {*fields, *searched} - {*sweep.recipe.targets.get(own, ())}
         return
     spec = sweep.intermediates[name]
     if spec.budget is not None:  # it says how long the stage is
@@ -106,7 +114,7 @@ def recipe_table(recipe: Mapping[str, Any]) -> Iterator[RenderableType]:
     said = ", ".join(f"{name} {in_words(name, v)}" for name, v in recipe["overrides"].items())
     yield _wrapped(f"recipe {recipe['name']}{f', but {said}' if said else ''}")
     rows = [_shown(entry) for entry in recipe["stages"]]
-    distinct = {name: {row[name] for row in rows if name in row} for name in FIELDS}
+    distinct = {name: {row[name] for row in rows if name in row} for name in SHOWN}
     common = {name: min(values) for name, values in distinct.items() if len(values) == 1}
     if common:
         values = ", ".join(f"{name} {value}" for name, value in common.items())

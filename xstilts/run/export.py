@@ -26,7 +26,7 @@ from xstilts.run.confirmation import plan_of
 from xstilts.run.links import as_retried
 from xstilts.run.pooled import Pool
 from xstilts.run.predictions import label_lists, submitted
-from xstilts.run.store import Store
+from xstilts.run.store import Store, encoder_files
 from xstilts.run.workshop import Workshop
 from xstilts.scores.official import LABELS, PREDICTIONS
 from xstilts.tasks import Task
@@ -130,7 +130,8 @@ def export_model(
     task = stage.parts[0].train.entry  # with the labels that its rows have
     check_form(task, stage.recipe)
     weights = _weights(record, stage, workshop, tell)
-    to_transformers(weights, task).save_pretrained(folder)
+    files = encoder_files(workshop.store, stage)
+    to_transformers(weights, task, *files).save_pretrained(folder)
     load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
 
 
@@ -150,18 +151,20 @@ def export_encoder(
     encoder = plan_of(planner, record).encoder
     if not isinstance(encoder, Train):
         raise ValueError(f"{record.trial}: has no intermediate")
-    weights = _weights(record, _attempt(record, encoder), workshop, tell)
-    load_encoder(weights / "encoder").save_pretrained(folder)
+    stage = _attempt(record, encoder)
+    _weights(record, stage, workshop, tell)
+    whole, adapters = encoder_files(workshop.store, stage)
+    load_encoder(whole, adapters=adapters).save_pretrained(folder)
     load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
 
 
 def _weights(
     record: TrialRecord, stage: Train, workshop: Workshop, tell: Callable[[str], Any]
 ) -> Path:
-    if not workshop.store.has_weights(stage):
-        tell(f"{stage_name(stage)}: its weights were dropped, it is trained again")
+    for lost in workshop.lacking(stage):
+        tell(f"{stage_name(lost)}: its weights were dropped, it is trained again")
         owner = f"{record.sweep}/{record.trial}"
-        workshop.run(stage, owner, lambda share: None, with_weights=True)
+        workshop.run(lost, owner, lambda share: None, with_weights=True)
     return workshop.store.weights(stage)
 
 

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
+from xstilts.plan.stage import class_of
 from xstilts.plan.trial_plan import target_sets
 from xstilts.records import TrialRecord
 from xstilts.run.places import Places, sweep_names
 from xstilts.run.records import read_record
+from xstilts.run.stage_results import base_of
+from xstilts.run.storage import STORE
 from xstilts.run.store import Store
 from xstilts.run.trial_states import TrialState
 from xstilts.scores.aggregate import DEV, Metric
@@ -95,20 +98,38 @@ class Keeper:
                 kept = Kept.of(self._sweep, record)
                 if record.is_searching:  # a seed more, or less training, is no better one
                     self._trials[record.trial] = kept
-                self._there |= set(kept.stages.values())
+                # What trials to come share is not one trial's to drop.
+                self._there |= {
+                    name
+                    for name in with_bases(self._places.storage, kept.stages.values())
+                    if class_of(name) != "intermediate"
+                }
         best = best_stages(self._sweep, self._trials.values())
         self._check()
         write_json(self._places.launch(self._launch) / KEPT, sorted(best))
         for name in self._there - kept_by_all(self._places.storage):
             self._check()
             self._store.drop_weights(name)
-        self._there &= best
+        self._there &= with_bases(self._places.storage, best)
 
 
 def kept_by_all(storage: Path, names: Sequence[str] | None = None) -> set[str]:
-    """The stages whose weights some sweep of the storage, or one of those named, keeps."""
+    """The stages whose weights some sweep of the storage, or one of those named, keeps; with those
+    that adapters among them belong to."""
     kept: set[str] = set()
     for name in sweep_names(storage) if names is None else names:
         stages: list[str] = Places(storage, name).latest(KEPT, [])
         kept |= set(stages)
-    return kept
+    return with_bases(storage, kept)
+
+
+def with_bases(storage: Path, names: Iterable[str]) -> set[str]:
+    """Stages, and all those whose weights theirs are merged into."""
+    found: set[str] = set()
+    waiting = [*names]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += filter(None, [base_of(storage / STORE / name)])
+    return found

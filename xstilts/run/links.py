@@ -7,7 +7,7 @@ seeds as any stage is, and what goes on from it goes on from the last attempt.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xstilts.plan.stage import Train, stage_name
@@ -31,7 +31,7 @@ class Link:
     def recipe(self) -> dict[str, Any]:
         """What it was trained by."""
         (part,) = self.stage.parts
-        return asdict(self.stage.recipe_of(part))
+        return self.stage.recipe_of(part).values
 
 
 class Links:

@@ -19,7 +19,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from xstilts.files import CARE, names_in, sha256_of_file, sync_tree, write_atomically, write_json
+from xstilts.files import (
+    CARE,
+    names_in,
+    read_json_if_whole,
+    sha256_of_file,
+    sync_tree,
+    write_atomically,
+    write_json,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +36,10 @@ DONE = "DONE"
 
 DROPPED = "DROPPED"
 """In a result whose weights were deleted on purpose."""
+
+BASE = "base"
+"""In the manifest of a stage that keeps adapters alone: the stage whose weights they belong to, by
+its folder's name, unless they are those of a pretrained model."""
 
 WEIGHTS = "*.safetensors"
 """What a training stage leaves besides its manifest and settings; it may be dropped."""
@@ -70,6 +82,16 @@ def is_done(stage: Path) -> bool:
     """Whether a stage's folder has a complete result; its files are not looked at."""
     names = (name for name, _ in _numbered(stage) if name.startswith("result-"))
     return any((stage / name / DONE).exists() for name in names)
+
+
+def base_of(stage: Path) -> str:
+    """The name of the stage whose weights that in a folder needs beside its own; empty if none."""
+    names = (name for name, _ in _numbered(stage) if name.startswith("result-"))
+    for name in names:
+        manifest = read_json_if_whole(stage / name / MANIFEST, dict) or {}
+        if BASE in manifest:
+            return str(manifest[BASE])
+    return ""
 
 
 def next_folder(stage: Path) -> Path:

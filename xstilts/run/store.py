@@ -21,7 +21,7 @@ from typing import Any
 from xstilts.errors import LeaseLost, StorageFull, StoreError
 from xstilts.files import is_disk_full, publish_folder
 from xstilts.lease import HEARTBEAT_S, Lease, Sight
-from xstilts.plan.stage import Stage, fingerprint, stage_name
+from xstilts.plan.stage import Pretrained, Stage, Train, fingerprint, stage_name
 from xstilts.run import stage_results
 from xstilts.run.stage_results import TRASH, StageResult
 from xstilts.run.storage import STORE, check_identity
@@ -251,6 +251,22 @@ class Store:
                 if self._there(stage, with_weights) is None:
                     raise LeaseLost(f"{claim.folder}: was cleared away") from error
         return there
+
+
+def encoder_files(store: Store, stage: Pretrained | Train) -> tuple[Path, tuple[Path, ...]]:
+    """Of what an encoder is made: the folder of whole weights, and those of the adapters that are
+    merged into them, one after the other.
+
+    Raises:
+        StoreError: some of its weights are not there any more.
+    """
+    if isinstance(stage, Pretrained):
+        return Path(stage.path), ()
+    own = store.weights(stage) / "encoder"
+    if stage.lora is None:
+        return own, ()
+    folder, adapters = encoder_files(store, stage.parent)
+    return folder, (*adapters, own)
 
 
 def _sweep_up(lease: Lease) -> None:

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, retried
 from xstilts.records import Attempt, Chosen, Outcome, StageEntry, TrialRecord
 from xstilts.run import attempts
 from xstilts.run.costs import told_of
+from xstilts.run.kept_weights import with_bases
 from xstilts.run.links import Links
 from xstilts.run.records import STAGES, kept_of, read_stages, read_status, write_record
 from xstilts.run.selection import dev_by_language, dev_score
@@ -103,8 +104,12 @@ class TrialRun:
             for target in group.targets:
                 if target in self.plan.evaluated:
                     self._evaluate(target, cell)
-        for name in self._links.names:  # no cell goes on from them any more
-            self.workshop.let_go(name)
+        # No cell goes on from them any more, but what was chosen may be adapters of theirs.
+        chosen = (one.stage for one in self.chosen.values())
+        needed = with_bases(self.workshop.storage, chosen)
+        for name in self._links.names:
+            if name not in needed:
+                self.workshop.let_go(name)
         return self.record("finished")
 
     def _is_in_work(self, group: TargetSet) -> bool:
@@ -194,7 +199,7 @@ class TrialRun:
         self.chosen[group.name] = Chosen(stage_name(best.stage), values, links=names)
         self.chosen_recipes[group.name] = {
             **{name: link.recipe for name, link in own.items()},
-            group.name: asdict(best.stage.recipe_of(part)),
+            group.name: best.stage.recipe_of(part).values,
         }
         if self.plan.is_short:
             return best

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from xstilts.config.derive import benchmark_of, languages_of, measured_by
@@ -85,7 +84,7 @@ def _recipes(trial: TrialRun) -> dict[str, dict[str, Any]]:
     encoder, recipes = trial.plan.encoder, {}
     targets: dict[str, dict[str, Any]] = {}
     if isinstance(encoder, Train):
-        recipes = {one.train.task: asdict(encoder.recipe_of(one)) for one in encoder.parts}
+        recipes = {one.train.task: encoder.recipe_of(one).values for one in encoder.parts}
     for group in trial.plan.target_sets:
         targets |= trial.chosen_recipes.get(group.name, {})
         for target in group.targets if not group.cells else ():

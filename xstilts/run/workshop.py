@@ -34,6 +34,7 @@ from xstilts.plan.stage import (
     Signal,
     Train,
     fingerprint,
+    root_of,
     stage_name,
 )
 from xstilts.records import SCHEMA, StageManifest, manifest_of
@@ -42,8 +43,8 @@ from xstilts.run.kept_weights import kept_by_all
 from xstilts.run.outcomes import Items, write_outcomes
 from xstilts.run.predictions import write_predictions
 from xstilts.run.signals import read_signal
-from xstilts.run.stage_results import is_done
-from xstilts.run.store import CHECKPOINTS, Claim, Store
+from xstilts.run.stage_results import BASE, is_done
+from xstilts.run.store import CHECKPOINTS, Claim, Store, encoder_files
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
@@ -131,9 +132,8 @@ class Workshop:
         self._stop_if_told(name)
         while True:
             is_there = self.store.has_weights if with_weights else self.store.has
-            if self._lacks_weights(stage.parent) and not is_there(stage):
-                assert isinstance(stage.parent, Train)
-                self.run(stage.parent, owner, progress, with_weights=True)
+            for lost in [] if is_there(stage) else self.lacking(stage.parent):
+                self.run(lost, owner, progress, with_weights=True)
             try:
                 found = self.store.get(
                     stage,
@@ -144,7 +144,7 @@ class Workshop:
                 break
             except (StageError, StoreError):
                 # Another sweep may have dropped the parent's weights before they were loaded.
-                if not self._lacks_weights(stage.parent):
+                if not self.lacking(stage.parent):
                     raise
         give_back(self.device)
         if not found.is_reused:
@@ -153,8 +153,13 @@ class Workshop:
         manifest = manifest_of(found.manifest, str(found.folder))
         return Computed(found.folder, manifest, found.is_reused, found.wait_s)
 
-    def _lacks_weights(self, parent: Pretrained | Train) -> bool:
-        return isinstance(parent, Train) and not self.store.has_weights(parent)
+    def lacking(self, stage: Pretrained | Train) -> list[Train]:
+        """The stages whose weights an encoder is made of and that have none any more, each before
+        those that go on from it."""
+        if isinstance(stage, Pretrained):
+            return []
+        before = [] if stage.lora is None else self.lacking(stage.parent)
+        return before if self.store.has_weights(stage) else [*before, stage]
 
     def progress_of(self, name: str) -> list[Any]:
         """Stands for how far the stage of that name is: equal as long as nothing is gained."""
@@ -203,14 +208,16 @@ class Workshop:
         token_cache, vocabulary = self.token_cache_of(self._model_of(stage))
         limit = self._limit(stage)
         processes = self.resources.processes
+        encoder, adapters = encoder_files(self.store, stage.parent)
         job = Job(
             stage,
-            self._encoder_folder(stage.parent),
+            encoder,
             [self._part_data(part, token_cache) for part in stage.parts],
             vocabulary,
             self.device.type,
             self.threads,
             Options(limit.read(), self.resources.gradient_checkpointing, self.resources.compile),
+            adapters,
         )
         checkpoints = Checkpoints(
             claim.checkpoint,
@@ -233,7 +240,10 @@ class Workshop:
             raise
         if outcome.halvings:
             limit.write(outcome.max_tokens)
-        return {"outcome": asdict(outcome)}
+        manifest: dict[str, Any] = {"outcome": asdict(outcome)}
+        if stage.lora is not None and isinstance(stage.parent, Train):
+            manifest[BASE] = stage_name(stage.parent)
+        return manifest
 
     def _signal(self, stage: Signal, claim: Claim) -> dict[str, Any]:
         token_cache, _ = self.token_cache_of(self._model_of(stage))
@@ -243,8 +253,8 @@ class Workshop:
     def _predictor(self, stage: Evaluate | Signal) -> Predictor:
         """What predicts with the encoder, and the heads, of a stage's parent."""
         _, vocabulary = self.token_cache_of(self._model_of(stage))
-        encoder_folder = self._encoder_folder(stage.parent)
-        backbone = models.load_encoder(encoder_folder)
+        encoder_folder, adapters = encoder_files(self.store, stage.parent)
+        backbone = models.load_encoder(encoder_folder, adapters=adapters)
         heads: dict[str, torch.nn.Module] = {}
         # A head of the intermediate stage is no target's.
         has_heads = isinstance(stage, Evaluate) and stage.rows.entry.is_trained
@@ -252,7 +262,8 @@ class Workshop:
             hidden_size, _, _ = models.settings(backbone)
             trained = {part.train.task: part.train.entry for part in stage.parent.parts}
             recipe = stage.parent.recipe
-            found = load_heads(encoder_folder.parent, trained, hidden_size, recipe)
+            own = self.store.weights(stage.parent)
+            found = load_heads(own, trained, hidden_size, recipe)
             (head,) = found.values()
             heads = {stage.rows.entry.head: head}  # of a chain it has the name of the last link
         net = models.Model(backbone, heads).to(self.device)
@@ -329,16 +340,8 @@ class Workshop:
                 pivots[language] = token_cache.encoded(part.pivots, language)
         return PartData(rows, dev, pivots)
 
-    def _encoder_folder(self, parent: Pretrained | Train) -> Path:
-        if isinstance(parent, Train):
-            return self.store.weights(parent) / "encoder"
-        return Path(parent.path)
-
     def _model_of(self, stage: Computable) -> ModelFacts:
-        parent = stage.parent
-        while not isinstance(parent, Pretrained):
-            parent = parent.parent
-        return self.inventory.models[parent.model]
+        return self.inventory.models[root_of(stage).model]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class KindSpec:
             the model decides.
         sequences: sequences of a row; of multiple choice most tasks give four.
         is_probed: whether its features have class labels that a probe tells apart.
+        is_smoothed: whether its loss is a cross-entropy over labels or places, which label
+            smoothing changes.
         recipe_fields: fields of a recipe that not all kinds read: without a part that does they
             change nothing.
         joined_by: the column whose equal values are one item in all languages, an id or a text;
@@ -69,6 +71,7 @@ class KindSpec:
     pools_a_layer: bool = False
     sequences: int = 1
     is_probed: bool = False
+    is_smoothed: bool = False
     recipe_fields: frozenset[str] = frozenset()
     joined_by: str = ""
     group: str = ""
@@ -91,6 +94,7 @@ _CLASSIFICATION = KindSpec(
     is_translatable=True,
     declares_labels=True,
     is_probed=True,
+    is_smoothed=True,
     recipe_fields=frozenset({"pooler"}),
     group="classification",
 )
@@ -109,6 +113,7 @@ KINDS: Mapping[str, KindSpec] = {
         score=("f1_macro",),
         prediction="labels",
         is_probed=False,
+        is_smoothed=False,
     ),
     "choice": KindSpec(
         version=1,
@@ -121,6 +126,7 @@ KINDS: Mapping[str, KindSpec] = {
         is_cut=True,
         sequences=4,
         is_probed=True,
+        is_smoothed=True,
         recipe_fields=frozenset({"pooler"}),
         group="classification",
     ),
@@ -135,6 +141,7 @@ KINDS: Mapping[str, KindSpec] = {
         prediction="tags",
         declares_labels=True,
         is_probed=True,
+        is_smoothed=True,
         joined_by="sent_id",
         group="tagging",
     ),
@@ -146,6 +153,7 @@ KINDS: Mapping[str, KindSpec] = {
         metrics=("exact_match", "f1"),
         score=("exact_match", "f1"),
         prediction="answer",
+        is_smoothed=True,
         recipe_fields=frozenset({"span_dropout"}),
         joined_by="id",
         group="qa",

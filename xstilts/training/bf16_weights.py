@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from xstilts.training.lora import Adapted
 from xstilts.training.packed.self_attention import joined, parts_of
 
 
@@ -40,11 +41,11 @@ class BF16Weights:
         self._layers: list[Any] = [
             layer
             for layer in (encoder.modules() if is_used else ())
-            if type(layer) is nn.Linear and id(layer) not in others
+            if type(layer) in (nn.Linear, Adapted) and id(layer) not in others
         ]
         for layer in self._layers:
             layer.working = self._copy([layer.weight]), self._bias_of([layer])
-            layer.forward = MethodType(_forward, layer)
+            setattr(layer, _replaced(layer), MethodType(_forward, layer))
 
     def _bias_of(self, layers: list[Any]) -> Tensor | None:
         """One copy of the biases of layers that all have one."""
@@ -52,7 +53,10 @@ class BF16Weights:
 
     def _copy(self, masters: list[Tensor]) -> Tensor:
         """One copy of some weights, side by side."""
-        copied = torch.cat(masters).detach().to(torch.bfloat16).requires_grad_()
+        copied = torch.cat(masters).detach().to(torch.bfloat16)
+        if not any(master.requires_grad for master in masters):
+            return copied  # of weights that stay as they are
+        copied.requires_grad_()
         self._copies.append((copied, masters))
         self._weights += masters
         self._pieces += _pieces(copied.detach(), masters)
@@ -95,7 +99,7 @@ class BF16Weights:
         for module in (*self._attentions, *self._layers):
             del module.working
         for layer in self._layers:
-            del layer.forward
+            delattr(layer, _replaced(layer))
 
 
 def _pieces(together: Tensor, masters: list[Tensor]) -> Sequence[Tensor]:
@@ -103,6 +107,11 @@ def _pieces(together: Tensor, masters: list[Tensor]) -> Sequence[Tensor]:
     if len(masters) == 1:
         return [together]
     return torch.split(together, [len(master) for master in masters])
+
+
+def _replaced(layer: Any) -> str:
+    """The method of a layer that multiplies with its weights."""
+    return "own" if isinstance(layer, Adapted) else "forward"
 
 
 def _forward(layer: Any, input: Tensor) -> Tensor:

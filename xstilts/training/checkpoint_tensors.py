@@ -1,7 +1,7 @@
 """What a checkpoint holds of a stage on its way: the tensors, by name.
 
-`model.*` are the weights, `best.*` those that are kept (`xstilts.training.kept`), `optimizer.*` the
-moments, `losses` those since the last check, added up over the processes.
+`model.*` are the weights that are trained, `best.*` those that are kept (`xstilts.training.kept`),
+`optimizer.*` the moments, `losses` those since the last check, added up over the processes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,22 @@ from xstilts.training.collectives import Collective
 Weights = Mapping[str, Tensor]
 
 
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """A model's state without the weights that are frozen, which a stage has from its parent."""
+    frozen = {
+        name
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if not parameter.requires_grad
+    }
+    return {name: x for name, x in model.state_dict().items() if name not in frozen}
+
+
+def put_back(weights: Weights, model: nn.Module) -> None:
+    """Give a model a state that `trained_state` gave."""
+    others = model.load_state_dict(weights, strict=False)
+    assert not others.unexpected_keys, others.unexpected_keys
+
+
 def tensors_of(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -24,7 +40,7 @@ def tensors_of(
     collective: Collective,
 ) -> dict[str, Tensor]:
     """The tensors of a stage as they are now; not copies."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in trained_state(model).items()}
     tensors |= {f"best.{name}": tensor for name, tensor in (kept or {}).items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
@@ -37,7 +53,7 @@ def tensors_of(
 
 def fits(model: nn.Module, tensors: Weights) -> bool:
     """Whether a checkpoint's weights are of this model: libraries rename and reshape them."""
-    own = {f"model.{name}": tensor.shape for name, tensor in model.state_dict().items()}
+    own = {f"model.{name}": tensor.shape for name, tensor in trained_state(model).items()}
     return own == {
         name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")
     }
@@ -52,7 +68,7 @@ def restore(
         if name != "losses":
             group, _, key = name.partition(".")
             parts[group][key] = tensor
-    model.load_state_dict(parts["model"])
+    put_back(parts["model"], model)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
         index, _, key = name.partition(".")

@@ -16,6 +16,13 @@ import torch
 from numpy.random.bit_generator import ISeedSequence
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedConfig
+
+RATES = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"),
+    *("dropout_rate", "embedding_dropout", "mlp_dropout"),
+)
+"""What configurations call the rates of an encoder's hidden states and attention weights."""
 
 BITS = 16
 """Random bits a unit: a rate of 0.1 is kept to within 1e-5, and the scale is exact."""
@@ -138,6 +145,11 @@ class Dropout(nn.Module):
         if masks is None:
             return functional.dropout(values, self.p)
         return (values * masks.keep(values.shape, self.p, values.dtype, id(self))) * scale(self.p)
+
+
+def rates_of(config: PreTrainedConfig) -> dict[str, float]:
+    """The rates of dropout that a configuration has, by their names in it."""
+    return {name: getattr(config, name) for name in RATES if hasattr(config, name)}
 
 
 def install(module: nn.Module, masks: Callable[[], Masks | None]) -> None:

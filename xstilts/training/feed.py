@@ -8,7 +8,7 @@ encoded from the token cache; the kind's collator pads them into tensors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,8 @@ class Feed:
         columns = columns_of(self._features.take(positions))
         stage = self._stage
         random = generator(stage.seed, stage.phase, "mask", self.task.name, str(number))
-        return self.kind.collate(columns, self._vocabulary, random)
+        found = self.kind.collate(columns, self._vocabulary, random)
+        return replace(found, smoothing=stage.recipe.adapt.label_smoothing)
 
     def drawn(self, num_batches: int) -> dict[str, int]:
         """The examples of the first batches, by language."""

@@ -6,6 +6,7 @@ What goes in is the encoder and the head of a stage; what comes out is a folder 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from xstilts.config.recipe import StageRecipe
 from xstilts.errors import StageError
 from xstilts.tasks import Task
 from xstilts.training.heads import load_heads
+from xstilts.training.lora import merge_adapters
 from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import LOADING_ERRORS, SAFELY, Model, first_line, load_encoder, settings
 
@@ -45,13 +47,20 @@ def check_form(task: Task, recipe: StageRecipe) -> None:
         )
 
 
-def to_transformers(stage: Path, task: Task) -> Any:
+def to_transformers(
+    stage: Path, task: Task, base: Path | None = None, adapters: Sequence[Path] = ()
+) -> Any:
     """The encoder and head of a target stage's folder as one transformers model.
+
+    Args:
+        base, adapters: where its encoder is not whole: what it is made of, as in
+            `xstilts.training.model.load_encoder`.
 
     Raises:
         StageError: the model's class has a head of another form.
     """
-    encoder = load_encoder(stage / "encoder")
+    folder = base or stage / "encoder"
+    encoder = load_encoder(folder, adapters=adapters)
     hidden_size, _, _ = settings(encoder)
     head = load_heads(stage, {task.head: task}, hidden_size)[task.head]
     labels: dict[str, Any] = {}
@@ -62,13 +71,15 @@ def to_transformers(stage: Path, task: Task) -> Any:
         labels["problem_type"] = "multi_label_classification"
     auto = _CLASSES[task.kind]
     try:
-        full = auto.from_pretrained(stage / "encoder", **SAFELY, dtype=torch.float32, **labels)
+        full = auto.from_pretrained(folder, **SAFELY, dtype=torch.float32, **labels)
     except LOADING_ERRORS as error:
         wanted = auto.__name__.removeprefix("AutoModel")
         model_type, reason = encoder.config.model_type, first_line(error)
         raise StageError(f"transformers has no {model_type} model {wanted}: {reason}") from error
     probe = {"input_ids": torch.tensor([[0, 3, 4, 5, 2]])}
     probe["attention_mask"] = torch.ones_like(probe["input_ids"])
+    for one in adapters:
+        merge_adapters(full.base_model, one)
     own = Model(encoder, {task.head: head}).eval()
     with torch.inference_mode():
         expected = head(own.hidden(one_micro_batch(encoder, probe)))

@@ -4,7 +4,8 @@ The recipe's `keep` says which. `best` is the check with the highest mean dev sc
 of equals; it alone counts checks without improvement, which patience goes by. `last` are the
 weights as they are at the end. `average` is the mean of the weights at the checks of the stage's
 second half (Schmidt, Vulić and Glavaš 2023, who average checkpoints of one run for transfer to
-other languages): a running mean in float32 on the CPU, one copy however many checks there are.
+other languages), or at its last checks, as many as the arm's `average` says: a running mean in
+float32 on the CPU, one copy however many checks there are.
 Neither of the two looks at dev scores, so a stage that keeps them is never stopped early.
 """
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from xstilts.config.recipe import StageRecipe
-from xstilts.training.checkpoint_tensors import Weights
+from xstilts.training.checkpoint_tensors import Weights, put_back, trained_state
 from xstilts.training.model import Model
 from xstilts.training.outcome import State
 from xstilts.training.token_embeddings import decay_after
@@ -36,7 +37,8 @@ class Kept:
     def __init__(self, recipe: StageRecipe, num_steps: int, checks: Collection[int]):
         self._recipe = recipe
         self._num_steps = num_steps
-        self._averaged = [step for step in sorted(checks) if 2 * step > num_steps]
+        own, last = sorted(checks), recipe.adapt.average
+        self._averaged = own[-last:] if last else [step for step in own if 2 * step > num_steps]
         self.weights: Weights | None = None
 
     def check(self, model: Model, state: State, value: float | None) -> None:
@@ -61,21 +63,22 @@ class Kept:
         is_last = self._recipe.keep == "best" and state.best_step == state.step
         if self.weights is None or is_last:
             return False
-        model.load_state_dict(self.weights)
+        put_back(self.weights, model)
         return True
 
-    def decay(self, state: State) -> float:
-        """What a weight that never had a gradient has been multiplied by in what is kept."""
+    def decay(self, state: State, scale: float) -> float:
+        """What a weight that never had a gradient, with a share `scale` of the learning rate, has
+        been multiplied by in what is kept."""
         if self.weights is None:
             steps = [state.step]
         else:
             steps = self._averaged if self._recipe.keep == "average" else [state.best_step]
-        found = [decay_after(self._recipe, step, self._num_steps) for step in steps]
+        found = [decay_after(self._recipe, step, self._num_steps, scale) for step in steps]
         return sum(found) / len(found)
 
     def _copy(self, model: Model) -> None:
         """Copy the weights as they are, into the copy that is there."""
-        weights = model.state_dict()
+        weights = trained_state(model)
         if self.weights is None:
             self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
         else:
@@ -84,7 +87,7 @@ class Kept:
 
     def _add(self, model: Model, count: int) -> None:
         """Take the weights as they are into the mean, as the `count`-th."""
-        weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+        weights = {name: tensor.detach().cpu() for name, tensor in trained_state(model).items()}
         if self.weights is None:
             self.weights = {name: torch.zeros_like(own).copy_(own) for name, own in weights.items()}
             return

@@ -34,10 +34,17 @@ from xstilts.training.compiling import reason
 from xstilts.training.dev_checks import DevChecks, lowest_losses, mean_losses
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.kept import Kept
+from xstilts.training.l2_sp import penalty_of
+from xstilts.training.layers import freeze
 from xstilts.training.memory import give_back, is_out_of_memory
 from xstilts.training.micro_batches import MicroBatcher
 from xstilts.training.model import Model
-from xstilts.training.optimizer import build_optimizer, check_steps, learning_rate
+from xstilts.training.optimizer import (
+    build_optimizer,
+    check_steps,
+    embedding_scale,
+    learning_rate,
+)
 from xstilts.training.outcome import DEFAULTS, Options, State
 from xstilts.training.packed.self_attention import kernels_for_any_shape
 from xstilts.training.token_embeddings import EmbeddingGradient, EmbeddingRows
@@ -102,11 +109,13 @@ class _Training:
         self.check_after = check_steps(len(self.steps), stage.recipe)
         self.kept = Kept(stage.recipe, len(self.steps), self.check_after)
         self.rows = EmbeddingRows.of(model, data, vocabulary)
+        freeze(model.encoder, stage.recipe)
+        self.penalty = penalty_of(model, stage, self.rows)
         self.optimizer = build_optimizer(model, stage.recipe)
         # What a CPU computes faster by itself, a compiler would have to leave out.
         by_hand = self.device.type == "cpu" and not options.compiled
         self.embedding_gradient = EmbeddingGradient(
-            model.encoder, by_hand, is_shared=collective.world > 1
+            model.encoder, by_hand, is_shared=collective.world > 1 or self.penalty is not None
         )
         self.working = BF16Weights(model.encoder, stage.precision == "bf16")
         self.checkpoints = checkpoints
@@ -156,7 +165,8 @@ class _Training:
         if self.kept.put_back(self.model, state):
             final = self.dev_checks.whole(self.model, losses)
         if self.rows is not None:
-            self.rows.put_back(self.kept.decay(state))
+            scale = embedding_scale(self.model, recipe)
+            self.rows.put_back(self.kept.decay(state, scale))
         used = [0] * len(self.feeds)
         for index in self.steps[: state.step]:
             used[index] += 1
@@ -220,10 +230,13 @@ class _Training:
         # Set for each step, not stepped: a stage that goes on from a checkpoint needs no scheduler.
         rate = learning_rate(self.stage.recipe, step, len(self.steps))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         self.embedding_gradient.fill()
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         self.collective.all_reduce(p.grad for p in parameters if p.grad is not None)
+        if self.penalty is not None:
+            self.penalty.add_gradient()
+            parameters = [p for p in self.model.parameters() if p.grad is not None]
         # After the sum over processes, or each would clip by a norm of its own.
         nn.utils.clip_grad_norm_(parameters, self.stage.recipe.clip_norm, foreach=True)
         self.optimizer.step()

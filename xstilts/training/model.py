@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from inspect import signature
@@ -34,8 +34,9 @@ from xstilts.errors import StageError
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.stage import Train
 from xstilts.training.compiling import compiled
-from xstilts.training.dropout import Masks, install
+from xstilts.training.dropout import Masks, install, rates_of
 from xstilts.training.heads import HEADS_FILE, build_heads, shape, take_head
+from xstilts.training.lora import adapters_of, add_adapters, merge_adapters, save_adapters
 from xstilts.training.micro_batches import MicroBatch
 from xstilts.training.packed.anatomy import anatomy_of, can_pack
 from xstilts.training.packed.last_layer import first_layers, install_packing
@@ -184,15 +185,27 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_encoder(folder: Path) -> PreTrainedModel:
-    """The encoder of a folder in float32, without pooler where its class allows.
+def load_encoder(
+    folder: Path, dropout: float | None = None, adapters: Sequence[Path] = ()
+) -> PreTrainedModel:
+    """The encoder of a folder in float32, without pooler where its class allows. `dropout` takes
+    the place of the rates that its configuration says, which stays as it is.
+
+    Args:
+        adapters: folders of stages that trained adapters alone, one after the other from that
+            encoder on; they are merged into its weights.
 
     Raises:
         StageError: the folder's files cannot be loaded.
     """
     options = {**SAFELY, "dtype": torch.float32, "output_loading_info": True}
+    rates: dict[str, float] = {}
     try:
-        part = family_of(AutoConfig.from_pretrained(folder, **NO_CODE).to_dict()).part
+        config = AutoConfig.from_pretrained(folder, **NO_CODE)
+        part = family_of(config.to_dict()).part
+        if dropout is not None:
+            rates = rates_of(config)
+            options |= dict.fromkeys(rates, dropout)
         if part:
             encoder, info = _load_part(folder, part, options)
         else:
@@ -207,7 +220,17 @@ def load_encoder(folder: Path) -> PreTrainedModel:
     absent = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if absent:
         raise StageError(f"{folder}: its weights lack {', '.join(absent)}")
+    for own in adapters:
+        merge_adapters(encoder, own)
+    _say(encoder, rates)
     return encoder
+
+
+def _say(encoder: PreTrainedModel, rates: Mapping[str, float]) -> None:
+    """Have an encoder's configuration say these rates, whatever its modules drop: what is saved is
+    loaded with them."""
+    for name, rate in rates.items():
+        setattr(encoder.config, name, rate)
 
 
 def _load_part(folder: Path, part: str, options: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
@@ -223,20 +246,47 @@ def _load_part(folder: Path, part: str, options: dict[str, Any]) -> tuple[PreTra
     return loaded
 
 
+def empty_encoder(folder: Path) -> PreTrainedModel:
+    """The encoder of a folder's class and shape, without weights.
+
+    Raises:
+        StageError: its class cannot be made.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, **NO_CODE)
+        with torch.device("meta"):
+            model: Any = AutoModel.from_config(config, **NO_CODE)
+    except LOADING_ERRORS as error:
+        raise StageError(f"{folder}: its model cannot be made: {first_line(error)}") from error
+    has_decoder = family_of(config.to_dict()).part and hasattr(model, "get_encoder")
+    encoder: PreTrainedModel = model.get_encoder() if has_decoder else model
+    return encoder
+
+
 def first_line(error: Exception) -> str:
     """Of an error of transformers, which may go on with a list of all its classes."""
     return (str(error).strip() or type(error).__name__).partition("\n")[0]
 
 
-def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
-    """The encoder and its pretrained LM head, tied to the embeddings as the checkpoint has it.
+def load_encoder_with_lm_head(
+    folder: Path, dropout: float | None = None
+) -> tuple[PreTrainedModel, LmHead]:
+    """The encoder and its pretrained LM head, tied to the embeddings as the checkpoint has it;
+    `dropout` as in `load_encoder`.
 
     Raises:
         StageError: the checkpoint has no trained LM head, or its form is not known.
     """
+    rates: dict[str, float] = {}
     try:
+        if dropout is not None:
+            rates = rates_of(AutoConfig.from_pretrained(folder, **NO_CODE))
         full, info = AutoModelForMaskedLM.from_pretrained(
-            folder, **SAFELY, dtype=torch.float32, output_loading_info=True
+            folder,
+            **SAFELY,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **dict.fromkeys(rates, dropout),
         )
     except LOADING_ERRORS as error:
         raise StageError(f"{folder}: its LM head cannot be loaded: {first_line(error)}") from error
@@ -248,6 +298,7 @@ def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
         )
     head = LmHead([child for name, child in full.named_children() if name != base_name])
     encoder: PreTrainedModel = full.base_model
+    _say(encoder, rates)
     full.eval()
     probe = torch.tensor([[0, 1, 2, 3]])
     with torch.no_grad():
@@ -259,9 +310,14 @@ def load_encoder_with_lm_head(folder: Path) -> tuple[PreTrainedModel, LmHead]:
     return encoder, head
 
 
-def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
+def build_model(
+    stage: Train, folder: Path, device: torch.device, adapters: Sequence[Path] = ()
+) -> Model:
     """The parent's encoder with new heads, or the parent's own where the stage carries it; an MLM
     part brings the pretrained LM head.
+
+    Args:
+        folder, adapters: those of the parent's encoder, as in `load_encoder`.
 
     Raises:
         StageError: the folder's files cannot be loaded.
@@ -271,22 +327,26 @@ def build_model(stage: Train, folder: Path, device: torch.device) -> Model:
     others = {name: task for name, task in tasks.items() if name not in mlm}
     lm_heads = {}
     if mlm:
-        backbone, lm_head = load_encoder_with_lm_head(folder)
+        backbone, lm_head = load_encoder_with_lm_head(folder, stage.recipe.adapt.dropout)
         lm_heads = dict.fromkeys(mlm, lm_head)
     else:
-        backbone = load_encoder(folder)
+        backbone = load_encoder(folder, stage.recipe.adapt.dropout, adapters)
+    if stage.lora is not None:
+        add_adapters(backbone, stage.lora, stage.seed, stage.phase)
+    own = adapters[-1] if adapters else folder  # where the parent's heads and its pooler are
     hidden_size, dropout, std = settings(backbone)
     recipe, seed, phase = stage.recipe, stage.seed, stage.phase
+    dropout = dropout if recipe.adapt.dropout is None else recipe.adapt.dropout
     span_dropout = dropout if recipe.span_dropout else 0.0
     heads = build_heads(others, hidden_size, dropout, std, seed, phase, span_dropout=span_dropout)
     for head in heads.values():
         shape(head, recipe)
     if stage.carries_head:
-        take_head(heads, stage, folder.parent, hidden_size)
+        take_head(heads, stage, own.parent, hidden_size)
     else:
         if recipe.pooler != "none":
-            add_pooler(heads, stage, folder, std)
-        take_pooler(heads.values(), stage, folder)
+            add_pooler(heads, stage, own, std)
+        take_pooler(heads.values(), stage, own)
     return Model(backbone, {**heads, **lm_heads}).to(device)
 
 
@@ -305,10 +365,14 @@ def check_vocabulary(model: Model, vocabulary: Vocabulary, folder: Path) -> None
 
 
 def save(model: Model, folder: Path) -> None:
-    """Write `encoder/` (a folder for `from_pretrained`), a pooler that is carried with it, and the
-    heads."""
-    weights = {**model.encoder.state_dict(), **carried_weights(model.heads.values())}
-    model.encoder.save_pretrained(folder / "encoder", state_dict=weights)
+    """Write `encoder/` (a folder for `from_pretrained`; of a stage that trained adapters, these
+    alone), a pooler that is carried with it, and the heads."""
+    pooler = carried_weights(model.heads.values())
+    if adapters := adapters_of(model.encoder):
+        save_adapters(adapters, pooler, folder / "encoder")
+    else:
+        weights = {**model.encoder.state_dict(), **pooler}
+        model.encoder.save_pretrained(folder / "encoder", state_dict=weights)
     heads = {
         name: tensor.clone(memory_format=torch.contiguous_format)  # heads share a pooler
         for name, tensor in model.heads.state_dict().items()

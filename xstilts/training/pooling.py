@@ -19,7 +19,7 @@ from xstilts.errors import StageError
 from xstilts.files import derive_seed
 from xstilts.kinds.dual_encoder import DualEncoderHead
 from xstilts.kinds.kind import Pooler, SequenceHead
-from xstilts.plan.stage import Pretrained, Train
+from xstilts.plan.stage import Train, root_of
 
 NAME = "pooler."
 
@@ -41,9 +41,9 @@ def add_pooler(heads: Mapping[str, nn.Module], stage: Train, folder: Path, std: 
     weights: dict[str, Tensor] = {}
     if pooler.is_carried:
         # A parent without a classifier has trained none: the checkpoint's, then, if it has one.
-        weights = read_pooler(folder) or read_pooler(Path(_checkpoint(stage).path))
+        weights = read_pooler(folder) or read_pooler(Path(root_of(stage).path))
     if not weights and stage.recipe.pooler == "pretrained":
-        where = _checkpoint(stage).path
+        where = root_of(stage).path
         raise StageError(f"{where}: its weights have no pooler; take `carried` or `none` for it")
     if weights:
         pooler.load_state_dict(weights)
@@ -66,7 +66,7 @@ def take_pooler(heads: Iterable[nn.Module], stage: Train, folder: Path) -> None:
     for head in heads:
         if not isinstance(head, DualEncoderHead) or head.pooler is None:
             continue
-        if weights := read_pooler(folder) or read_pooler(Path(_checkpoint(stage).path)):
+        if weights := read_pooler(folder) or read_pooler(Path(root_of(stage).path)):
             head.pooler.load_state_dict(weights)
 
 
@@ -87,10 +87,3 @@ def read_pooler(folder: Path) -> dict[str, Tensor]:
                 if name := pooler_weight(key):
                     found[name] = file.get_tensor(key).float()
     return found if len(found) == 2 else {}
-
-
-def _checkpoint(stage: Train) -> Pretrained:
-    parent = stage.parent
-    while not isinstance(parent, Pretrained):
-        parent = parent.parent
-    return parent

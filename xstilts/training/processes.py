@@ -55,7 +55,7 @@ PR_SET_PDEATHSIG = 1
 @dataclass(frozen=True)
 class Job:
     """A training stage and what it is made from. `encoder` is the folder of the parent's encoder,
-    `threads` those of each process."""
+    to which `adapters` are added; `threads` are those of each process."""
 
     stage: Train
     encoder: Path
@@ -64,6 +64,7 @@ class Job:
     device: str
     threads: int
     options: Options
+    adapters: tuple[Path, ...] = ()
 
     def run(
         self,
@@ -79,7 +80,7 @@ class Job:
             checkpoints.tidy()
         check_precision(self.stage.precision, device)
         choose_matmul(self.device)
-        model = build_model(self.stage, self.encoder, device)
+        model = build_model(self.stage, self.encoder, device, self.adapters)
         check_vocabulary(model, self.vocabulary, self.encoder)
         try:
             outcome = train(

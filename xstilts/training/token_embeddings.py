@@ -43,6 +43,7 @@ class EmbeddingRows:
         places = torch.full((len(weight),), len(ids), device=self._device)
         places[self._ids] = torch.arange(len(ids), device=self._device)
         self._rows = _Rows(weight[self._ids], places, self._whole.padding_idx)
+        self._rows.weight.requires_grad_(self._whole.weight.requires_grad)
         encoder.set_input_embeddings(self._rows)
         self._whole.to("cpu")
 
@@ -67,12 +68,18 @@ class EmbeddingRows:
             padding.append(table.padding_idx)
         return cls(model.encoder, tokens_of((rows.features for rows in encoded), padding))
 
+    def of_whole(self, table: Tensor) -> Tensor:
+        """Of a table like the whole one, (tokens, size), the rows that are read."""
+        return table[self._ids.to(table.device)]
+
     def put_back(self, decay: float) -> None:
-        """The whole table again: its rows as they were trained, the others times `decay`."""
+        """The whole table again: its rows as they were trained, the others times `decay`; one that
+        is frozen is what it was."""
         self._whole.to(self._device)
-        with torch.no_grad():
-            self._whole.weight.mul_(decay)
-            self._whole.weight[self._ids] = self._rows.weight
+        if self._whole.weight.requires_grad:
+            with torch.no_grad():
+                self._whole.weight.mul_(decay)
+                self._whole.weight[self._ids] = self._rows.weight
         self._encoder.set_input_embeddings(self._whole)
 
 
@@ -110,9 +117,10 @@ def tokens_of(tables: Iterable[pa.Table], others: Iterable[int]) -> np.ndarray:
     return tokens
 
 
-def decay_after(recipe: StageRecipe, steps: int, num_steps: int) -> float:
-    """What AdamW has multiplied a weight by, after some steps, that never had a gradient."""
-    rates = (learning_rate(recipe, step, num_steps) for step in range(steps))
+def decay_after(recipe: StageRecipe, steps: int, num_steps: int, scale: float = 1.0) -> float:
+    """What AdamW has multiplied a weight by, after some steps, that never had a gradient and has a
+    share `scale` of the learning rate."""
+    rates = (learning_rate(recipe, step, num_steps) * scale for step in range(steps))
     return math.prod(1 - rate * recipe.weight_decay for rate in rates)
 
 

@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from xstilts.training.dropout import Masks
+from xstilts.training.lora import Adapted
 from xstilts.training.packed.anatomy import anatomy_of, can_pack
 from xstilts.training.packed.attention import PARTS, Bucket, attend_by_hand, attend_fused
 from xstilts.training.packed.rotary import rotate
@@ -107,7 +108,8 @@ def attend(
     if is_by_hand:
         parts = [part(hidden).flatten(0, 1) for part in parts_of(attention)]
     else:
-        parts = [functional.linear(hidden, *_projection(attention)).flatten(0, 1)]
+        projected = functional.linear(hidden, *_projection(attention))
+        parts = [_with_low_rank(projected, hidden, parts_of(attention)).flatten(0, 1)]
     if not is_by_hand and position_embeddings is None:
         return attend_fused(parts[0], buckets, num_heads, rate, is_local)[None]
     query, key, value = parts if len(parts) == PARTS else _split(parts[0], attention)
@@ -116,12 +118,12 @@ def attend(
     size = query.shape[1] // num_heads
     key, value = (_for_all_heads(x, num_heads, size) for x in (key, value))
     if is_by_hand:
-        caller = id(attention)
-        return attend_by_hand(query, key, value, buckets, num_heads, rate, masks, caller, is_local)[
-            None
-        ]
-    projected = torch.cat([query, key, value], 1)
-    return attend_fused(projected, buckets, num_heads, rate, is_local)[None]
+        found = attend_by_hand(
+            query, key, value, buckets, num_heads, rate, masks, id(attention), is_local
+        )
+        return found[None]
+    joined = torch.cat([query, key, value], 1)
+    return attend_fused(joined, buckets, num_heads, rate, is_local)[None]
 
 
 def _projection(attention: Any) -> tuple[Tensor, Tensor | None]:
@@ -149,3 +151,17 @@ def _for_all_heads(vectors: Tensor, num_heads: int, size: int) -> Tensor:
     if own == num_heads:
         return vectors
     return vectors.view(-1, own, 1, size).expand(-1, -1, num_heads // own, -1).flatten(1)
+
+
+def _with_low_rank(projected: Tensor, hidden: Tensor, parts: list[nn.Linear]) -> Tensor:
+    """Queries, keys and values side by side, with what adapters add to each."""
+    if not any(isinstance(part, Adapted) for part in parts):
+        return projected
+    pieces = torch.split(projected, [part.out_features for part in parts], -1)
+    return torch.cat(
+        [
+            piece + part.low_rank(hidden) if isinstance(part, Adapted) else piece
+            for piece, part in zip(pieces, parts, strict=True)
+        ],
+        -1,
+    )

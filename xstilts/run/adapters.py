@@ -1,0 +1,71 @@
+"""Whether the models of a sweep have the layers beside which it would train adapters.
+
+The names are those of a model's class, which is made without weights; only where a sweep trains
+adapters is torch imported for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xstilts.config.adapt_checks import arms_of
+from xstilts.config.families import RUNNING
+from xstilts.config.recipe import PHASES
+from xstilts.errors import Problem, StageError
+from xstilts.tasks import suggest
+
+if TYPE_CHECKING:
+    from xstilts.config.adapt import Lora
+    from xstilts.config.schema import Sweep
+    from xstilts.plan.inventory import ModelFacts
+
+WITHOUT = ("ibert", "squeezebert", "xlnet")
+"""Families whose queries and values come from no linear layers of torch: quantised ones,
+convolutions, and matrices that are no layers."""
+
+
+def adapter_problems(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
+    """What is wrong with the adapters of a sweep for the models that are there."""
+    found: dict[tuple[str, str], Problem] = {}
+    for phase in PHASES:
+        for where, adapt in arms_of(sweep, phase):
+            if adapt.lora is None:
+                continue
+            for model, facts in models.items():
+                for problem in _of_model(where, adapt.lora, model, Path(facts.path)):
+                    found.setdefault((where, problem.rule), problem)
+    yield from found.values()
+
+
+def _of_model(where: str, lora: Lora, model: str, folder: Path) -> Iterator[Problem]:
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if (name := settings.get("model_type")) in WITHOUT:
+        rule = f"lora needs linear layers for queries and values, and models.{model} has others"
+        can = ", ".join(x for x in RUNNING if x not in WITHOUT)
+        yield Problem(where, rule, f'model_type "{name}"', f"these can: {can}")
+        return
+    # Late: they import torch.
+    from xstilts.training.lora import layers_named, linear_layers, queries_and_values
+    from xstilts.training.model import empty_encoder
+
+    try:
+        layers = linear_layers(empty_encoder(folder))
+    except StageError as error:
+        yield Problem(f"models.{model}.path", str(error))
+        return
+    sides: dict[str, int] = {}
+    for own in lora.modules or queries_and_values(layers):
+        chosen = layers_named(layers, own)
+        if not chosen:
+            ends = {name.rpartition(".")[2] for name in layers}
+            rule = f"lora.modules are linear layers of models.{model}"
+            yield Problem(where, rule, f'"{own}"', suggest(own, ends))
+            return
+        sides[own] = min(min(x.in_features, x.out_features) for x in chosen.values())
+    own = min(sides, key=lambda x: sides[x])
+    if lora.rank > sides[own]:
+        rule = f"lora.rank is at most the smaller side of {own} in models.{model}, {sides[own]}"
+        yield Problem(where, rule, f"{lora.rank}", "write a smaller one")
