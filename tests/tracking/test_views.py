@@ -77,6 +77,8 @@ def test_intermediates_are_compared_on_the_objective_first() -> None:
     assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "intermediate"}]
     assert state["compareRunCharts"][0]["metricKey"] == "dev/avg"
     assert sections(state)[0] == ("Objective", True)
+    # Two charts beside one another: of three the titles are cut.
+    assert {one["columns"] for one in state["compareRunSections"] if one["display"]} == {2}
 
 
 def test_sections_that_mlflow_adds_are_folded() -> None:

@@ -216,8 +216,10 @@ def _charts(
     for number, (name, own) in enumerate(sections.items()):
         section = {"uuid": f"section-{number}", "name": name, "display": True}
         shown.append({**section, "isReordered": True, "deleted": False, "isGenerated": False})
+        # With three, a chart's title is cut at ten letters as long as other panels are open.
+        shown[-1]["columns"] = 2
         if any(chart["type"] == "IMAGE" for chart in own):
-            shown[-1] |= {"columns": 2, "cardHeight": PICTURE_HEIGHT}
+            shown[-1]["cardHeight"] = PICTURE_HEIGHT
         charts += [
             {
                 **chart,
