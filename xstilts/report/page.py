@@ -61,7 +61,7 @@ def write_page(results: Results, path: Path, by: str | None = None) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page(results, by))
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise ConfigError([Problem("--html", "cannot be written", str(error))]) from error
     return path
 
