@@ -35,7 +35,8 @@ from xstilts.tasks import Task, lookup
 
 TARGETS = ["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"]
 INTERMEDIATES = ("none", "mnli", "squad_v2", "hellaswag", "qqp")
-CELLS = 3
+POINTS = tuple({"learning_rate": rate} for rate in (1e-5, 3e-6, 3e-5))
+CELLS = len(POINTS)
 """Learning rates that each target was trained with."""
 
 MEASURED = """

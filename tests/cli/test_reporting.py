@@ -92,7 +92,9 @@ def test_several_sweeps_side_by_side(storage: Path) -> None:
         (["one", "--target", "mini_xnli"], "--target: is of several sweeps"),
         (["one", "--format", "xml"], "--format: is one of text, markdown, csv, json"),
         (["one", "--latex", "taken/x"], "--latex: cannot be written"),
+        (["one", "--latex", "page.html"], "--latex: is a folder or a FILE.tex"),
         (["one", "--html", "taken/x.html"], "--html: cannot be written"),
+        (["one", "--html", "/proc/none/x.html"], "--html: cannot be written"),
     ],
 )
 def test_what_is_wrong_is_one_line(storage: Path, arguments: list[str], line: str) -> None:

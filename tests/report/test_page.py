@@ -19,7 +19,7 @@ from xstilts.report.sweep_results import SweepResults
 from xstilts.run.places import SWEEP_FILE, Places
 from xstilts.scores.verdict import Word
 
-from .stored import confirmed_places, confirmed_sweep
+from .stored import confirmed_places, confirmed_sweep, searched_points
 from .test_verdicts import put
 
 STYLE = Path(pictures.__file__).with_name("page.html").read_text(encoding="utf-8")
@@ -165,6 +165,22 @@ def test_a_line_goes_to_the_foot_where_a_parameter_is_not_there() -> None:
     ways = re.findall(r'class="way q(\d)" points="([^"]+)"', drawn)
     assert [rank for rank, _ in ways] == ["0", "1", "3"], "the best is drawn last"
     assert ways[-1][1].split()[1].endswith(",312") and "not there" in drawn
+
+
+def test_what_each_target_searched_is_shown(places: Places) -> None:
+    assert "No target had more than one point" in made(places)[0]
+    searched_points(places)
+    text, found = made(places)
+    assert "mini_xnli: intermediate, target.learning_rate and dev of 8 points" in text
+    header, *rows = found.table("target", 6)
+    assert header == ["target", "parameter", "effect", "n", "groups", "p"]
+    assert rows == [["mini_xnli", "target.learning_rate", "1.50", "8", "2", "0.000"]]
+    header, *rows = next(t for t in found.tables if t[0][-1] == "kept")
+    assert header == ["target", "target.learning_rate", "runs", "dev", "over", "kept"]
+    assert [row[1:3] + row[4:] for row in rows] == [
+        ["0.0008", "8", "+1.50", "8"],
+        ["0.0005", "8", "−1.50", "0"],
+    ]
 
 
 def luminance(colour: str) -> float:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from xstilts.config.load import load_sweep
+from xstilts.tracking.mlflow import MlflowTracker
+from xstilts.tracking.tracker import Point, TrackedRun
 from xstilts.tracking.views import View, sweep_views
 
 QUICKSTART = Path(__file__).parents[2] / "sweeps" / "quickstart.yaml"
@@ -45,6 +48,26 @@ def test_runs_are_sorted_by_the_objective_and_show_scores_from_the_left() -> Non
     assert "lr/target/mini_xnli" in columns and "lr/target/mini_tatoeba" not in columns
 
 
+def test_the_first_page_is_of_the_best_runs_where_all_would_load_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, reached = load_sweep(QUICKSTART), [70.00006, 61.5, 70.00007, 80.25, 12.0]
+    assert [view.key for view in sweep_views(sweep, METRICS, reached)][:2] == ["runs", "compare"]
+    monkeypatch.setattr("xstilts.tracking.views.FEWEST_FIRST", 2)
+    monkeypatch.setattr("xstilts.tracking.views.FIRST_VALUES", 3 * len(METRICS))
+    first, every, *_ = sweep_views(sweep, METRICS, reached)
+    assert (first.key, first.name) == ("runs", "The best 3 runs by dev/avg")
+    assert (every.key, every.name) == ("all", "All runs by dev/avg")
+    assert first.state == {**every.state, "searchFilter": first.state["searchFilter"]}
+    tracker = MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "s", tmp_path / "mlartifacts")
+    for number, value in enumerate(reached):
+        points = [Point("dev/avg", value, 0, 1)]
+        tracker.write(TrackedRun(f"t{number}", f"t{number}", "finished", 0, 1, metrics=points))
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    found = client.search_runs([tracker.experiment()], first.state["searchFilter"])
+    assert {run.info.run_name for run in found} == {"t0", "t2", "t3"}
+
+
 def state_names(columns: list[str]) -> list[str]:
     return [column.strip("`").partition(".`")[2] for column in columns]
 
@@ -54,6 +77,8 @@ def test_intermediates_are_compared_on_the_objective_first() -> None:
     assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "intermediate"}]
     assert state["compareRunCharts"][0]["metricKey"] == "dev/avg"
     assert sections(state)[0] == ("Objective", True)
+    # Two charts beside one another: of three the titles are cut.
+    assert {one["columns"] for one in state["compareRunSections"] if one["display"]} == {2}
 
 
 def test_sections_that_mlflow_adds_are_folded() -> None:

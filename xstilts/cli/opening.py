@@ -75,8 +75,7 @@ def ui(
 def _links(results: Results | None, server: str) -> list[tuple[str, str]]:
     """The name and the address of every view of a sweep; none if MLflow does not take them."""
     from xstilts.driver import tracker_of
-    from xstilts.report.publish import publish_views
-    from xstilts.tracking.views import sweep_views
+    from xstilts.report.publish import publish_views, views_of
 
     if results is None:
         return []
@@ -87,8 +86,7 @@ def _links(results: Results | None, server: str) -> list[tuple[str, str]]:
     except TrackingError as error:
         err.print(f"No links: {error}", style="yellow", markup=False, soft_wrap=True)
         return []
-    views = sweep_views(results.sweep, ())
-    return [(view.name, view.link(server, number)) for view in views]
+    return [(view.name, view.link(server, number)) for view in views_of(results)]
 
 
 def _show(links: Sequence[tuple[str, str]], browser: bool | None, wait_for: int | None) -> None:

@@ -9,7 +9,7 @@ that one which half of the configurations have stands beside one that all have.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,34 +66,46 @@ def configurations(results: Results) -> list[Configuration]:
     ]
 
 
-def importances(found: Sequence[Configuration]) -> list[Importance]:
-    """Every parameter that has two values or more, the strongest first."""
+def by_intermediate(one: Configuration) -> str:
+    """What configurations of search differ by beside their parameters."""
+    return str(one.parameters["intermediate"])
+
+
+def importances(
+    found: Sequence[Configuration], beside: Callable[[Configuration], str] = by_intermediate
+) -> list[Importance]:
+    """Every parameter that has two values or more, the strongest first; see `importance`."""
     names = dict.fromkeys(name for one in found for name in one.parameters)
     told = [
-        importance(name, found)
+        importance(name, found, beside)
         for name in names
         if len({one.parameters[name] for one in found if name in one.parameters}) > 1
     ]
     return sorted(told, key=lambda one: (-(one.effect or 0.0), one.parameter))
 
 
-def importance(name: str, found: Sequence[Configuration]) -> Importance:
-    """One parameter's effect, in an additive model of intermediates and the parameter's groups by
-    least squares: the variance that the groups add, less what chance would (omega squared without
-    its denominator, Hays 1963)."""
+def importance(
+    name: str,
+    found: Sequence[Configuration],
+    beside: Callable[[Configuration], str] = by_intermediate,
+) -> Importance:
+    """One parameter's effect, in an additive model of what is told `beside` it and the parameter's
+    groups by least squares: the variance that the groups add, less what chance would (omega squared
+    without its denominator, Hays 1963). An intermediate's own effect is beside nothing."""
     from scipy.stats import f  # what it imports takes as long as a sweep's tables
 
     own = [one for one in found if name in one.parameters]
-    objective = np.array([one.objective for one in own])
     groups = _groups([one.parameters[name] for one in own])
-    blocks = ["" if name == "intermediate" else one.parameters["intermediate"] for one in own]
-    beside, whole = _dummies(blocks), np.hstack([_dummies(blocks), _dummies(groups)])
-    (before, rank_before), (after, rank) = _residual(beside, objective), _residual(whole, objective)
-    gained, left = rank - rank_before, len(own) - rank
+    is_block = name == "intermediate" and beside is by_intermediate
+    blocks = _numbered(["" if is_block else beside(one) for one in own])
+    # What blocks explain is their means (Frisch and Waugh 1933), however many they are.
+    objective = _within(np.array([[one.objective] for one in own]), blocks)[:, 0]
+    after, gained = _residual(_within(_dummies(groups), blocks), objective)
+    left = len(own) - (int(blocks.max()) + 1) - gained
     if gained < 1 or left < 1:
         return Importance(name, len(own), len(set(groups)), None, None)
     noise = after / left
-    explained = before - after
+    explained = float(objective @ objective) - after
     effect = math.sqrt(max(0.0, explained - gained * noise) / len(own))
     ratio = explained / gained / noise if noise > 0 else math.inf
     return Importance(name, len(own), len(set(groups)), effect, float(f.sf(ratio, gained, left)))
@@ -114,6 +126,19 @@ def _dummies(groups: Sequence[Any]) -> np.ndarray:
     """(values, groups), one in each row's group."""
     names = list(dict.fromkeys(groups))
     return np.array([[float(group == name) for name in names] for group in groups])
+
+
+def _numbered(names: Sequence[str]) -> np.ndarray:
+    """Each name's number among those that differ, from 0."""
+    return np.unique(np.array(names), return_inverse=True)[1]
+
+
+def _within(columns: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """(rows, columns) less the mean of each row's block."""
+    sums = np.zeros((int(blocks.max()) + 1, columns.shape[1]))
+    np.add.at(sums, blocks, columns)
+    means = sums / np.bincount(blocks)[:, None]
+    return np.asarray(columns - means[blocks])
 
 
 def _residual(columns: np.ndarray, values: np.ndarray) -> tuple[float, int]:

@@ -23,6 +23,9 @@ from xstilts.report.table import Table
 from xstilts.report.unfinished import unfinished
 from xstilts.tasks.languages import language
 
+NO_FOLDERS = (".html", ".pdf")
+"""How names end that are meant for files of another sort."""
+
 HOLE, DAGGER = "--", r"$^\dagger$"
 
 WIDTH = 79
@@ -75,8 +78,11 @@ def write_latex(results: Results, path: Path, by: str | None = None) -> list[Pat
     each and `report.tex`, which reads them; the paths written.
 
     Raises:
-        ConfigError: it cannot be written there.
+        ConfigError: it cannot be written there, or is the name of a page.
     """
+    repair = "give a folder, or a file that ends in .tex"
+    if path.suffix in NO_FOLDERS:
+        raise ConfigError([Problem("--latex", "is a folder or a FILE.tex", f'"{path}"', repair)])
     tables = latex_tables(results, by)
     if path.suffix == ".tex":
         files = {path: _document(tables.values())}
@@ -87,8 +93,7 @@ def write_latex(results: Results, path: Path, by: str | None = None) -> list[Pat
         for file, text in files.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, text)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        repair = "give a folder, or a file that ends in .tex"
+    except OSError as error:
         raise ConfigError([Problem("--latex", "cannot be written", str(error), repair)]) from error
     return list(files)
 

@@ -26,6 +26,7 @@ from xstilts.report.groups import group_table, grouped
 from xstilts.report.importance import Configuration, configurations, importances
 from xstilts.report.looking_back import looked_back
 from xstilts.report.results import Results
+from xstilts.report.target_search import target_searches
 from xstilts.report.unfinished import unfinished
 from xstilts.report.usage import usage
 from xstilts.report.verdict_table import behind, export_command, storage_here
@@ -60,7 +61,7 @@ def write_page(results: Results, path: Path, by: str | None = None) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page(results, by))
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise ConfigError([Problem("--html", "cannot be written", str(error))]) from error
     return path
 
@@ -76,7 +77,7 @@ def page(results: Results, by: str | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "signed": signed}
+    environment.filters |= {"number": number, "signed": signed, "value": _value}
     return environment.get_template("page.html").render(
         about=_about(results),
         unfinished=unfinished(results),
@@ -89,6 +90,7 @@ def page(results: Results, by: str | None = None) -> str:
         cost=_cost(results),
         search=_search(tried),
         configurations=_configurations(results, tried),
+        inner=_inner(results),
         curves=_curves(results),
         warnings=results.warnings(),
         rebuilt=_rebuilt(results),
@@ -250,6 +252,21 @@ def _search(tried: Sequence[Configuration]) -> dict[str, Any]:
         picture = pictures.parallel(names, rows, [one.objective for one in tried], label)
     most = max([one.effect or 0.0 for one in told], default=0.0)
     return {"importances": told, "most": most or 1.0, "picture": picture, "n": len(tried)}
+
+
+def _inner(results: Results) -> dict[str, Any]:
+    """What the targets' own search tried, with a picture a target; the names of all parameters."""
+    found: list[dict[str, Any]] = []
+    names: dict[str, None] = {}
+    for one in target_searches(results):
+        own = dict.fromkeys(name for point in one.points for name in point.parameters)
+        axes, rows = ["intermediate", *own], [tried.parameters for tried in one.tried]
+        label = f"{', '.join(one.targets)}: {', '.join(axes)} and dev of {len(rows)} points"
+        dev = [tried.objective for tried in one.tried]
+        picture = pictures.parallel(axes, rows, dev, label, "dev", is_small=True)
+        found.append({"told": one, "name": ", ".join(one.targets), "picture": picture})
+        names |= own
+    return {"searches": found, "names": list(names)}
 
 
 def _configurations(results: Results, tried: Sequence[Configuration]) -> dict[str, Any]:

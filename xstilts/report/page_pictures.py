@@ -115,14 +115,18 @@ def parallel(
     rows: Sequence[Mapping[str, Any]],
     objectives: Sequence[float],
     label: str,
+    goal: str = "objective",
+    is_small: bool = False,
 ) -> Markup:
-    """Parallel coordinates (Inselberg 1985): an axis a parameter and one for the objective, a line
-    a configuration, coloured by fifths of the objective, the best on top. What a configuration
-    does not have lies at the foot of the axis, below its values."""
-    gap, top, bottom, foot = max(130, min(260, 960 // len(names))), 42, 280, 312
-    left, ways, body = 60, [], ""
+    """Parallel coordinates (Inselberg 1985): an axis a parameter and one for the objective, which
+    is called `goal`, a line a configuration, coloured by fifths of the objective, the best on top.
+    What a configuration does not have lies at the foot of the axis, below its values. One that
+    `is_small` stands beside others."""
+    left, gap = (44, 114) if is_small else (60, max(130, min(260, 960 // len(names))))
+    top, bottom, foot = 42, 280, 312
+    ways, body = [], ""
     columns: dict[str, Sequence[Any]] = {name: [row.get(name) for row in rows] for name in names}
-    for i, (name, own) in enumerate([*columns.items(), ("objective", objectives)]):
+    for i, (name, own) in enumerate([*columns.items(), (goal, objectives)]):
         x = left + gap * i
         places, marks = _axis(own, top, bottom)
         ways.append([(x, foot if place is None else place) for place in places])

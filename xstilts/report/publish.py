@@ -7,6 +7,7 @@ an extended sweep gives what an undisturbed sweep would have given.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 from statistics import fmean
@@ -14,6 +15,7 @@ from statistics import fmean
 import pyarrow as pa
 import pyarrow.csv
 
+from xstilts.config.derive import measured_by
 from xstilts.errors import TrackingError
 from xstilts.files import write_atomically, write_json
 from xstilts.plan.inventory import Inventory
@@ -30,7 +32,7 @@ from xstilts.run.preparation import jobs_of, known_figures
 from xstilts.run.rounds import read_rounds
 from xstilts.tracking.runs import COST, summary_run, trial_run
 from xstilts.tracking.tracker import Point, TrackedExperiment, Tracker
-from xstilts.tracking.views import KIND, sweep_views
+from xstilts.tracking.views import KIND, View, sweep_views
 
 logger = logging.getLogger(__name__)
 
@@ -75,17 +77,26 @@ def publish_views(tracker: Tracker, results: Results) -> None:
     Raises:
         TrackingError: see `Tracker.write`.
     """
-    tracker.describe(TrackedExperiment(tags=_views(results)))
+    tracker.describe(TrackedExperiment(tags=_tags(results)))
 
 
-def _views(results: Results) -> dict[str, str]:
-    """Tags of the experiment: what it is for, and its views."""
+def views_of(results: Results) -> tuple[View, ...]:
+    """The views of a sweep's runs that the tracker is to have."""
     sweep = results.sweep
     # One trial of each sort has the names of all: a link must not wait for a thousand of them.
     sorts = {(record.phase, record.intermediate): record for record in results.records}
     runs = (trial_run(sweep, record, {}, ()) for record in sorts.values())
     names = {point.key for run in runs for point in run.metrics}
-    return {**KIND, **dict(view.tag for view in sweep_views(sweep, names))}
+    objective = measured_by(sweep)
+    reached = [
+        record.metrics[objective] for record in results.records if objective in record.metrics
+    ]
+    return sweep_views(sweep, names, filter(math.isfinite, reached))
+
+
+def _tags(results: Results) -> dict[str, str]:
+    """Tags of the experiment: what it is for, and its views."""
+    return {**KIND, **dict(view.tag for view in views_of(results))}
 
 
 def publish_sweep(tracker: Tracker, results: Results) -> None:
@@ -130,7 +141,7 @@ def publish_sweep(tracker: Tracker, results: Results) -> None:
             summary_note(results),
         )
     )
-    tracker.describe(TrackedExperiment(experiment_note(results), _views(results)))
+    tracker.describe(TrackedExperiment(experiment_note(results), _tags(results)))
 
 
 def try_publish(tracker: Tracker, results: Results) -> str:

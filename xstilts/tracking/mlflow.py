@@ -129,8 +129,7 @@ class MlflowTracker:
             self._client, self._runs = None, {}
             if isinstance(error, ForeignExperiment):
                 raise
-            reason = str(error).partition("\n")[0]
-            raise TrackingError(without_user(f"{self._uri}: {reason}")) from error
+            raise TrackingError(without_user(f"{self._uri}: {_reason(error)}")) from error
 
     def _connect(self) -> None:
         if self._client is not None:
@@ -140,6 +139,8 @@ class MlflowTracker:
         # MLflow sets its loggers up when it is imported, so they are quietened after.
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # It tells every attempt; what came of them is told once, by whoever asked.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         if self._is_file and self._artifacts is not None:
             bring_along(Path(self._uri.removeprefix("sqlite:///")), self._artifacts)
         client = MlflowClient(tracking_uri=self._uri)
