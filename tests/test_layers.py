@@ -23,7 +23,7 @@ LAYERS = (
     {"data", "kinds", "training"},
     {"run", "tracking", "mini"},
     {"search", "report"},
-    {"bench"},
+    {"bench", "cluster"},
     {"driver"},
     {"api"},
     {"cli"},

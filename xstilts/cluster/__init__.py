@@ -1,0 +1,1 @@
+"""Sweeps on clusters: what their nodes run, and jobs of Slurm."""
