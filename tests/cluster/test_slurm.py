@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from xstilts.cli import app
 from xstilts.cluster.slurm import SCRIPT, Request, job_of, script
 from xstilts.errors import ConfigError
 from xstilts.run.places import Places
@@ -37,7 +40,7 @@ def test_the_script_asks_for_what_was_said() -> None:
         "output": "xstilts-s-%j.log",
         "open-mode": "append",
         "nodes": "1-4",
-        "ntasks-per-node": "1",
+        "mincpus": "32",
         "cpus-per-task": "32",
         "time": "1-00:00:00",
         "signal": "B:USR1@300",
@@ -132,3 +135,20 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_a_time_limit_of_checkpoint_and_notice_is_enough() -> None:
     assert job_of(replace(ONE, time="15:00"), make_sweep(**CPUS)).time_s == 900
+
+
+def test_the_page_runs_commands_that_exist() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "slurm.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    lines = [line.partition("#")[0] for block in blocks for line in block.splitlines()]
+    used = [shlex.split(line)[1:] for line in lines if line.startswith("xstilts ")]
+    known = typer.main.get_command(app)
+    assert [words[0] for words in used] == ["prepare", "slurm", "slurm", "status", "report", "ui"]
+    for name, *words in used:
+        context = known.commands[name].make_context(name, words)
+        if name == "slurm":
+            given = {"nodes": "1-4", "gpus_per_node": "8", "time": "24:00:00"}
+            assert {key: context.params[key] for key in given} == given
+    defaults = {one.name: one.default for one in known.commands["slurm"].params}
+    assert f"`--signal-before` seconds ({defaults['signal_before']})" in page
+    assert f"`--restarts` times ({defaults['restarts']})" in page.replace("\n", " ")

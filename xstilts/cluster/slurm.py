@@ -27,9 +27,11 @@ LEAST_NOTICE_S = 60
 WORD = re.compile(r"[\w.,@:+=/-]+")
 """What names of partitions and accounts are made of."""
 
-OURS = ("job-name", "chdir", "output", "open-mode", "nodes", "ntasks-per-node", "cpus-per-task",
-        "time", "signal", "no-kill", "requeue", "no-requeue", "gpus-per-node", "partition",
-        "account")  # fmt: skip
+OURS = (
+    *("job-name", "chdir", "output", "open-mode", "nodes", "ntasks-per-node", "mincpus"),
+    *("cpus-per-task", "time", "signal", "no-kill", "requeue", "no-requeue", "gpus-per-node"),
+    *("partition", "account"),
+)
 """Options of sbatch that the command sets itself."""
 
 
