@@ -22,7 +22,7 @@ from .slurm_hosts import SlurmCluster, lacks
 
 pytestmark = pytest.mark.cluster
 
-COMMAND = "slurm sweep.yaml --nodes 1-2 --cpus-per-node 1 --time 20 --signal-before 60 --submit"
+COMMAND = "slurm sweep.yaml --nodes 1-2 --cpus-per-node 1 --time 20 --signal-before 90 --submit"
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT")
 PATIENCE_S = 600
 """Until something happens; a busy machine takes its time."""
@@ -107,8 +107,10 @@ class Story:
     # The blows.
 
     def notice(self) -> None:
-        """The limit comes near: it is a minute away, and Slurm says so by itself."""
-        self.cluster.call(f"scontrol update JobId={self.job} TimeLimit=1")
+        """The limit comes near: it is one to two minutes away, and Slurm says so by itself."""
+        *_, hours, minutes, _ = re.split("[:-]", self.cluster.field(self.job, "RunTime"))
+        limit = 60 * int(hours) + int(minutes) + 2
+        self.cluster.call(f"scontrol update JobId={self.job} TimeLimit={limit}")
         self.hurry()
 
     def cancel(self) -> None:
