@@ -45,8 +45,8 @@ def cluster(tmp_path: Path, shared_mini: Path) -> Iterator[SlurmCluster]:
 class Story:
     """A sweep that is struck: its job, and a row of the table for every blow.
 
-    A row is the blow, how many stages there were at its moment, how many of these are gone or were
-    made again at the next one.
+    A row is the blow, its moment with the number of stages that there were, how many of these are
+    gone and how many were made again when the next one strikes, or at the end.
     """
 
     cluster: SlurmCluster
@@ -63,9 +63,22 @@ class Story:
         self.job = int(found[1])
 
     def strike(self, blow: str, how: Callable[[], None]) -> None:
-        """Strike while a trial runs that has gone on since the last blow."""
+        """Strike while a trial runs, once a stage has ended since the last blow."""
         known = len(self.bench.stages())
         self.wait(lambda: len(self.bench.stages()) > known and bool(self.bench.workers()), blow)
+        self.strike_now(blow, how)
+
+    def strike_again(self, blow: str, how: Callable[[], None], delay_s: float) -> None:
+        """Strike so long after a trial has begun since the last blow."""
+        known = self.num_attempts()
+        self.wait(lambda: self.num_attempts() > known and bool(self.bench.workers()), blow)
+        time.sleep(delay_s)
+        self.strike_now(blow, how)
+
+    def num_attempts(self) -> int:
+        return sum(map(len, self.bench.attempts().values()))
+
+    def strike_now(self, blow: str, how: Callable[[], None]) -> None:
         self.settle()
         self._before = self.bench.stages()
         moment = f"{time.monotonic() - self.begun:4.0f} s, {len(self._before):2d} stages"
@@ -197,6 +210,5 @@ def test_ten_random_blows(cluster: SlurmCluster, undisturbed: Bench) -> None:
                 (f"Ray of {node[:2]} killed", lambda node=node: story.kill_ray(node)),
             ]
         )
-        time.sleep(chance.uniform(0, 3))
-        story.strike(blow, how)
+        story.strike_again(blow, how, chance.uniform(0, 6))
     story.finish(undisturbed)

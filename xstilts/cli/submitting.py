@@ -34,7 +34,10 @@ def slurm(
     partition: Annotated[str | None, typer.Option(help="Unless said, the default one.")] = None,
     account: Annotated[str | None, typer.Option(help="Which account pays.")] = None,
     signal_before: Annotated[
-        int, typer.Option(help="So many seconds before the limit it stops and is queued again.")
+        int,
+        typer.Option(
+            max=65535, help="So many seconds before the limit it stops and is queued again."
+        ),
     ] = 300,
     restarts: Annotated[
         int, typer.Option(min=0, help="How often the job may start again by itself.")
