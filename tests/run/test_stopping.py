@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from xstilts.errors import SweepStopped
 from xstilts.lease import Lease
 from xstilts.run import stopping
 from xstilts.run.places import Places
-from xstilts.run.stopping import STOP, FileQuestion, stopping_on_signals, told_to_stop
+from xstilts.run.stopping import (
+    STOP,
+    FileQuestion,
+    ending_on_signals,
+    stopping_on_signals,
+    told_to_stop,
+)
 
 from ..conftest import make_places
 
@@ -29,6 +36,20 @@ def test_the_first_signal_asks_and_the_second_ctrl_c_ends(number: int) -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_before_there_are_trials_a_signal_ends_with_a_status_of_its_own(number: int) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+    told = r"^s: stopped; the same command goes on"
+    with pytest.raises(SweepStopped, match=told) as stopped, ending_on_signals("s"):
+        with stopping_on_signals() as is_told:
+            os.kill(os.getpid(), number)
+            assert is_told(), "trials are asked, and nothing is broken off"
+        os.kill(os.getpid(), number)
+        signal.pause()
+    assert stopped.value.exit_status == 75
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)) == before
 
 
 def test_a_file_stops_and_is_looked_for_now_and_then(

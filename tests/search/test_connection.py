@@ -196,3 +196,15 @@ with connection.connected(None):
     connection.check_address(ray.get_runtime_context().gcs_address)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_in_a_job_of_slurm_no_ray_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with pytest.raises(ConfigError) as refused:
+        check_address("auto")
+    (problem,) = refused.value.problems
+    assert str(problem) == (
+        "--address: joins whatever Ray a node has, in a Slurm job perhaps that of another one; "
+        'got "auto" in job 17; give ip:port of the job\'s own head; the script of `xstilts slurm` '
+        "does"
+    )

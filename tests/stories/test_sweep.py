@@ -118,6 +118,15 @@ def test_ctrl_c_once_and_twice_then_the_same_command(bench: Any, undisturbed: An
     check_resumed(bench, undisturbed, twice)
 
 
+def test_a_signal_before_the_first_trial_has_the_same_status(bench: Any) -> None:
+    process = bench.start("sweep", "sweep.yaml")
+    bench.wait_for((bench.storage / "storage.json").exists)
+    process.send_signal(signal.SIGTERM)
+    text = bench.finish(process, status=75)
+    assert "goes on where it" in text and "Traceback" not in text
+    assert not bench.records()
+
+
 def test_a_sweep_with_another_file_is_refused_with_the_difference(undisturbed: Any) -> None:
     file = undisturbed.folder / "other.yaml"
     text = (undisturbed.folder / "sweep.yaml").read_text()

@@ -17,6 +17,7 @@ from xstilts.cli import (
     reporting,
     scoring,
     starting,
+    submitting,
     sweeps,
 )
 from xstilts.cli.app import app
@@ -37,6 +38,7 @@ __all__ = [
     "reporting",
     "scoring",
     "starting",
+    "submitting",
     "sweeps",
 ]
 

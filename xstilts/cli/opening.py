@@ -63,7 +63,8 @@ def ui(
         _show(_links(results, uri), browser, wait_for=None)
         return
     database = Path(uri.removeprefix("sqlite:///"))
-    bring_along(database, database.parent / ARTIFACTS)
+    home = database.parent if results is None else results.places.storage
+    bring_along(database, home / ARTIFACTS)
     if reason := why_not(port):
         raise ConfigError([Problem("--port", reason, str(port), "give another one")])
     url = f"http://127.0.0.1:{port}"

@@ -148,7 +148,8 @@ def sweep(
     """Launch a sweep, or resume it after an interruption: the same command.
 
     Ctrl-C once: running trials write a checkpoint and the sweep stops; twice: it stops at once.
-    Exit status 75 says that it was stopped so and goes on with the same command.
+    Exit status 75 says that it was stopped so, or by SIGTERM or SIGHUP, and goes on with the same
+    command; 1, that it failed.
     """
     with_rehearsal = address is not None if rehearse is None else rehearse
     _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [], retrain)
@@ -178,14 +179,16 @@ def confirm(
     from xstilts.config.load import with_confirmation
     from xstilts.driver import inputs_of as inputs
     from xstilts.run.reopen import planner_of
+    from xstilts.run.stopping import ending_on_signals
 
     _connect(address)
-    details = results_of(name, storage, plugins).details
-    stored = planner_of(details.places, details.folder, plugins).sweep
-    sweep = with_confirmation(stored, top, seeds)
-    sweep = sweep.model_copy(update={"storage": str(details.places.storage)})
-    places, inventory = inputs(sweep, note)
-    _drive(sweep, places, inventory, address, with_rehearsal=False, must_have_ended=True)
+    with ending_on_signals(name):
+        details = results_of(name, storage, plugins).details
+        stored = planner_of(details.places, details.folder, plugins).sweep
+        sweep = with_confirmation(stored, top, seeds)
+        sweep = sweep.model_copy(update={"storage": str(details.places.storage)})
+        places, inventory = inputs(sweep, note)
+        _drive(sweep, places, inventory, address, with_rehearsal=False, must_have_ended=True)
 
 
 @command("xstilts run builtin:quickstart --point '{intermediate: nli}'")
@@ -261,10 +264,13 @@ def _sweep(
     overrides: list[str],
     with_retraining: bool = False,
 ) -> None:
+    from xstilts.run.stopping import ending_on_signals
+
     _connect(address)
-    with err.status("checking the sweep file and what it names"):
-        inputs = inputs_of(file, overrides, base)
-    _drive(*inputs, address, with_rehearsal, with_retraining)
+    with ending_on_signals(str(file)):
+        with err.status("checking the sweep file and what it names"):
+            inputs = inputs_of(file, overrides, base)
+        _drive(*inputs, address, with_rehearsal, with_retraining)
 
 
 def _connect(address: str | None) -> None:

@@ -1,1 +1,1 @@
-"""Files and scripts of clusters, and what their nodes run beside Ray."""
+"""Sweeps on clusters: what their nodes run, and jobs of Slurm."""

@@ -15,6 +15,7 @@ taken the sweep over, changes nothing that anybody reads.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ PRIOR = "prior.json"
 
 PREPARED = "prepared.json"
 """The inventory that `prepare` read, until the sweep is launched."""
+
+
+MLFLOW = "XSTILTS_MLFLOW"
+"""The environment variable that names the folder of MLflow's SQLite file, on a disk of this
+machine's own where the storage is shared: SQLite is unsafe on NFS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +167,10 @@ class Places:
         return self.sweep / "report"
 
     def tracking_uri(self, sweep: Sweep) -> str:
-        """The declared server, else an SQLite file beside the storage."""
-        return sweep.tracking.uri or f"sqlite:///{self.storage / 'mlflow.db'}"
+        """The declared server, else an SQLite file beside the storage, or in the folder that the
+        environment names."""
+        folder = Path(os.environ.get(MLFLOW) or self.storage).expanduser().absolute()
+        return sweep.tracking.uri or f"sqlite:///{folder / 'mlflow.db'}"
 
 
 def sweep_names(storage: Path) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xstilts.errors import SweepStopped
 from xstilts.lease import claim_path
 from xstilts.run.places import Places
 
@@ -53,6 +54,34 @@ def stopping_on_signals(asked: Callable[[], None] = lambda: None) -> Iterator[Qu
     before = {number: signal.signal(number, ask) for number in heeded}
     try:
         yield event.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ending_on_signals(name: str) -> Iterator[None]:
+    """While the block runs, SIGTERM and SIGHUP end it as Ctrl-C does, at once, save where it asks
+    itself by `stopping_on_signals`. Needs the main thread.
+
+    Args:
+        name: what the block does, for the error.
+
+    Raises:
+        SweepStopped: one of them came, Ctrl-C included.
+    """
+
+    def interrupt(number: int, _: object) -> None:
+        raise KeyboardInterrupt
+
+    heeded = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in heeded}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SweepStopped(f"{name}: stopped; the same command goes on where it was") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -96,8 +96,14 @@ def check_address(address: str) -> None:
     tries for two minutes.
 
     Raises:
-        ConfigError: nothing does.
+        ConfigError: nothing does, or it is for Ray to find in a job of Slurm, on whose nodes other
+            jobs may have theirs.
     """
+    job = os.environ.get("SLURM_JOB_ID")
+    if address == "auto" and job:
+        rule = "joins whatever Ray a node has, in a Slurm job perhaps that of another one"
+        repair = "give ip:port of the job's own head; the script of `xstilts slurm` does"
+        raise ConfigError([Problem("--address", rule, f'"auto" in job {job}', repair)])
     from ray._private.services import canonicalize_bootstrap_address
 
     try:
