@@ -4,7 +4,7 @@ Both are whole stages of a classifier on MNLI-like rows, from the same random we
 shape, by turns in processes of their own: memory that was given back is no peak of the next. The
 peak is what training takes above the process without a model.
 
-    python -m tests.benchmarks.lora [--model xlmr-base] [--rounds N] [--steps N] [--rank N]
+    python -m tests.benchmarks.lora [--model xlmr-base] [--vocabulary N] [--rank N]
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def main() -> None:
     """Print the three ratios."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="xlmr-base")
+    parser.add_argument("--vocabulary", type=int, help="Rows of the token table, if another.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rank", type=int, default=8)
@@ -87,6 +88,8 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         encoder = encoder_of(arguments.model)
+        if arguments.vocabulary:
+            encoder.resize_token_embeddings(arguments.vocabulary, mean_resizing=False)
         encoder.save_pretrained(folder)
         del encoder
         for _ in range(arguments.rounds):

@@ -16,7 +16,8 @@ from xstilts.config.families import RUNNING
 from xstilts.errors import ConfigError
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train, stage_name
-from xstilts.run.adapters import WITHOUT, adapter_problems
+from xstilts.run.adapters import WITHOUT
+from xstilts.run.arms import check_arms
 from xstilts.run.export import export_encoder, export_model
 from xstilts.run.inputs import take_inventory
 from xstilts.run.kept_weights import with_bases
@@ -143,10 +144,10 @@ def test_families_that_cannot_have_them_are_told_with_those_that_can(
     inventory = take_inventory(sweep, make_places(tmp_path))
     AutoConfig.for_model("squeezebert").save_pretrained(tmp_path / "model")
     facts = replace(inventory.models["m"], path=str(tmp_path / "model"))
-    (problem,) = adapter_problems(sweep, {"m": facts})
+    (problem,) = check_arms(sweep, {"m": facts})
     assert "lora needs linear layers for queries and values" in str(problem)
     assert "these can: albert, bart" in str(problem) and "ibert," not in str(problem)
-    assert list(adapter_problems(sweep_of(shared_mini), {"m": facts})) == []
+    assert list(check_arms(sweep_of(shared_mini), {"m": facts})) == []
 
 
 FUSED = {"modernbert": ("Wqkv",), "deberta-v2": ("query_proj", "value_proj"), "mt5": ("q", "v")}

@@ -33,6 +33,7 @@ from xstilts.training.loop import train
 from xstilts.training.micro_batches import one_micro_batch
 from xstilts.training.model import Model, build_model, load_encoder
 from xstilts.training.optimizer import build_optimizer, learning_rate
+from xstilts.training.outcome import Options
 from xstilts.training.token_embeddings import decay_after, tokens_of
 
 Toy = Any  # of conftest.py, which tests cannot import
@@ -370,6 +371,15 @@ def test_label_smoothing_takes_the_steps_of_torchs(tasks: Toy, names: tuple[str,
     other, _ = trained(tasks, stage_of(tasks, Adapt(), *names))
     with pytest.raises(AssertionError):
         assert_alike(tasks, stage, other, expected)
+
+
+def test_labels_are_smoothed_however_a_batch_is_divided(tasks: Toy) -> None:
+    stage = stage_of(tasks, Adapt(label_smoothing=0.2), "toy_a", "toy_t")
+    whole, _ = trained(tasks, stage)
+    divided = calm(tasks.model(stage))
+    options = Options(max_tokens=30)
+    train(divided, stage, tasks.data(stage), tasks.vocabulary, options=options)
+    assert_alike(tasks, stage, divided, whole)
 
 
 @pytest.mark.parametrize("last", [1, 3])

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from xstilts.config.adapt import Adapt
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
 from xstilts.training.outcome import Options
@@ -48,10 +49,14 @@ SCRIPT = """
 """
 
 
-def job_of(toy: Toy, *tasks: str) -> Job:
+ARMS = Adapt(frozen=0, layer_decay=0.9, l2_sp=0.5, dropout=0.2, schedule="cosine", average=2)
+
+
+def job_of(toy: Toy, adapt: Adapt, *tasks: str) -> Job:
     """A stage of a few seconds, with three checks."""
     sizes = {"examples": 2000 // len(tasks), "batch_size": 4, "checks": 3, "dev_rows": 0}
-    stage = toy.stage(*tasks, **sizes)
+    kept = "average" if adapt.average else "best"
+    stage = toy.stage(*tasks, **sizes, keep=kept, adapt=adapt)
     data = [PartData(own.train, None) for own in toy.data(stage)]
     return Job(stage, toy.folder, data, toy.vocabulary, "cpu", 1, Options())
 
@@ -78,12 +83,18 @@ def wait_until(process: subprocess.Popen[str], share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "world"), [(("mnli",), 1), (("mnli", "mlm"), 1), (("mnli", "mlm"), 2)]
+    ("tasks", "world", "adapt"),
+    [
+        (("mnli",), 1, Adapt()),
+        (("mnli", "mlm"), 1, Adapt()),
+        (("mnli", "mlm"), 2, Adapt()),
+        (("mnli", "mlm"), 1, ARMS),
+    ],
 )
 def test_a_killed_stage_ends_with_the_same_bytes(
-    toy: Toy, tmp_path: Path, tasks: tuple[str, ...], world: int
+    toy: Toy, tmp_path: Path, tasks: tuple[str, ...], world: int, adapt: Adapt
 ) -> None:
-    job = job_of(toy, *tasks)
+    job = job_of(toy, adapt, *tasks)
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     quiet = tmp_path / "quiet"
     quiet.mkdir()

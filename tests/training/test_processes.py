@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 import safetensors.torch
 
+from xstilts.config.adapt import Adapt
 from xstilts.errors import Diverged, Preempted, StageError
 from xstilts.kinds.kind import Encoded
 from xstilts.tasks import lookup
@@ -30,6 +31,17 @@ from xstilts.training.processes import Job, run_together
 from ..sockets import listeners
 
 Toy = Any  # of conftest.py, which tests cannot import
+
+
+ARMS = Adapt(
+    frozen=1,
+    layer_decay=0.9,
+    l2_sp=0.5,
+    dropout=0.2,
+    schedule="cosine",
+    label_smoothing=0.1,
+    average=2,
+)
 
 
 def named(encoded: Encoded, task: str) -> Encoded:
@@ -66,27 +78,30 @@ def ignore(share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "keep"),
+    ("tasks", "keep", "adapt"),
     [
-        (("mnli",), "best"),
-        (("mnli",), "average"),
-        (("mnli", "udpos", "mlm"), "best"),
+        (("mnli",), "best", Adapt()),
+        (("mnli",), "average", Adapt()),
+        (("mnli", "udpos", "mlm"), "best", Adapt()),
         # Every row of a batch is compared with all others, in whichever process they are.
-        (("lareqa",), "best"),
+        (("lareqa",), "best", Adapt()),
+        (("mnli", "udpos"), "average", ARMS),
     ],
 )
 def test_two_processes_do_what_one_does(
-    toy: Toy, tmp_path: Path, tasks: tuple[str, ...], keep: str
+    toy: Toy, tmp_path: Path, tasks: tuple[str, ...], keep: str, adapt: Adapt
 ) -> None:
     """With dropout, mixtures, MLM and a mean of checks; the last batch has one row, so one process
     gets none."""
-    job = job_of(toy, *tasks, examples=37, learning_rate=1e-3, keep=keep)
+    job = job_of(toy, *tasks, examples=37, learning_rate=1e-3, keep=keep, adapt=adapt)
     shares: list[float] = []
     alone = job.run(tmp_path / "alone", ignore, None)
     together = run_together(job, 2, tmp_path / "together", shares.append, None)
     one, other = weights(tmp_path / "alone"), weights(tmp_path / "together")
     assert one.keys() == other.keys()
-    difference = sum(float((one[name] - other[name]).norm() ** 2) for name in one) ** 0.5
+    # The gradient of a key's bias is nothing but rounding errors, to which a penalty holds on.
+    names = [name for name in one if not (adapt.l2_sp and name.endswith("key.bias"))]
+    difference = sum(float((one[name] - other[name]).norm() ** 2) for name in names) ** 0.5
     assert difference <= 1e-5 * sum(float(one[name].norm() ** 2) for name in one) ** 0.5
     assert not all(one[name].equal(other[name]) for name in one), "sums in another order"
     for point, same in zip(alone.curve, together.curve, strict=True):

@@ -132,7 +132,10 @@ _RULES: Mapping[str, _Rule] = {
     "lora.alpha": _Rule("a number above 0", lambda x: _is_number(x) and x > 0, float),
     "lora.modules": _Rule(
         "a list of names of linear layers, or one",
-        lambda x: isinstance(x, str) or (bool(x) and all(isinstance(one, str) for one in x)),
+        lambda x: (
+            isinstance(x, str)
+            or (isinstance(x, (list, tuple)) and bool(x) and all(isinstance(own, str) for own in x))
+        ),
         lambda x: (x,) if isinstance(x, str) else tuple(x),
     ),
     "frozen": _Rule(
@@ -245,8 +248,10 @@ def is_of_an_arm(name: str) -> bool:
 
 
 def adaptations_of(said: Mapping[str, Any]) -> Adaptations:
-    """What stands under `recipe.adapt` of a file: phases, each by an arm's name or its values."""
-    arms = {name: flat(own) for name, own in dict(said.get("arms") or {}).items()}
+    """What stands under `recipe.adapt` of a file: phases, each by an arm's name or its values. What
+    is said wrongly is nothing here; `adapt_checks` refuses it."""
+    named = said.get("arms")
+    arms = {name: flat(own) for name, own in named.items()} if isinstance(named, Mapping) else {}
     phases = {
         phase: arms.get(own, {}) if isinstance(own, str) else flat(own)
         for phase, own in said.items()

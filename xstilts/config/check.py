@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 
-from xstilts.config.adapt import SEARCHED
+from xstilts.config.adapt import SEARCHED, is_of_an_arm
 from xstilts.config.adapt_checks import check_adapt
 from xstilts.config.benchmark_checks import check_benchmark, check_languages
 from xstilts.config.chain_checks import check_chains
@@ -154,9 +154,10 @@ def _check_encoder_space(sweep: Sweep) -> Iterator[Problem]:
     fields = {f"{phase}.{field}" for phase in PHASES for field in SEARCHABLE}
     arms = {f"adapt.{phase}{name}" for phase in PHASES for name in ARMS}
     known = {"intermediate", "model", "intermediate.rates", *fields, *arms}
+    own = [name for name in declared if is_of_an_arm(name) and phase_of(name) in PHASES]
     for name, spec in declared.items():
         here = f"{where}.{name}"
-        if name not in known:
+        if name not in known and name not in own:
             yield Problem(here, "unknown parameter", f'"{name}"', suggest(name, known))
         elif name in ("intermediate", "model"):
             values = (NONE, *sweep.intermediates) if name == "intermediate" else sweep.models
@@ -170,7 +171,7 @@ def _check_encoder_space(sweep: Sweep) -> Iterator[Problem]:
                     "no intermediate has searched rates",
                     repair="write rates: search in a mixture",
                 )
-        elif name not in arms:  # which have checks of their own
+        elif name not in own:  # arms have checks of their own
             yield from _check_values(here, spec, name.partition(".")[2])
         yield from _check_when(here, name, spec, declared, sweep)
         inner = name.replace("adapt.target", "adapt").removeprefix("target.")
@@ -222,12 +223,13 @@ def _check_order_and_grid(sweep: Sweep, where: str) -> Iterator[Problem]:
 
 def _check_target_space(sweep: Sweep) -> Iterator[Problem]:
     where = "search.target.space"
-    arms = {f"adapt{name}" for name in ARMS}
     for name, spec in sweep.search.target.space.items():
-        if name not in {*SEARCHABLE, *arms}:
-            near = suggest(name, {*SEARCHABLE, *arms})
+        if is_of_an_arm(name):
+            pass  # arms have checks of their own
+        elif name not in SEARCHABLE:
+            near = suggest(name, {*SEARCHABLE, *(f"adapt{arm}" for arm in ARMS)})
             yield Problem(f"{where}.{name}", "unknown parameter", f'"{name}"', near)
-        elif name not in arms:
+        else:
             yield from _check_values(f"{where}.{name}", spec, name)
         if spec.when:
             yield Problem(

@@ -129,7 +129,7 @@ def model_facts(folder: Path, where: str, hashes: Hashes) -> ModelFacts:
             f"its config.json does not give layers and positions as numbers ({error})",
             "repair the file",
         ) from error
-    keys = _keys(weights)
+    keys = weight_names(folder)
     return ModelFacts(
         path=str(folder),
         weights=hashes.of_files(folder, [config, *weights]),
@@ -194,10 +194,11 @@ LM_HEADS = ("lm_head.", "cls.predictions.", "lm_predictions.", "vocab_transform.
 """How the names of an LM head's weights begin: XLM-R, BERT, DeBERTa, DistilBERT, ModernBERT."""
 
 
-def _keys(weights: Iterable[Path]) -> list[str]:
-    """The names of all weights; none where a file is damaged, which whoever loads it refuses."""
+def weight_names(folder: Path) -> list[str]:
+    """The names of all weights of a model; none where a file is damaged, which whoever loads it
+    refuses."""
     found: list[str] = []
-    for path in weights:
+    for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="numpy") as stored:
                 found += stored.keys()

@@ -7,40 +7,29 @@ adapters is torch imported for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xstilts.config.adapt_checks import arms_of
 from xstilts.config.families import RUNNING
-from xstilts.config.recipe import PHASES
 from xstilts.errors import Problem, StageError
 from xstilts.tasks import suggest
 
 if TYPE_CHECKING:
     from xstilts.config.adapt import Lora
-    from xstilts.config.schema import Sweep
-    from xstilts.plan.inventory import ModelFacts
 
 WITHOUT = ("ibert", "squeezebert", "xlnet")
 """Families whose queries and values come from no linear layers of torch: quantised ones,
 convolutions, and matrices that are no layers."""
 
 
-def adapter_problems(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
-    """What is wrong with the adapters of a sweep for the models that are there."""
-    found: dict[tuple[str, str], Problem] = {}
-    for phase in PHASES:
-        for where, adapt in arms_of(sweep, phase):
-            if adapt.lora is None:
-                continue
-            for model, facts in models.items():
-                for problem in _of_model(where, adapt.lora, model, Path(facts.path)):
-                    found.setdefault((where, problem.rule), problem)
-    yield from found.values()
+def adapter_problems(where: str, lora: Lora, model: str, folder: Path) -> Iterator[Problem]:
+    """What of adapters a model cannot have.
 
-
-def _of_model(where: str, lora: Lora, model: str, folder: Path) -> Iterator[Problem]:
+    Args:
+        where: where the sweep file says them, or draws them.
+        model: its name in the sweep; `folder` is where it lies.
+    """
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if (name := settings.get("model_type")) in WITHOUT:
         rule = f"lora needs linear layers for queries and values, and models.{model} has others"

@@ -33,7 +33,7 @@ from xstilts.data.sources import (
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import publish_folder, sha256_of, sync_tree
 from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
-from xstilts.run.adapters import adapter_problems
+from xstilts.run.arms import check_arms
 from xstilts.run.parallel_text import parallel_problems
 from xstilts.run.places import Places, path_named
 from xstilts.run.storage import CACHES
@@ -109,7 +109,7 @@ class _Inputs:
         self.problems += _without_lm_head(self._sweep, models)
         self.problems += _without_pooler(self._sweep, models)
         self.problems += _too_long(self._sweep, models)
-        self.problems += adapter_problems(self._sweep, models)
+        self.problems += check_arms(self._sweep, models)
         return models
 
     def data_sets(self) -> tuple[dict[str, Path], dict[str, str]]:

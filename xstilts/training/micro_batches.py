@@ -184,7 +184,7 @@ def _rows_of(batch: Batch, rows: np.ndarray, width: int, longest: int) -> tuple[
         for name, tensor in batch.targets.items()
     }
     read = None if batch.read is None else batch.read[places, :longest]
-    return Batch(inputs, targets, batch.by_token, read=read), sequences
+    return replace(batch, inputs=inputs, targets=targets, units=None, read=read), sequences
 
 
 def _dealt(count: int, world: int) -> np.ndarray:
