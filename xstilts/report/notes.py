@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 
 from xstilts.config.derive import NONE
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.records import TrialRecord
 from xstilts.report.results import Results
+from xstilts.report.table import Table
 from xstilts.report.tables import tables, verdict_table
 from xstilts.run.places import SWEEP_FILE
 from xstilts.tasks.kinds import IN_TRANSFORMERS
 
 LONGEST = 7500
 """Characters of the summary's note; MLflow keeps 8,000."""
+
+WIDE = "&emsp;"
+"""A blank that is not trimmed, as the letter itself is."""
 
 
 def run_note(sweep: Sweep, record: TrialRecord, verdicts: Mapping[str, str] = {}) -> str:
@@ -49,7 +54,7 @@ def summary_note(results: Results) -> str:
     """The sweep's tables: as many as the tracker takes, whole, the most wanted first."""
     kept, left = [_title(results)], list[str]()
     for name, table in tables(results).items():
-        text = table.markdown()
+        text = _spaced(table)
         if not left and sum(map(len, kept)) + len(text) < LONGEST:
             kept.append(text)
         else:
@@ -64,7 +69,14 @@ def experiment_note(results: Results) -> str:
     if not results.finished:
         return _title(results)
     more = "More tables and pictures are in the run `summary`."
-    return "\n".join([_title(results), verdict_table(results).markdown(), more])
+    return "\n".join([_title(results), _spaced(verdict_table(results)), more])
+
+
+def _spaced(table: Table) -> str:
+    """A table in Markdown whose cells end in a wide blank: MLflow's page puts nothing between
+    columns, and numbers would run together."""
+    header, *rows = [[f"{cell}{WIDE}" for cell in row] for row in (table.header, *table.rows)]
+    return replace(table, header=header, rows=rows).markdown()
 
 
 def _title(results: Results) -> str:
