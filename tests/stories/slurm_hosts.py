@@ -157,10 +157,13 @@ class SlurmCluster(Network):
         return [line for line in lines if not line.startswith(("munged", "slurmd -N"))]
 
     def close(self) -> None:
-        """End all of it; nothing stays in the machine's cgroups."""
+        """End all of it; nothing stays in the machine's cgroups, once what was in them is gone."""
         super().close()
+        over = time.monotonic() + 10
         for name in self.nodes:
-            folders = sorted(FREEZER.glob(f"slurm_{name}/**/"), reverse=True)
-            for folder in [*folders, FREEZER / f"slurm_{name}"]:
-                with suppress(OSError):
-                    folder.rmdir()
+            root = FREEZER / f"slurm_{name}"
+            while root.exists() and time.monotonic() < over:
+                for folder in sorted(root.glob("**/"), reverse=True):
+                    with suppress(OSError):
+                        folder.rmdir()
+                time.sleep(0.1)
