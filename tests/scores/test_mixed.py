@@ -11,7 +11,7 @@ from xstilts.scores.mixed import MixedFit, Term, fit, moments_at
 
 
 def criterion_by_definition(
-    response: np.ndarray, fixed: np.ndarray, found: MixedFit, terms
+    response: np.ndarray, fixed: np.ndarray, terms: list[Term], found: MixedFit
 ) -> float:
     """Minus twice the restricted log likelihood, from the covariance matrix itself."""
     covariance = found.residual * np.eye(len(response))

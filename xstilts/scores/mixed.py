@@ -118,9 +118,8 @@ class MixedFit:
 def fit(response: np.ndarray, fixed: np.ndarray, terms: Sequence[Term]) -> MixedFit:
     """Fits `response` (rows,) by `fixed` (rows, effects) and independent random `terms`.
 
-    REML (Patterson & Thompson 1971) by Fisher scoring within the variances that are none below 0:
-    a term whose variance would be negative stays at 0 while the likelihood falls from there. The
-    covariance is only met through crossproducts (Woodbury), so a step costs what the levels cost,
+    REML (Patterson & Thompson 1971) by Newton's method and Fisher scoring within the variances that
+    are not below 0: a term stays at 0 while the likelihood falls from there. The covariance is only met through crossproducts (Woodbury), so a step costs what the levels cost,
     whatever the number of rows.
 
     Raises: ConfigError where a value is missing, fixed effects are confounded, no row is left over
@@ -196,9 +195,8 @@ def moments_at(products: Crossproducts, variances: np.ndarray) -> Moments:
     widths = np.diff(products.starts, append=random)
     ratios = np.repeat(variances[:-1] / residual, widths)
     of_z = products.of[:random]
-    factors = lu_factor(np.eye(random) + of_z[:, :random] * ratios)
     # Z'V⁻¹[Z, X, y] = (I + Z'Z Γ)⁻¹ Z'[Z, X, y] / residual, which cancels no digits.
-    seen = lu_solve(factors, of_z)
+    seen, inside = _solved(np.eye(random) + of_z[:, :random] * ratios, of_z, _largest(products))
     rest = products.of[random:, random:] - (of_z[:, random:].T * ratios) @ seen[:, random:]
     zvz = (seen[:, :random] + seen[:, :random].T) / (2 * residual)
     xvz = seen[:, random : random + fixed].T / residual
@@ -206,7 +204,6 @@ def moments_at(products: Crossproducts, variances: np.ndarray) -> Moments:
     xvx, xvy = rest[:fixed, :fixed], rest[:fixed, -1]
     known = np.linalg.solve(xvx, np.column_stack([xvz, xvy]))
     ypy = float(rest[-1, -1] - xvy @ known[:, -1])
-    inside = float(np.log(np.abs(np.diag(factors[0]))).sum())
     criterion = (
         inside
         + products.rows * np.log(residual)
@@ -227,6 +224,30 @@ def moments_at(products: Crossproducts, variances: np.ndarray) -> Moments:
     )
 
 
+def _largest(products: Crossproducts) -> slice:
+    """Where the columns of the term with the most levels are."""
+    widths = np.diff(products.starts, append=products.random)
+    start = int(products.starts[widths.argmax()])
+    return slice(start, start + int(widths.max()))
+
+
+def _solved(matrix: np.ndarray, of: np.ndarray, diagonal: slice) -> tuple[np.ndarray, float]:
+    """The inverse of `matrix` times `of`, and the logarithm of its determinant. The part `diagonal`
+    of the matrix is a diagonal, as levels of one term share no row, and is eliminated first."""
+    rest = np.r_[0 : diagonal.start, diagonal.stop : len(matrix)]
+    own = np.diag(matrix)[diagonal]
+    across = matrix[diagonal][:, rest]
+    into = matrix[rest][:, diagonal] / own
+    solved = np.empty_like(of)
+    inside = float(np.log(own).sum())
+    if len(rest):
+        factors = lu_factor(matrix[np.ix_(rest, rest)] - into @ across)
+        solved[rest] = lu_solve(factors, of[rest] - into @ of[diagonal])
+        inside += float(np.log(np.abs(np.diag(factors[0]))).sum())
+    solved[diagonal] = (of[diagonal] - across @ solved[rest]) / own[:, None]
+    return solved, inside
+
+
 def traces(products: Crossproducts, moments: Moments) -> np.ndarray:
     """tr(P V_k P V_l), (terms + 1, terms + 1), V_k being what variance k multiplies: twice the
     expected information. The residual's come from P V P = P."""
@@ -240,6 +261,20 @@ def traces(products: Crossproducts, moments: Moments) -> np.ndarray:
     trace = (products.rows - products.fixed - own @ single) / residual
     out[-1, -1] = (trace - own @ out[-1, :-1]) / residual
     return out
+
+
+def observed(products: Crossproducts, moments: Moments) -> np.ndarray:
+    """The observed information of the variances, (terms + 1, terms + 1): y'P V_k P V_l P y less
+    half of tr(P V_k P V_l)."""
+    own, residual = moments.variances[:-1], moments.variances[-1]
+    of_columns = np.repeat(own, np.diff(products.starts, append=products.random))
+    quadratic = np.zeros((len(own) + 1, len(own) + 1))
+    quadratic[:-1, :-1] = products.blocks(np.outer(moments.zpy, moments.zpy) * moments.zpz)
+    zppy = (moments.zpy - moments.zpz @ (of_columns * moments.zpy)) / residual
+    quadratic[-1, :-1] = quadratic[:-1, -1] = products.sums(moments.zpy * zppy)
+    ppy = (moments.ypy - own @ products.sums(moments.zpy**2)) / residual
+    quadratic[-1, -1] = (ppy - own @ quadratic[-1, :-1]) / residual
+    return np.asarray(quadratic - traces(products, moments) / 2)
 
 
 def _score(products: Crossproducts, moments: Moments) -> np.ndarray:
@@ -261,10 +296,11 @@ def _scored(products: Crossproducts, variances: np.ndarray, scale: float) -> Mom
         score = _score(products, moments)
         free = (variances > least) | (score > 0)
         step = np.zeros(len(variances))
-        information = traces(products, moments)[np.ix_(free, free)] / 2
-        step[free] = np.linalg.lstsq(information, score[free], rcond=1e-12)[0]
+        if not free.any():
+            break
+        step[free] = _ascent(products, moments, score, free)
         # What the step is worth by the quadratic that it climbs.
-        if not free.any() or float(step @ score) < 1e-10:
+        if float(step @ score) < 1e-9:
             break
         better = _climbed(products, moments, step, least)
         if better is None:
@@ -278,6 +314,22 @@ def _scored(products: Crossproducts, variances: np.ndarray, scale: float) -> Mom
         if found.criterion < moments.criterion + _SAME:
             moments = found
     return moments
+
+
+def _ascent(
+    products: Crossproducts, moments: Moments, score: np.ndarray, free: np.ndarray
+) -> np.ndarray:
+    """Newton's step of the `free` variances; Fisher's, which always climbs, where the likelihood
+    is not concave."""
+    chosen = np.ix_(free, free)
+    expected = traces(products, moments)[chosen] / 2
+    scale = np.sqrt(np.diag(expected))
+    sizes = np.outer(scale, scale)
+    own = observed(products, moments)[chosen] / sizes
+    concave = float(np.linalg.eigvalsh(own).min()) > 0.05
+    information = own if concave else expected / sizes
+    found = np.linalg.lstsq(information, score[free] / scale, rcond=1e-12)[0]
+    return np.asarray(found / scale)
 
 
 def _climbed(

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from xstilts.scores.mixed import MixedFit, traces
+from xstilts.scores.mixed import MixedFit, observed, traces
 from xstilts.scores.variance import CONFIDENCE, check_share
 
 Method = Literal["satterthwaite", "kenward_roger"]
@@ -74,7 +74,7 @@ def satterthwaite_dof(fit: MixedFit, weights: np.ndarray) -> float:
     (Kuznetsova et al. 2017). A term whose variance is zero counts as left out, as in lmerTest."""
     gradient = _gradient(fit, weights)
     free = np.append(fit.variances > 0, True)
-    values, vectors = np.linalg.eigh(_observed(fit)[np.ix_(free, free)])
+    values, vectors = np.linalg.eigh(observed(fit.products, fit.moments)[np.ix_(free, free)])
     kept = values > _TOLERANCE * values.max()
     along = vectors[:, kept].T @ gradient[free]
     return _dof(fit, weights, float((along**2 / values[kept]).sum()))
@@ -143,18 +143,3 @@ def _expected_inverse(fit: MixedFit) -> np.ndarray:
     scale = np.sqrt(np.diag(information))
     sizes = np.outer(scale, scale)
     return np.asarray(np.linalg.pinv(information / sizes, rcond=1e-10) / sizes)
-
-
-def _observed(fit: MixedFit) -> np.ndarray:
-    """The observed information of the variances, (terms + 1, terms + 1): y'P V_k P V_l P y less
-    half of tr(P V_k P V_l)."""
-    moments, products = fit.moments, fit.products
-    own, residual, terms = fit.variances, fit.residual, len(fit.variances)
-    of_columns = np.repeat(own, np.diff(products.starts, append=products.random))
-    quadratic = np.zeros((terms + 1, terms + 1))
-    quadratic[:-1, :-1] = products.blocks(np.outer(moments.zpy, moments.zpy) * moments.zpz)
-    zppy = (moments.zpy - moments.zpz @ (of_columns * moments.zpy)) / residual
-    quadratic[-1, :-1] = quadratic[:-1, -1] = products.sums(moments.zpy * zppy)
-    ppy = (moments.ypy - own @ products.sums(moments.zpy**2)) / residual
-    quadratic[-1, -1] = (ppy - own @ quadratic[-1, :-1]) / residual
-    return np.asarray(quadratic - traces(products, moments) / 2)
