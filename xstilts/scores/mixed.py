@@ -119,8 +119,9 @@ def fit(response: np.ndarray, fixed: np.ndarray, terms: Sequence[Term]) -> Mixed
     """Fits `response` (rows,) by `fixed` (rows, effects) and independent random `terms`.
 
     REML (Patterson & Thompson 1971) by Newton's method and Fisher scoring within the variances that
-    are not below 0: a term stays at 0 while the likelihood falls from there. The covariance is only met through crossproducts (Woodbury), so a step costs what the levels cost,
-    whatever the number of rows.
+    are not below 0: a term stays at 0 while the likelihood falls from there. The covariance is only
+    met through crossproducts (Woodbury), so a step costs what the levels cost, whatever the number
+    of rows.
 
     Raises: ConfigError where a value is missing, fixed effects are confounded, no row is left over
     for the residual, or the residual is zero.
@@ -300,7 +301,7 @@ def _scored(products: Crossproducts, variances: np.ndarray, scale: float) -> Mom
             break
         step[free] = _ascent(products, moments, score, free)
         # What the step is worth by the quadratic that it climbs.
-        if float(step @ score) < 1e-9:
+        if float(step @ score) < 1e-12:
             break
         better = _climbed(products, moments, step, least)
         if better is None:
