@@ -18,8 +18,6 @@ from scipy.linalg import lu_factor, lu_solve
 from xstilts.scores.items import refuse
 
 _MOST_STEPS = 200
-_SAME = 1e-7
-"""Criteria that differ by less are the same."""
 _LEAST_RESIDUAL = 1e-8
 """Of the variance about the fixed effects, what the residual is at least: below, nothing is left
 to judge by."""
@@ -307,13 +305,6 @@ def _scored(products: Crossproducts, variances: np.ndarray, scale: float) -> Mom
         if better is None:
             break
         moments = better
-    # A variance on its way to zero is zero: what is left of it would count as an estimate.
-    for term in np.flatnonzero(moments.variances[:-1] > 0):
-        without = moments.variances.copy()
-        without[term] = 0
-        found = moments_at(products, without)
-        if found.criterion < moments.criterion + _SAME:
-            moments = found
     return moments
 
 
