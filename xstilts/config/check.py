@@ -30,6 +30,7 @@ from xstilts.config.recipe_checks import check_recipe
 from xstilts.config.schema import WEIGHTED, Sweep
 from xstilts.config.search_spec import ParameterSpec
 from xstilts.config.selection_checks import check_selection
+from xstilts.config.study_checks import check_study
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM
@@ -65,6 +66,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         _check_confirm(sweep),
         _check_race(sweep),
         _check_budget(sweep),
+        check_study(sweep),
     ):
         problems += [
             Problem(f"{where}: {problem.where}", problem.rule, problem.got, problem.repair)

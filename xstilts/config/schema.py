@@ -14,6 +14,7 @@ from xstilts.config.budgets import BudgetSpec, SpendingSpec
 from xstilts.config.named import BenchmarkSpec, RecipeSpec
 from xstilts.config.search_spec import SearchSpec
 from xstilts.config.strict import Languages, Model, PlainName, PositiveInt
+from xstilts.config.study import StudySpec
 from xstilts.config.task_spec import TaskSpec
 from xstilts.tasks.plugins import Plugin
 
@@ -260,6 +261,7 @@ class Sweep(Model):
     budget: SpendingSpec | None = None
     objective: ObjectiveSpec = ObjectiveSpec()
     resources: ResourcesSpec = ResourcesSpec()
+    study: StudySpec | None = None
     storage: Annotated[str, Field(min_length=1)] = "./runs"
     tracking: TrackingSpec = TrackingSpec()
     _recalled: tuple[Plugin, ...] | None = PrivateAttr(None)

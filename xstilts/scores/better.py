@@ -80,6 +80,15 @@ def holm(p: Sequence[float] | np.ndarray, alpha: float) -> np.ndarray:
     return fallen
 
 
+def holm_adjusted(p: Sequence[float] | np.ndarray) -> list[float]:
+    """The least alpha at which `holm` lets each hypothesis fall, in the order given."""
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return [float(value) for value in np.minimum(adjusted, 1.0)]
+
+
 def exact_p(
     candidate: np.ndarray, baseline: np.ndarray, *, level: float, paired: bool = False
 ) -> float:

@@ -1,0 +1,20 @@
+"""What defines a sweep, launch after launch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xstilts.config.load import load_sweep
+from xstilts.search.definition import _identity
+
+STUDY = Path(__file__).parents[2] / "sweeps" / "studies" / "3_domain.yaml"
+
+
+def test_what_is_asked_of_results_may_change_between_launches() -> None:
+    sweep = load_sweep(STUDY)
+    without = sweep.model_copy(update={"study": None})
+    other = sweep.model_copy(update={"seeds": (0, 1, 2)})
+    first, second, third = (
+        _identity(one.model_dump(mode="json", by_alias=True)) for one in (sweep, without, other)
+    )
+    assert first == second != third
