@@ -161,15 +161,21 @@ def eurobert(texts: Texts) -> Any:
 
 def _gemma(texts: Texts, words: Any) -> Any:
     """BPE over characters, those that it does not know as bytes."""
-    learnt = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    learnt.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    first = Tokenizer(models.BPE(unk_token="<unk>"))
+    first.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     trainer = trainers.BpeTrainer(
         vocab_size=SIZE,
         special_tokens=[*GEMMA, *(f"<0x{byte:02X}>" for byte in range(256))],
         limit_alphabet=600,
         show_progress=False,
     )
-    learnt.train_from_iterator(texts, trainer)
+    first.train_from_iterator(texts, trainer)
+    model = json.loads(first.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    # Bytes are pieces as others, and no tokens that a text may hold.
+    learnt = Tokenizer(
+        models.BPE(model["vocab"], merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
     learnt.normalizer = normalizers.Replace(" ", "▁")
     learnt.pre_tokenizer = words
     learnt.post_processor = processors.TemplateProcessing(
