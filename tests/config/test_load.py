@@ -53,7 +53,7 @@ def test_every_sweep_file_of_ours_is_valid(path: Path) -> None:
 
 
 def test_figures_to_compare_with_published_ones_are_scored_in_float32() -> None:
-    published = {"phang2020", "jiant", "xtreme2020", "xtreme_head", "xtreme_r"}
+    published = {"phang2020", "jiant", "xtreme2020", "xtreme_head", "xtreme_r", "nlu_evals"}
     found = [sweep for sweep in map(load_sweep, SWEEPS) if sweep.recipe.name in published]
     assert found and {sweep.resources.scoring_precision for sweep in found} == {"fp32"}
 

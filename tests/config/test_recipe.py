@@ -123,6 +123,19 @@ def test_recipes_say_where_they_come_from() -> None:
         ("xtreme_r", "target", "xnli", (3e-5, 32, 5, 128)),
         ("xtreme_r", "target", "copa", (3e-5, 32, 5, 128)),
         ("xtreme_head", "target", "panx", (2e-5, 32, 10, 128)),
+        # nlu-evals, by script.
+        ("nlu_evals", "intermediate", "mnli", (2e-5, 32, 3, 128)),
+        ("nlu_evals", "intermediate", "siqa", (2e-5, 32, 5, 128)),
+        ("nlu_evals", "intermediate", "squad_v1", (3e-5, 32, 3, 384)),
+        ("nlu_evals", "intermediate", "squad_v2", (3e-5, 32, 3, 384)),
+        ("nlu_evals", "target", "xnli", (2e-5, 32, 3, 128)),
+        ("nlu_evals", "target", "pawsx", (2e-5, 32, 2, 128)),
+        ("nlu_evals", "target", "udpos", (2e-5, 32, 10, 128)),
+        ("nlu_evals", "target", "panx", (2e-5, 32, 10, 128)),
+        ("nlu_evals", "target", "xquad", (3e-5, 32, 3, 384)),
+        ("nlu_evals", "target", "tydiqa", (3e-5, 32, 3, 384)),
+        ("nlu_evals", "target", "lareqa", (2e-5, 16, 3, 256)),
+        ("nlu_evals", "target", "mewslix", (2e-5, 64, 2, 64)),
     ],
 )
 def test_published_values(
@@ -153,6 +166,7 @@ def test_copies_of_one_data_set_train_alike(recipe: Recipe) -> None:
         ("jiant", "carried", False),
         ("xtreme2020", "none", False),
         ("xtreme_head", "none", False),
+        ("nlu_evals", "none", False),
         ("standard", "none", True),
         ("small", "none", True),
     ],
@@ -175,6 +189,25 @@ def test_phang_checks_the_first_500_every_1000_steps_and_xtreme_the_whole_set() 
     assert head.for_task("target", "xnli", {}).dev_examples > 10**6
     qa = head.for_task("target", "xquad", {})
     assert (qa.keep, qa.warmup_steps, qa.weight_decay) == ("last", 500, 1e-4)
+
+
+def test_nlu_evals_leaves_to_trainer_what_its_scripts_do_not_name() -> None:
+    recipe = RECIPES["nlu_evals"]
+    for task, warmup, decay in (
+        ("xnli", 0.06, 0),
+        ("mnli", 0.06, 0),
+        ("qqp", 0.06, 0),
+        ("pawsx", 0, 0),
+        ("panx", 0, 0),
+        ("xquad", 0, 1e-4),
+        ("hellaswag", 0, 0),
+    ):
+        stage = recipe.for_task("target", task, {})
+        assert (stage.warmup_ratio, stage.weight_decay, stage.keep) == (warmup, decay, "last")
+        assert (stage.clip_norm, stage.adam_epsilon, stage.warmup_steps) == (1, 1e-8, 0)
+    for link in ("siqa", "copa"):
+        own = recipe.for_link("xcopa", link, {})
+        assert (own.learning_rate, own.epochs, own.batch_size, own.max_length) == (2e-5, 5, 32, 128)
 
 
 def test_our_own_recipe_checks_every_stage_ten_times() -> None:

@@ -1,23 +1,21 @@
 """Tagged words keep the form they have in running text, whatever the tokenizer's sort.
 
-The tokenizers are trained on real sentences in six scripts, as encoders of the three sorts are.
+The tokenizers are trained on real sentences in six scripts.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast, XLMRobertaTokenizer
 
+from tests.sorts_of_tokenizers import SORTS, Sort
 from xstilts import kinds
 from xstilts.data.sources import Folders, load_rows
 from xstilts.data.statistics import statistics
 from xstilts.tasks import lookup
+from xstilts.training.model import load_tokenizer
 
 SOURCES = {
     "en": ("udpos", "train"),
@@ -27,9 +25,6 @@ SOURCES = {
     "el": ("udpos", "validation"),
     "my": ("panx", "validation"),
 }
-SIZE = 6000
-ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 @pytest.fixture(scope="module")
@@ -44,71 +39,25 @@ def sentences(
     }
 
 
-def sentencepiece(texts: list[str]) -> Any:
-    learnt = Tokenizer(models.Unigram())
-    learnt.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
-    )
-    trainer = trainers.UnigramTrainer(vocab_size=SIZE, unk_token="<unk>", show_progress=False)
-    learnt.train_from_iterator(texts, trainer)
-    pieces = json.loads(learnt.to_str())["model"]["vocab"]
-    vocabulary = [(token, 0.0) for token in ROBERTA[:4]]
-    vocabulary += [(piece, score) for piece, score in pieces if piece not in ROBERTA]
-    return XLMRobertaTokenizer(vocab=[*vocabulary, ("<mask>", 0.0)])
-
-
-def byte_level_bpe(texts: list[str]) -> Any:
-    """As RoBERTa and ModernBERT have it: no blank before the first word."""
-    learnt = Tokenizer(models.BPE())
-    learnt.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=SIZE, special_tokens=ROBERTA, initial_alphabet=alphabet, show_progress=False
-    )
-    learnt.train_from_iterator(texts, trainer)
-    learnt.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    names = ("bos_token", "pad_token", "eos_token", "unk_token", "mask_token")
-    tokens = dict(zip(names, ROBERTA, strict=True))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=learnt, cls_token="<s>", sep_token="</s>", **tokens
-    )
-
-
-def wordpiece(texts: list[str]) -> Any:
-    learnt = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    learnt.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    learnt.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=SIZE, special_tokens=BERT, show_progress=False)
-    learnt.train_from_iterator(texts, trainer)
-    return BertTokenizer(vocab=learnt.get_vocab(), do_lower_case=False)
-
-
-SORTS: dict[str, tuple[Callable[[list[str]], Any], Callable[[str], bool]]] = {
-    "sentencepiece": (sentencepiece, lambda piece: piece.startswith("▁")),
-    "byte-level BPE": (byte_level_bpe, lambda piece: piece.startswith("Ġ")),
-    "wordpiece": (wordpiece, lambda piece: not piece.startswith("##")),
-}
-
-
 @pytest.fixture(scope="module", params=SORTS)
 def sort(
     request: pytest.FixtureRequest,
     sentences: dict[str, list[list[str]]],
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Any, Callable[[str], bool]]:
-    """A tokenizer read back from its files, and whether a piece begins a word."""
-    train, begins_word = SORTS[request.param]
+) -> tuple[Any, Sort]:
+    """A tokenizer as the product reads it from its files, and what is known of its sort."""
+    made = SORTS[request.param]
     texts = [" ".join(words) for lines in sentences.values() for words in lines]
     folder: Path = tmp_path_factory.mktemp("tokenizer")
-    train(texts).save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder), begins_word
+    made.train(texts).save_pretrained(folder)
+    return load_tokenizer(folder), made
 
 
 @pytest.mark.parametrize("language", SOURCES)
 def test_every_word_begins_with_the_piece_that_begins_words(
-    language: str, sort: tuple[Any, Callable[[str], bool]], sentences: dict[str, list[list[str]]]
+    language: str, sort: tuple[Any, Sort], sentences: dict[str, list[list[str]]]
 ) -> None:
-    tokenizer, begins_word = sort
+    tokenizer, made = sort
     task, words = lookup(SOURCES[language][0]), sentences[language]
     rows = {"tokens": words, "tags": [[task.labels[0]] * len(row) for row in words]}
     encoded = kinds.get("tagging").encode(rows, task, tokenizer, 64)
@@ -118,13 +67,15 @@ def test_every_word_begins_with_the_piece_that_begins_words(
         found[feature["example"]] += [pieces[position] for position in feature["positions"]]
     assert [len(row) for row in found] == [len(row) for row in words]
     unknown = tokenizer.unk_token
-    wrong = [piece for row in found for piece in row if not begins_word(piece) and piece != unknown]
+    wrong = [
+        piece for row in found for piece in row if not made.begins_word(piece) and piece != unknown
+    ]
     assert wrong == []
 
 
 @pytest.mark.parametrize("language", ["en", "ar", "el"])
 def test_words_become_what_they_are_in_running_text(
-    language: str, sort: tuple[Any, Callable[[str], bool]], sentences: dict[str, list[list[str]]]
+    language: str, sort: tuple[Any, Sort], sentences: dict[str, list[list[str]]]
 ) -> None:
     """Where blanks part the words, tokens of a sentence and of its words are the same."""
     tokenizer, _ = sort
@@ -138,7 +89,7 @@ def test_words_become_what_they_are_in_running_text(
 
 
 def test_figures_tell_a_foreign_script(
-    sort: tuple[Any, Callable[[str], bool]], sentences: dict[str, list[list[str]]]
+    sort: tuple[Any, Sort], sentences: dict[str, list[list[str]]]
 ) -> None:
     """Letters that no training text had are unknown, or many bytes a word."""
     tokenizer, _ = sort

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +49,9 @@ def prepare(
     if as_json:
         print_json([{**_names(prepared.job), **prepared.statistics} for prepared in done])
         return
-    out.print(WholeNames(statistics_table(done), (0, 1, 2)))
+    for table in statistics_tables(done):
+        out.print(WholeNames(table, (0, 1, 2)))
+    out.print(WholeNames(fertility_table(done), (0, 1)))
     for line in warnings_of(done):
         err.print(line, style="yellow", markup=False, soft_wrap=True)
     for line in unanswerable_lines(done):
@@ -58,20 +62,42 @@ def prepare(
     )
 
 
-def statistics_table(done: list[Prepared]) -> Table:
-    """A row for every task, use and language."""
+def statistics_tables(done: list[Prepared]) -> Iterator[Table]:
+    """A table of every model, with a row for every task, use and language."""
+    several = len({prepared.job.model for prepared in done}) > 1
+    for model, own in groupby(done, key=lambda prepared: prepared.job.model):
+        title = f"models.{model}" if several else None
+        table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("task", "use", "lang"):
+            table.add_column(name)
+        for name in ("rows", "tokens/word", "unknown %", "cut %", "words cut"):
+            table.add_column(name, justify="right")
+        for prepared in own:
+            rows, figures = prepared.job.rows, prepared.statistics
+            table.add_row(
+                *(rows.task, rows.use, prepared.job.language, f"{figures['rows']:,}"),
+                *(f"{figures[name]:.2f}" for name in ("fertility", "unknown", "cut")),
+                f"{figures['cut_words']:,}",
+            )
+        yield table
+
+
+def fertility_table(done: list[Prepared]) -> Table:
+    """A row for every language and model: what its tokenizer makes of all rows of the language."""
+    from xstilts.data.statistics import joined
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("task", "use", "lang"):
+    for name in ("lang", "model"):
         table.add_column(name)
-    for name in ("rows", "tokens/word", "unknown %", "cut %", "words cut"):
+    for name in ("tokens/word", "unknown %"):
         table.add_column(name, justify="right")
+    figures: dict[tuple[str, str], list[dict[str, float]]] = {}
     for prepared in done:
-        rows, figures = prepared.job.rows, prepared.statistics
-        table.add_row(
-            *(rows.task, rows.use, prepared.job.language, f"{figures['rows']:,}"),
-            *(f"{figures[name]:.2f}" for name in ("fertility", "unknown", "cut")),
-            f"{figures['cut_words']:,}",
-        )
+        key = (prepared.job.language, prepared.job.model)
+        figures.setdefault(key, []).append(prepared.statistics)
+    for (language, model), own in sorted(figures.items()):
+        values = joined(own)
+        table.add_row(language, model, f"{values['fertility']:.2f}", f"{values['unknown']:.2f}")
     return table
 
 
@@ -109,4 +135,5 @@ def unanswerable_lines(done: list[Prepared]) -> list[str]:
 
 
 def _names(job: Job) -> dict[str, str]:
-    return {"task": job.rows.task, "use": job.rows.use, "language": job.language}
+    names = {"task": job.rows.task, "use": job.rows.use, "language": job.language}
+    return {"model": job.model, **names}

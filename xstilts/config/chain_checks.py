@@ -29,7 +29,7 @@ def check_chains(sweep: Sweep) -> Iterator[Problem]:
         elif (head := known[name].head) != name:
             rule = f"{name} reads the stage of {head}, and has no chain of its own"
             yield Problem(where, rule, repair=f"write it under train.{head}, for both")
-        else:
+        elif isinstance(links, tuple):
             yield from _check_links(where, known[name], links, known)
 
 

@@ -31,6 +31,7 @@ from xstilts.config.schema import WEIGHTED, Sweep
 from xstilts.config.search_spec import ParameterSpec
 from xstilts.config.selection_checks import check_selection
 from xstilts.config.study_checks import check_study
+from xstilts.config.translation_checks import check_translations
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
 from xstilts.tasks.benchmarks import CUSTOM
@@ -55,6 +56,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         check_tasks(sweep),
         check_benchmark(sweep),
         check_chains(sweep),
+        check_translations(sweep),
         check_recipe(sweep),
         check_adapt(sweep),
         check_selection(sweep),
@@ -112,7 +114,8 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
             yield Problem(
                 "evaluation.split", f"{name} has no such split", f'"{sweep.evaluation.split}"'
             )
-        if not languages_of(sweep, known[name]):
+        is_scored = not sweep.evaluation.translated or known[name].to_english
+        if is_scored and not languages_of(sweep, known[name]):
             given = sweep.languages
             where = "languages"
             if isinstance(given, dict):

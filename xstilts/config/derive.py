@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from xstilts.config.adapt import adaptations_of
-from xstilts.config.own_tasks import find_task
+from xstilts.config.own_tasks import find_task, find_trained
 from xstilts.config.recipe import PHASES, Override, Recipe
 from xstilts.config.recipes import RECIPES
 from xstilts.config.schema import WEIGHTED, IntermediateSpec, Sweep
@@ -218,7 +218,9 @@ def normalised_rates(sweep: Sweep) -> list[str]:
 
 def part_task(sweep: Sweep, spec: IntermediateSpec, name: str) -> Task:
     """A task of an intermediate, with the training rows that it reads there."""
-    task = task_of(sweep, name)
+    task = find_trained(sweep, name)
+    if sweep.selection.articles == "held_out":
+        task = task.held_apart()
     return task if task.kind_spec.is_self_supervised else task.variant(spec.translated, spec.where)
 
 
@@ -275,6 +277,12 @@ def selection_notes(sweep: Sweep) -> Iterator[str]:
         names = ", ".join(sweep.selection.pivot)
         yield f"selected with dev labels of {names}: scores in {names} are not zero-shot"
     again = [task.name for task in retrained(sweep)]
+    if sweep.evaluation.translated:
+        yield "scored on rows that were translated to English by machine"
+    for head in sweep.train:
+        if "train" in (task := find_task(sweep, head)).in_translation:
+            language = task.train_language
+            yield f"{head}: trained on translations to {language}, selected on dev rows in it"
     for name in sweep.targets:
         if shared := scored_as_selected(sweep, name):
             yield f"{name}: selected on the rows that are scored ({shared})"
@@ -361,6 +369,8 @@ def measured_by(sweep: Sweep) -> str:
 def languages_of(sweep: Sweep, target: Task) -> tuple[str, ...]:
     """The languages in which a sweep evaluates a target."""
     languages = target.languages_of(sweep.evaluation.split)
+    if sweep.evaluation.translated:
+        languages = tuple(language for language in languages if language in target.to_english)
     wanted = sweep.languages
     if isinstance(wanted, dict):  # targets that it does not name have all
         wanted = wanted.get(target.name, "all")

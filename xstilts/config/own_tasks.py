@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.described import describe_plugin
-from xstilts.config.schema import Sweep
+from xstilts.config.schema import Sweep, TranslatedSpec
 from xstilts.config.task_spec import FilesSpec, TaskSpec
 from xstilts.errors import Problem
 from xstilts.tasks import HeldOut, Slice, Source, Task, kind_spec, known_tasks, lookup, suggest
@@ -36,7 +36,16 @@ LEARNT, SCORED = ("train", "dev"), ("test", "validation")
 
 def find_task(sweep: Sweep, name: str) -> Task:
     """The task of that name: the sweep's own, else a plugin's or the catalogue's. One that is
-    trained in a chain has the rows of its last link.
+    trained in a chain has the rows of its last link, one that is read in translation those.
+
+    Raises:
+        KeyError: no task has that name.
+    """
+    return _in_translation(sweep, _chained(sweep, _entry(sweep, name)))
+
+
+def find_trained(sweep: Sweep, name: str) -> Task:
+    """The task as an intermediate trains it, whatever a target of its name is trained on.
 
     Raises:
         KeyError: no task has that name.
@@ -49,7 +58,7 @@ def all_tasks(sweep: Sweep) -> tuple[Task, ...]:
     own = {name: own_task(name, spec) for name, spec in sweep.tasks.items()}
     others = {task.name: task for task in known_tasks()}
     found = {**own, **others, **brought_tasks(sweep), **own}
-    return tuple(_chained(sweep, task) for task in found.values())
+    return tuple(_in_translation(sweep, _chained(sweep, task)) for task in found.values())
 
 
 def _entry(sweep: Sweep, name: str) -> Task:
@@ -61,13 +70,26 @@ def _entry(sweep: Sweep, name: str) -> Task:
 
 def _chained(sweep: Sweep, task: Task) -> Task:
     """A task with the chain that the sweep file says, else its entry's."""
-    links = []
-    for name in sweep.train.get(task.name, task.chain):
+    links, said = [], sweep.train.get(task.name, task.chain)
+    for name in said if isinstance(said, tuple) else task.chain:
         try:
             links.append(_entry(sweep, name))
         except KeyError:  # `check_chains` says so
             return replace(task, chain=())
     return task.trained_on(tuple(links)) if links else task
+
+
+def _in_translation(sweep: Sweep, task: Task) -> Task:
+    """A task with the translated rows that the sweep file asks for; what there is not of them is
+    told by `check_translations`."""
+    if isinstance(said := sweep.train.get(task.head), TranslatedSpec) and said.languages:
+        (language, *_) = said.languages
+        if task.trained_as:  # whose rows are its head's
+            task = replace(task, train_language=language)
+        elif language in task.translated_languages:
+            task = replace(task.read_in_translation(("train", "dev")), train_language=language)
+    scored = (sweep.evaluation.split,) if sweep.evaluation.translated else ()
+    return task.read_in_translation(scored)
 
 
 def plugins_of(sweep: Sweep) -> tuple[Plugin, ...]:

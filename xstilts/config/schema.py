@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from xstilts.config.budgets import BudgetSpec, SpendingSpec
 from xstilts.config.named import BenchmarkSpec, RecipeSpec
@@ -89,14 +96,35 @@ class IntermediateSpec(Model):
         return next(iter(self.filter.items())) if self.filter else None
 
 
+class TranslatedSpec(Model):
+    """A target that is trained on its training set as translated to a language, and selected on dev
+    rows in it; `normalise` as in intermediates."""
+
+    languages: Languages
+    translated: bool
+    normalise: Literal["detokenise"] | None = None
+
+
+Training = Annotated[
+    Annotated[tuple[str, ...], Tag("tuple[links]")] | Annotated[TranslatedSpec, Tag("dict[said]")],
+    # So that what is wrong is told of what was meant: a mapping, or a list.
+    Discriminator(
+        lambda given: "dict[said]" if isinstance(given, (dict, Model)) else "tuple[links]"
+    ),
+]
+"""What a target is trained on, instead of what its entry says."""
+
+
 class EvaluationSpec(Model):
     """Which labels score the trials: the test sets, or the dev sets of every language.
 
-    `examples` caps the rows of each language; what is scored so is no official figure.
+    `examples` caps the rows of each language, `translated` scores them translated to English; what
+    is scored so is no official figure.
     """
 
     split: Literal["test", "validation"] = "test"
     examples: PositiveInt | None = None
+    translated: bool = False
 
 
 class SelectionSpec(Model):
@@ -237,7 +265,7 @@ class Sweep(Model):
     """One sweep file.
 
     `train` names, by target, the tasks that it is fine-tuned on one after the other, where they are
-    not those of its entry.
+    not those of its entry, or the language that its training set is translated to.
     """
 
     name: PlainName
@@ -249,7 +277,7 @@ class Sweep(Model):
     tasks: dict[PlainName, TaskSpec] = {}
     intermediates: dict[PlainName, IntermediateSpec] = {}
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
-    train: dict[str, tuple[str, ...]] = {}
+    train: dict[str, Training] = {}
     languages: Literal["all"] | Languages | dict[str, Languages] = "all"
     evaluation: EvaluationSpec = EvaluationSpec()
     selection: SelectionSpec = SelectionSpec()

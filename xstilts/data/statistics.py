@@ -6,7 +6,7 @@ A language that needs many tokens a word, or has unknown ones, is one the encode
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,14 @@ def statistics(
         if task.kind == "span"
         else 0,
     }
+
+
+def joined(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """`fertility` and `unknown` over rows of several sets, each of which counts by its tokens."""
+    tokens = sum(each["tokens"] for each in figures)
+    words = sum(each["tokens"] / each["fertility"] for each in figures if each["fertility"])
+    unknown = sum(each["tokens"] * each["unknown"] for each in figures)
+    return {"fertility": tokens / max(words, 1), "unknown": unknown / max(tokens, 1)}
 
 
 def texts_of(columns: Rows, task: Task) -> list[Any]:

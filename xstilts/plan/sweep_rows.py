@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from xstilts.config.derive import pivots_of, train_languages
 from xstilts.config.own_tasks import find_task, is_declared, plugins_of
-from xstilts.config.schema import IntermediateSpec, Sweep
+from xstilts.config.schema import IntermediateSpec, Sweep, TranslatedSpec
 from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.stage import Rows
@@ -54,6 +54,8 @@ class SweepRows:
         declared = find_task(self._sweep, task.name)
         sizes = ((x, self._inventory.rows_of(task, use, x)) for x in languages)
         counts = tuple((x, size if limit is None else min(size, limit)) for x, size in sizes)
+        translated, said = use in task.in_translation, self._sweep.train.get(task.name)
+        word = said.normalise if isinstance(said, TranslatedSpec) and use == "train" else None
         return Rows(
             task=task.name,
             use=use,
@@ -64,6 +66,8 @@ class SweepRows:
             labels=tuple(self._inventory.labels[task.name]) if task.open_labels else task.labels,
             max_length=max_length,
             limit=limit,
+            translated=translated,
+            normaliser=(word, NORMALISERS[word]) if word and translated else None,
             apart=self._sweep.selection.articles == "held_out" and use in task.apart,
             declared=declared if is_declared(self._sweep, task.name) else None,
             plugins=bringers_of(declared, plugins_of(self._sweep)),

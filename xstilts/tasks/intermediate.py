@@ -16,6 +16,12 @@ XTREME_LANGUAGES = (
     *("sw", "ta", "te", "th", "tl", "tr", "ur", "vi", "yo", "zh"),
 )
 
+MNLI_LANGUAGES = (
+    *("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
+)
+SQUAD_LANGUAGES = ("ar", "de", "el", "es", "hi", "ru", "th", "tr", "vi", "zh")
+"""The languages that their training sets were translated to."""
+
 MNLI = Source(
     "nyu-mll/glue",
     config="mnli",
@@ -123,10 +129,7 @@ ENTRIES = (
         labels=NLI_LABELS,
         metrics=("accuracy",),
         translations=Source("facebook/xnli", config="{language}", copies="mnli"),
-        translated_languages=(
-            *("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi"),
-            "zh",
-        ),
+        translated_languages=MNLI_LANGUAGES,
         description="entailment between sentences of ten genres",
     ),
     Task(
@@ -177,7 +180,7 @@ ENTRIES = (
         apart=squad_apart(SQUAD),
         metrics=("exact_match", "f1"),
         translations=SQUAD_TRANSLATED,
-        translated_languages=("ar", "de", "el", "es", "hi", "ru", "th", "tr", "vi", "zh"),
+        translated_languages=SQUAD_LANGUAGES,
         description="questions whose answer is a span of a Wikipedia paragraph",
     ),
     Task(

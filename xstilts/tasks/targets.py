@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from xstilts.tasks import translated
 from xstilts.tasks.intermediate import (
     ARTICLES_APART,
     COPA,
@@ -11,8 +12,10 @@ from xstilts.tasks.intermediate import (
     FOR_TARGETS,
     MINI_LANGUAGES,
     MNLI,
+    MNLI_LANGUAGES,
     NLI_LABELS,
     SQUAD_DEV,
+    SQUAD_LANGUAGES,
     SQUAD_TRAIN,
     XTREME_LANGUAGES,
 )
@@ -99,6 +102,8 @@ _XCOPA = Task(
     metrics=("accuracy",),
     group="classification",
     is_parallel=True,
+    translated=translated.XCOPA,
+    to_english=("et", "ht", "id", "it", "sw", "ta", "th", "tr", "vi", "zh"),
     description="COPA in 11 languages, questions as released; trained on SIQA, then COPA",
 )
 
@@ -159,6 +164,8 @@ ENTRIES = (
         metrics=("accuracy",),
         group="classification",
         is_parallel=True,
+        translated=translated.XNLI,
+        translated_languages=MNLI_LANGUAGES,
         description="entailment in 15 languages; trained on MNLI",
     ),
     Task(
@@ -176,6 +183,9 @@ ENTRIES = (
         metrics=("accuracy",),
         group="classification",
         is_parallel=True,
+        # Its training sets in other languages are translations.
+        translated={"train": Slice("train")},
+        translated_languages=("de", "es", "fr", "ja", "ko", "zh"),
         description="whether sentences with the same words say the same, in 7 languages",
     ),
     Task(
@@ -234,6 +244,8 @@ ENTRIES = (
         metrics=("exact_match", "f1"),
         group="qa",
         is_parallel=True,
+        translated=translated.XQUAD,
+        translated_languages=SQUAD_LANGUAGES,
         description="SQuAD's questions in XTREME's 11 languages and in Romanian; trained on SQuAD "
         "v1.1",
     ),
@@ -322,6 +334,8 @@ ENTRIES = (
         ),
         trained_as="xcopa",
         chain=(),
+        translated={},
+        to_english=(),
         description="XCOPA with the questions of English COPA, in 11 languages; XCOPA's stages",
     ),
     Task(

@@ -156,6 +156,11 @@ class Task:
     the training rows in `translated_languages`, translated by machine; English beside them went the
     same way but for the translation.
 
+    `translated` are the splits of a sweep that wants a target in translation: `train` translated
+    from English to one of the `translated_languages`, with `dev` where that is not the task's own
+    in that language; what is scored translated to English, from the languages `to_english`.
+    `in_translation` names the uses that a sweep reads so.
+
     `query_tokens` are those of a query at most, where a dual encoder cuts queries before candidates
     (0: nowhere). The use `pool` are the candidates among which all that is scored is ranked: those
     of all languages at once.
@@ -190,6 +195,9 @@ class Task:
     # Its stages are parents of each other, which says it where it counts.
     chain: tuple[str, ...] = field(default=(), metadata=shapes_no_rows(()) | later(()))
     query_tokens: int = field(default=0, metadata=later(0))
+    translated: Mapping[str, Slice] = field(default_factory=dict, metadata=later({}))
+    to_english: tuple[str, ...] = field(default=(), metadata=later(()))
+    in_translation: tuple[str, ...] = field(default=(), metadata=later(()))
 
     def __post_init__(self) -> None:
         known = self.kind in KINDS or self.kind in BROUGHT
@@ -291,10 +299,22 @@ class Task:
         rows = tuple(replace(one, without=None) for one in self.slices_of("train"))
         return replace(self, splits={**self.splits, "train": rows})
 
+    def read_in_translation(self, uses: tuple[str, ...]) -> Task:
+        """The task with its translated rows for some uses, where it has them."""
+        named = tuple(use for use in uses if use in self.translated)
+        rows = {use: self.translated[use] for use in named}
+        found = (*self.in_translation, *named)
+        task = replace(self, splits={**self.splits, **rows}, in_translation=found)
+        # Rows that select in translation are held apart already.
+        return replace(task, apart={}, dev_note="") if "dev" in named else task
+
     def variant(self, translated: bool, where: tuple[str, str] | None) -> Task:
-        """The task with other training rows: their translations, or only some of them."""
+        """The task with other training rows: their translations, or only some of them. A target has
+        all of its rows that there are in translation."""
         if not translated and where is None:
             return self
+        if translated and self.translated:
+            return self.read_in_translation(tuple(self.translated))
         (rows,) = self.slices_of("train")
         if translated:
             assert self.translations is not None, f"task {self.name}: no translations"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import NONE
-from xstilts.config.schema import Sweep
+from xstilts.config.schema import Sweep, TranslatedSpec
 from xstilts.files import canonical_json
 from xstilts.records import TrialRecord
 from xstilts.tracking.tracker import Point, TrackedRun
@@ -165,6 +165,11 @@ def _tags(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
     reasons = list(record.missing)
     if sweep.evaluation.examples:
         reasons.append(f"subsampled: {sweep.evaluation.examples} rows a language")
+    if sweep.evaluation.translated:
+        reasons.append("scored on translations to English")
+    trained = [name for name, said in sweep.train.items() if isinstance(said, TranslatedSpec)]
+    if trained:
+        reasons.append(f"trained on translations: {', '.join(trained)}")
     if sweep.selection.pivot:
         reasons.append(f"selected with dev labels of {', '.join(sweep.selection.pivot)}")
     told = {

@@ -223,8 +223,6 @@ def test_copa_of_superglue(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        # Translations to English, which would overwrite the original.
-        "xcopa/data-gmt/it/test.it.jsonl",
         "xcopa/data/it/test.et.jsonl",
         "elsewhere/test.jsonl",
     ],

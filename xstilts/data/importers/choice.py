@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -204,11 +205,15 @@ IMPORTERS: tuple[Importer, ...] = (
         Format(_SIQA, _read_siqa, {"label": "correct"}).read,
     ),
     Importer("labels of SIQA", r"(?i:social_?iqa)[^/]*/(?:train|dev)-labels\.lst", _read_nothing),
-    # `data-gmt` of the same repository has translations to English under the same file names.
     Importer(
         "XCOPA",
         r"data/(?P<lang>[a-z]{2})/(?P<split>val|test)\.(?P=lang)\.jsonl",
         Format(_XCOPA, read_jsonl).read,
+    ),
+    Importer(
+        "XCOPA translated to English",
+        r"data-gmt/(?P<source>[a-z]{2})/(?P<split>val|test)\.(?P=source)\.jsonl",
+        Format(replace(_XCOPA, config="translation-{source}"), read_jsonl).read,
     ),
     Importer(
         "COPA as XTREME leaves it",

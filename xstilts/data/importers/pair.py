@@ -88,7 +88,7 @@ class Format:
         rows: dict[str, list[Row]] = {}
         without = Counter[str]()
         for number, record in self.records(path):
-            config = groups.get("lang") or self.dataset.config
+            config = groups.get("lang") or self.dataset.config.format(**groups)
             if self.config_field:
                 config = field_of(path, number, record, self.config_field)
                 if not re.fullmatch("[a-z]{2}", str(config)):
