@@ -96,6 +96,7 @@ def test_states_and_gradients_are_transformers_own(
 ) -> None:
     monkeypatch.setitem(layout_module.BUCKET_COSTS, "cpu", 60.0)
     monkeypatch.setattr(disentangled, "PIECE_BYTES", 4 * 3 * 70**2)
+    monkeypatch.setattr(disentangled, "BLOCK", 24)
     if attention == "fused":
         monkeypatch.setattr(deberta, "by_hand", lambda *_: False)
     encoder = build(**VARIANTS[variant])

@@ -22,6 +22,9 @@ from xstilts.training.dropout import Masks, scale
 from xstilts.training.packed.attention import PIECE_BYTES, Bucket, split_rows
 from xstilts.training.packed.gather import gather_rows, regather
 
+BLOCK = 64
+"""Tokens whose products with places are computed at a time: they share most of their distances."""
+
 Near = tuple[Tensor | None, Tensor | None]
 """Scaled vectors of places by head and distance, those of keys and those of queries."""
 
@@ -125,18 +128,25 @@ def _near(
         if vectors is None:
             return None
         picked = vectors.index_select(0, rows).view(len(rows), num_heads, -1)
-        return picked.transpose(0, 1) * scaling
+        return picked.transpose(0, 1).contiguous() * scaling
 
     return chosen(keys, bucket.distances.of_keys), chosen(queries, bucket.distances.of_queries)
 
 
 def _moved(products: Tensor) -> Tensor:
-    """Products by distance as products by pairs of tokens: (..., longest, 2 x longest) to (...,
-    longest, longest), whose column j in row i was column longest - 1 + j - i. A view."""
-    longest, width = products.shape[-2:]
-    flat = products.flatten(-2)
-    moved = flat[..., longest - 1 : longest - 1 + longest * (width - 1)]
-    return moved.view(*products.shape[:-2], longest, width - 1)[..., :longest]
+    """Products by distance as products by pairs of tokens: (..., rows, rows + longest) to (...,
+    rows, longest), whose column j in row i was column rows - 1 + j - i. A view."""
+    rows, width = products.shape[-2:]
+    flat = products.flatten(-2)[..., rows - 1 : rows - 1 + rows * (width - 1)]
+    return flat.view(*products.shape[:-1], width - 1)[..., : width - rows]
+
+
+def _blocks(longest: int) -> Iterator[tuple[slice, slice]]:
+    """Neighbouring tokens, and the columns of the distances that they have to any other: fewer than
+    those of all tokens by as many as the others are."""
+    for first in range(0, longest, BLOCK):
+        last = min(first + BLOCK, longest)
+        yield slice(first, last), slice(longest - last, 2 * longest - first)
 
 
 def _pieces(bucket: Bucket, num_heads: int, pair_bytes: int) -> Iterator[tuple[slice, slice]]:
@@ -181,20 +191,19 @@ def _attend(
 def _products(query: Tensor, key: Tensor, near: Near, heads: slice, bias: Tensor | None) -> Tensor:
     """The products with places by pairs and the bias, to which those of queries and keys come:
     (heads x sequences, longest, longest)."""
-    found = None
-    for x, places in zip((query, key), near, strict=True):
+    start = query.new_zeros(()) if bias is None else bias
+    found = query.new_empty(*query.shape[:3], query.shape[2])
+    if near[0] is None:
+        found.copy_(start)
+    for x, places, pairs in zip((query, key), near, (found, found.transpose(2, 3)), strict=True):
         if places is None:
             continue
-        by_distance = torch.bmm(x.flatten(1, 2), places[heads].transpose(1, 2))
-        moved = _moved(by_distance.view(*x.shape[:3], -1))
-        moved = moved if x is query else moved.transpose(2, 3)
-        if found is not None:
-            found += moved
-        else:
-            found = moved.contiguous() if bias is None else bias + moved
-    if found is None:
-        found = query.new_zeros(*query.shape[:3], query.shape[2])
-        found += 0.0 if bias is None else bias
+        for tokens, columns in _blocks(x.shape[2]):
+            rows, into = x[:, :, tokens], pairs[:, :, tokens]
+            of_columns = places[heads, columns].transpose(1, 2)
+            by_distance = torch.bmm(rows.flatten(1, 2), of_columns)
+            moved = _moved(by_distance.view(*rows.shape[:3], -1))
+            torch.add(moved, start if x is query else into, out=into)
     return found.flatten(0, 1)
 
 
@@ -211,7 +220,6 @@ def _gradients(
     that of its states, with the scale of the weights that dropout left."""
     found = [torch.empty_like(x) for x in parts]
     of_keys, of_queries = (None if x is None else torch.zeros_like(x) for x in near)
-    room = None
     for piece in _pieces(bucket, len(outer), outer.element_size()):
         q, k, v, own = (x[piece].flatten(0, 1) for x in (*parts, outer))
         of_query, of_key, of_value = (x[piece].flatten(0, 1) for x in found)
@@ -225,21 +233,32 @@ def _gradients(
         pairs = inner.flatten(0, 1)
         of_query.baddbmm_(pairs, k, beta=0, alpha=scaling)
         of_key.baddbmm_(pairs.transpose(1, 2), q, beta=0, alpha=scaling)
-        # What no pair has stays zero, from piece to piece.
-        if room is None:
-            room = pairs.new_zeros(len(pairs), bucket.longest, 2 * bucket.longest)
-        by_distance = room[: len(pairs)]
-        rows = by_distance.view(len(inner), -1, by_distance.shape[-1])
-        sides = ((q, of_query, pairs), (k, of_key, pairs.transpose(1, 2)))
-        for (x, of_x, own), places, of_places in zip(
-            sides, near, (of_keys, of_queries), strict=True
-        ):
-            if places is not None and of_places is not None:
-                _moved(by_distance).copy_(own)
-                shape = (len(inner), -1, x.shape[-1])
-                of_x.view(shape).baddbmm_(rows, places[piece[0]])
-                of_places[piece[0]].baddbmm_(rows.transpose(1, 2), x.view(shape))
+        shape = (*inner.shape[:3], -1)
+        sides = (
+            (q.view(shape), of_query.view(shape), inner),
+            (k.view(shape), of_key.view(shape), inner.transpose(2, 3)),
+        )
+        _add_of_places(sides, near, (of_keys, of_queries), piece[0])
     return found, (of_keys, of_queries)
+
+
+def _add_of_places(
+    sides: Sequence[tuple[Tensor, Tensor, Tensor]], near: Near, of_near: Near, heads: slice
+) -> None:
+    """Add to the gradients of a piece and of places what comes by the products of both: `sides` are
+    the queries, their gradient and that of the products by pairs, and the same of keys."""
+    pairs = sides[0][2]
+    for tokens, columns in _blocks(pairs.shape[2]):
+        count = tokens.stop - tokens.start
+        # Zeros stay where no pair is, whichever side is copied in.
+        by_distance = pairs.new_zeros(*pairs.shape[:2], count, count + pairs.shape[2])
+        rows = by_distance.flatten(1, 2)
+        for (x, of_x, own), places, of_places in zip(sides, near, of_near, strict=True):
+            if places is not None and of_places is not None:
+                _moved(by_distance).copy_(own[:, :, tokens])
+                vectors = x[:, :, tokens]
+                of_x[:, :, tokens] += torch.bmm(rows, places[heads, columns]).view_as(vectors)
+                of_places[heads, columns].baddbmm_(rows.transpose(1, 2), vectors.flatten(1, 2))
 
 
 class _Attention(torch.autograd.Function):
