@@ -5,7 +5,9 @@ dynamic padding and the same matmul, and with XLM-R's shape of `xstilts bench`. 
 of the turns, with their least and most; seconds are those of the CPU, one thread, which a busy
 machine lengthens less. To Trainer: how many times as fast, beside the positions that it computes by
 the tokens that there are. To XLM-R, as it is and without its dropout, which the others do not have:
-operations of matrix products in the same time. Needs accelerate.
+operations of matrix products in the same time. States of a batch and their gradient are compared
+with transformers' on padded rows: the largest difference, and the norm of it by the norm. Needs
+accelerate.
 
     python -m tests.benchmarks.families [--family modernbert-mini eurobert-mini] [--rounds 3]
 """
@@ -30,6 +32,8 @@ from xstilts.bench.workloads import WORKLOADS, encoder_of, rows_of, stage_of, vo
 from xstilts.data.batches import example_order
 from xstilts.training.feed import Feed, PartData
 from xstilts.training.matmul import choose_matmul
+from xstilts.training.micro_batches import one_micro_batch
+from xstilts.training.model import Model
 from xstilts.training.outcome import Options
 
 BATCH_SIZE = 32
@@ -69,6 +73,27 @@ def padding(case: Case) -> float:
     return sum(mask.numel() for mask in masks) / sum(int(mask.sum()) for mask in masks)
 
 
+def differences(case: Case) -> tuple[float, float]:
+    """From transformers' own: of states the largest, of gradients the norm by theirs."""
+    data = PartData([case.rows], None)
+    feed = Feed(case.stage.parts[0], data, case.stage, vocabulary_of(case.encoder.config))
+    inputs = feed.batch(0).inputs
+    theirs, real = copy.deepcopy(case.encoder).eval(), inputs["attention_mask"].bool()
+    ours = Model(copy.deepcopy(theirs), {}).eval()
+    found = []
+    for encoder, states in (
+        (theirs, theirs(**inputs).last_hidden_state[real]),
+        (ours.encoder, ours.hidden(one_micro_batch(ours.encoder, inputs))[real]),
+    ):
+        (states * torch.arange(len(states))[:, None].cos()).mean().backward()
+        grads = [p.grad.flatten() for p in encoder.parameters() if p.grad is not None]
+        found.append((states.detach(), torch.cat(grads)))
+    (expected, of_expected), (got, of_got) = found
+    return float((got - expected).abs().max()), float(
+        (of_got - of_expected).norm() / of_expected.norm()
+    )
+
+
 def told(ratios: Sequence[float]) -> str:
     """Median, least and most."""
     return f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
@@ -85,8 +110,9 @@ def main() -> None:
     torch.set_num_threads(1)
     choose_matmul("cpu")
     stopwatch.now = lambda device: time.process_time()
-    print("| family | rows like | times Trainer | its padding | XLM-R | without dropout | load |")
-    print("|---|---|---|---|---|---|---|")
+    names = ("states", "gradients", "times Trainer", "its padding", "XLM-R", "without dropout")
+    print(f"| family | rows like | {' | '.join(names)} | load |")
+    print(f"|---|---|{'---|' * len(names)}---|")
     for work in options.work:
         cases = {
             name: case_of(name, work, options.steps) for name in (BESIDE, PLAIN, *options.family)
@@ -108,7 +134,8 @@ def main() -> None:
         for name in options.family:
             pairs = zip(trainer[name], ours[name], strict=True)
             times = [theirs / own for theirs, own in pairs]
-            row = [name, work, told(times), f"{padding(cases[name]):.2f}"]
+            row = [name, work, *(f"{one:.0e}" for one in differences(cases[name]))]
+            row += [told(times), f"{padding(cases[name]):.2f}"]
             for other in (BESIDE, PLAIN):
                 share = operations[name] / operations[other]
                 both = zip(ours[other], ours[name], strict=True)

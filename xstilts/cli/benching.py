@@ -19,7 +19,8 @@ PRECISIONS = ("fp32", "bf16")
 @command("xstilts bench --model xlmr-base --out bench.json")
 def bench(
     model: Annotated[
-        str, typer.Option(help="xlmr-mini, xlmr-base, xlmr-large, or a folder with config.json.")
+        str,
+        typer.Option(help="xlmr-base, mmbert-base, another shape, or a folder with config.json."),
     ] = "xlmr-mini",
     work: Annotated[str, typer.Option(help="mnli, udpos, squad, or several with commas.")] = "mnli",
     precision: Annotated[str, typer.Option(help="fp32, bf16, or both with a comma.")] = "fp32",
