@@ -64,6 +64,22 @@ def test_a_sequence_loses_the_same_alone_and_beside_others() -> None:
     assert padded[1].equal(alone.keep(torch.Size([1, 6]), 0.1, torch.float32, 3)[0])
 
 
+def test_what_sequences_share_loses_the_same_in_all_passes_of_a_step() -> None:
+    """Whatever part of it a pass uses; other modules and other steps lose other units."""
+
+    def drawn(step: int, first: int, last: int) -> list[torch.Tensor]:
+        own = Masks([], [], [], shared=(1, step))
+        return [own.keep_rows(first, last, 64, 0.3, torch.float32, caller) for caller in (1, 2, 1)]
+
+    whole, other, again = drawn(0, 0, 500)
+    assert whole.shape == (500, 64) and whole.unique().tolist() == [0, 1]
+    assert float(whole.mean()) == pytest.approx(0.7, abs=1e-2)
+    assert whole.equal(again) and not whole.equal(other)
+    part = drawn(0, 200, 300)
+    assert part[0].equal(whole[200:300]) and part[1].equal(other[200:300])
+    assert not drawn(1, 0, 500)[0].equal(whole)
+
+
 def test_a_module_that_is_computed_again_loses_the_same() -> None:
     current = masks()
     shape = torch.Size([1, 1000, 8])

@@ -66,11 +66,13 @@ def _refused(reason: str, *names: str) -> dict[str, Family]:
 
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("bert", "electra"), Family(packed=True)),
-    **dict.fromkeys(("eurobert", "gte", "modernbert"), Family(packed=True, version=1)),
+    **dict.fromkeys(
+        ("deberta-v2", "eurobert", "gte", "modernbert"), Family(packed=True, version=1)
+    ),
     **dict.fromkeys(("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl"), _PACKED_AFTER),
     **dict.fromkeys(
         (
-            *("albert", "bert-generation", "deberta", "deberta-v2", "distilbert", "ernie"),
+            *("albert", "bert-generation", "deberta", "distilbert", "ernie"),
             *("flaubert", "jina_embeddings_v3", "megatron-bert", "mobilebert"),
             *("nomic_bert", "rembert", "roc_bert", "roformer", "splinter"),
             *("squeezebert", "ultrabert", "xlm"),

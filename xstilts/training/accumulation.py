@@ -181,7 +181,7 @@ class Accumulation:
             if not work.batch.units:  # the mean of nothing is not a number
                 continue
             if self._uses_masks:
-                self._model.masks = work.masks(own)
+                self._model.masks = work.masks(own, (self._seed, step))
             yield work.to(self._device)
             self._model.masks = None  # they would stay through the dev checks
 

@@ -53,6 +53,7 @@ class Masks:
         lengths: tokens of each.
         packed: the padded row of each sequence in the order of the packed row.
         num_read: tokens of each whose final states are computed; None: all.
+        shared: numbers that all passes of a step have, for what their sequences lose together.
     """
 
     def __init__(
@@ -61,11 +62,14 @@ class Masks:
         lengths: Sequence[int],
         packed: Sequence[int],
         num_read: Sequence[int] | None = None,
+        shared: Sequence[int] = (),
     ):
         self._streams = streams
         self._lengths = lengths
         self._packed = packed
         self._num_read = lengths if num_read is None else num_read
+        self._shared = shared
+        self._num_shared = 0
         self._drawn: dict[int, list[Tensor]] = {}
 
     def _once(self, caller: int, draw: Callable[[], list[Tensor]]) -> list[Tensor]:
@@ -101,6 +105,21 @@ class Masks:
             return [_kept(self._pairs(*size, num_heads), rate, dtype) for size in sizes]
 
         return self._once(caller, draw)
+
+    def keep_rows(
+        self, first: int, last: int, size: int, rate: float, dtype: torch.dtype, caller: int
+    ) -> Tensor:
+        """Which units of rows of a table that all sequences share stay: (last - first, size), 1 or
+        0. A row loses the same whichever are drawn with it."""
+
+        def draw() -> list[Tensor]:
+            self._num_shared += 1
+            seed = np.random.SeedSequence(self._shared, spawn_key=(self._num_shared,))
+            drawn = _draw(np.random.SFC64(seed), last * size)[first * size :]
+            return [_kept(torch.from_numpy(drawn).view(-1, size), rate, dtype)]
+
+        (keep,) = self._once(caller, draw)
+        return keep
 
     def _units(self, shape: torch.Size) -> Tensor:
         """Random bits of a shape, int16."""

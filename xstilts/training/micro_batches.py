@@ -57,16 +57,16 @@ class MicroBatch:
         """Rows of the batch: of multiple choice, groups of sequences."""
         return len(next(iter(self.batch.targets.values())))
 
-    def masks(self, streams: Sequence[Any]) -> Masks:
+    def masks(self, streams: Sequence[Any], shared: Sequence[int] = ()) -> Masks:
         """What dropout takes from a packed micro-batch; `streams` are those of all sequences of the
-        batch."""
+        batch, `shared` the numbers that all passes of its step have."""
         assert self.layout is not None
         chosen = [streams[place] for place in self.sequences]
         lengths, num_read = np.empty_like(self.layout.lengths), np.empty_like(self.layout.num_read)
         lengths[self.layout.rows] = self.layout.lengths
         num_read[self.layout.rows] = self.layout.num_read
         order = self.layout.rows.tolist()
-        return Masks(chosen, lengths.tolist(), order, num_read.tolist())
+        return Masks(chosen, lengths.tolist(), order, num_read.tolist(), shared)
 
     def pinned(self) -> MicroBatch:
         """The micro-batch in memory from which a GPU copies while it computes: any other copy would

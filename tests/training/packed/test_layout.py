@@ -30,7 +30,7 @@ SIZES = {
 }
 OLD = ("XLMRoberta", "XLMRobertaXL", "Roberta", "Camembert", "Bert", "Electra")
 PACKED = (*OLD, "ModernBert", "EuroBert", "Gte")
-PADDED = ("DebertaV2",)
+PADDED = ("Ernie",)
 OWN = {
     "ModernBert": {"local_attention": 16, "global_attn_every_n_layers": 3},
     "EuroBert": {"num_key_value_heads": 2},

@@ -14,6 +14,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from xstilts.training.packed.deberta import install_deberta
+
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
@@ -31,6 +33,7 @@ class Anatomy:
         window: in the configuration and in an attention, how many tokens to each side are seen;
             None in an attention that sees all.
         options: what the encoder is given beside in a packed pass.
+        is_disentangled: whether places are in products of their own (`disentangled`).
         install: what makes an encoder compute packed rows, where it takes more than what
             `self_attention` and `last_layer` put in the place of its own.
     """
@@ -44,6 +47,7 @@ class Anatomy:
     dropout: str = "attention_dropout"
     window: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_disentangled: bool = False
     install: Callable[[PreTrainedModel], None] | None = None
 
     def layers_of(self, encoder: nn.Module) -> nn.ModuleList:
@@ -97,6 +101,15 @@ ANATOMIES: Mapping[str, Anatomy] = {
         projections=_BERT.projections,
         output=(),
         dropout=_BERT.dropout,
+    ),
+    "deberta-v2": Anatomy(
+        layers=_BERT.layers,
+        attention=_BERT.attention,
+        projections=("query_proj", "key_proj", "value_proj"),
+        output=(),
+        dropout=_BERT.dropout,
+        is_disentangled=True,
+        install=install_deberta,
     ),
     "eurobert": Anatomy(final_norm="norm", norm="input_layernorm"),
     "gte": Anatomy(),

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xstilts.training.dropout import Masks, scale
+from xstilts.training.packed.distances import Distances
 from xstilts.training.packed.gather import gather_rows, regather
 
 PARTS = 3
@@ -64,6 +65,7 @@ class Bucket:
     products want each head's together. `bias`: (sequences, 1, 1, longest and more), minus infinity
     at padding, in memory as fused kernels want it; None if nothing is padded. `window`: (1, 1,
     longest, longest and more), `FAR` beyond what local attention sees; None where it sees all.
+    `distances`: of disentangled attention.
     """
 
     first: int
@@ -73,6 +75,7 @@ class Bucket:
     heads: Slots | None
     bias: Tensor | None
     window: Tensor | None
+    distances: Distances | None = None
 
     @classmethod
     def of(
@@ -83,9 +86,12 @@ class Bucket:
         device: str,
         dtype: torch.dtype,
         window: int | None = None,
+        heads_first: bool = False,
+        distances: Distances | None = None,
     ) -> Bucket:
         """The bucket of sequences with these falling lengths, for attention in a data type on a
-        device of a type; local attention sees so many tokens to each side."""
+        device of a type; local attention sees so many tokens to each side. `heads_first`: where
+        each head's vectors of all sequences stand together, not each sequence's of all heads."""
         count, longest = len(lengths), int(lengths[0])
         is_text = np.arange(longest) < lengths[:, None]
         slots = np.flatnonzero(is_text)
@@ -93,6 +99,8 @@ class Bucket:
         if device == "cpu":
             owners, within = np.divmod(slots, longest)
             each = owners[:, None] * num_heads + np.arange(num_heads)
+            if heads_first:
+                each = np.arange(num_heads) * count + owners[:, None]
             heads = Slots.of((each * longest + within[:, None]).ravel(), is_text.size * num_heads)
         bias = beyond = None
         width = -(-longest // ALIGNMENT) * ALIGNMENT
@@ -104,7 +112,9 @@ class Bucket:
             places = torch.arange(width)
             is_far = (places[:longest, None] - places).abs() > window
             beyond = (is_far * FAR).to(dtype)[None, None]
-        return cls(first, count, longest, Slots.of(slots, is_text.size), heads, bias, beyond)
+        return cls(
+            first, count, longest, Slots.of(slots, is_text.size), heads, bias, beyond, distances
+        )
 
     def bias_for(self, dtype: torch.dtype, is_local: bool = False) -> Tensor | None:
         """What is added to the products: (sequences, 1, 1, longest), of local attention
@@ -124,7 +134,14 @@ class Bucket:
             heads=None if self.heads is None else self.heads.map(function),
             bias=None if self.bias is None else function(self.bias),
             window=None if self.window is None else function(self.window),
+            distances=None if self.distances is None else self.distances.map(function),
         )
+
+
+def by_hand(device: torch.device, rate: float, masks: Masks | None) -> bool:
+    """Whether attention is computed in steps of its own: on a CPU they take less time than torch's
+    fused kernels, which know nothing of masks. Dropout that torch draws is left to those."""
+    return device.type == "cpu" and (not rate or masks is not None)
 
 
 def attend_by_hand(
@@ -179,7 +196,7 @@ def attend_fused(
         (tokens, hidden size)
     """
     parts = []
-    for bucket, (own,) in zip(buckets, _split([projected], buckets), strict=True):
+    for bucket, (own,) in zip(buckets, split_rows([projected], buckets), strict=True):
         shape = (bucket.count, bucket.longest, PARTS, num_heads, -1)
         padded = regather(own, bucket.tokens.to_padded, bucket.tokens.to_packed).view(shape)
         query, key, value = (part.transpose(1, 2) for part in padded.unbind(2))
@@ -192,7 +209,7 @@ def attend_fused(
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def _split(rows: Sequence[Tensor], buckets: Sequence[Bucket]) -> Iterator[tuple[Tensor, ...]]:
+def split_rows(rows: Sequence[Tensor], buckets: Sequence[Bucket]) -> Iterator[tuple[Tensor, ...]]:
     """The rows of each bucket, of several tensors that have as many for every token."""
     if len(buckets) == 1:
         return iter([tuple(rows)])
@@ -236,7 +253,7 @@ class _Attention(torch.autograd.Function):
         parts, saved = [], []
         keeps_weights = any(ctx.needs_input_grad)
         with torch.autocast("cpu", enabled=False):
-            split = _split((query, key, value), buckets)
+            split = split_rows((query, key, value), buckets)
             for bucket, keep, own in zip(buckets, keeps, split, strict=True):
                 assert bucket.heads is not None
                 shape = (bucket.count * num_heads, bucket.longest, size)
@@ -266,7 +283,7 @@ class _Attention(torch.autograd.Function):
         size = grad.shape[1]
         saved = iter(ctx.saved_tensors)
         parts: list[list[Tensor]] = [[], [], []]
-        split = _split([grad], ctx.buckets)
+        split = split_rows([grad], ctx.buckets)
         for bucket, keep, (own,) in zip(ctx.buckets, ctx.keeps, split, strict=True):
             q, k, v, weights = (next(saved) for _ in range(4))
             kept = weights if keep is None else (weights * keep).mul_(ctx.factor)

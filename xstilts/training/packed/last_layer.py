@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from xstilts.training.packed.anatomy import anatomy_of
 from xstilts.training.packed.gather import gather_rows
-from xstilts.training.packed.self_attention import attend, install_attention, parts_of
+from xstilts.training.packed.self_attention import attend, install_attention
 
 
 def install_packing(encoder: PreTrainedModel) -> None:
@@ -41,7 +41,7 @@ def weights_of_read(encoder: PreTrainedModel) -> int:
     """The weights of the last layer that only the tokens that are read are multiplied with."""
     anatomy = anatomy_of(encoder.config)
     layer = anatomy.layers_of(encoder)[-1]
-    before = parts_of(anatomy.attention_of(layer))
+    before = anatomy.parts_of(anatomy.attention_of(layer))
     whole, *parts = (sum(p.numel() for p in own.parameters()) for own in (layer, *before))
     return int(whole - sum(parts))
 
@@ -51,6 +51,8 @@ def first_layers(encoder: PreTrainedModel, count: int) -> PreTrainedModel:
     anatomy = anatomy_of(encoder.config)
     layers = anatomy.layers_of(encoder)
     shorter: Any = _with_own_children(encoder)
+    if "forward" in vars(shorter):  # of an `install`, and the whole encoder's
+        shorter.forward = MethodType(shorter.forward.__func__, shorter)
     _replace(shorter, anatomy.layers, layers[:count])
     if anatomy.final_norm and count < len(layers):
         _replace(shorter, anatomy.final_norm, nn.Identity())

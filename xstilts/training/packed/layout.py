@@ -8,7 +8,7 @@ what that model computes on padded rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from xstilts.config.families import FAMILIES
-from xstilts.training.packed.anatomy import window_of
+from xstilts.training.packed.anatomy import anatomy_of, window_of
 from xstilts.training.packed.attention import Bucket
+from xstilts.training.packed.distances import Distances
 from xstilts.training.packed.gather import regather
 
 BUCKET_COSTS = {"cpu": 600.0, "cuda": 6000.0}
@@ -139,9 +140,19 @@ def partition(lengths: Sequence[int] | np.ndarray, overhead: float) -> list[int]
     return ends[::-1]
 
 
-def _buckets(lengths: np.ndarray, config: Any, device: str, dtype: torch.dtype) -> list[Bucket]:
-    ends, num_heads = partition(lengths, BUCKET_COSTS[device]), config.num_attention_heads
-    return [
-        Bucket.of(first, lengths[first:last], num_heads, device, dtype, window_of(config))
-        for first, last in pairwise([0, *ends])
-    ]
+def _buckets(lengths: np.ndarray, config: Any, device: str, dtype: torch.dtype) -> Iterator[Bucket]:
+    is_disentangled = anatomy_of(config).is_disentangled
+    for first, last in pairwise([0, *partition(lengths, BUCKET_COSTS[device])]):
+        own, distances = lengths[first:last], None
+        if is_disentangled and config.relative_attention:
+            distances = Distances.of(config, int(own[0]), int(lengths[0]))
+        yield Bucket.of(
+            first,
+            own,
+            config.num_attention_heads,
+            device,
+            dtype,
+            window_of(config),
+            is_disentangled,
+            distances,
+        )

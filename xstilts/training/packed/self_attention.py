@@ -20,7 +20,13 @@ from transformers import PreTrainedModel
 from xstilts.training.dropout import Masks
 from xstilts.training.lora import Adapted
 from xstilts.training.packed.anatomy import anatomy_of, can_pack
-from xstilts.training.packed.attention import PARTS, Bucket, attend_by_hand, attend_fused
+from xstilts.training.packed.attention import (
+    PARTS,
+    Bucket,
+    attend_by_hand,
+    attend_fused,
+    by_hand,
+)
 from xstilts.training.packed.rotary import rotate
 
 
@@ -31,12 +37,6 @@ def install_attention(encoder: PreTrainedModel) -> None:
         attention = anatomy.attention_of(layer)
         # A method of the instance: copies of the encoder get their own.
         attention.forward = MethodType(_forward, attention)
-
-
-def by_hand(device: torch.device, rate: float, masks: Masks | None) -> bool:
-    """Whether attention is computed in steps of its own: on a CPU they take less time than torch's
-    fused kernels, which know nothing of masks. Dropout that torch draws is left to those."""
-    return device.type == "cpu" and (not rate or masks is not None)
 
 
 def kernels_for_any_shape() -> AbstractContextManager[Any]:
@@ -55,6 +55,8 @@ def joined(encoder: PreTrainedModel) -> list[Any]:
     if not can_pack(encoder) or by_hand(device, 0.0, None):
         return []
     anatomy = anatomy_of(encoder.config)
+    if anatomy.install is not None:
+        return []
     return [anatomy.attention_of(layer) for layer in anatomy.layers_of(encoder)]
 
 
