@@ -80,7 +80,7 @@ class DevChecks:
         values = {}
         for rows, encoded, sample in self._parts:
             task = rows.entry
-            ((language, _),) = rows.rows
+            language = rows.rows[0][0]
             scores = [self._score(model, rows, encoded, sample, language)]
             for language, pivot in self._pivots.get(task.name, {}).items():
                 scores.append(self._score(model, *pivot, language))
@@ -97,7 +97,7 @@ class DevChecks:
         for rows, encoded, _ in self._parts:
             task, kind = rows.entry, _supervised(rows)
             predictions, examples = self._predict(model, rows, encoded, None)
-            ((language, _),) = rows.rows
+            language = rows.rows[0][0]
             constant = kind.constant(examples, task)
             final.dev[task.name] = kind.score(predictions, examples, task, language)
             final.dev_rows[task.name] = examples.num_rows
