@@ -50,6 +50,7 @@ COMMANDS = (
     "export",
     "bench",
     "gc",
+    "slurm",
 )
 
 

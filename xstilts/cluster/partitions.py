@@ -141,8 +141,7 @@ def ask_sinfo() -> list[Partition]:
     """What `sinfo` says here.
 
     Raises:
-        FileNotFoundError: there is no Slurm here.
-        ConfigError: it does not answer.
+        ConfigError: it is not here, or does not answer.
     """
     command = ["sinfo", "--noheader", "--exact", f"--format={'|'.join(FIELDS)}"]
     try:
@@ -150,10 +149,12 @@ def ask_sinfo() -> list[Partition]:
             command, capture_output=True, text=True, timeout=ANSWER_S, check=False
         )
         said = done.stderr.strip() if done.returncode else ""
+    except FileNotFoundError:
+        said = "there is none"
     except subprocess.TimeoutExpired:
         said = f"no answer within {ANSWER_S} s"
     if said:
-        rule = "must answer where a job is submitted"
+        rule = "answers where jobs are submitted"
         raise ConfigError([Problem("sinfo", rule, f'"{said.splitlines()[-1]}"')])
     return partitions_of(done.stdout)
 
