@@ -19,6 +19,7 @@ from xstilts.plan.trial_plan import TrialPlan
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FROZEN = {
+    "mini_arms.yaml": "edfb149ae3742a14",
     "phang2020.yaml": "d8f242ded3b6ae9d",
     "phang2020_search.yaml": "b0f78bf64ce84eb9",
     "quickstart.yaml": "02e8742454f4c1c8",
