@@ -25,7 +25,7 @@ UNFIT = {
     "recipe.adapt.target: models.m has 2 layers; got frozen: {layers: 3}; freeze fewer": {
         "frozen": {"layers": 3}
     },
-    'recipe.adapt.target: models.m has no module of that name; got lora.modules "Wqkv"; it has': {
+    'recipe.adapt.target: lora.modules are linear layers of models.m; got "Wqkv"; known: dense': {
         "lora": {"modules": ["query", "Wqkv"]}
     },
 }

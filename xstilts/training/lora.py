@@ -55,7 +55,7 @@ class Adapted(nn.Linear):
 
     def low_rank(self, input: Tensor) -> Tensor:
         """What is added to the layer's own output: (..., inputs) to (..., outputs)."""
-        return functional.linear(functional.linear(input, self.lora_A), self.lora_B) * self.scale
+        return functional.linear(functional.linear(input, self.lora_A) * self.scale, self.lora_B)
 
     def own(self, input: Tensor) -> Tensor:
         """The layer's own output: (..., inputs) to (..., outputs)."""
