@@ -130,8 +130,8 @@ class EmbeddingGradient:
     Torch's dense gradient is new memory in every pass, which a CPU's system hands out page by page;
     a GPU's allocator keeps its memory.
 
-    Where it is not to be `is_sparse`, everything is left to torch; where it `is_shared`, other
-    processes add to it.
+    Where it is not to be `is_sparse`, everything is left to torch; where it `is_shared`, others add
+    to it, to any row: other processes, or a penalty.
     """
 
     def __init__(self, encoder: PreTrainedModel, is_sparse: bool, is_shared: bool):
