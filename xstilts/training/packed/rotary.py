@@ -42,7 +42,7 @@ def _turned(vectors: Tensor, cosines: Tensor, sines: Tensor, sign: int) -> Tenso
     tokens, half = cosines.shape[0], cosines.shape[-1]
     pairs = vectors.float().view(tokens, -1, 2, half)
     first, second = pairs.unbind(2)
-    out = torch.empty_like(pairs, memory_format=torch.contiguous_format)
-    torch.mul(first, cosines, out=out[:, :, 0]).addcmul_(second, sines, value=-sign)
-    torch.mul(second, cosines, out=out[:, :, 1]).addcmul_(first, sines, value=sign)
-    return out.view(tokens, -1).to(vectors.dtype)
+    turned = pairs * cosines[:, :, None]
+    turned[:, :, 0].addcmul_(second, sines, value=-sign)
+    turned[:, :, 1].addcmul_(first, sines, value=sign)
+    return turned.view(tokens, -1).to(vectors.dtype)
