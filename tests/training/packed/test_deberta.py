@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel, DebertaV2Config
+from transformers import AutoModel, DebertaV2Config, DebertaV2ForMaskedLM
 
+from xstilts.errors import StageError
 from xstilts.kinds.kind import Batch
 from xstilts.training.dropout import Dropout, Masks, scale, streams
 from xstilts.training.micro_batches import MicroBatcher, one_micro_batch
-from xstilts.training.model import Model
+from xstilts.training.model import Model, load_encoder_with_lm_head
 from xstilts.training.packed import deberta, disentangled
 from xstilts.training.packed import layout as layout_module
 
@@ -248,3 +250,18 @@ def test_without_masks_torch_draws_the_dropout() -> None:
     gradients(encoder, one)
     assert not torch.allclose(one, other, atol=0.1)
     assert all(p.grad.isfinite().all() for p in encoder.parameters() if p.grad is not None)
+
+
+def test_the_lm_head_is_the_checkpoints_or_refused_in_a_line(tmp_path: Path) -> None:
+    for legacy in (True, False):
+        torch.manual_seed(0)
+        full = DebertaV2ForMaskedLM(DebertaV2Config(**SIZES, **V3, legacy=legacy)).eval()
+        full.save_pretrained(tmp_path / str(legacy))
+    encoder, head = load_encoder_with_lm_head(tmp_path / "True")
+    inputs = inputs_of(LENGTHS)
+    real = inputs["attention_mask"].bool()
+    full = DebertaV2ForMaskedLM.from_pretrained(tmp_path / "True").eval()
+    found = head(Model(encoder, {}).eval().hidden(one_micro_batch(encoder, inputs)))
+    assert torch.allclose(found[real], full(**inputs).logits[real], atol=1e-5)
+    with pytest.raises(StageError, match="the LM head of DebertaV2ForMaskedLM has an unknown form"):
+        load_encoder_with_lm_head(tmp_path / "False")
