@@ -27,7 +27,8 @@ SIGNATURES = {
     "load_sweep": "(path: 'str | Path', overrides: 'Mapping[str, Any] | Sequence[str]' = ()) "
     "-> 'Sweep'",
     "plan": "(sweep: 'Sweep', *, bench: 'str | Path | None' = None, "
-    "cluster: 'str | Path | None' = None, tell: 'Callable[[str], Any]' = TELL) -> 'Forecast'",
+    "cluster: 'str | Path | None' = None, "
+    "prices: 'Mapping[str, float] | None' = None, tell: 'Callable[[str], Any]' = TELL) -> 'Forecast'",
     "run_sweep": "(sweep: 'Sweep', *, address: 'str | None' = None, "
     "rehearse: 'bool | None' = None, retrain: 'bool' = False, progress: 'bool' = False) "
     "-> 'SweepResults'",

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, XLMRobertaConfig
 
 from tests.benchmarks.trainer import Peer
-from xstilts.bench.measure import _model
+from xstilts.bench.measure import model_of
 from xstilts.bench.workloads import WORKLOADS, rows_of, stage_of, vocabulary_of
 from xstilts.training import loop
 from xstilts.training.feed import Feed, PartData
@@ -64,7 +64,7 @@ def ours(num_layers: int, monkeypatch: pytest.MonkeyPatch) -> int:
     with monkeypatch.context() as patch:
         patch.setattr(self_attention, "by_hand", lambda *_: False)
         patch.setattr(loop._Training, "_step", counted)
-        model = _model(encoder, stage, "cpu")
+        model = model_of(encoder, stage, "cpu")
         loop.train(model, stage, [PartData([rows], None)], vocabulary_of(encoder.config))
     return counts[1]
 
