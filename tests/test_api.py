@@ -28,7 +28,8 @@ SIGNATURES = {
     "-> 'Sweep'",
     "plan": "(sweep: 'Sweep', *, bench: 'str | Path | None' = None, "
     "cluster: 'str | Path | None' = None, "
-    "prices: 'Mapping[str, float] | None' = None, tell: 'Callable[[str], Any]' = TELL) -> 'Forecast'",
+    "prices: 'Mapping[str, float] | None' = None, tell: 'Callable[[str], Any]' = TELL) "
+    "-> 'Forecast'",
     "run_sweep": "(sweep: 'Sweep', *, address: 'str | None' = None, "
     "rehearse: 'bool | None' = None, retrain: 'bool' = False, progress: 'bool' = False) "
     "-> 'SweepResults'",
