@@ -178,7 +178,7 @@ def test_what_is_not_trained_is_one_number_for_all_seeds(places: Places) -> None
     told = "Not trained, the same for every seed: none of mini_tatoeba."
     assert told in search_table(results).note
     (line,) = (x for x in verdict_lines(results) if x.startswith("mini_tatoeba: "))
-    assert "use nli, as search has it; its model is the encoder; nli-b-s0, -s1" in line
+    assert "use nli, as search has it: its model is the encoder; nli-b-s0, -s1" in line
     assert "; none is not trained: the same for every seed" in line
     text = page(results)
     assert "<small>not trained</small>" in text and "not trained: the same for every seed" in text

@@ -74,7 +74,7 @@ def behind(results: Results, told: TargetVerdict, records: Mapping[str, TrialRec
     if not told.is_confirmed and used != NONE:
         parts[0] += ", as search has it"
     if not has_head:
-        parts.append(f"its model is the encoder{' as it is' if used == NONE else ''}")
+        parts[0] += f": its model is the encoder{' as it is' if used == NONE else ''}"
     if told.exported not in told.trials:
         parts.append(told.exported)
         how = _how(recipe_of(sweep, told.target, told.trials, records), said.best)
