@@ -70,7 +70,7 @@ def experiment_note(results: Results) -> str:
     """What the sweep is, what to use for every target, and the verdicts."""
     if not results.finished:
         return _title(results)
-    more = "\nMore tables and pictures are in the run `summary`."
+    more = "More tables and pictures are in the run `summary`."
     uses = [f"- {line}" for line in use_lines(results)]
     return "\n".join([_title(results), *uses, "", _spaced(verdict_table(results)), more])
 
