@@ -345,6 +345,17 @@ def test_wrong_arguments(
     assert message in result.output
 
 
+def test_a_trial_of_another_storage_is_not_rebuilt_and_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call("run", str(QUICKSTART), "--trial", "none-30c74ba6-s0")
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
+    where = "a record lies in the storage that its sweep was run with: --set storage=FOLDER"
+    assert where in result.stderr and "known" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_plan_counts_trials_stages_and_steps(tmp_path: Path) -> None:
     file = sweep_file(tmp_path)
     document = json.loads(call("plan", file, "--json").stdout)

@@ -221,9 +221,12 @@ def run_trial(
     """
     from xstilts.driver import inputs_of
     from xstilts.plan.plan import Planner
-    from xstilts.run.single import run_single
+    from xstilts.run.places import Places
+    from xstilts.run.single import record_of, run_single
     from xstilts.search.proposals import target_points
 
+    if trial is not None:
+        record_of(Places.of(sweep), trial)  # before a storage is made in which none can lie
     places, inventory = inputs_of(sweep, tell)
     planner = Planner(sweep, inventory, target_points(sweep))
     given = {"intermediate": "none"} if point is None else point

@@ -103,7 +103,11 @@ def test_the_links_open_runs_sorted_by_the_objective_with_their_scores(
         "metrics.`mini_tatoeba/avg`",
         "params.`lr/target/mini_xnli`",
     ]
-    assert list(links) == ["Runs by dev/avg", "Intermediates by dev/avg", "Heat maps of the sweep"]
+    assert list(links) == [
+        "Runs by dev/avg",
+        "Intermediates by dev/avg (search)",
+        "Heat maps of the sweep (search)",
+    ]
     assert headings(compared)[:2] == [("Objective", 1), ("Targets", 2)]
     assert "Group: nli" in compared and "Group: none" in compared
     assert headings(heat_maps)[0] == ("heat maps", 2)

@@ -22,6 +22,7 @@ from xstilts.report.documents import as_json, as_markdown
 from xstilts.report.frames import best_frame, trials_frame
 from xstilts.report.live import TrialView, time_left, trial_views
 from xstilts.report.mirror import Mirror
+from xstilts.report.page import page
 from xstilts.report.publish import publish_sweep, try_publish, write_report
 from xstilts.report.record_table import record_table
 from xstilts.report.results import Results, launched, load_results
@@ -34,6 +35,7 @@ from xstilts.report.tables import (
     tables,
 )
 from xstilts.report.trial_files import trial_artifacts
+from xstilts.report.verdict_table import verdict_lines
 from xstilts.report.verdicts import target_verdicts
 from xstilts.run.places import INVENTORY, SWEEP, SWEEP_FILE, TARGET_POINTS, Places
 from xstilts.run.trial_states import TrialStates
@@ -167,6 +169,19 @@ def test_dev_decides_and_the_baseline_stands_beside(places: Places) -> None:
     # Of the three by dev 61, 55 and 51, one is drawn: the mean of 42, 90 and 42.
     equal = "58.0"
     assert row == ["mini_xnli", "nli", "42.0 ±1.4", equal, "42.0 ±2.8", "+0.0", "61.0", "3/1"]
+
+
+def test_what_is_not_trained_is_one_number_for_all_seeds(places: Places) -> None:
+    results = load_results(places)
+    row = dict(zip(search_table(results).header, search_table(results).rows[1], strict=True))
+    assert (row["target"], row["score"], row["none"]) == ("mini_tatoeba", "42.0 ±1.4", "42.0")
+    told = "Not trained, the same for every seed: none of mini_tatoeba."
+    assert told in search_table(results).note
+    (line,) = (x for x in verdict_lines(results) if x.startswith("mini_tatoeba: "))
+    assert "use nli, as search has it: its model is the encoder; nli-b-s0, -s1" in line
+    assert "; none is not trained: the same for every seed" in line
+    text = page(results)
+    assert "<small>not trained</small>" in text and "not trained: the same for every seed" in text
 
 
 def test_unequal_numbers_of_configurations_are_said_and_compared_at_equal_ones(

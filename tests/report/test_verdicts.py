@@ -4,6 +4,8 @@ where nothing is known."""
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,15 @@ from rich.console import Console
 
 from xstilts.config.schema import Sweep
 from xstilts.files import write_json
-from xstilts.report.documents import as_json
+from xstilts.report.documents import as_json, as_markdown
 from xstilts.report.frames import BEST
+from xstilts.report.notes import experiment_note
+from xstilts.report.page import page
 from xstilts.report.publish import publish_sweep
 from xstilts.report.results import Results, load_results
 from xstilts.report.sweep_results import SweepResults
 from xstilts.report.tables import verdict_table
-from xstilts.report.verdict_table import verdict_lines
+from xstilts.report.verdict_table import use_lines, verdict_lines
 from xstilts.report.verdicts import TargetVerdict, target_verdicts
 from xstilts.run.confirmation import CHOICE
 from xstilts.run.outcomes import Items, outcomes_path, write_outcomes
@@ -167,9 +171,29 @@ def test_no_baseline_no_gain(sweep: Sweep, places: Places) -> None:
 def test_a_confirmation_that_learnt_too_little_says_so(sweep: Sweep, places: Places) -> None:
     stored(places, sweep, {"nli": 74, "none": 33}, collapsed=["mini_xnli"])
     text = " ".join(" ".join(shown(load_results(places))).split())
-    assert "collapsed: 5 of 5 runs of nli, 5 of 5 runs of none" in text
-    assert "too few runs with fresh seeds learnt to confirm or refute it" in text
-    assert "xstilts confirm" not in text, "it was done"
+    told = "fresh seeds: nli (0 of 5 learnt), none (0 of 5 learnt): too few to confirm or refute it"
+    assert told in text and "too few with fresh seeds learnt." in text
+    assert "no fresh seeds" not in text, "they were run"
+
+
+def test_what_too_few_fresh_runs_scored_is_said(sweep: Sweep, places: Places) -> None:
+    one = {"seeds": (0,), "targets": ("mini_xnli",)}
+    stored(places, sweep.model_copy(update=one), {"nli": 74})
+    for name in SEARCH:
+        shutil.rmtree(places.trials / f"{name}-c-s1")
+    for seed in SEEDS[:3]:
+        lost = {"collapsed": [] if seed == SEEDS[0] else ["mini_xnli"]}
+        put(places, "none", seed, 50.0, phase="confirm", **lost)
+    (line,) = (x for x in verdict_lines(load_results(places)) if x.startswith("mini_xnli: "))
+    assert line.startswith("mini_xnli: use nli (mini_nli 0.75, mini_qa 0.25), 1,600 examples at ")
+    assert (
+        ", as search has it; nli-c-s0; fresh seeds: nli 74.0 (5 of 5 learnt), none 50.0 (1 of 3 "
+        in line
+    )
+    assert line.endswith(
+        "not known how many seeds would settle it: of none 1 of 3 runs learnt, and their spread "
+        "takes two"
+    )
 
 
 # From here on from the storage: records, outcomes, forms.
@@ -267,7 +291,8 @@ def test_a_terminal_of_80_columns_cuts_nothing(results: Results) -> None:
     (line,) = (x for x in lines if x.strip().startswith("mini_xnli "))
     assert line.split()[:6] == ["mini_xnli", "best", "nli", "74.0", "70.0", "+4.0"]
     text = " ".join(" ".join(lines).split())
-    assert "mini_xnli: nli (mini_nli 0.75, mini_qa 0.25), 1,600 examples at 5.0e-04, target" in text
+    use = "mini_xnli: use nli (mini_nli 0.75, mini_qa 0.25), 1,600 examples at 5.0e-04, target at"
+    assert f"{use} 8.0e-04; nli-c-s1000" in text
     assert "nli-c-s1000, -s1001, -s1002, -s1003, -s1004" in text
     assert "xstilts export s best --model mini_xnli" in text
     assert "mini_tatoeba: no configuration has all its seeds" in text
@@ -277,7 +302,43 @@ def test_gains_of_search_are_called_so(places: Places, sweep: Sweep) -> None:
     stored(places, sweep, {})
     text = " ".join(shown(load_results(places)))
     assert "not confirmed" in text and "+6.0 search gain" in " ".join(text.split())
-    assert "xstilts confirm s --storage" in text
+    # All seeds that a forecast asks for are fresh here; it is of search's own spread.
+    text = " ".join(text.split())
+    assert re.search(r"about \d+ more fresh seeds would settle it, about \d+ minutes of nli", text)
+    assert re.search(r"xstilts confirm s --seeds \d+ --storage", text)
+
+
+def test_none_where_it_is_exported_comes_first_with_its_rates(places: Places, sweep: Sweep) -> None:
+    stored(places, sweep, {"nli": 69.9, "none": 70})
+    results = load_results(places)
+    lines = verdict_lines(results)
+    start = "mini_xnli: use none, target at 8.0e-04; none-c-s1000; nli (mini_nli 0.75"
+    assert lines[0].startswith(start) and ", is not told apart from it: nli-c-s1000, -s" in lines[0]
+    assert as_markdown(results).count(start) == 1
+    assert lines[3:] == ["", "mini_tatoeba: no configuration has all its seeds"]
+    assert use_lines(results)[0] == "mini_xnli: use none, target at 8.0e-04"
+    assert f"- {use_lines(results)[0]}\n" in experiment_note(results)
+    # What it takes to go on: the seeds of before are read, so that they count.
+    settling = results.verdicts["mini_xnli"].verdict.settling
+    assert settling is not None and settling.more is not None and settling.hours is not None
+    assert f"about {settling.more} more fresh seeds would settle it, about " in lines[0]
+    assert f"xstilts confirm s --seeds {5 + settling.more} --storage" in lines[2]
+    assert results.verdicts["mini_xnli"].verdict.hours_to_settle == settling.hours
+    first = page(results)
+    assert first.index("use none, target at 8.0e-04") < first.index("is not told apart from it")
+    assert "xstilts confirm s --seeds" in first and "--trial none-c-s1000" in first
+    assert "--trial nli-c-s1000" not in first, "of each target what is exported"
+
+
+def test_whoever_has_no_fresh_seeds_is_named_with_what_compares_them(
+    places: Places, sweep: Sweep
+) -> None:
+    stored(places, sweep, {"nli": 66, "none": 70})
+    (line,) = (x for x in verdict_lines(load_results(places)) if x.startswith("mini_xnli: "))
+    assert "use none, target at 8.0e-04" in line and ", is worse: nli-c-s1000" in line
+    assert (
+        "nli is not known to be better than qa, which has no fresh seeds: confirm --top 2" in line
+    )
 
 
 def test_the_tracker_has_confirmed_gains_apart(results: Results) -> None:

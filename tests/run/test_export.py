@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from xstilts.config.load import load_sweep
+from xstilts.files import FILE_MODE
 from xstilts.plan.plan import Planner
 from xstilts.run.export import export_encoder, export_submission
 from xstilts.run.inputs import take_inventory
@@ -36,6 +37,8 @@ def test_the_encoder_of_a_trial_loads_elsewhere(tmp_path: Path, shared_mini: Pat
     _, again = (x.name for x in record.stages if x.name.startswith("intermediate-"))
     result = workshop.store.result(again)
     assert result is not None and lines == []
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()}
+    assert set(modes.values()) == {FILE_MODE} and "model.safetensors" in modes
     encoder = AutoModel.from_pretrained(tmp_path / "out", add_pooling_layer=False).eval()
     tokens = AutoTokenizer.from_pretrained(tmp_path / "out")("ba be", return_tensors="pt")
     trained = load_encoder(result / "encoder").eval()

@@ -202,6 +202,21 @@ def test_hours_are_those_of_the_runs_that_are_missing() -> None:
     assert verdict(replace(runs, hours=None)).hours_to_settle is None
 
 
+def test_why_nobody_knows_how_many_seeds_it_takes_is_said() -> None:
+    runs = target({"mnli": 70.6}, spread=1.5)
+    known = verdict(runs).settling
+    assert known is not None and known.more and known.reason == ""
+    assert verdict(replace(runs, hours=None)).settling == replace(known, hours=None)
+    # Each arm's runs share an error of their own items, of which more seeds take nothing away.
+    items = 4.0 * (runs.arms[:, None] == runs.arms)
+    few = verdict(replace(runs, covariance=items, num_items=60))
+    assert few.verdict == "within noise" and few.settling is not None
+    assert few.settling.reason == "the items (60) are too few, whatever the number of seeds"
+    wide = verdict(target({"mnli": 70.1}, spread=9.0)).settling
+    assert wide is not None and wide.reason == "it takes more than 1,000"
+    assert verdict(target({"mnli": 75.0, "squad": 75.0})).settling is None, "it is settled"
+
+
 def test_what_too_few_runs_that_learnt_leave_open_takes_hours() -> None:
     runs = target({"mnli": 75.0}, search={**ALL, "mnli": 80.0}, learnt={"none": 1})
     found = verdict(runs)

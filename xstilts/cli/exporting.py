@@ -19,8 +19,8 @@ def export(
     trial: Annotated[
         str,
         typer.Argument(
-            help="A finished trial; or `best`, with --model: the one that the target's verdict is "
-            "about.",
+            help="A finished trial; or `best`, with --model: the one that the report says to use "
+            "for the target.",
             show_default=False,
         ),
     ],
@@ -42,7 +42,10 @@ def export(
     plugins: Plugins = False,
 ) -> None:
     """Write what a finished trial predicted, the model that it chose for a target, or the encoder
-    that its intermediate left."""
+    that its intermediate left.
+
+    Weights that were dropped from the storage are trained again, to the same bytes.
+    """
     if submission is None and labels is None and model is None and encoder is None:
         rule = "something is to be exported"
         repair = "give --submission D, --labels D, --model TARGET D or --encoder D"

@@ -50,8 +50,18 @@ def confirm_seeds(sweep: Sweep) -> tuple[int, ...]:
     wanted = sweep.confirm.seeds
     if isinstance(wanted, tuple):
         return wanted
-    fresh = (seed for seed in count(FIRST_FRESH) if seed not in sweep.seeds)
-    return tuple(islice(fresh, wanted))
+    return tuple(islice(fresh_seeds(sweep), wanted))
+
+
+def fresh_seeds(sweep: Sweep) -> Iterator[int]:
+    """The seeds that confirmation counts out, without end: those that search does not use."""
+    return (seed for seed in count(FIRST_FRESH) if seed not in sweep.seeds)
+
+
+def is_fixed(sweep: Sweep, target: str, intermediate: str) -> bool:
+    """Whether nothing is trained on the way to a target, so that every seed gives the same: the
+    baseline's encoder as it is, for a target without a head."""
+    return intermediate == NONE and not find_task(sweep, find_task(sweep, target).head).is_trained
 
 
 def most_confirmed(sweep: Sweep) -> int:

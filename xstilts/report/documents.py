@@ -55,7 +55,9 @@ def _ranks_json(ranks: Mapping[str, Ranked]) -> dict[str, Any]:
 def as_markdown(results: Results) -> str:
     """The report as one Markdown page."""
     first, *others = (table.markdown() for table in tables(results).values())
-    behind = "".join(f"- {line}\n" for line in verdict_lines(results))
+    lines = [line for line in verdict_lines(results) if line]
+    # A command is code below the line that it belongs to.
+    behind = "".join(f"\n      {x[2:]}\n\n" if x.startswith("  ") else f"- {x}\n" for x in lines)
     parts = [f"# {results.sweep.name}\n", first, behind, *others]
     parts += [f"- {line}" for line in results.warnings()]
     return "\n".join(parts)

@@ -16,6 +16,7 @@ from xstilts.records import TrialRecord
 from xstilts.report.results import Results
 from xstilts.report.table import Table
 from xstilts.report.tables import tables, verdict_table
+from xstilts.report.verdict_table import use_lines
 from xstilts.run.places import SWEEP_FILE
 from xstilts.tasks.kinds import IN_TRANSFORMERS
 
@@ -52,7 +53,8 @@ def run_note(sweep: Sweep, record: TrialRecord, verdicts: Mapping[str, str] = {}
 
 def summary_note(results: Results) -> str:
     """The sweep's tables: as many as the tracker takes, whole, the most wanted first."""
-    kept, left = [_title(results)], list[str]()
+    uses = "".join(f"- {line}\n" for line in use_lines(results)) if results.finished else ""
+    kept, left = [_title(results), uses], list[str]()
     for name, table in tables(results).items():
         text = _spaced(table)
         if not left and sum(map(len, kept)) + len(text) < LONGEST:
@@ -65,11 +67,12 @@ def summary_note(results: Results) -> str:
 
 
 def experiment_note(results: Results) -> str:
-    """What the sweep is, and the verdict of every target."""
+    """What the sweep is, what to use for every target, and the verdicts."""
     if not results.finished:
         return _title(results)
     more = "More tables and pictures are in the run `summary`."
-    return "\n".join([_title(results), _spaced(verdict_table(results)), more])
+    uses = [f"- {line}" for line in use_lines(results)]
+    return "\n".join([_title(results), *uses, "", _spaced(verdict_table(results)), more])
 
 
 def _spaced(table: Table) -> str:

@@ -7,6 +7,7 @@ chose are escaped by the template, and in pictures by `page_pictures`.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from xstilts.config.derive import NONE
+from xstilts.config.derive import NONE, is_fixed
 from xstilts.config.own_tasks import find_task
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import write_atomically
@@ -29,7 +30,8 @@ from xstilts.report.results import Results
 from xstilts.report.target_search import target_searches
 from xstilts.report.unfinished import unfinished
 from xstilts.report.usage import usage
-from xstilts.report.verdict_table import behind, export_command, storage_here
+from xstilts.report.verdict_table import confirm_command, export_command, storage_here
+from xstilts.report.verdict_words import behind
 from xstilts.report.verdicts import TargetVerdict
 from xstilts.run.places import SWEEP_FILE
 from xstilts.tasks.languages import language
@@ -138,6 +140,10 @@ def _verdicts(results: Results) -> list[dict[str, Any]]:
         has_gain = said.gain is not None and said.best != NONE
         bar = pictures.interval_bar(said.gain or 0.0, said.low, said.high, bound)
         best = told.arms.get(said.best or "")
+        commands = [
+            export_command(results.sweep, results.places, told),
+            confirm_command(results, told),
+        ]
         found.append(
             {
                 "target": target,
@@ -148,7 +154,7 @@ def _verdicts(results: Results) -> list[dict[str, Any]]:
                 "has_gain": has_gain,
                 "bar": bar if has_gain else None,
                 "behind": behind(results, told, records),
-                "command": export_command(results.sweep, results.places, told),
+                "commands": [line for line in commands if line],
             }
         )
     return found
@@ -165,9 +171,11 @@ def _gains(results: Results, found: Sequence[Cell]) -> dict[str, Any]:
         shade = "" if cell["intermediate"] == NONE else pictures.level(cell["gain"], bound)
         half = None if cell["low"] is None else (cell["high"] - cell["low"]) / 2
         best = results.verdicts[cell["target"]].verdict.best == cell["intermediate"]
-        own = {**cell, "shade": shade, "half": half, "is_best": best}
+        fixed = is_fixed(results.sweep, cell["target"], cell["intermediate"])
+        own = {**cell, "shade": shade, "half": half, "is_best": best, "is_fixed": fixed}
         rows[cell["target"]][cell["intermediate"]] = own
-    return {"names": names, "rows": rows, "bound": bound, "cells": means}
+    has_fixed = any(is_fixed(results.sweep, target, NONE) for target in rows)
+    return {"names": names, "rows": rows, "bound": bound, "cells": means, "has_fixed": has_fixed}
 
 
 def _languages(results: Results, found: Sequence[Cell]) -> dict[str, Any]:
@@ -337,23 +345,24 @@ def _rebuilt(results: Results) -> dict[str, Any]:
     records = {record.trial: record for record in results.finished}
     path = results.folder / SWEEP_FILE
     told = [one for one in results.verdicts.values() if one.trials]
-    first = records[told[0].trials[0]] if told else None
-    where = ["--storage", storage_here(results.places)]
+    first = records[told[0].exported or told[0].trials[0]] if told else None
+    where = ["--storage", shlex.quote(storage_here(results.places))]
     return {
         "file": path.read_text(encoding="utf-8") if path.exists() else "",
         "stages": [row for one in told for row in _stages(results, one, records)],
         "environment": dict(first.environment) if first else {},
         "where": where,
         "name": results.places.name,
-        "trials": {one.target: one.trials[0] for one in told},
+        "set": shlex.quote(f"storage={storage_here(results.places)}"),
+        "trials": {one.target: one.exported or one.trials[0] for one in told},
     }
 
 
 def _stages(
     results: Results, told: TargetVerdict, records: Mapping[str, TrialRecord]
 ) -> list[tuple[str, str, str]]:
-    """Target, stage and fingerprint of what the first run of a verdict's best went through."""
-    record = records[told.trials[0]]
+    """Target, stage and fingerprint of what the trial that is exported went through."""
+    record = records[told.exported or told.trials[0]]
     task = find_task(results.sweep, told.target)
     chosen = record.chosen.get(task.head)
     own = chosen.stages if chosen else ()

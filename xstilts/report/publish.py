@@ -225,7 +225,8 @@ def _write_pictures(results: Results, folder: Path) -> list[Path]:
         return []
     by_intermediate, by_language = (folder / name for name in PICTURES)
     name = results.sweep.name
-    gain_map(results.grid, column_names(results), f"{name}: best by dev").save(by_intermediate)
-    grid = results.languages
-    heat_map(grid, columns_of(grid), f"{name}: best intermediate by language").save(by_language)
+    title = f"{name} (search): best by dev"
+    gain_map(results.grid, column_names(results), title).save(by_intermediate)
+    title, grid = f"{name} (search): best intermediate by language", results.languages
+    heat_map(grid, columns_of(grid), title).save(by_language)
     return [by_intermediate, by_language]

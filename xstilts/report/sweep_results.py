@@ -178,7 +178,7 @@ class SweepResults:
             grid = grid_of(entries_of(self.sweep, self._table.trials))
             have = {name for row in grid.values() for name in row}
             columns = [name for name in ("none", *self.sweep.intermediates) if name in have]
-            return gain_map(grid, columns, f"{self.name}: best by dev")
+            return gain_map(grid, columns, f"{self.name} (search): best by dev")
         if by != "language":
             raise ConfigError([Problem("by", "is language or intermediate", f'"{by}"')])
         from xstilts.report.frames import score_rows
@@ -189,7 +189,8 @@ class SweepResults:
             own = (scores["config_id"] == one.best.config) & (scores["target"] == one.target)
             own &= scores["phase"] != CONFIRM
             grid[one.target] = language_means(self.sweep, one.target, score_rows(scores[own]))
-        return heat_map(grid, columns_of(grid), f"{self.name}: best intermediate by language")
+        title = f"{self.name} (search): best intermediate by language"
+        return heat_map(grid, columns_of(grid), title)
 
     def warnings(self) -> list[str]:
         """What a reader of the tables must know, a line each."""

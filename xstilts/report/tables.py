@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from xstilts.config.derive import benchmark_of, measured_by, overlaps
+from xstilts.config.derive import NONE, benchmark_of, is_fixed, measured_by, overlaps
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
@@ -51,15 +51,16 @@ def verdict_table(results: Results) -> Table:
 def search_table(results: Results) -> Table:
     """Search's best intermediate per target by dev, with the baseline beside it."""
     rows = []
+    fixed = [one for one in results.sweep.targets if is_fixed(results.sweep, one, NONE)]
     for best in results.best:
         entry, baseline = best.best, best.baseline
         rows.append(
             [
                 best.target,
                 _marked(results, entry.intermediate, best.target),
-                _run_score(entry),
+                _run_score(entry, entry.intermediate == NONE and best.target in fixed),
                 _number(best.expected),
-                "-" if baseline is None else _run_score(baseline),
+                "-" if baseline is None else _run_score(baseline, best.target in fixed),
                 "-" if best.gain is None else f"{best.gain:+.1f}",
                 f"{entry.dev:.1f}" + ("" if best.selected_on == best.target else "*"),
                 f"{best.candidates}/{best.baseline_candidates}",
@@ -78,6 +79,7 @@ def search_table(results: Results) -> Table:
         "by the same rule; n: configurations with / without intermediate choice, from which each "
         "was chosen by dev (*: dev/avg, where a target has no dev set); at equal n: what the best "
         "of as many as none was chosen from is expected to score. "
+        + (f"Not trained, the same for every seed: none of {', '.join(fixed)}. " if fixed else "")
         + _confirm_note(results)
         + _precision_note(results)
         + _overlap_note(results)
@@ -345,8 +347,9 @@ def column_names(results: Results) -> list[str]:
     return [name for name in ("none", *results.sweep.intermediates) if name in have]
 
 
-def _run_score(entry: Entry) -> str:
-    return _spread(entry.score, entry.spread) + (COLLAPSED if entry.collapsed else "")
+def _run_score(entry: Entry, is_one_number: bool = False) -> str:
+    spread = None if is_one_number else entry.spread
+    return _spread(entry.score, spread) + (COLLAPSED if entry.collapsed else "")
 
 
 def _spread(value: float, spread: float | None) -> str:

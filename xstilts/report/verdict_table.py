@@ -1,20 +1,22 @@
-"""Verdicts as people and programs read them: the first table, what stands behind each line of it,
-and how its best is had.
+"""Verdicts as people and programs read them: the first table, the lines below it, and the commands
+by which its best is had and its doubts are settled.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xstilts.config.derive import NONE, overlaps
+from xstilts.config.check import LEAST_SEEDS
+from xstilts.config.derive import NONE, fresh_seeds, overlaps
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.records import TrialRecord
+from xstilts.report.verdict_words import behind, is_of_none, recipe_of
 from xstilts.run.places import Places
 from xstilts.tasks.kinds import IN_TRANSFORMERS
 
@@ -24,39 +26,10 @@ if TYPE_CHECKING:
 
 COLLAPSED, OVERLAP = "†", "°"
 
+APART = ("collapsed", "settling")
+"""What a verdict's JSON has in another form, or not at all."""
+
 HEADER = ("target", "verdict", "best", "score", "none", "gain", "95 %", "n")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the runs of a verdict's best were trained. `rates` are shares of a mixture's tasks,
-    `learning_rates` by phase, None where there is no such phase or the runs chose different ones;
-    `budget` are the examples of the intermediate stage, None where there is none."""
-
-    rates: Mapping[str, float]
-    learning_rates: Mapping[str, float | None]
-    budget: int | None
-
-
-def recipe_of(sweep: Sweep, told: TargetVerdict, records: Mapping[str, TrialRecord]) -> Recipe:
-    """How the best of a verdict was trained.
-
-    Args:
-        records: the sweep's, by trial.
-    """
-    own = [records[name] for name in told.trials if name in records]
-    head = find_task(sweep, told.target).head
-    chosen = {one.chosen[head].learning_rate if head in one.chosen else None for one in own}
-    before = {one.learning_rate for one in own}
-    drawn = {sum(sum(counts.values()) for counts in one.examples.values()) for one in own}
-    return Recipe(
-        rates=dict(own[0].rates) if own else {},
-        learning_rates={
-            name: next(iter(rates)) if len(rates) == 1 else None
-            for name, rates in (("intermediate", before), ("target", chosen))
-        },
-        budget=(next(iter(drawn)) or None) if len(drawn) == 1 else None,
-    )
 
 
 def export_command(sweep: Sweep, places: Places, told: TargetVerdict) -> str | None:
@@ -67,12 +40,28 @@ def export_command(sweep: Sweep, places: Places, told: TargetVerdict) -> str | N
     task = find_task(sweep, told.target)
     if find_task(sweep, task.head).is_trained and task.kind in IN_TRANSFORMERS:
         what = ["best", "--model", told.target, f"{told.target}-model"]
-    elif not _is_of_none(told):
+    elif not is_of_none(told):
         what = [told.exported, "--encoder", f"{told.target}-encoder"]
     else:
         return None
     words = ["xstilts", "export", places.name, *what, "--storage", storage_here(places)]
     return shlex.join(words)
+
+
+def confirm_command(results: Results, told: TargetVerdict) -> str | None:
+    """What runs so many fresh seeds as are forecast to settle a target, and all other targets'
+    leaders with them; None where nothing is to be settled, or nobody knows how many it takes."""
+    settling = told.verdict.settling
+    if settling is None or not settling.more:
+        return None
+    own = (one for one in results.confirmed if told.target in (one.confirms or {}))
+    ran, more, number = {one.seed for one in own}, settling.more, 0
+    for number, seed in enumerate(fresh_seeds(results.sweep), 1):
+        more -= seed not in ran
+        if more <= 0 and number >= LEAST_SEEDS:
+            break
+    where = ["--storage", storage_here(results.places)]
+    return shlex.join(["xstilts", "confirm", results.places.name, "--seeds", str(number), *where])
 
 
 def storage_here(places: Places) -> str:
@@ -88,14 +77,14 @@ def verdict_json(
     said = told.verdict
     counts = said.collapsed or {}
     return {
-        **{name: value for name, value in asdict(said).items() if name != "collapsed"},
+        **{name: value for name, value in asdict(said).items() if name not in APART},
         "ties": list(said.ties),
         "collapsed": {
             name: list(counts[arm]) if arm in counts else None
             for name, arm in (("best", said.best or ""), ("none", NONE))
         },
         "trials": list(told.trials),
-        **asdict(recipe_of(sweep, told, records)),
+        **asdict(recipe_of(sweep, told.target, told.trials, records)),
         "command": export_command(sweep, places, told),
     }
 
@@ -127,10 +116,14 @@ def verdict_note(results: Results) -> str:
         "over seeds and items; n: seeds"
     ]
     told = results.verdicts.values()
-    if any(one.verdict.gain_name == "search gain" and one.verdict.best for one in told):
+    tried = {
+        one.was_tried for one in told if one.verdict.gain_name == "search gain" and one.verdict.best
+    }
+    if tried:
+        why = {False: "no fresh seeds confirm it", True: "too few with fresh seeds learnt"}
         lines.append(
-            "search gain: of the seeds that chose it, too good by the luck of the draw; no fresh "
-            "seeds confirm it"
+            "search gain: of the seeds that chose it, too good by the luck of the draw; "
+            + ", or ".join(why[was_tried] for was_tried in sorted(tried))
         )
     return "; ".join(lines) + "."
 
@@ -159,83 +152,37 @@ def _row(results: Results, told: TargetVerdict) -> list[str]:
 
 
 def verdict_lines(results: Results, program: str = "xstilts") -> list[str]:
-    """What stands behind each line of the table, and the command that exports its best.
+    """What to use for each target and what stands behind it, then the commands that export it and
+    that go on where it is not settled; an empty line between targets.
 
     Args:
         program: how this command is called here.
     """
-    lines = []
+    lines: list[str] = []
     records = {record.trial: record for record in results.finished}
+    has_next = False
     for told in results.verdicts.values():
+        lines += [""] if lines else []
         lines.append(f"{told.target}: {'; '.join(behind(results, told, records))}")
-        if command := export_command(results.sweep, results.places, told):
-            lines.append(f"  {program}{command.removeprefix('xstilts')}")
-    if not any(told.was_tried for told in results.verdicts.values()):
+        commands = [
+            export_command(results.sweep, results.places, told),
+            going_on := confirm_command(results, told),
+        ]
+        has_next |= going_on is not None
+        lines += [f"  {program}{one.removeprefix('xstilts')}" for one in commands if one]
+    if not has_next and not any(told.was_tried for told in results.verdicts.values()):
         where = shlex.join([results.places.name, "--storage", storage_here(results.places)])
         lines.append(f"Fresh seeds for search's leaders and none: {program} confirm {where}")
     return lines
 
 
-def behind(results: Results, told: TargetVerdict, records: Mapping[str, TrialRecord]) -> list[str]:
-    """What stands behind a line of the table, in clauses."""
-    said = told.verdict
-    if said.best is None:
-        return ["no configuration has all its seeds"]
-    parts = [_how(recipe_of(results.sweep, told, records), said.best)]
-    if others := [name for name in said.ties if name != said.best]:
-        parts.append(f"not known to be better than {', '.join(others)}")
-    parts += _collapses(told)
-    if said.hours_to_settle:
-        parts.append(f"settled after about {_time(said.hours_to_settle)} more")
-    if told.trials:
-        parts.append(_trials(told.trials))
-    if told.exported is not None and told.exported not in told.trials:
-        parts.append(f"what is exported is none, {told.exported}")
-    return parts
-
-
-def _how(recipe: Recipe, best: str) -> str:
-    """`mix (mini_nli 0.5, mini_qa 0.5), 1,600 examples at 6.3e-04, target at 5e-04`."""
-    rates, before = recipe.rates, recipe.learning_rates["intermediate"]
-    mixed = ", ".join(f"{task} {rate:g}" for task, rate in rates.items()) if len(rates) > 1 else ""
-    parts = [f"{best} ({mixed})" if mixed else best]
-    if recipe.budget is not None:
-        parts.append(f"{recipe.budget:,} examples" + (f" at {before:.1e}" if before else ""))
-    if (rate := recipe.learning_rates["target"]) is not None:
-        parts.append(f"target at {rate:.1e}")
-    return ", ".join(parts)
-
-
-def _collapses(told: TargetVerdict) -> list[str]:
-    said, parts = told.verdict, []
-    counts = {name: (k, n) for name, (k, n) in (said.collapsed or {}).items() if k}
-    if counts:
-        parts.append(
-            "collapsed: "
-            + ", ".join(f"{k} of {n} runs of {name}" for name, (k, n) in counts.items())
-        )
-    if told.was_tried and not told.is_confirmed:
-        parts.append("too few runs with fresh seeds learnt to confirm or refute it")
-    elif counts and all(k == n for k, n in (said.collapsed or {}).values()):
-        parts.append("nothing was learnt")
-    elif said.over_all is not None and said.gain is not None and said.gain > 0:
-        parts.append(f"{'' if said.over_all else 'not shown to be '}better over all runs")
-    return parts
-
-
-def _trials(names: Sequence[str]) -> str:
-    """Trials of one configuration: the name once, then the seeds."""
-    first, *others = names
-    return ", ".join([first, *(f"-{name.rpartition('-')[2]}" for name in others)])
-
-
-def _is_of_none(told: TargetVerdict) -> bool:
-    return told.exported is None or told.exported.startswith(f"{NONE}-")
+def use_lines(results: Results) -> list[str]:
+    """What to use for each target, without a command: in a note others read no storage of here."""
+    records = {record.trial: record for record in results.finished}
+    return [
+        f"{told.target}: {behind(results, told, records)[0]}" for told in results.verdicts.values()
+    ]
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
-
-
-def _time(hours: float) -> str:
-    return f"{hours:.1f} hours" if hours >= 1 else f"{max(60 * hours, 1):.0f} minutes"

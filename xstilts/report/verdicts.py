@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -26,6 +27,16 @@ from xstilts.scores.verdict import TargetRuns, Verdict, verdicts
 
 
 @dataclass(frozen=True, slots=True)
+class FreshRuns:
+    """The runs of one arm with fresh seeds: how many there are, how many of them learnt, and the
+    mean `score` of those, None where there are none."""
+
+    runs: int
+    learnt: int
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class TargetVerdict:
     """A verdict and what it is about.
 
@@ -33,7 +44,9 @@ class TargetVerdict:
     on, by seed: of confirmation, or of search where nothing is confirmed. `search` is search's
     line, None where no configuration has all its seeds. `exported` is the trial that `best` means
     in `export`, None where there is none. `was_tried` is whether runs with fresh seeds have ended.
-    `arms` are all candidates with a run, and `none`; `runs` the trials, by seed, of each.
+    `arms` are all candidates with a run, and `none`; `runs` the trials, by seed, of each. `fresh`
+    are the runs with fresh seeds of those that have any, search's leaders first; `ranked` all
+    candidates that search has run, its best by dev first.
     """
 
     target: str
@@ -45,6 +58,8 @@ class TargetVerdict:
     was_tried: bool = False
     arms: Mapping[str, ArmGain] = field(default_factory=dict, repr=False)
     runs: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    fresh: Mapping[str, FreshRuns] = field(default_factory=dict, repr=False)
+    ranked: tuple[str, ...] = ()
 
     @property
     def is_confirmed(self) -> bool:
@@ -78,6 +93,7 @@ class _Members:
     fresh: Mapping[str, list[TrialScores]]
     leaders: tuple[str, ...]
     configs: Mapping[str, str]
+    ranked: tuple[str, ...]
 
 
 def target_verdicts(
@@ -143,7 +159,8 @@ def _members(
     for trial in trials:
         if target in trial.scores and trial.config in names:
             searched[names[trial.config]].append(trial)
-    return _Members(searched, confirmed, leaders, configs)
+    ranked = tuple(name for name in entries if name != NONE)
+    return _Members(searched, confirmed, leaders, configs, ranked)
 
 
 def _target_runs(sweep: Sweep, store: Store, target: str, members: _Members) -> TargetRuns:
@@ -203,7 +220,14 @@ def _told(
         was_tried=any(members.fresh.values()),
         arms=arms,
         runs={name: tuple(one.trial for one in trials) for name, trials in runs_of.items()},
+        fresh={name: _fresh(target, runs) for name, runs in members.fresh.items() if runs},
+        ranked=members.ranked,
     )
+
+
+def _fresh(target: str, runs: Sequence[TrialScores]) -> FreshRuns:
+    learnt = [trial.scores[target] for trial in runs if target not in trial.collapsed]
+    return FreshRuns(len(runs), len(learnt), fmean(learnt) if learnt else None)
 
 
 def _by_seed(trials: Sequence[TrialScores]) -> list[TrialScores]:

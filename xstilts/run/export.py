@@ -17,6 +17,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.data.encoding import TokenCache
 from xstilts.errors import StoreError
+from xstilts.files import FILE_MODE
 from xstilts.kinds.kind import is_labelled
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Evaluate, Train, stage_name
@@ -26,6 +27,7 @@ from xstilts.run.confirmation import plan_of
 from xstilts.run.links import as_retried
 from xstilts.run.pooled import Pool
 from xstilts.run.predictions import label_lists, submitted
+from xstilts.run.stage_results import WEIGHTS
 from xstilts.run.store import Store, encoder_files
 from xstilts.run.workshop import Workshop
 from xstilts.scores.official import LABELS, PREDICTIONS
@@ -133,6 +135,7 @@ def export_model(
     files = encoder_files(workshop.store, stage)
     to_transformers(weights, task, *files).save_pretrained(folder)
     load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
+    _open(folder)
 
 
 def export_encoder(
@@ -156,6 +159,13 @@ def export_encoder(
     whole, adapters = encoder_files(workshop.store, stage)
     load_encoder(whole, adapters=adapters).save_pretrained(folder)
     load_tokenizer(Path(planner.inventory.models[record.model].path)).save_pretrained(folder)
+    _open(folder)
+
+
+def _open(folder: Path) -> None:
+    """Give weights the mode that the umask says: safetensors lets their owner alone read them."""
+    for path in folder.glob(WEIGHTS):
+        path.chmod(FILE_MODE)
 
 
 def _weights(

@@ -9,6 +9,7 @@ from xstilts.config.derive import encoder_space
 from xstilts.config.schema import Sweep
 from xstilts.config.space import Choice, Float, Int, Point, Simplex
 from xstilts.errors import ConfigError, Problem
+from xstilts.files import names_in
 from xstilts.plan.plan import Planner
 from xstilts.records import TrialRecord
 from xstilts.run.confirmation import plan_of
@@ -66,7 +67,7 @@ def run_single(
     """
     sweep = planner.sweep
     if trial is not None:
-        plan = plan_of(planner, _record_of(places, trial))
+        plan = plan_of(planner, record_of(places, trial))
     else:
         seed = sweep.seeds[0] if seed is None else seed
         if seed not in sweep.seeds:
@@ -83,12 +84,20 @@ def run_single(
         return run_trial(plan, planner, workshop, places.trials / plan.trial_id, tell)
 
 
-def _record_of(places: Places, trial: str) -> TrialRecord:
-    known = [path.name for path in places.trials.glob("*")]
+def record_of(places: Places, trial: str) -> TrialRecord:
+    """The record of a trial of a sweep.
+
+    Raises:
+        ConfigError: the storage has none.
+    """
+    known = names_in(places.trials)
     record = read_record(places.trials / trial) if trial in known else None
     if record is None:
-        rule = f'the sweep "{places.name}" has no such trial with a record'
-        raise ConfigError([Problem("--trial", rule, f'"{trial}"', suggest(trial, known))])
+        rule = f'the sweep "{places.name}" has no such trial with a record in {places.storage}'
+        elsewhere = "a record lies in the storage that its sweep was run with: --set storage=FOLDER"
+        raise ConfigError(
+            [Problem("--trial", rule, f'"{trial}"', suggest(trial, known) if known else elsewhere)]
+        )
     return record
 
 

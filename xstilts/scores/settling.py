@@ -6,6 +6,8 @@ result: it takes the gain seen so far for the true one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.special import nctdtr, stdtr, stdtrit
 
@@ -17,6 +19,16 @@ MARGIN = 0.5
 
 POWER = 0.8
 MOST_SEEDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What it takes until a gain is settled: so many `more` seeds of both arms, and the `hours` of
+    their runs, None where not known. `reason` says why `more` is not."""
+
+    more: int | None = None
+    hours: float | None = None
+    reason: str = ""
 
 
 def seeds_to_settle(
@@ -58,6 +70,15 @@ def seeds_to_settle(
     settled = np.where(room > shown, 1.0, settled + np.where(room > 0, inside, 0.0))
     enough = np.flatnonzero(settled >= POWER)
     return int(counts[enough[0]]) if len(enough) else None
+
+
+def why_never(num_items: int | None, item_variance: float, seeds_alone: int | None) -> str:
+    """Why `seeds_to_settle` gave None: the items, where `seeds_alone`, without their variance, are
+    some; else the seeds."""
+    if item_variance > 0 and seeds_alone is not None:
+        count = "" if num_items is None else f" ({num_items:,})"
+        return f"the items{count} are too few, whatever the number of seeds"
+    return f"it takes more than {MOST_SEEDS:,}"
 
 
 def _below(x: np.ndarray, dof: np.ndarray, noncentrality: np.ndarray) -> np.ndarray:

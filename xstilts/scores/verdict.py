@@ -7,7 +7,8 @@ verdict comes out, a pure function of them. docs/statistics.md has its table in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from xstilts.scores.arms import Arms, arms_of
 from xstilts.scores.better import Comparison, compare, holm
 from xstilts.scores.collapse import CollapseRate, collapse_rate, lowest_over_all_runs
 from xstilts.scores.items import refuse
-from xstilts.scores.settling import MARGIN, check_margin, seeds_to_settle
+from xstilts.scores.settling import MARGIN, Settling, check_margin, seeds_to_settle, why_never
 from xstilts.scores.ties import ALPHA, spend, ties
 from xstilts.scores.variance import CONFIDENCE, Gain, check_share
 
@@ -84,7 +85,7 @@ class Verdict:
     probability of one as large under no effect, `p_best` that `best` is the best candidate.
     `collapsed` has (collapsed, runs) of `best` and of `none`; `over_all` whether the gain holds
     over all runs, collapsed ones too. Where the verdict is "not confirmed" the gain is a search
-    gain.
+    gain. `settling` is what `hours_to_settle` comes of, None where nothing is to be settled.
     """
 
     verdict: Word
@@ -102,6 +103,7 @@ class Verdict:
     runs: int = 0
     seeds: int = 0
     hours_to_settle: float | None = None
+    settling: Settling | None = field(default=None, repr=False)
 
     @property
     def gain_name(self) -> str:
@@ -169,6 +171,9 @@ def verdict(
     rates = {arm: _collapsed(runs, arm, criteria.confidence) for arm in (best, baseline)}
     none = float(fresh.means[baseline])
     members = runs.confirms & (runs.arms == best)
+    settling = (
+        _settling(runs, fresh, best, gain.gain, criteria, level) if word == "within noise" else None
+    )
     return Verdict(
         verdict=word,
         best=runs.names[best],
@@ -184,9 +189,8 @@ def verdict(
         over_all=_holds_over_all(runs, gain, none, rates[best], rates[baseline]),
         runs=int(members.sum()),
         seeds=len(np.unique(runs.seeds[members])),
-        hours_to_settle=(
-            _hours(runs, fresh, best, gain.gain, criteria, level) if word == "within noise" else 0.0
-        ),
+        hours_to_settle=0.0 if settling is None else settling.hours,
+        settling=settling,
     )
 
 
@@ -292,33 +296,48 @@ def _holds_over_all(
     return lowest_over_all_runs(gain, none, best, baseline, collapsed) > 0
 
 
-def _hours(
+def _settling(
     runs: TargetRuns,
     arms: Arms,
     arm: int,
     gain: float,
     criteria: Criteria,
     level: float | None,
-) -> float | None:
-    """Hours until the gain is settled; of search's runs all that a confirmation takes."""
-    if runs.hours is None:
-        return None
+) -> Settling:
+    """What it takes until the gain is settled; of search's runs all that a confirmation takes."""
     both = [arm, runs.names.index(NONE)]
-    if not arms.known[both].all():
-        return None
-    have = int(min((runs.confirms & runs.learnt & (runs.arms == one)).sum() for one in both))
-    need = seeds_to_settle(
+    if not np.isfinite(gain) or not arms.known[both].all():
+        return Settling(reason=_lacking(runs, both))
+    learnt = runs.confirms & runs.learnt
+    have = int(min((learnt & (runs.arms == one)).sum() for one in both))
+    seeds = float((arms.seed_variances[both] * arms.runs[both]).sum())
+    items = float(arms.item_variances[both[0], both[1]])
+    need_of = partial(
+        seeds_to_settle,
         gain,
-        seed_variance=float((arms.seed_variances[both] * arms.runs[both]).sum()),
-        item_variance=float(arms.item_variances[both[0], both[1]]),
+        seed_variance=seeds,
         margin=criteria.margin,
         level=level,
         confidence=criteria.confidence,
     )
+    need = need_of(item_variance=items)
     if need is None:
-        return None
-    hours_per_seed = float(sum(runs.hours[runs.arms == one].mean() for one in both))
-    return max(need - have, 0) * hours_per_seed
+        return Settling(reason=why_never(runs.num_items, items, need_of(item_variance=0.0)))
+    more = max(need - have, 0)
+    if runs.hours is None:
+        return Settling(more)
+    return Settling(more, more * float(sum(runs.hours[runs.arms == x].mean() for x in both)))
+
+
+def _lacking(runs: TargetRuns, arms: list[int]) -> str:
+    """Why nothing is known of how far the runs of two arms spread: which has too few."""
+    for arm, name in ((arm, runs.names[arm]) for arm in arms):
+        own = runs.arms == arm
+        own &= runs.confirms if (runs.confirms & np.isin(runs.arms, arms)).any() else ~runs.confirms
+        learnt, count = int((own & runs.learnt).sum()), int(own.sum())
+        if learnt < _MIN_LEARNT:
+            return f"of {name} {learnt} of {count} runs learnt, and their spread takes two"
+    return "the runs that chose it are one an arm, and show no spread"
 
 
 def _not_confirmed(runs: TargetRuns, criteria: Criteria, level: float | None) -> Verdict:
@@ -330,6 +349,9 @@ def _not_confirmed(runs: TargetRuns, criteria: Criteria, level: float | None) ->
     score, none = (float(found.means[arm]) for arm in (first, baseline))
     gain = score - none
     members = ~runs.confirms & (runs.arms == first)
+    settling = None
+    if first != baseline:
+        settling = _settling(runs, found, first, gain, criteria, level)
     return Verdict(
         verdict="not confirmed",
         best=runs.leaders[0],
@@ -339,11 +361,8 @@ def _not_confirmed(runs: TargetRuns, criteria: Criteria, level: float | None) ->
         collapsed=_counted(runs, (first, baseline)),
         runs=int(members.sum()),
         seeds=len(np.unique(runs.seeds[members])),
-        hours_to_settle=(
-            _hours(runs, found, first, gain, criteria, level)
-            if first != baseline and np.isfinite(gain)
-            else None
-        ),
+        hours_to_settle=None if settling is None else settling.hours,
+        settling=settling,
     )
 
 

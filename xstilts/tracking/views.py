@@ -107,7 +107,7 @@ def sweep_views(
         *_runs(objective, {**ordered, **table}, list(objectives), most),
         View(
             "compare",
-            f"Intermediates by {objective}",
+            f"Intermediates by {objective} (search)",
             {
                 **ordered,
                 **table,
@@ -121,7 +121,7 @@ def sweep_views(
         ),
         View(
             "heatmaps",
-            "Heat maps of the sweep",
+            "Heat maps of the sweep (search)",
             {
                 "searchFilter": f"{ROLE} = '{SUMMARY}'",
                 "runListHidden": True,
