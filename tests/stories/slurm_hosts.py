@@ -91,7 +91,7 @@ class SlurmCluster(Network):
         (conf / "slurm.conf").write_text(text)
         (conf / "gres.conf").write_text("NodeName=gone Name=gpu Type=a100 Count=8\n")
         (conf / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
-        seen = {"/mnt/slurm": conf, LAB: self.lab, **(mounts or {})}
+        seen = {"/mnt/slurm": conf, LAB: self.lab, str(ROOT): ROOT, **(mounts or {})}
         super().__init__(folder / "lan", dict.fromkeys(("login", *self.nodes), seen))
         try:
             self.call("mkdir -p /run/slurm/state && slurmctld", daemons=True)
