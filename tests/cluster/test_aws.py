@@ -9,12 +9,15 @@ from __future__ import annotations
 import copy
 import fnmatch
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from xstilts.cluster import ingress
 from xstilts.cluster.ingress import openings
 
 from .rules import ROOT, Config, Files
@@ -199,17 +202,50 @@ def test_what_a_group_admits_beyond_itself_and_ssh_is_said(
     assert all(expected in line for line in lines)
 
 
-def test_the_groups_of_an_account_are_read(aws: Aws) -> None:
+class Metadata(BaseHTTPRequestHandler):
+    """A machine's metadata, to who has asked for a token before; its only group is `group`."""
+
+    group = ""
+
+    def do_PUT(self) -> None:
+        self._answer("a token")
+
+    def do_GET(self) -> None:
+        assert self.headers["X-aws-ec2-metadata-token"] == "a token"
+        macs = "/latest/meta-data/network/interfaces/macs/"
+        own = {"/latest/meta-data/placement/region": "us-west-2", macs: "02:00/"}
+        self._answer({**own, f"{macs}02:00/security-group-ids": self.group}[self.path])
+
+    def _answer(self, text: str) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_head_asks_for_the_groups_of_its_machine(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (name,) = {
         own
         for node in aws.config["available_node_types"].values()
         for own in node["node_config"]["SecurityGroupIds"]
     }
+    monkeypatch.setattr(Metadata, "group", name)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(ingress, "METADATA", f"http://127.0.0.1:{server.server_port}/latest")
     ec2 = boto3.client("ec2")
-    found = ec2.describe_security_groups(GroupIds=[name])["SecurityGroups"]
-    assert openings(found) == []
+    with pytest.raises(SystemExit) as ended:
+        ingress.main()
+    assert ended.value.code == 0
     ec2.authorize_security_group_ingress(
         GroupId=name, IpProtocol="tcp", FromPort=8265, ToPort=8265, CidrIp="0.0.0.0/0"
     )
-    found = ec2.describe_security_groups(GroupIds=[name])["SecurityGroups"]
-    assert ["port 8265" in line for line in openings(found)] == [True]
+    with pytest.raises(SystemExit) as ended:
+        ingress.main()
+    server.shutdown()
+    assert ended.value.code == 1
+    assert f"{name}: tcp port 8265 may be reached by 0.0.0.0/0" in capsys.readouterr().err

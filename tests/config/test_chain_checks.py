@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from xstilts.config.derive import links_of, overlaps, reads, selection_notes
+from xstilts.config.derive import links_of, overlaps, reads
 from xstilts.config.load import parse_sweep
 from xstilts.config.own_tasks import find_task, tasks_named
 from xstilts.config.schema import Sweep
+from xstilts.config.selection_notes import selection_notes
 from xstilts.errors import ConfigError
 
 OF_CHOICE = "hellaswag, cosmosqa, commonsenseqa, siqa, copa, mini_choice"

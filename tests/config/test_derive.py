@@ -14,12 +14,12 @@ from xstilts.config.derive import (
     most_confirmed,
     overlaps,
     reads,
-    selection_notes,
     shared_rows,
     task_of,
 )
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
+from xstilts.config.selection_notes import selection_notes
 from xstilts.tasks.benchmarks import BENCHMARKS, Benchmark
 
 XQUAD = BENCHMARKS["xtreme"].languages["xquad"]

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from xstilts.config.derive import pivots_of, reads, recipe_of, selection_notes, task_of
+from xstilts.config.derive import pivots_of, reads, recipe_of, task_of
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
+from xstilts.config.selection_notes import selection_notes
 from xstilts.errors import ConfigError
 
 PAGE = Path(__file__).parents[2] / "docs" / "selection.md"

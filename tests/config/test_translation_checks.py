@@ -12,11 +12,11 @@ from xstilts.config.derive import (
     overlaps,
     part_task,
     reads,
-    selection_notes,
 )
 from xstilts.config.load import parse_sweep
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
+from xstilts.config.selection_notes import selection_notes
 from xstilts.errors import ConfigError
 
 GERMAN = {"languages": ["de"], "translated": True}

@@ -114,7 +114,7 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-_LAST = re.compile(r"last ([1-9]\d*)")
+_LAST = re.compile(r"last [1-9]\d*")
 
 
 def _frozen(value: Any) -> int | None:
@@ -124,7 +124,7 @@ def _frozen(value: Any) -> int | None:
 
 
 def _average(value: Any) -> int:
-    return int(value if type(value) is int else _LAST.fullmatch(value)[1])  # type: ignore[index]
+    return value if type(value) is int else int(value.removeprefix("last "))
 
 
 _RULES: Mapping[str, _Rule] = {

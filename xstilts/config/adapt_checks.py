@@ -2,7 +2,7 @@
 
 Every value must be one that its name takes, no two may exclude each other at any point that can be
 drawn, and what is trained in the phase must be of kinds that can take the arm. What an encoder can
-take needs its config.json (`xstilts.plan.arms`).
+take needs its config.json (`xstilts.run.arms`).
 """
 
 from __future__ import annotations

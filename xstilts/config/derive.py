@@ -263,43 +263,11 @@ def shared_rows(sweep: Sweep, intermediate: str) -> list[list[str]]:
     return [list(names) for names in dict.fromkeys(map(tuple, holders.values())) if names[1:]]
 
 
-def scored_as_selected(sweep: Sweep, target: str) -> str:
-    """Which languages of a target are scored on rows that also select: `English` or `all`, where
-    they are translations of each other; empty where none is."""
-    task, head = task_of(sweep, target), task_of(sweep, find_task(sweep, target).head)
-    split = sweep.evaluation.split
-    if "dev" not in head.splits or not head.origins_of("dev") & task.origins_of(split):
-        return ""
-    return "all languages, by translation" if task.is_parallel else "English"
-
-
 def pivots_of(sweep: Sweep, head: Task) -> tuple[str, ...]:
     """The languages whose dev labels select a training stage beside its own; none of a chain, whose
     links are other tasks."""
     is_selected = head.is_trained and "dev" in head.splits and not head.chain
     return (sweep.selection.pivot or ()) if is_selected else ()
-
-
-def selection_notes(sweep: Sweep) -> Iterator[str]:
-    """What targets' dev sets share with the rows that are scored, a line each; before them which
-    languages' labels have selected."""
-    if sweep.selection.pivot:
-        names = ", ".join(sweep.selection.pivot)
-        yield f"selected with dev labels of {names}: scores in {names} are not zero-shot"
-    again = [task.name for task in retrained(sweep)]
-    if sweep.evaluation.translated:
-        yield "scored on rows that were translated to English by machine"
-    for head in sweep.train:
-        if "train" in (task := find_task(sweep, head)).in_translation:
-            language = task.train_language
-            yield f"{head}: trained on translations to {language}, selected on dev rows in it"
-    for name in sweep.targets:
-        if shared := scored_as_selected(sweep, name):
-            yield f"{name}: selected on the rows that are scored ({shared})"
-        elif links_of(sweep, find_task(sweep, name).head)[-1].name in again:
-            yield f"{name}: trained once more after selection, with the rows of its dev set"
-        elif note := task_of(sweep, name).dev_note:
-            yield f"{name}: its dev set has {note}"
 
 
 def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:

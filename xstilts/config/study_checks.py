@@ -176,8 +176,10 @@ def _holds(code: str, column: str, said: str | int | float) -> bool:
     value = language(code).values[column]
     if value is None:
         return False
-    if isinstance(wanted, float) != isinstance(value, int | float):
-        value, wanted = str(value), str(said)
+    if isinstance(wanted, float) and isinstance(value, str):
+        wanted = f"{wanted:g}"
+    elif isinstance(wanted, str):
+        value = str(value)
     return OPERATORS[sign](value, wanted)
 
 

@@ -22,10 +22,10 @@ from xstilts.config.derive import (
     most_confirmed,
     num_configurations,
     overlaps,
-    selection_notes,
     shared_rows,
 )
 from xstilts.config.schema import Sweep
+from xstilts.config.selection_notes import selection_notes
 from xstilts.config.space import Point
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner

@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xstilts.config.derive import num_configurations, selection_notes
+from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
+from xstilts.config.selection_notes import selection_notes
 from xstilts.errors import ConfigError, Problem
 from xstilts.records import TrialRecord
 from xstilts.report.comparison import (

@@ -6,16 +6,19 @@ adapters is torch imported for it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xstilts.config.families import RUNNING
 from xstilts.errors import Problem, StageError
+from xstilts.files import read_json
 from xstilts.tasks import suggest
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from xstilts.config.adapt import Lora
 
 WITHOUT = ("ibert", "squeezebert", "xlnet")
@@ -30,18 +33,16 @@ def adapter_problems(where: str, lora: Lora, model: str, folder: Path) -> Iterat
         where: where the sweep file says them, or draws them.
         model: its name in the sweep; `folder` is where it lies.
     """
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if (name := settings.get("model_type")) in WITHOUT:
+    if (name := read_json(folder / "config.json").get("model_type")) in WITHOUT:
         rule = f"lora needs linear layers for queries and values, and models.{model} has others"
         can = ", ".join(x for x in RUNNING if x not in WITHOUT)
         yield Problem(where, rule, f'model_type "{name}"', f"these can: {can}")
         return
-    # Late: they import torch.
-    from xstilts.training.lora import layers_named, linear_layers, queries_and_values
-    from xstilts.training.model import empty_encoder
+    # Late: it imports torch.
+    from xstilts.training.lora import layers_named, queries_and_values
 
     try:
-        layers = linear_layers(empty_encoder(folder))
+        layers = _layers(folder)
     except StageError as error:
         yield Problem(f"models.{model}.path", str(error))
         return
@@ -58,3 +59,12 @@ def adapter_problems(where: str, lora: Lora, model: str, folder: Path) -> Iterat
     if lora.rank > sides[own]:
         rule = f"lora.rank is at most the smaller side of {own} in models.{model}, {sides[own]}"
         yield Problem(where, rule, f"{lora.rank}", "write a smaller one")
+
+
+@cache
+def _layers(folder: Path) -> Mapping[str, nn.Linear]:
+    """The linear layers of a model, which many arms are asked about."""
+    from xstilts.training.lora import linear_layers
+    from xstilts.training.model import empty_encoder
+
+    return linear_layers(empty_encoder(folder))

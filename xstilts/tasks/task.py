@@ -302,6 +302,8 @@ class Task:
     def read_in_translation(self, uses: tuple[str, ...]) -> Task:
         """The task with its translated rows for some uses, where it has them."""
         named = tuple(use for use in uses if use in self.translated)
+        if not named:
+            return self
         rows = {use: self.translated[use] for use in named}
         found = (*self.in_translation, *named)
         task = replace(self, splits={**self.splits, **rows}, in_translation=found)
