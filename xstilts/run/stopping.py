@@ -48,15 +48,8 @@ def stopping_on_signals(asked: Callable[[], None] = lambda: None) -> Iterator[Qu
         event.set()
         asked()
 
-    heeded = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heeded.append(signal.SIGHUP)
-    before = {number: signal.signal(number, ask) for number in heeded}
-    try:
+    with _handling(ask, signal.SIGTERM, signal.SIGINT):
         yield event.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -74,17 +67,25 @@ def ending_on_signals(name: str) -> Iterator[None]:
     def interrupt(number: int, _: object) -> None:
         raise KeyboardInterrupt
 
-    heeded = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heeded.append(signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
-        yield
+        with _handling(interrupt, signal.SIGTERM):
+            yield
     except KeyboardInterrupt:
         raise SweepStopped(f"{name}: stopped; the same command goes on where it was") from None
+
+
+@contextmanager
+def _handling(handler: Callable[[int, object], None], *numbers: signal.Signals) -> Iterator[None]:
+    """While the block runs, these signals have a handler, and SIGHUP unless it is ignored."""
+    heeded = [*numbers]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in heeded}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, own in before.items():
+            signal.signal(number, own)
 
 
 class FileQuestion:
