@@ -23,6 +23,7 @@ LAYERS = (
     {"data", "kinds", "training"},
     {"run", "tracking", "mini"},
     {"search", "report"},
+    {"study"},
     {"bench", "cluster"},
     {"driver"},
     {"api"},

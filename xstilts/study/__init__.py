@@ -1,0 +1,1 @@
+"""What a sweep answers to the question of its file: registered, computed, shown, checked."""

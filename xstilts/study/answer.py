@@ -1,0 +1,160 @@
+"""The answer to a study, as numbers and words: what its report shows and its bundle is checked by.
+
+Everything that a page, a table or a picture of a study says stands here, so that whoever computes
+an answer again compares this one value. Plain frozen values, read and written as JSON by pydantic.
+All scores and differences are in points, 0-100. What could not be computed is None, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xstilts.config.study import Test
+
+Standing = Literal["primary", "exploratory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with the interval at the study's confidence, 1 - alpha."""
+
+    value: float
+    low: float | None
+    high: float | None
+    dof: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """An arm as it was run: its members, how many runs each gave by seed, what it trained.
+
+    `examples` and `steps` are those of its intermediate stages, None where members differ;
+    `collapsed` is how many of `runs` did not learn a target that the study reads.
+    """
+
+    name: str
+    intermediates: tuple[str, ...]
+    models: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: int
+    collapsed: int
+    examples: int | None
+    steps: int | None
+    score: float | None
+    """The mean over cells that all arms of the study have, None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A difference of two arms on a target in a language, mean over pairs of runs; `covariate` is
+    the language's, where the contrast has one and the table knows it."""
+
+    target: str
+    language: str
+    points: float
+    low: float | None
+    high: float | None
+    covariate: float | None
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Mean difference over the cells of a group: a stratum, a third of the covariate, a family."""
+
+    kind: Literal["stratum", "third", "family", "target"]
+    name: str
+    points: float
+    low: float | None
+    high: float | None
+    languages: tuple[str, ...]
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The fitted line of a slope with its band, for a picture: difference by covariate of targets,
+    of an interaction for intermediates of the `side`'s third of theirs."""
+
+    side: str
+    covariate: tuple[float, ...]
+    points: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One arm less another, by the test that the study states.
+
+    `difference` is the mean over cells. `effect` is what is tested: the difference itself, or for a
+    slope or an interaction the points between the outer thirds of the covariate; None where
+    `withheld` says why nothing is tested. `p` is that of the test, `adjusted` what it is among its
+    kind (Holm over primary contrasts, Benjamini and Hochberg over others), `holds` at alpha.
+    `detectable` is the smallest effect that the design would have shown with a probability of 80 %.
+    """
+
+    name: str
+    standing: Standing
+    test: Test
+    arms: tuple[str, str]
+    differ_in: tuple[str, ...]
+    confounds: tuple[str, ...]
+    covariate: str | None
+    targets: tuple[str, ...]
+    languages: tuple[str, ...]
+    runs: tuple[int, int]
+    difference: Interval | None
+    effect: Interval | None
+    p: float | None
+    adjusted: float | None
+    holds: bool
+    detectable: float | None
+    seeds_needed: int | None
+    """Of equivalence and non-inferiority: seeds of each arm at the spread that was seen."""
+    withheld: str
+    unknown: tuple[str, ...]
+    """Languages that were left out, as the covariate is not known of them."""
+    cells: tuple[Cell, ...]
+    groups: tuple[Group, ...]
+    lines: tuple[Line, ...]
+    variances: dict[str, float]
+    """Variance components of the fitted model, points squared, by the term's name."""
+    by_intermediate: Interval | None
+    permutation_p: float | None
+    items_p: float | None
+    """By items alone: it speaks of these checkpoints, not of the method."""
+    says: str
+    """One sentence: the answer with its interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The pre-registration that an answer stands on: when it was written, what it holds.
+
+    `changed` names what differs now from what was registered; a study with any is exploratory.
+    """
+
+    written: str
+    digest: str
+    trials_before: int
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A study answered: `says` is the answer in one sentence, `limits` what it does not show,
+    `missing` which runs it lacks."""
+
+    sweep: str
+    question: str
+    alpha: float
+    margin: float
+    seeds: int
+    registered: Registered | None
+    arms: tuple[Arm, ...]
+    contrasts: tuple[Contrast, ...]
+    says: str
+    limits: tuple[str, ...]
+    missing: tuple[str, ...]
