@@ -83,6 +83,30 @@ def test_the_reference_has_fits_with_variances_at_zero() -> None:
     assert sum(fit(*case).is_singular for case in CASES.values()) >= 3
 
 
+def test_a_term_without_variance_is_judged_as_left_out() -> None:
+    response, fixed, terms = CASES["slopes_zero"]
+    found = fit(response, fixed, terms)
+    kept = [term for term, variance in zip(terms, found.variances, strict=True) if variance > 0]
+    assert 0 < len(kept) < len(terms)
+    smaller = fit(response, fixed, kept)
+    assert found.without_zeros().names == smaller.names
+    for weights in np.eye(fixed.shape[1]):
+        judged, other = judge(found, weights), judge(smaller, weights)
+        assert judged.estimate == pytest.approx(other.estimate, abs=1e-6 * other.error)
+        assert judged.error == pytest.approx(other.error, rel=1e-6)
+        assert judged.dof == pytest.approx(other.dof, rel=1e-6)
+    last = np.eye(fixed.shape[1])[-1]
+    assert judge(found, last).dof > 1.01 * kenward_roger_dof(found, last)
+
+
+def test_where_no_term_has_a_variance_all_of_them_count() -> None:
+    values = np.arange(40) % 8 - np.arange(40) // 8 * 2.0
+    found = fit(values, np.ones((40, 1)), [Term("group", np.arange(40) // 10)])
+    none = fit(np.tile([1.0, -1.0], 20), np.ones((40, 1)), [Term("group", np.arange(40) // 10)])
+    assert found.variances[0] > 0 and none.variances[0] == 0
+    assert judge(none, np.ones(1)).dof == kenward_roger_dof(none, np.ones(1)) < 39
+
+
 def test_one_way_degrees_of_freedom_are_those_of_the_analysis_of_variance() -> None:
     generator = np.random.default_rng(0)
     table = 2 * generator.normal(size=(8, 1)) + generator.normal(size=(8, 5))

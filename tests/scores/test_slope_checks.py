@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks.study_worlds import World, drawn
 from tests.scores.test_slopes import judged, one_arm
 from xstilts.errors import ConfigError
-from xstilts.scores.slope_checks import by_intermediate, detectable, permutation_p
+from xstilts.scores.slope_checks import _variances, by_intermediate, detectable, permutation_p
 
 
 def test_slopes_by_intermediate_are_a_regression_with_as_many_points() -> None:
@@ -64,3 +64,15 @@ def test_the_smallest_effect_that_a_design_finds_is_found_as_often_as_it_says() 
     assert smallest < 2 * (2.4 + 1) * found.effect.error
     assert detectable(found, power=0.8, draws=30) == smallest
     assert not math.isnan(smallest)
+
+
+def test_a_design_is_planned_with_variances_that_may_be_larger_than_those_that_were_fitted() -> (
+    None
+):
+    generator = np.random.default_rng(0)
+    fitted, errors = np.array([2.0, 0.0, 1.0]), np.array([1.5, 0.8, 0.05])
+    drawn = np.array([_variances(fitted, errors, generator) for _ in range(4000)])
+    assert (drawn >= 0).all() and (drawn <= fitted + 4 * errors).all()
+    assert np.median(drawn[:, 0]) > 1.3 * fitted[0]
+    assert np.mean(drawn[:, 1]) == pytest.approx(0.8 * (2 / np.pi) ** 0.5, rel=0.05)
+    assert drawn[:, 2] == pytest.approx(1.0, rel=0.25)

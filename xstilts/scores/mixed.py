@@ -10,7 +10,7 @@ up to some thousand rows and some hundred levels. `mixed_dof` says what its esti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import lu_factor, lu_solve
@@ -60,6 +60,13 @@ class Crossproducts:
         """Columns of all random terms."""
         return len(self.of) - self.fixed - 1
 
+    def without(self, columns: np.ndarray, terms: np.ndarray) -> Crossproducts:
+        """Those of some `terms` (terms,), whose `columns` (columns,) are given, both as masks."""
+        widths = np.diff(self.starts, append=self.random)[terms]
+        kept = np.append(columns, np.ones(self.fixed + 1, bool))
+        starts = np.concatenate([[0], np.cumsum(widths)[:-1]]).astype(int)[: len(widths)]
+        return replace(self, of=self.of[np.ix_(kept, kept)], starts=starts)
+
     def blocks(self, matrix: np.ndarray) -> np.ndarray:
         """Sums of a matrix over the terms' blocks, (columns, columns) to (terms, terms)."""
         by_row = np.add.reduceat(matrix, self.starts, axis=0)
@@ -88,6 +95,17 @@ class Moments:
     xvy: np.ndarray
     criterion: float
 
+    def without(self, columns: np.ndarray, terms: np.ndarray) -> Moments:
+        """Those of some `terms` (terms,), whose `columns` (columns,) are given, both as masks."""
+        return replace(
+            self,
+            variances=self.variances[np.append(terms, True)],
+            zvz=self.zvz[np.ix_(columns, columns)],
+            zpz=self.zpz[np.ix_(columns, columns)],
+            zpy=self.zpy[columns],
+            xvz=self.xvz[:, columns],
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixedFit:
@@ -111,6 +129,20 @@ class MixedFit:
     def is_singular(self) -> bool:
         """Whether a term's variance is estimated as zero."""
         return bool((self.variances == 0).any())
+
+    def without_zeros(self) -> MixedFit:
+        """The same fit of the model that lacks the terms whose variance is zero, which is its
+        maximum too."""
+        there = self.variances > 0
+        names = tuple(name for name, kept in zip(self.names, there, strict=True) if kept)
+        columns = np.repeat(there, np.diff(self.products.starts, append=self.products.random))
+        return replace(
+            self,
+            names=names,
+            variances=self.variances[there],
+            products=self.products.without(columns, there),
+            moments=self.moments.without(columns, there),
+        )
 
 
 def fit(response: np.ndarray, fixed: np.ndarray, terms: Sequence[Term]) -> MixedFit:

@@ -58,12 +58,19 @@ def judge(
     method: Method = "kenward_roger",
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """The sum of the fixed effects times `weights` (fixed,), with its t interval."""
+    """The sum of the fixed effects times `weights` (fixed,), with its t interval.
+
+    A term whose variance is estimated as zero counts as left out of the model, by Kenward and Roger
+    too: what its variance might have been instead widens intervals by more than they miss without
+    (docs/study_statistics.md). Where none has a variance, all of them count.
+    """
     weights = np.asarray(weights, dtype=np.float64)
     estimate = float(weights @ fit.estimates)
     if method == "satterthwaite":
         error = float(weights @ fit.covariance @ weights) ** 0.5
         return t_estimate(estimate, error, satterthwaite_dof(fit, weights), confidence)
+    if (fit.variances > 0).any():
+        fit = fit.without_zeros()
     error = float(weights @ adjusted_covariance(fit) @ weights) ** 0.5
     return t_estimate(estimate, error, kenward_roger_dof(fit, weights), confidence)
 
@@ -84,14 +91,14 @@ def kenward_roger_dof(fit: MixedFit, weights: np.ndarray) -> float:
     """Kenward & Roger 1997 for one estimate: their F has 1 and 2 v² / var(v) degrees of freedom
     and is scaled by 1, var(v) by the expected information of all variances, those at zero too."""
     gradient = _gradient(fit, weights)
-    return _dof(fit, weights, float(gradient @ _expected_inverse(fit) @ gradient))
+    return _dof(fit, weights, float(gradient @ expected_inverse(fit) @ gradient))
 
 
 def adjusted_covariance(fit: MixedFit) -> np.ndarray:
     """The fixed effects' covariance (fixed, fixed), larger by what it misses because the variances
     were estimated (Kenward & Roger 1997; linear in the variances, so without second
     derivatives)."""
-    spread = _expected_inverse(fit)
+    spread = expected_inverse(fit)
     slopes, curves = _derivatives(fit)
     pairs = np.einsum("kl,kab,bc,lcd->ad", spread, slopes, fit.covariance, slopes)
     lost = np.einsum("kl,klab->ab", spread, curves) - pairs
@@ -137,8 +144,9 @@ def _derivatives(fit: MixedFit) -> tuple[np.ndarray, np.ndarray]:
     return slopes, curves
 
 
-def _expected_inverse(fit: MixedFit) -> np.ndarray:
-    """The covariance of the variances' estimates, (terms + 1, terms + 1), expected."""
+def expected_inverse(fit: MixedFit) -> np.ndarray:
+    """The covariance of the variances' estimates, the residual's last, (terms + 1, terms + 1), by
+    the expected information."""
     information = traces(fit.products, fit.moments) / 2
     scale = np.sqrt(np.diag(information))
     sizes = np.outer(scale, scale)

@@ -13,7 +13,7 @@ import numpy as np
 
 from xstilts.scores.items import refuse
 from xstilts.scores.mixed import fit
-from xstilts.scores.mixed_dof import Estimate, judge, t_estimate
+from xstilts.scores.mixed_dof import Estimate, expected_inverse, judge, t_estimate
 from xstilts.scores.slopes import Differences, Slope, over_seeds
 from xstilts.scores.variance import CONFIDENCE, check_share
 
@@ -110,10 +110,11 @@ def detectable(
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> float:
-    """The smallest effect in points that this design, with the variances that were fitted, shows
-    with probability `power`: significant and of the right sign.
+    """The smallest effect in points that this design shows with probability `power`: significant
+    and of the right sign.
 
-    By simulation: tables without an effect are drawn from the fitted model and fitted again. An
+    By simulation: tables without an effect are drawn from the fitted model and fitted again, each
+    with variances of its own, as far from those that were fitted as a few languages leave open. An
     effect moves an estimate and leaves its error as it is, so one set of tables serves all effects:
     the smallest is where the share `power` of them has its lower bound above zero.
 
@@ -131,19 +132,31 @@ def detectable(
 
 def _drawing(found: Slope) -> Callable[[np.random.Generator], np.ndarray]:
     """Draws responses (rows,) without any fixed effect from a fitted model."""
-    designs = [
-        variance**0.5 * term.columns()
-        for term, variance in zip(found.terms, found.fit.variances, strict=True)
-        if variance > 0
-    ]
-    rows = len(found.fixed)
-    columns = np.concatenate([np.zeros((rows, 0)), *designs], axis=1)
+    designs = [term.columns() for term in found.terms]
+    rows, variances = len(found.fixed), np.append(found.fit.variances, found.fit.residual)
+    errors = np.sqrt(np.diag(expected_inverse(found.fit)))
 
     def draw(generator: np.random.Generator) -> np.ndarray:
-        noise = found.fit.residual**0.5 * generator.normal(size=rows)
-        return np.asarray(columns @ generator.normal(size=columns.shape[1]) + noise)
+        drawn = _variances(variances, errors, generator)
+        response = drawn[-1] ** 0.5 * generator.normal(size=rows)
+        for variance, design in zip(drawn, designs, strict=False):
+            response += design @ (variance**0.5 * generator.normal(size=design.shape[1]))
+        return np.asarray(response)
 
     return draw
+
+
+def _variances(
+    variances: np.ndarray, errors: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Variances (terms + 1,) that may be behind those that were estimated: v d / chi²(d) with d of
+    Satterthwaite, 2 v² / error²; half a normal distribution where the estimate is zero. None is
+    further above than four errors: with hardly a degree of freedom chi² has no mean."""
+    known = variances > 0
+    freedom = np.where(known, 2 * variances**2 / np.maximum(errors, 1e-300) ** 2, 1.0)
+    scaled = variances * freedom / generator.chisquare(freedom)
+    drawn = np.where(known, scaled, np.abs(errors * generator.normal(size=len(errors))))
+    return np.asarray(np.minimum(drawn, variances + 4 * errors))
 
 
 def _slopes(rows: Differences, found: Slope, side: str) -> tuple[np.ndarray, np.ndarray]:
