@@ -154,7 +154,7 @@ def _variances(
     further above than four errors: with hardly a degree of freedom chi² has no mean."""
     known = variances > 0
     freedom = np.where(known, 2 * variances**2 / np.maximum(errors, 1e-300) ** 2, 1.0)
-    scaled = variances * freedom / generator.chisquare(freedom)
+    scaled = variances * freedom / np.maximum(generator.chisquare(freedom), 1e-12)
     drawn = np.where(known, scaled, np.abs(errors * generator.normal(size=len(errors))))
     return np.asarray(np.minimum(drawn, variances + 4 * errors))
 
