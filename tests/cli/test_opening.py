@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from xstilts.report.publish import publish_sweep, write_report
 from xstilts.report.results import load_results
 from xstilts.run.places import Places
 from xstilts.tracking.mlflow import MlflowTracker
 
-from ..conftest import require
+from ..report.test_page_in_browser import browser  # noqa: F401
 from ..report.test_report import places  # noqa: F401
 from ..stories.hosts_of_one import free_port
 
-BROWSER = shutil.which("chromium")
 CELL = r'col-id="((?:metrics|params)\.[^"]+)"[^>]*left: (\d+)px[^>]*>(.*?)</div>'
 HEADING = r'section-header".{1,400}?>([^<>]+)</div><div[^>]*>\((\d+)\)<'
 START_S = 120
-SHOWN_MS = 30_000
-"""Of the page's own clock, which stands still while it waits for the server."""
-OPENED = 4
+SHOWN_S = 120
+RUNS, COLUMNS = 8, 6
 
 
 @contextmanager
@@ -62,40 +59,39 @@ def wait_for_the_server(url: str) -> None:
             time.sleep(0.2)
 
 
-def page(link: str, has: str) -> str:
-    """What a browser has made of a page, once the page has come to rest; opened again where it came
-    to rest without what it is to have, as it may on a machine that is busy."""
-    for _ in range(OPENED - 1):
-        if re.search(has, dom := dumped(link), re.DOTALL):
-            return dom
-    return dumped(link)
-
-
-def dumped(link: str) -> str:
-    assert BROWSER is not None
-    with tempfile.TemporaryDirectory() as profile:
-        command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-        command += [f"--user-data-dir={profile}", "--window-size=3000,1200"]
-        command += [f"--virtual-time-budget={SHOWN_MS}", link]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    return done.stdout
+def shown(chromium: Any, link: str, is_whole: Callable[[str], bool]) -> str:
+    """What the browser has made of a page once it is whole, or has had all the time there is: its
+    parts come one after the other, and late on a machine that is busy."""
+    page = chromium.new_page(viewport={"width": 3000, "height": 1200})
+    try:
+        page.goto(link)
+        deadline = time.monotonic() + SHOWN_S
+        while not is_whole(dom := page.content()) and time.monotonic() < deadline:
+            page.wait_for_timeout(200)
+    finally:
+        page.close()
+    return str(dom)
 
 
 def test_the_links_open_runs_sorted_by_the_objective_with_their_scores(
+    browser: Any,  # noqa: F811
     places: Places,  # noqa: F811
 ) -> None:
-    require("browser", BROWSER is not None, "chromium is not installed")
     results = load_results(places)
     write_report(results)
     uri, artifacts = f"sqlite:///{places.storage / 'mlflow.db'}", places.storage / "mlartifacts"
     publish_sweep(MlflowTracker(uri, "s", artifacts), results)
     with opened(places) as links:
-        runs, compared, heat_maps = map(page, links.values(), (CELL, "Group: nli", "<img"))
-    shown = cells(runs)
-    assert shown["metrics.`dev/avg`"] == ["99", "62", "60", "55", "55", "52", "50", "-"]
-    assert shown["params.`intermediate`"] == [*["nli"] * 5, "none", "none", "-"]
-    assert shown["metrics.`mini_xnli/avg`"][0] == "99"
-    assert list(shown) == [
+        of_runs, of_charts, of_pictures = links.values()
+        by_column = cells(shown(browser, of_runs, has_all_rows))
+        compared = shown(
+            browser, of_charts, lambda dom: "Group: none" in dom and "Group: nli" in dom
+        )
+        heat_maps = shown(browser, of_pictures, lambda dom: "<img" in dom and bool(headings(dom)))
+    assert by_column["metrics.`dev/avg`"] == ["99", "62", "60", "55", "55", "52", "50", "-"]
+    assert by_column["params.`intermediate`"] == [*["nli"] * 5, "none", "none", "-"]
+    assert by_column["metrics.`mini_xnli/avg`"][0] == "99"
+    assert list(by_column) == [
         "params.`intermediate`",
         "metrics.`dev/avg`",
         "metrics.`search_gain/avg`",
@@ -112,6 +108,11 @@ def test_the_links_open_runs_sorted_by_the_objective_with_their_scores(
     assert "Group: nli" in compared and "Group: none" in compared
     assert headings(heat_maps)[0] == ("heat maps", 2)
     assert heat_maps.index("<img") > heat_maps.index(">heat maps<")
+
+
+def has_all_rows(dom: str) -> bool:
+    found = cells(dom)
+    return len(found) == COLUMNS and all(len(texts) == RUNS for texts in found.values())
 
 
 def cells(dom: str) -> dict[str, list[str]]:
