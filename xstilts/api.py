@@ -74,22 +74,30 @@ class Forecast:
         return pd.DataFrame(list(self.summary["tasks"]))
 
 
-def load_sweep(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Sweep:
+def load_sweep(
+    path: str | Path,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    *,
+    part: str | None = None,
+) -> Sweep:
     """Read and check a sweep file.
 
     Args:
         path: the file, or `builtin:quickstart`.
         overrides: values that replace the file's, by the path of their key
             (`{"search.encoder.trials": 4}`), or `a.b=value` texts with the value in YAML.
+        part: of its study, whose models alone it runs; all of them if None.
 
     Raises:
         ConfigError: its `problems` are all that is wrong with the file.
     """
     from xstilts.config.load import load_sweep as load
+    from xstilts.config.study_parts import of_part
 
     if isinstance(overrides, Mapping):
         overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-    return load(sweep_file(str(path)), overrides)
+    sweep = load(sweep_file(str(path)), overrides)
+    return sweep if part is None else of_part(sweep, part)
 
 
 def plan(

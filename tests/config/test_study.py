@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from xstilts.config.derive import encoder_space
 from xstilts.config.load import load_sweep, parse_sweep
 from xstilts.config.schema import Sweep
 from xstilts.config.study import condition
-from xstilts.config.study_checks import cells, confounds, members
+from xstilts.config.study_arms import members, selects
+from xstilts.config.study_checks import cells, confounds
+from xstilts.config.study_parts import of_part
 from xstilts.errors import ConfigError
 
 STUDIES = Path(__file__).parents[2] / "sweeps" / "studies"
@@ -82,6 +85,9 @@ def sweep_of(study: dict[str, Any], contrast: dict[str, Any], **changes: Any) ->
          "besides languages; got 1000 and None; make them alike, or list confounds: [examples]"),
         ({}, {"arms": ["rich", "none"]}, "differ in intermediate besides languages"),
         ({}, {"arms": ["rich", "none"], "differ_in": ["intermediate"]}, "differ in models"),
+        ({"models": {"screen": ["xlm"]}}, {}, 'study.models.screen[0]: unknown model; got "xlm"; '
+         'did you mean "xlmr"?'),
+        ({"models": {"screen": []}}, {}, "study.models.screen"),
     ],
 )  # fmt: skip
 def test_what_a_sweep_cannot_answer_is_one_line(
@@ -116,6 +122,101 @@ def test_a_pattern_names_all_that_it_fits() -> None:
     assert sweep.study is not None
     assert members(sweep, sweep.study.arms["rich"]) == ("mnli_en", "mnli_tr", "mnli_sw")
     assert members(sweep, sweep.study.arms["none"]) == ("none",)
+
+
+ADAPTED: dict[str, Any] = {
+    "recipe": {"name": "standard", "adapt": {"arms": {"decay": {"layer_decay": 0.9}}}},
+    "search": {
+        "encoder": {
+            "trials": 24,
+            "sampler": {"name": "grid"},
+            "space": {
+                "adapt.intermediate": {
+                    "choice": ["full", "decay"],
+                    "when": {"intermediate": ["mnli_en", "mnli_tr", "mnli_sw"]},
+                },
+                "intermediate.epochs": {"choice": [1, 2], "when": {"intermediate": "mnli_en"}},
+            },
+        }
+    },
+}
+
+
+def arms_of(**arms: dict[str, Any]) -> dict[str, Any]:
+    return {"arms": {**BASE["study"]["arms"], **arms}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "line"),
+    [
+        ({"adapt.target": ["full"]}, 'rich.parameters.adapt.target: is no parameter of '
+         'search.encoder.space that arms are chosen by; got "adapt.target"; did you mean '
+         '"adapt.intermediate"?'),
+        ({"adapt.intermediate": ["decai"]}, 'rich.parameters.adapt.intermediate[0]: is never '
+         'drawn; got "decai"; did you mean "decay"?'),
+        ({"intermediate.epochs": [1]}, "rich.parameters.intermediate.epochs: mnli_tr has no such "
+         "parameter, so that none of its runs is the arm's"),
+    ],
+)  # fmt: skip
+def test_an_arm_is_of_values_that_are_drawn(parameters: dict[str, Any], line: str) -> None:
+    rich = {"intermediates": ["mnli_tr", "mnli_sw"], "parameters": parameters}
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        sweep_of(arms_of(rich=rich), {}, **deepcopy(ADAPTED))
+
+
+def test_an_arm_has_runs_in_the_grid() -> None:
+    line = (
+        "study.arms.null: null has no run among the configurations that the search runs; "
+        "got search.encoder.trials: 4; write 12 for all of them"
+    )
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        sweep_of({}, {}, search={"encoder": {"trials": 4, "sampler": {"name": "grid"}}})
+
+
+def test_the_recipe_of_arms_is_a_confound_unless_it_is_what_is_asked() -> None:
+    plain = {"intermediates": ["mnli_tr"], "parameters": {"adapt.intermediate": ["full"]}}
+    decay = {"intermediates": ["mnli_tr"], "parameters": {"adapt.intermediate": ["decay"]}}
+    arms = {**arms_of(rich=decay, short=plain)}
+    wanted = {"arms": ["rich", "short"], "differ_in": ["languages"]}
+    line = "differ in recipe besides languages; got adapt.intermediate decay and adapt.intermediate"
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        sweep_of(arms, wanted, **deepcopy(ADAPTED))
+    sweep = sweep_of(arms, {**wanted, "differ_in": ["recipe"]}, **deepcopy(ADAPTED))
+    assert sweep.study is not None
+    of_decay, of_plain = sweep.study.arms["rich"], sweep.study.arms["short"]
+    point = {"intermediate": "mnli_tr", "model": "xlmr", "adapt.intermediate": "decay"}
+    assert selects(sweep, of_decay, point) and not selects(sweep, of_plain, point)
+    assert not selects(sweep, of_decay, {**point, "intermediate": "mnli_sw"})
+    assert not selects(sweep, of_decay, {**point, "adapt.intermediate": "full"})
+    # What no arm of adapting is drawn for is adapted in full.
+    bare = {"intermediate": "mnli_tr", "model": "other"}
+    assert selects(sweep, of_plain, bare) and not selects(sweep, of_decay, bare)
+    none = sweep.study.arms["none"].model_copy(update={"parameters": of_decay.parameters})
+    assert selects(sweep, none, {"intermediate": "none", "model": "xlmr"})
+    assert not selects(sweep, none, {"intermediate": "none", "model": "other"})
+
+
+def test_tasks_that_are_trained_otherwise_are_confounded_with_how() -> None:
+    arms = arms_of(rich={"intermediates": ["mnli_own"]}, short={"intermediates": ["squad"]})
+    own = {"mnli_own": {"tasks": ["mnli"]}, "squad": {"tasks": ["squad_v1"]}}
+    wanted = {"arms": ["rich", "short"], "differ_in": ["tasks"]}
+    line = "differ in recipe besides tasks; got batch_size 24 and batch_size 8"
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        sweep_of(arms, wanted, intermediates={**BASE["intermediates"], **own})
+
+
+def test_a_part_runs_its_models_alone() -> None:
+    sweep = sweep_of({"models": {"screen": ["xlmr"], "full": ["other"]}}, {})
+    assert encoder_space(of_part(sweep, "full")).values_of("model") == ("other",)
+    assert tuple(of_part(sweep, "full").models) == ("xlmr", "other")
+    with pytest.raises(ConfigError, match=r'--part: is no part of the study; got "ful"; did you'):
+        of_part(sweep, "ful")
+    with pytest.raises(ConfigError, match=r"name its models under study\.models"):
+        of_part(sweep_of({}, {}), "full")
+    # What a part has stored is read again, whatever arms other parts have.
+    stored = of_part(sweep, "full").model_dump(mode="json", by_alias=True)
+    stored["search"]["encoder"] |= {"trials": 12, "sampler": {"name": "grid"}}
+    parse_sweep(stored, "s.yaml")
 
 
 def chosen(**contrast: Any) -> dict[str, tuple[str, ...]]:

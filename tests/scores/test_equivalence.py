@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import t as student
-from scipy.stats import ttest_1samp
+from scipy.stats import ttest_1samp, ttest_ind, ttest_rel
 
 from xstilts.errors import ConfigError
 from xstilts.scores.equivalence import (
@@ -13,6 +13,7 @@ from xstilts.scores.equivalence import (
     non_inferiority,
     power_of_equivalence,
     seeds_for_equivalence,
+    smallest_difference,
 )
 from xstilts.scores.variance import gain
 
@@ -83,3 +84,16 @@ def test_items_that_are_too_few_no_seeds_make_up_for() -> None:
 def test_a_margin_that_is_none_is_refused(margin: float) -> None:
     with pytest.raises(ConfigError, match="margin"):
         seeds_for_equivalence(1.0, margin)
+
+
+def test_the_smallest_difference_is_shown_as_often_as_it_says() -> None:
+    for is_paired in (False, True):
+        least = smallest_difference(5, 2.0, is_paired=is_paired, alpha=0.01)
+        rng = np.random.default_rng(0)
+        first = rng.normal(least, 2.0, (20_000, 5))
+        second = rng.normal(0, 2.0, (20_000, 5))
+        test = ttest_rel if is_paired else ttest_ind
+        p = test(first, second, axis=1).pvalue
+        assert np.mean((p < 0.01) & (first.mean(1) > second.mean(1))) == pytest.approx(
+            0.8, abs=0.01
+        )

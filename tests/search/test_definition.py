@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xstilts.config.load import load_sweep
+from xstilts.config.study_parts import of_part
 from xstilts.search.definition import _identity
 
 STUDY = Path(__file__).parents[2] / "sweeps" / "studies" / "3_domain.yaml"
@@ -18,3 +19,17 @@ def test_what_is_asked_of_results_may_change_between_launches() -> None:
         _identity(one.model_dump(mode="json", by_alias=True)) for one in (sweep, without, other)
     )
     assert first == second != third
+
+
+def test_parts_of_a_study_are_launches_of_one_sweep() -> None:
+    sweep = load_sweep(STUDY)
+    assert sweep.study is not None
+    parted = sweep.model_copy(
+        update={"study": sweep.study.model_copy(update={"models": {"screen": ("xlmr",)}})}
+    )
+    screen, whole = of_part(parted, "screen"), parted
+    assert screen.search.encoder.space["model"].choice == ("xlmr",)
+    first, second = (
+        _identity(one.model_dump(mode="json", by_alias=True)) for one in (screen, whole)
+    )
+    assert first == second

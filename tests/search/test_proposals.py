@@ -11,6 +11,8 @@ import pytest
 
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
+from xstilts.config.study import ArmSpec, ContrastSpec, StudySpec
+from xstilts.config.study_parts import of_part
 from xstilts.files import sha256_of
 from xstilts.search.journal import Journal
 from xstilts.search.proposals import Proposal, Proposals, target_points
@@ -228,6 +230,29 @@ def test_the_inner_points_are_the_same_for_all_encoders_and_seeds() -> None:
     assert points == target_points(make_sweep(3))
     (drawn,) = points.values()
     assert len(drawn) == 2 and drawn[0] != drawn[1]
+
+
+def test_parts_of_a_study_are_searched_apart(tmp_path: Path) -> None:
+    whole = make_sweep(100, "grid", space={"intermediate.rates": {"simplex": True}})
+    whole = whole.model_copy(update={"intermediates": {"nli": whole.intermediates["nli"]}})
+    models = {**whole.models, "large": whole.models["m"]}
+    study = StudySpec(
+        question="Which?",
+        arms={name: ArmSpec(intermediates=(name,)) for name in ("nli", "none")},
+        contrasts={"gain": ContrastSpec(arms=("nli", "none"), differ_in=("intermediate",))},
+        primary=("gain",),
+        models={"screen": ("m",), "full": ("large",)},
+    )
+    both = whole.model_copy(update={"models": models, "study": study})
+    for part, model in (("screen", "m"), ("full", "large"), ("screen", "m")):
+        proposals = Proposals(of_part(both, part), Journal(tmp_path / "journal"))
+        ask_all(proposals)
+        assert [x.point["model"] for x in proposals.made.values()] == [model, model]
+        for config_id in proposals.made:
+            proposals.tell(config_id, 50.0)
+    everything = Proposals(both, Journal(tmp_path / "journal"))
+    assert len(everything.made) == 4  # and nothing is left to run
+    assert everything.ask() is None
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "grid"])

@@ -76,6 +76,9 @@ Plugins = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace a value of the file.")
 ]
+Part = Annotated[
+    str | None, typer.Option(help="The part of the study that runs, as its study.models name it.")
+]
 P = ParamSpec("P")
 
 
@@ -126,7 +129,10 @@ def note(line: str) -> None:
 
 
 def inputs_of(
-    file: Path, overrides: list[str] | None = None, base: Path | None = None
+    file: Path,
+    overrides: list[str] | None = None,
+    base: Path | None = None,
+    part: str | None = None,
 ) -> tuple[Sweep, Places, Inventory]:
     """A sweep file, its folders and what it names, all checked.
 
@@ -135,7 +141,7 @@ def inputs_of(
     """
     from xstilts.driver import inputs_of as inputs
 
-    sweep = api.load_sweep(file, overrides or [])
+    sweep = api.load_sweep(file, overrides or [], part=part)
     places, inventory = inputs(sweep, note, base)
     return sweep, places, inventory
 

@@ -18,6 +18,7 @@ from xstilts.cli.app import (
     Json,
     Name,
     Overrides,
+    Part,
     Plugins,
     Storage,
     command,
@@ -96,6 +97,7 @@ def _wrong_files(sweep: Sweep) -> list[Problem]:
 def plan(
     file: File,
     overrides: Overrides = None,
+    part: Part = None,
     bench: Annotated[
         Path | None, typer.Option(help="A file of `xstilts bench --out`: adds the hours.")
     ] = None,
@@ -114,7 +116,7 @@ def plan(
     prices = prices_of(price or [])
     if prices and cluster is None:
         raise ConfigError([Problem("--price", "is of the node types of a --cluster", "none")])
-    sweep = api.load_sweep(file, overrides or [])
+    sweep = api.load_sweep(file, overrides or [], part=part)
     summary = api.plan(sweep, bench=bench, cluster=cluster, prices=prices, tell=note).summary
     if as_json:
         print_json(summary)
@@ -144,6 +146,7 @@ def sweep(
         ),
     ] = False,
     overrides: Overrides = None,
+    part: Part = None,
 ) -> None:
     """Launch a sweep, or resume it after an interruption: the same command.
 
@@ -152,7 +155,7 @@ def sweep(
     command; 1, that it failed.
     """
     with_rehearsal = address is not None if rehearse is None else rehearse
-    _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [], retrain)
+    _sweep(file, Path.cwd(), address, with_rehearsal, overrides or [], retrain, part)
 
 
 @command("xstilts confirm quickstart --top 2 --seeds 5")
@@ -263,13 +266,14 @@ def _sweep(
     with_rehearsal: bool,
     overrides: list[str],
     with_retraining: bool = False,
+    part: str | None = None,
 ) -> None:
     from xstilts.run.stopping import ending_on_signals
 
     _connect(address)
     with ending_on_signals(str(file)):
         with err.status("checking the sweep file and what it names"):
-            inputs = inputs_of(file, overrides, base)
+            inputs = inputs_of(file, overrides, base, part)
         _drive(*inputs, address, with_rehearsal, with_retraining)
 
 

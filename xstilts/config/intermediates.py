@@ -87,6 +87,9 @@ def _check_variant(
             repair = f"tasks with translations: {', '.join(names)}"
             yield Problem(f"{where}.translated", f"{task.name} has none", "true", repair)
             continue
+        if spec.items and len(task.slices_of("train")) > 1:
+            rule = f"{task.name} is joined from several data sets"
+            yield Problem(f"{where}.items", rule, repair="name one of them as the task")
         if spec.normalise and spec.translated and not task.kind_spec.is_translatable:
             rule = f"answers of {task.name} are at places in the text, which must stay as it is"
             yield Problem(f"{where}.normalise", rule, f'"{spec.normalise}"', "leave it out")
@@ -105,6 +108,10 @@ def _check_variant(
                 if not spec.translated and language in task.translated_languages:
                     repair = "write translated: true"
                 yield Problem(f"{where}.languages[{i}]", rule, f'"{language}"', repair)
+    if spec.items and len(spec.languages or ()) < 2:
+        rule = "items are shared, or not, by several languages"
+        got = f"languages: {list(spec.languages or ())}"
+        yield Problem(f"{where}.items", rule, got, "write languages: [...]")
     if spec.normalise and not spec.translated:
         rule = "only translated rows come in tokens"
         got = f'"{spec.normalise}"'

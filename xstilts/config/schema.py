@@ -74,6 +74,8 @@ class IntermediateSpec(Model):
 
     `languages`, `translated`, `examples` (rows a language) and `filter` (column: value) choose
     other training rows of all tasks but MLM; `normalise` brings translated ones to natural text.
+    `items` says of several languages that they have the same items (`parallel`), or that each item
+    is in one of them alone (`disjoint`); left out, as many rows of each.
     """
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -88,6 +90,7 @@ class IntermediateSpec(Model):
     translated: bool = False
     normalise: Literal["detokenise"] | None = None
     examples: PositiveInt | None = None
+    items: Literal["parallel", "disjoint"] | None = None
     filter: Annotated[dict[str, str], Field(min_length=1, max_length=1)] | None = None
 
     @property

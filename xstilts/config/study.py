@@ -10,7 +10,7 @@
       primary: [rich_over_english]
 
 An arm is chosen by names, a contrast is one arm less another on languages that the table of
-languages chooses. `study_checks` says what of it the sweep cannot answer.
+languages chooses. `study_arms` says what an arm is, `study_checks` what the sweep cannot answer.
 """
 
 from __future__ import annotations
@@ -39,11 +39,15 @@ Aspect = Literal[
     "budget",
     "mlm",
     "match",
+    "items",
     "models",
     "intermediate",
+    "recipe",
+    "steps",
 ]
-"""What arms can differ in: keys of an intermediate, the models, or `intermediate`, all those keys
-together, as a task against none."""
+"""What arms can differ in: keys of an intermediate; the models; `intermediate`, all those keys
+together, as a task against none; `recipe`, what their stages are trained by; `steps`, how many
+their intermediate stages have, which only a plan knows."""
 
 _CONDITION = re.compile(r"(<=|>=|<|>|==|!=)\s*(\S.*)")
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -58,10 +62,12 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 class ArmSpec(Model):
     """Runs that are one arm: of intermediates, names or patterns as `mnli_*`, `none` among them,
-    and of models, by default all."""
+    of models, by default all, and of some values of searched parameters, by default any
+    (`parameters: {adapt.intermediate: [layer_decay]}`)."""
 
     intermediates: Annotated[tuple[str, ...], Field(min_length=1)]
     models: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    parameters: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
 
 
 class ContrastSpec(Model):
@@ -98,7 +104,8 @@ class ContrastSpec(Model):
 class StudySpec(Model):
     """A question, its arms, its contrasts; `primary` names the contrasts that share one error
     `alpha`, all others are exploratory. `margin`, in points, is that of equivalence and
-    non-inferiority. `seeds` is how many a claim needs, three or more."""
+    non-inferiority. `seeds` is how many a claim needs, three or more. `models` names parts of the
+    study, of which a launch may run one: those models alone (`screen: [xlmr_base]`)."""
 
     question: Annotated[str, Field(min_length=1)]
     arms: Annotated[dict[PlainName, ArmSpec], Field(min_length=2)]
@@ -107,6 +114,7 @@ class StudySpec(Model):
     margin: PositiveFloat = 1.0
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     seeds: Annotated[int, Field(ge=LEAST_SEEDS)] = 5
+    models: dict[PlainName, Annotated[tuple[str, ...], Field(min_length=1)]] = {}
 
 
 def condition(said: str | int | float) -> tuple[str, str | float]:

@@ -7,23 +7,35 @@ what checks and what computes cannot differ.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fnmatch import fnmatchcase
-from typing import Any
+from itertools import islice
 
-from xstilts.config.derive import NONE, languages_of
+from xstilts.config.derive import NONE, encoder_space, languages_of
 from xstilts.config.own_tasks import all_tasks
-from xstilts.config.schema import IntermediateSpec, Sweep
+from xstilts.config.schema import Sweep
 from xstilts.config.study import OPERATORS, ArmSpec, Aspect, ContrastSpec, StudySpec, condition
+from xstilts.config.study_arms import (
+    COSTS,
+    UNSELECTED,
+    is_active,
+    members,
+    searched_values,
+    selects,
+    target_recipe_of,
+    values_of,
+)
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
 from xstilts.tasks.languages import COLUMNS, language
 
-_COSTS: tuple[Aspect, ...] = ("examples", "budget", "rates")
-"""Aspects in which an intermediate that is matched to another is like that one."""
+__all__ = ["cells", "check_study", "confounds", "members", "selects"]
+
 _ASPECTS: tuple[Aspect, ...] = (
-    *("tasks", "languages", "translated", "normalise", "filter", "mlm", "match"),
-    *(*_COSTS, "models"),
+    *("tasks", "languages", "translated", "normalise", "items", "filter", "mlm", "match"),
+    *(*COSTS, "models", "recipe"),
 )
+"""What a file says of arms; what only a plan knows of them is in `report.forecast_study`."""
 
 
 def check_study(sweep: Sweep) -> Iterator[Problem]:
@@ -38,8 +50,11 @@ def check_study(sweep: Sweep) -> Iterator[Problem]:
         rule = f"the study says that a claim needs {study.seeds}"
         repair = "add seeds, or give study.seeds, three or more"
         yield Problem("seeds", rule, f"{list(sweep.seeds)}", repair)
+    yield from _check_parts(sweep, study)
     for name, arm in study.arms.items():
-        yield from _check_arm(sweep, f"study.arms.{name}", arm)
+        where = f"study.arms.{name}"
+        problems = [*_check_arm(sweep, where, arm), *_check_parameters(sweep, where, arm)]
+        yield from problems or _check_runs(sweep, where, arm)
     for name, contrast in study.contrasts.items():
         where = f"study.contrasts.{name}"
         problems = [*_check_names(sweep, study, where, contrast)]
@@ -48,12 +63,6 @@ def check_study(sweep: Sweep) -> Iterator[Problem]:
         if name not in study.contrasts:
             rule, repair = "is no contrast of the study", suggest(name, study.contrasts)
             yield Problem(f"study.primary[{i}]", rule, f'"{name}"', repair)
-
-
-def members(sweep: Sweep, arm: ArmSpec) -> tuple[str, ...]:
-    """The intermediates of an arm, `none` among them, in the order of the sweep."""
-    every = (NONE, *sweep.intermediates)
-    return tuple(x for x in every if any(fnmatchcase(x, said) for said in arm.intermediates))
 
 
 def cells(sweep: Sweep, study: StudySpec, contrast: ContrastSpec) -> dict[str, tuple[str, ...]]:
@@ -82,17 +91,42 @@ def confounds(sweep: Sweep, study: StudySpec, contrast: ContrastSpec) -> tuple[A
     """What the arms of a contrast differ in besides what it says that they are meant to: an arm of
     `none` alone in `intermediate`, which is all that an intermediate is."""
     one, other = (study.arms[name] for name in contrast.arms)
-    aspects = _ASPECTS
-    if "intermediate" in contrast.differ_in:
-        aspects = ("models",)
-    elif (members(sweep, one) == (NONE,)) != (members(sweep, other) == (NONE,)):
-        aspects = ("intermediate", "models")
     return tuple(
         aspect
-        for aspect in aspects
-        if aspect not in contrast.differ_in
-        and _values(sweep, one, aspect) != _values(sweep, other, aspect)
+        for aspect in _compared(sweep, one, other, contrast)
+        if aspect not in contrast.differ_in and any(_differences(sweep, one, other, aspect))
     )
+
+
+def _compared(
+    sweep: Sweep, one: ArmSpec, other: ArmSpec, contrast: ContrastSpec
+) -> tuple[Aspect, ...]:
+    """The aspects in which two arms can be compared at all."""
+    if "intermediate" in contrast.differ_in:
+        return ("models", "recipe")
+    if _is_baseline(sweep, one) != _is_baseline(sweep, other):
+        return ("intermediate", "models", "recipe")
+    return _ASPECTS
+
+
+def _is_baseline(sweep: Sweep, arm: ArmSpec) -> bool:
+    return members(sweep, arm) == (NONE,)
+
+
+def _differences(
+    sweep: Sweep, one: ArmSpec, other: ArmSpec, aspect: Aspect
+) -> tuple[list[str], list[str]]:
+    """What each of two arms has in an aspect that the other has not; all of both where a value is
+    whole, as of all but a recipe."""
+    values_by_arm = [values_of(sweep, arm, aspect) for arm in (one, other)]
+    if aspect == "recipe" and NONE in (*members(sweep, one), *members(sweep, other)):
+        values_by_arm = [target_recipe_of(sweep, arm) for arm in (one, other)]
+    first, second = values_by_arm
+    if first == second:
+        return [], []
+    if aspect == "recipe":
+        return sorted(first - second), sorted(second - first)
+    return sorted(first), sorted(second)
 
 
 def _check_arm(sweep: Sweep, where: str, arm: ArmSpec) -> Iterator[Problem]:
@@ -105,6 +139,60 @@ def _check_arm(sweep: Sweep, where: str, arm: ArmSpec) -> Iterator[Problem]:
         if name not in sweep.models:
             repair = suggest(name, sweep.models)
             yield Problem(f"{where}.models[{i}]", "unknown model", f'"{name}"', repair)
+
+
+def _check_parts(sweep: Sweep, study: StudySpec) -> Iterator[Problem]:
+    """Whether the parts of a study are of its models."""
+    for part, models in study.models.items():
+        for i, name in enumerate(models):
+            if name not in sweep.models:
+                repair = suggest(name, sweep.models)
+                where = f"study.models.{part}[{i}]"
+                yield Problem(where, "unknown model", f'"{name}"', repair)
+
+
+def _check_parameters(sweep: Sweep, where: str, arm: ArmSpec) -> Iterator[Problem]:
+    """Whether the values that choose an arm's runs are some that the search draws for them."""
+    space = sweep.search.encoder.space
+    known = [name for name in space if name not in UNSELECTED]
+    for name, values in arm.parameters.items():
+        here = f"{where}.parameters.{name}"
+        if name not in known:
+            rule = "is no parameter of search.encoder.space that arms are chosen by"
+            repair = suggest(name, known) if known else "declare it there"
+            yield Problem(here, rule, f'"{name}"', repair)
+            continue
+        drawn = searched_values(space[name])
+        for i, value in enumerate(values):
+            if value not in drawn:
+                repair = suggest(str(value), [*map(str, drawn)])
+                yield Problem(f"{here}[{i}]", "is never drawn", f'"{value}"', repair)
+        lacking = [x for x in members(sweep, arm) if x != NONE and not is_active(space[name], x)]
+        # Where no arm of adapting is drawn it is `full`.
+        for own in lacking if not name.startswith("adapt.") else ():
+            rule = f"{own} has no such parameter, so that none of its runs is the arm's"
+            yield Problem(here, rule, repair=f"add {own} to its `when`, or leave it out")
+
+
+def _check_runs(sweep: Sweep, where: str, arm: ArmSpec) -> Iterator[Problem]:
+    """Whether a grid of as many configurations as the search runs has each member of an arm."""
+    search, study = sweep.search.encoder, sweep.study
+    if search.sampler.name != "grid":
+        return
+    if study and study.models and "model" in search.space:  # which another part's are not in
+        arm = arm.model_copy(update={"models": None})
+    with suppress(ValueError):  # conditions in a circle, endless intervals: they have own lines
+        space = encoder_space(sweep)
+        if not space.is_finite:
+            return
+        points = [*islice(space.grid(), search.trials)]
+        for name in members(sweep, arm):
+            own = [point for point in points if point["intermediate"] == name]
+            if not any(selects(sweep, arm, point) for point in own):
+                rule = f"{name} has no run among the configurations that the search runs"
+                got = f"search.encoder.trials: {search.trials}"
+                repair = f"write {sum(1 for _ in islice(space.grid(), 10_000))} for all of them"
+                yield Problem(where, rule, got, repair)
 
 
 def _check_names(
@@ -165,7 +253,8 @@ def _check_comparison(
     for aspect in confounds(sweep, study, contrast):
         if aspect not in contrast.confounds:
             one, other = (study.arms[name] for name in contrast.arms)
-            got = " and ".join(sorted({_values(sweep, one, aspect), _values(sweep, other, aspect)}))
+            both = _differences(sweep, one, other, aspect)
+            got = " and ".join(sorted(" or ".join(own) or "none of these" for own in both))
             rule = f"its arms differ in {aspect} besides {', '.join(contrast.differ_in)}"
             yield Problem(where, rule, got, f"make them alike, or list confounds: [{aspect}]")
 
@@ -187,23 +276,3 @@ def _languages(sweep: Sweep, arm: ArmSpec) -> set[str]:
     """The languages that an arm's intermediates are in; English where nothing is said."""
     specs = [sweep.intermediates[name] for name in members(sweep, arm) if name != NONE]
     return {code for spec in specs for code in spec.languages or ("en",)}
-
-
-def _values(sweep: Sweep, arm: ArmSpec, aspect: Aspect) -> str:
-    """What an arm is in one aspect, as text: its models, or its members' values."""
-    if aspect == "models":
-        return " or ".join(sorted(set(arm.models or sweep.models)))
-    found = {
-        "nothing" if name == NONE else f"{_value(sweep, sweep.intermediates[name], aspect)}"
-        for name in members(sweep, arm)
-    }
-    return " or ".join(sorted(found))
-
-
-def _value(sweep: Sweep, spec: IntermediateSpec, aspect: Aspect) -> Any:
-    """An aspect of an intermediate, of one that is matched to another that one's costs."""
-    if aspect == "intermediate":
-        return " and ".join(spec.tasks)
-    if spec.match and aspect in _COSTS and spec.match.to in sweep.intermediates:
-        spec = sweep.intermediates[spec.match.to]
-    return spec.model_dump(mode="json", by_alias=True)[aspect]

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from xstilts.data.shared_items import positions
 from xstilts.data.sources import Folders, load_rows
 from xstilts.plan.stage import Rows
 
@@ -55,7 +56,10 @@ def read(
     Raises:
         DataError: they cannot be read.
     """
-    columns = load_rows(folders, rows.entry, rows.use, language, rows.source, cache, limit)
+    task, chosen = rows.entry, None
+    if rows.items is not None:
+        chosen = positions(folders, task, language, rows.items, limit)
+    columns = load_rows(folders, task, rows.use, language, rows.source, cache, limit, chosen)
     return natural(columns, rows.normaliser[0], language) if rows.normaliser else columns
 
 

@@ -36,6 +36,7 @@ def load_rows(
     content: str,
     cache: Path,
     limit: int | None = None,
+    chosen: Sequence[int] | None = None,
 ) -> dict[str, list[Any]]:
     """The columns of one use of a task in one language, under the names that its kind reads.
 
@@ -45,6 +46,7 @@ def load_rows(
         content: identity of the data set; names the cache folder.
         cache: where caches may be written.
         limit: how many rows to take at most: a sample, the same in every language of parallel data.
+        chosen: which rows to take instead, by their place; of a use that is of one data set.
 
     Raises:
         DataError: the data set, the configuration or the split is not there or cannot be read.
@@ -60,17 +62,24 @@ def load_rows(
             language,
             cache / content[:16] / one.origin.hub_id.replace("/", "--"),
             early,
+            chosen,
         )
         for one in slices
     ]
     # Sources of one task need only agree on what the kind reads.
     names = [name for name in parts[0] if all(name in part for part in parts)]
     joined = {name: [value for part in parts for value in part[name]] for name in names}
-    return joined if limit is None else limited(joined, task, limit)
+    return joined if limit is None or chosen is not None else limited(joined, task, limit)
 
 
 def _load_slice(
-    folders: Folders, task: Task, wanted: Slice, language: str, cache: Path, limit: int | None
+    folders: Folders,
+    task: Task,
+    wanted: Slice,
+    language: str,
+    cache: Path,
+    limit: int | None,
+    chosen: Sequence[int] | None,
 ) -> dict[str, list[Any]]:
     source = wanted.origin
     config = source.config_of(language)
@@ -83,7 +92,9 @@ def _load_slice(
             return list(loaded[name])
 
         loaded = loaded.select(_kept(folders, wanted, column)[0])
-    if limit is not None:
+    if chosen is not None:
+        loaded = loaded.select(chosen)
+    elif limit is not None:
         loaded = loaded.select(sample(len(loaded), limit))
     columns = {name: _plain(loaded, name) for name in loaded.column_names}
     for side, config in source.side_configs_of(language).items():
@@ -196,6 +207,19 @@ def count_slice(folders: Folders, task: Task, wanted: Slice, language: str) -> i
     if wanted.filter:
         return len(_kept(folders, wanted, _stored(folders, wanted, config))[0])
     return sum(part.num_rows for part in _footers(folders, task, source, config, wanted.split))
+
+
+def kept_of_use(folders: Folders, task: Task, use: str, language: str) -> Sequence[int]:
+    """Positions, among the stored rows, of those that a use of one data set keeps in a language.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    (one,) = task.slices_of(use)
+    config = one.origin.config_of(language)
+    if one.filter:
+        return _kept(folders, one, _stored(folders, one, config))[0]
+    return range(count_slice(folders, task, one, language))
 
 
 def check_columns(folders: Folders, task: Task, use: str, language: str) -> None:

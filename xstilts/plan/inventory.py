@@ -48,8 +48,9 @@ class ModelFacts:
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """Models by their name in the sweep; folders and identities of data sets by Hub id; rows by
-    `row_key`; labels by task, where its rows declare them; what a reader must know of the data;
-    mean tokens of an example, by `matching.token_key`, where a plan hangs on them."""
+    `row_key`, and items that languages have in common by `items_key`; labels by task, where its
+    rows declare them; what a reader must know of the data; mean tokens of an example, by
+    `matching.token_key`, where a plan hangs on them."""
 
     models: Mapping[str, ModelFacts]
     folders: Mapping[str, str]
@@ -62,6 +63,10 @@ class Inventory:
     def rows_of(self, task: Task, use: str, language: str) -> int:
         """How many rows a task has for a use in a language."""
         return self.rows[row_key(task, use, language)]
+
+    def items_of(self, task: Task, languages: Sequence[str]) -> int:
+        """How many items the training rows of several languages have in common."""
+        return self.rows[items_key(task, languages)]
 
     def relative_to(self, root: Path) -> Inventory:
         """The inventory with what lies under a folder named from there, so that the folder may be
@@ -114,6 +119,11 @@ def row_key(task: Task, use: str, language: str) -> str:
         key = f"{one.origin.hub_id}|{one.origin.config_of(language)}|{one.split}"
         keys.append(f"{key}|{one.filter}" if one.filter else key)
     return " + ".join(keys)
+
+
+def items_key(task: Task, languages: Sequence[str]) -> str:
+    """The key of `Inventory.rows` of the items that training rows of several languages share."""
+    return " & ".join(row_key(task, "train", language) for language in languages)
 
 
 def check_rows(sweep: Sweep, inventory: Inventory) -> None:

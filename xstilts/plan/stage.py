@@ -53,12 +53,22 @@ VARIANT = "variant"
 
 
 @dataclass(frozen=True, slots=True)
+class Items:
+    """How items stand in rows of several languages: the same in each of them, or each item in one
+    alone, of which every language has as many (`xstilts.data.shared_items`)."""
+
+    languages: tuple[str, ...]
+    disjoint: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of one use of a task: which data set by content, which languages, how many of each.
 
     `limit` is the cap of rows a language, None for all of them; `translated`, `where`, `apart`
     and `whole` say which variant of the task's rows they are; `normaliser` names what their text
-    is brought to natural text by, with its version. `declared` is the declaration of a task that
+    is brought to natural text by, with its version; `items` how the languages share items, where
+    that is more than the cap. `declared` is the declaration of a task that
     the package does not bring: whoever reads the rows needs no other. `plugins` are the modules
     that bring it or its kind, with the digests of their source.
     """
@@ -82,6 +92,7 @@ class Rows:
     # No part of the hash of Python's: it holds mappings.
     declared: Task | None = field(default=None, hash=False, metadata=later(None))
     plugins: tuple[tuple[str, str], ...] = field(default=(), metadata=later(()))
+    items: Items | None = field(default=None, metadata=later(None))
 
     @property
     def entry(self) -> Task:

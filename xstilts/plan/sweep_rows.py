@@ -9,7 +9,7 @@ from xstilts.config.own_tasks import find_task, is_declared, plugins_of
 from xstilts.config.schema import IntermediateSpec, Sweep, TranslatedSpec
 from xstilts.files import sha256_of
 from xstilts.plan.inventory import Inventory
-from xstilts.plan.stage import Rows
+from xstilts.plan.stage import Items, Rows
 from xstilts.tasks import Task
 from xstilts.tasks.plugins import bringers_of
 from xstilts.tasks.task import NORMALISERS, POOL
@@ -40,7 +40,22 @@ class SweepRows:
             return self.of(task, "train", languages, max_length)
         rows = self.of(task, "train", languages, max_length, spec.examples)
         normaliser = (spec.normalise, NORMALISERS[spec.normalise]) if spec.normalise else None
-        return replace(rows, translated=spec.translated, where=spec.where, normaliser=normaliser)
+        rows = replace(rows, translated=spec.translated, where=spec.where, normaliser=normaliser)
+        return self._of_items(rows, spec, task) if spec.items else rows
+
+    def _of_items(self, rows: Rows, spec: IntermediateSpec, task: Task) -> Rows:
+        """Training rows in several languages with as many items of each."""
+        languages = tuple(language for language, _ in rows.rows)
+        is_disjoint = spec.items == "disjoint"
+        count = self._inventory.items_of(task, languages)
+        if is_disjoint:
+            count //= len(languages)
+        if spec.examples is not None:
+            count = min(count, spec.examples)
+        counts = tuple((language, count) for language in languages)
+        if not is_disjoint and not task.kind_spec.joined_by:
+            return replace(rows, rows=counts)  # by their place, as any cap takes them
+        return replace(rows, rows=counts, items=Items(languages, is_disjoint))
 
     def of(
         self,

@@ -34,6 +34,7 @@ from xstilts.plan.trial_plan import TrialPlan
 from xstilts.report.cluster_nodes import cluster_lines, fitting_nodes
 from xstilts.report.columns import WholeNames
 from xstilts.report.forecast_race import examples_of, raced, short_stages
+from xstilts.report.forecast_study import study_lines, study_summary
 from xstilts.report.hours import Assumed, Lengths, Measured, Rates, hours
 from xstilts.report.stage_recipes import final_stages, recipe_table, stage_recipes, trained_stages
 from xstilts.run.places import Places
@@ -91,6 +92,8 @@ def forecast(
     if rates is not None:
         summary["hours"] = hours(rates, planner, example, stages, short)
         confirming["hours"] = hours(rates, planner, example, confirming["stages"])["most"]
+    if sweep.study is not None:
+        summary["study"] = study_summary(planner, example, places, rates)
     if cluster is not None:
         summary["cluster"] = fitting_nodes(sweep, cluster, prices or {}, summary.get("hours"))
     return summary
@@ -219,6 +222,7 @@ def forecast_tables(summary: Mapping[str, Any]) -> Group:
         *warnings,
         *_hours_line(summary),
         *cluster_lines(summary.get("cluster", ())),
+        *study_lines(summary),
     )
 
 

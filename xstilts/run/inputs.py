@@ -15,7 +15,15 @@ from functools import partial
 from pathlib import Path
 
 from xstilts import mini
-from xstilts.config.derive import languages_of, links_of, reads, recipe_of, task_of
+from xstilts.config.derive import (
+    languages_of,
+    links_of,
+    part_task,
+    reads,
+    recipe_of,
+    task_of,
+    train_languages,
+)
 from xstilts.config.own_tasks import find_task, is_own, plugins_used, tasks_of_files
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
@@ -23,6 +31,7 @@ from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.own import write_own
 from xstilts.data.pools import pool_notes, pool_problems
+from xstilts.data.shared_items import count_items
 from xstilts.data.sources import (
     check_columns,
     check_texts_of_labels,
@@ -32,7 +41,7 @@ from xstilts.data.sources import (
 )
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import publish_folder, sha256_of, sync_tree
-from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, row_key
+from xstilts.plan.inventory import Inventory, ModelFacts, check_rows, items_key, row_key
 from xstilts.run.arms import check_arms
 from xstilts.run.parallel_text import parallel_problems
 from xstilts.run.places import Places, path_named
@@ -169,7 +178,34 @@ class _Inputs:
                     labels[task.name] = labels_of(folders, task)
             except DataError as error:
                 self.problems.append(Problem("data.root", str(error)))
+        rows |= self._items(folders)
         return rows, labels, notes
+
+    def _items(self, folders: Mapping[str, Path]) -> dict[str, int]:
+        """Items that languages of an intermediate have in common, where it asks for these."""
+        found: dict[str, int] = {}
+        for name, spec in self._sweep.intermediates.items():
+            tasks = [part_task(self._sweep, spec, own) for own in spec.tasks]
+            for task in (x for x in tasks if spec.items and not x.kind_spec.is_self_supervised):
+                languages = train_languages(spec, task)
+                if any(source.hub_id not in folders for source in task.sources_of("train")):
+                    continue  # said above
+                where = f"intermediates.{name}"
+                try:
+                    count = count_items(folders, task, languages)
+                except DataError as error:
+                    repair = "leave `items` out: as many rows of each language"
+                    self.problems.append(Problem(f"{where}.items", str(error), repair=repair))
+                    continue
+                found[items_key(task, languages)] = count
+                each = count // len(languages)
+                if spec.items == "disjoint" and (spec.examples or 1) > each:
+                    rule = f"{task.name} has {count:,} items for {len(languages)} languages, "
+                    rule += f"{each:,} for each where none is in two"
+                    repair = f"write {each} or less"
+                    where = f"{where}.examples"
+                    self.problems.append(Problem(where, rule, f"{spec.examples}", repair))
+        return found
 
 
 def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:

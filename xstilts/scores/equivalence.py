@@ -8,7 +8,7 @@ studies have: the power is computed before anything runs.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import chdtri, ndtr, stdtr, stdtrit
+from scipy.special import chdtri, nctdtrinc, ndtr, stdtr, stdtrit
 
 from xstilts.scores.settling import MOST_SEEDS, POWER, check_margin
 from xstilts.scores.variance import Gain, Parts, check_share, satterthwaite
@@ -111,6 +111,28 @@ def seeds_for_equivalence(
     )
     enough = np.flatnonzero(reached >= power)
     return int(counts[enough[0]]) if len(enough) else None
+
+
+def smallest_difference(
+    seeds: int,
+    spread: float,
+    *,
+    is_paired: bool = False,
+    alpha: float = ALPHA,
+    power: float = POWER,
+) -> float:
+    """The smallest true difference, in points, that `seeds` of each arm show with probability
+    `power` to be one in its direction, by the two-sided t test at `alpha`. `spread` and
+    `is_paired` are as in `power_of_equivalence`; of items nothing is in it.
+
+    Raises: ConfigError where a share is out of range.
+    """
+    check_share("alpha", alpha)
+    check_share("power", power)
+    dof = (1.0 if is_paired else 2.0) * (seeds - 1)
+    # The noncentrality at which the noncentral t is above its critical value so often.
+    noncentrality = float(nctdtrinc(dof, 1 - power, float(stdtrit(dof, 1 - alpha / 2))))
+    return float(noncentrality * spread * (2 / seeds) ** 0.5)
 
 
 def _above(gain: Gain, bound: float) -> float:

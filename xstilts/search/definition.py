@@ -21,6 +21,7 @@ from xstilts.config.named import RecipeSpec
 from xstilts.config.own_tasks import links_named, plugins_described
 from xstilts.config.schema import ResourcesSpec, Sweep
 from xstilts.config.space import Point
+from xstilts.config.study_parts import without_part
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import names_in, read_json_if_whole, write_atomically, write_json
 from xstilts.plan.inventory import Inventory
@@ -283,8 +284,9 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     Resources change no result but, on a GPU, what dropout draws, and by their threads the last bits
     of sums; of those that stages are named by, see `check_retraining`. What is confirmed was chosen
     from search alone, and may be asked for later. A budget says only how far a sweep goes, a study
-    only what is asked of its results.
+    only what is asked of its results and, by its parts, which of its models run now.
     """
+    resolved = without_part(resolved)
     free = ("storage", "tracking", "resources", "confirm", "budget", "study")
     identity = {key: value for key, value in resolved.items() if key not in free}
     named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))

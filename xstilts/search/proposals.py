@@ -98,8 +98,10 @@ class Proposals:
         """Seed the study with what the journal's earlier ones know: the sweep has grown since.
 
         What they proposed and nobody has finished is proposed again. What was measured by other
-        targets or seeds is a proposal that waits for its value.
+        targets or seeds is a proposal that waits for its value. Models that are not searched now
+        are another part of a study, whose trials are no part of this one.
         """
+        models = self._space.values_of("model")
         known = {
             sha256_of(trial.user_attrs[POINT])
             for trial in self._study.get_trials(deepcopy=False)
@@ -118,7 +120,7 @@ class Proposals:
             for trial in before.get_trials(deepcopy=False):
                 is_told = is_same and trial.state == TrialState.COMPLETE
                 point = trial.user_attrs.get(POINT)
-                if point is None or sha256_of(point) in known:
+                if point is None or point["model"] not in models or sha256_of(point) in known:
                     continue
                 if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                     known.add(sha256_of(point))

@@ -1,0 +1,322 @@
+"""What a study can answer, told before it runs: arms, cells, seeds and power, cost by arm.
+
+Power is that of seeds alone, at the spread of finished runs where there are some, else at one that
+is assumed and said; what items add is known only when they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+
+from xstilts.config.derive import NONE, encoder_space
+from xstilts.config.schema import Sweep
+from xstilts.config.study import ArmSpec, ContrastSpec, StudySpec
+from xstilts.config.study_arms import members, models_of, selects
+from xstilts.config.study_checks import cells, confounds
+from xstilts.plan.plan import Planner
+from xstilts.plan.stage import Train
+from xstilts.plan.trial_plan import TrialPlan
+from xstilts.records import TrialRecord
+from xstilts.report.columns import WholeNames
+from xstilts.report.hours import Rates
+from xstilts.run.places import Places
+from xstilts.run.records import read_record
+from xstilts.scores.equivalence import (
+    power_of_equivalence,
+    seeds_for_equivalence,
+    smallest_difference,
+)
+from xstilts.scores.slopes import LEAST_INTERMEDIATES, LEAST_TARGETS
+from xstilts.tasks.languages import language
+
+SPREAD = 1.0
+"""Points that runs of a configuration are assumed to spread by, as fine-tuning of base encoders
+on thousands of examples does, where none have finished."""
+
+SIZES = frozenset({"steps", "examples", "budget", "rates", "intermediate"})
+"""Aspects with which stages of other lengths are what a contrast says."""
+
+
+def study_summary(
+    planner: Planner, example: Mapping[str, TrialPlan], places: Places, rates: Rates | None
+) -> dict[str, Any] | None:
+    """What `plan` says of the study of a sweep, as JSON; None where it has none."""
+    sweep, study = planner.sweep, planner.sweep.study
+    if study is None:
+        return None
+    records = [record for x in sorted(places.trials.glob("*")) if (record := read_record(x))]
+    return {
+        "question": study.question,
+        "primary": list(study.primary),
+        "alpha": study.alpha,
+        "margin": study.margin,
+        "parts": {name: list(models) for name, models in study.models.items()},
+        "models": list(encoder_space(sweep).values_of("model")),
+        "arms": {
+            name: _arm(planner, example, arm, rates, places) for name, arm in study.arms.items()
+        },
+        "contrasts": {
+            name: _contrast(planner, example, study, name, contrast, records)
+            for name, contrast in study.contrasts.items()
+        },
+    }
+
+
+def _arm(
+    planner: Planner,
+    example: Mapping[str, TrialPlan],
+    arm: ArmSpec,
+    rates: Rates | None,
+    places: Places,
+) -> dict[str, Any]:
+    """Members of an arm, its runs, what its intermediate stages train, and what all that costs."""
+    sweep = planner.sweep
+    points = [point for point in _points(sweep) if selects(sweep, arm, point)]
+    stages = _stages(example, sweep, arm)
+    seconds = None
+    if rates is not None:
+        own = {name: _seconds(planner, example[name], rates) for name in members(sweep, arm)}
+        seconds = sum(own[point["intermediate"]] for point in points) * len(sweep.seeds)
+    gpus = sweep.resources.gpus_per_trial or 1
+    return {
+        "members": list(members(sweep, arm)),
+        "models": list(models_of(sweep, arm)),
+        "parameters": {name: list(values) for name, values in arm.parameters.items()},
+        "configurations": len(points),
+        "runs": len(points) * len(sweep.seeds),
+        "examples": sorted({sum(part.examples for part in stage.parts) for stage in stages}),
+        "steps": sorted({stage.num_steps for stage in stages}),
+        "hours": None if seconds is None else seconds * gpus / 3600,
+    }
+
+
+def _points(sweep: Sweep) -> list[dict[str, Any]]:
+    """The configurations of a finite space; those of an endless one are not known before."""
+    space = encoder_space(sweep)
+    return list(space.grid()) if space.is_finite else []
+
+
+def _stages(example: Mapping[str, TrialPlan], sweep: Sweep, arm: ArmSpec) -> list[Train]:
+    encoders = [example[name].encoder for name in members(sweep, arm) if name in example]
+    return [stage for stage in encoders if isinstance(stage, Train)]
+
+
+def _seconds(planner: Planner, plan: TrialPlan, rates: Rates) -> float:
+    """Seconds of one trial, as if it shared no stage with another."""
+    found = sum(map(rates.train_s, plan.training_stages))
+    for group in plan.target_sets:
+        cell = group.cells[0] if group.cells else None
+        found += sum(rates.evaluate_s(planner.evaluation(plan, x, cell)) for x in group.targets)
+    return found
+
+
+def _contrast(
+    planner: Planner,
+    example: Mapping[str, TrialPlan],
+    study: StudySpec,
+    name: str,
+    contrast: ContrastSpec,
+    records: list[TrialRecord],
+) -> dict[str, Any]:
+    """The cells of a contrast, what its arms differ in, and what its test can show."""
+    sweep = planner.sweep
+    found = cells(sweep, study, contrast)
+    is_primary = name in study.primary
+    # Primary contrasts share one error, which the first of them to be tested has a part of.
+    alpha = study.alpha / (len(study.primary) if is_primary else 1)
+    return {
+        "standing": "primary" if is_primary else "exploratory",
+        "test": contrast.test,
+        "arms": list(contrast.arms),
+        "targets": {target: len(own) for target, own in found.items()},
+        "cells": sum(map(len, found.values())),
+        "differ_in": list(contrast.differ_in),
+        "confounds": [
+            *confounds(sweep, study, contrast),
+            *_of_steps(example, study, contrast, sweep),
+        ],
+        **_power(sweep, study, contrast, found, alpha, records),
+    }
+
+
+def _of_steps(
+    example: Mapping[str, TrialPlan], study: StudySpec, contrast: ContrastSpec, sweep: Sweep
+) -> list[str]:
+    """`steps`, where a contrast's arms train for other numbers of them and it says nothing of
+    sizes."""
+    one, other = (
+        {stage.num_steps for stage in _stages(example, sweep, study.arms[name])}
+        for name in contrast.arms
+    )
+    said = SIZES & {*contrast.differ_in, *contrast.confounds}
+    return ["steps"] if one and other and one != other and not said else []
+
+
+def _power(
+    sweep: Sweep,
+    study: StudySpec,
+    contrast: ContrastSpec,
+    found: Mapping[str, tuple[str, ...]],
+    alpha: float,
+    records: list[TrialRecord],
+) -> dict[str, Any]:
+    """What the test of a contrast can show with the sweep's seeds."""
+    if contrast.test in ("slope", "interaction"):
+        return {"languages": _languages(sweep, study, contrast, found)}
+    spread, runs = _spread(sweep, study, contrast, found, records)
+    seeds = len(sweep.seeds)
+    # Of an arm, a seed gives the mean over its members' runs.
+    means = fmean(1 / len(members(sweep, study.arms[name])) for name in contrast.arms)
+    of_a_seed = spread * means**0.5
+    told = {"seeds": seeds, "spread": spread, "spread_runs": runs, "alpha": alpha}
+    told["spread_of_a_seed"] = of_a_seed
+    how: dict[str, Any] = {"is_paired": True, "alpha": alpha}  # runs of a seed are a pair
+    if contrast.test == "difference":
+        return {**told, "detectable": smallest_difference(seeds, of_a_seed, **how)}
+    how["one_sided"] = contrast.test == "non_inferiority"
+    power = power_of_equivalence(seeds, of_a_seed, study.margin, **how)[0]
+    needed = seeds_for_equivalence(of_a_seed, study.margin, **how)
+    return {**told, "power": float(power), "seeds_needed": needed}
+
+
+def _spread(
+    sweep: Sweep,
+    study: StudySpec,
+    contrast: ContrastSpec,
+    found: Mapping[str, tuple[str, ...]],
+    records: list[TrialRecord],
+) -> tuple[float, int]:
+    """The standard deviation of a run's mean over a contrast's cells about that of its
+    configuration, and how many runs told it; assumed where none did."""
+    names = [f"{target}/{code}" for target, codes in found.items() for code in codes]
+    arms = [study.arms[name] for name in contrast.arms]
+    groups: dict[str, list[float]] = {}
+    for record in records:
+        if any(name not in record.metrics for name in names):
+            continue  # no average over a hole
+        if any(selects(sweep, arm, record.point) for arm in arms):
+            mean = fmean(record.metrics[name] for name in names)
+            groups.setdefault(record.config, []).append(mean)
+    several = [np.array(own) for own in groups.values() if len(own) > 1]
+    if not several:
+        return SPREAD, 0
+    squares = sum(float(((own - own.mean()) ** 2).sum()) for own in several)
+    return (squares / sum(len(own) - 1 for own in several)) ** 0.5, sum(map(len, several))
+
+
+def _languages(
+    sweep: Sweep,
+    study: StudySpec,
+    contrast: ContrastSpec,
+    found: Mapping[str, tuple[str, ...]],
+) -> dict[str, Any]:
+    """Languages whose covariate is known, of either side, and whether they suffice for a test."""
+    targets = {code for codes in found.values() for code in codes}
+    first = study.arms[contrast.arms[0]]
+    specs = [sweep.intermediates[name] for name in members(sweep, first) if name != NONE]
+    sides = {"target": (targets, LEAST_TARGETS)}
+    if contrast.test == "interaction":
+        own = {code for spec in specs for code in spec.languages or ("en",)}
+        sides["intermediate"] = (own, LEAST_INTERMEDIATES)
+    column = str(contrast.covariate)
+    told: dict[str, Any] = {"covariate": column}
+    for side, (codes, least) in sides.items():
+        known = {code for code in codes if language(code).values[column] is not None}
+        told[side] = {"known": len(known), "unknown": sorted(codes - known), "needed": least}
+    told["suffices"] = all(told[side]["known"] >= told[side]["needed"] for side in sides)
+    return told
+
+
+def study_lines(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """What `plan` shows of a study on a terminal."""
+    told, unit = summary.get("study"), summary.get("hours", {}).get("unit", "").partition(" ")[0]
+    if told is None:
+        return
+    yield f"study: {told['question']}"
+    if told["parts"]:
+        parts = "; ".join(f"{name}: {', '.join(own)}" for name, own in told["parts"].items())
+        yield f"parts: {parts}. This plan: {', '.join(told['models'])}"
+    yield WholeNames(_arms_table(told, unit))
+    for name, own in told["contrasts"].items():
+        yield f"{name} ({own['standing']}): {own['arms'][0]} less {own['arms'][1]}, {_test(own)}"
+        lines = [_cells(own), *_shown(own, told["margin"])]
+        if own["confounds"]:
+            lines.append(f"confounds: {', '.join(own['confounds'])}")
+        for line in lines:
+            yield Padding(line, (0, 0, 0, 2))
+    if any(own.get("spread_runs") == 0 for own in told["contrasts"].values()):
+        yield (
+            f"power by seeds alone, at an assumed spread of {SPREAD:g} point of one run about its "
+            "configuration's mean, as no runs have finished; items add to it"
+        )
+
+
+def _arms_table(told: Mapping[str, Any], unit: str) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    has_hours = any(own["hours"] is not None for own in told["arms"].values())
+    columns = ("arm", "members", "runs", "examples", "steps", *([unit] * has_hours))
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("arm", "members") else "right")
+    for name, own in told["arms"].items():
+        chosen = ", ".join(f"{x} {_or(values)}" for x, values in own["parameters"].items())
+        row = [name, ", ".join(own["members"]) + (f"; {chosen}" if chosen else "")]
+        row += [str(own["runs"]), _range(own["examples"]), _range(own["steps"])]
+        table.add_row(*row, *([f"{own['hours']:.3g}"] if has_hours else []))
+    return table
+
+
+def _or(values: list[Any]) -> str:
+    return " or ".join(map(str, values))
+
+
+def _range(values: list[int]) -> str:
+    if not values:
+        return "-"
+    low, high = f"{values[0]:,}", f"{values[-1]:,}"
+    return low if low == high else f"{low}-{high}"
+
+
+def _test(own: Mapping[str, Any]) -> str:
+    return str(own["test"]).replace("_", "-")
+
+
+def _cells(own: Mapping[str, Any]) -> str:
+    targets = ", ".join(f"{name} {count}" for name, count in own["targets"].items())
+    return f"cells: {own['cells']} (languages of {targets})"
+
+
+def _shown(own: Mapping[str, Any], margin: float) -> Iterator[str]:
+    """What a contrast's test can show, in words."""
+    if "languages" in own:
+        told = own["languages"]
+        sides = [
+            f"{told[side]['known']} {side} languages have {told['covariate']} "
+            f"({told[side]['needed']} are needed)"
+            for side in ("target", "intermediate")
+            if side in told
+        ]
+        yield f"{' and '.join(sides)}: {'enough for a test' if told['suffices'] else 'no test'}"
+        return
+    spread = f"{own['spread']:.3g}"
+    seen = f"{spread} point{'s' * (spread != '1')} of spread"
+    if own["spread_runs"]:
+        seen += f", that of {own['spread_runs']} finished runs,"
+    at = f"at {own['seeds']} seeds and {seen}"
+    if "detectable" in own:
+        least = own["detectable"]
+        yield f"{at} the smallest difference shown with 80 % power is {least:.2g} points"
+        return
+    name = "TOST" if own["test"] == "equivalence" else _test(own)
+    needed = own["seeds_needed"]
+    yield (
+        f"{at} {name} with margin {margin:g} has power {own['power']:.2g}; "
+        + (f"80 % need {needed} seeds" if needed else "no number of seeds gives 80 %")
+    )
