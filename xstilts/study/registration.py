@@ -100,6 +100,22 @@ def registered(places: Places, now: Statement) -> Registered | None:
     )
 
 
+def reasons(found: Registered | None) -> Iterator[str]:
+    """Why of a study, so registered, something is exploratory that its file calls primary."""
+    if found is None:
+        yield "Nothing was registered before the first trial, so that all of it is exploratory."
+    elif found.trials_before:
+        yield (
+            f"It was registered when {found.trials_before} trials had ended, so that all of it is "
+            "exploratory."
+        )
+    elif found.changed:
+        yield (
+            f"Changed since it was registered ({found.written}): {', '.join(found.changed)}. "
+            "What is not as it was registered is exploratory."
+        )
+
+
 def primary_of(places: Places, now: Statement) -> tuple[str, ...]:
     """The contrasts that are primary now, and were before the first trial, as they are now."""
     found = _first(places)
