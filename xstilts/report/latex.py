@@ -8,7 +8,7 @@ and no mean is taken over one. The numbers are those of `cells`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -43,6 +43,17 @@ _ESCAPED = {
     "|": r"\textbar{}",
     '"': "''",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "–": "--",
+    "—": "---",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
 }
 
 _HEAD = r"""\documentclass{article}
@@ -52,9 +63,10 @@ _HEAD = r"""\documentclass{article}
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX prints it with any font; what is beyond ASCII becomes a question mark."""
-    plain = text.encode("ascii", "replace").decode("ascii")
-    return "".join(_ESCAPED.get(letter, letter) for letter in plain if letter.isprintable())
+    """Text as LaTeX prints it with any font; beyond ASCII what is no sign of print or of arithmetic
+    becomes a question mark."""
+    kept = (letter for letter in text if letter.isprintable() or not letter.isascii())
+    return "".join(_ESCAPED.get(x, x if x.isascii() else "?") for x in kept)
 
 
 def latex_tables(results: Results, by: str | None = None) -> dict[str, str]:
@@ -80,10 +92,14 @@ def write_latex(results: Results, path: Path, by: str | None = None) -> list[Pat
     Raises:
         ConfigError: it cannot be written there, or is the name of a page.
     """
+    return write_tables(latex_tables(results, by), path)
+
+
+def write_tables(tables: Mapping[str, str], path: Path) -> list[Path]:
+    """Write tables by the names of their files, as `write_latex` does; the paths written."""
     repair = "give a folder, or a file that ends in .tex"
     if path.suffix in NO_FOLDERS:
         raise ConfigError([Problem("--latex", "is a folder or a FILE.tex", f'"{path}"', repair)])
-    tables = latex_tables(results, by)
     if path.suffix == ".tex":
         files = {path: _document(tables.values())}
     else:
@@ -138,7 +154,7 @@ def _scores(results: Results, means: Sequence[Cell], mark: str) -> str:
         f"Bold: the highest of a column; {DAGGER}: may be the best (95\\,\\%).{mark}"
     )
     header = ["", *map(escaped, targets), "mean"]
-    return _table(header, lines, caption, f"scores:{results.sweep.name}")
+    return latex_table(header, lines, caption, f"scores:{results.sweep.name}")
 
 
 def _languages(results: Results, target: str, own: Sequence[Cell], mark: str) -> str:
@@ -174,7 +190,7 @@ def _languages(results: Results, target: str, own: Sequence[Cell], mark: str) ->
     header = ["", *map(escaped, by_name), "gain", "95\\,\\%"]
     if not gains:
         header, lines = header[:-2], [line and line[:-2] for line in lines]
-    return _table(header, lines, caption, f"languages:{target}")
+    return latex_table(header, lines, caption, f"languages:{target}")
 
 
 def _groups(table: Table, mark: str) -> str:
@@ -184,10 +200,10 @@ def _groups(table: Table, mark: str) -> str:
         for name, *cells in table.rows
     ]
     caption = f"{escaped(table.title)}. {escaped(table.note)}.{mark}"
-    return _table([*map(escaped, table.header)], lines, caption, table.title.replace(" ", ":"))
+    return latex_table([*map(escaped, table.header)], lines, caption, table.title.replace(" ", ":"))
 
 
-def _table(
+def latex_table(
     header: Sequence[str], lines: Sequence[list[str] | None], caption: str, label: str
 ) -> str:
     """A table of which as many columns stand side by side as a page holds, the others below."""
