@@ -8,6 +8,7 @@ and no mean is taken over one. The numbers are those of `cells`.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -49,12 +50,15 @@ _ESCAPED = {
     "“": "``",
     "”": "''",
     "…": r"\ldots{}",
+    "\xa0": "~",
     "−": "$-$",
     "±": r"$\pm$",
     "×": r"$\times$",
     "≤": r"$\leq$",
     "≥": r"$\geq$",
 }
+
+_STACK = r"\begin{tabular}[t]{@{}l@{}}", r"\end{tabular}"
 
 _HEAD = r"""\documentclass{article}
 \usepackage{booktabs}
@@ -67,6 +71,12 @@ def escaped(text: str) -> str:
     becomes a question mark."""
     kept = (letter for letter in text if letter.isprintable() or not letter.isascii())
     return "".join(_ESCAPED.get(x, x if x.isascii() else "?") for x in kept)
+
+
+def wrapped(text: str, letters: int) -> str:
+    """A cell of text in lines of at most so many letters."""
+    lines = [escaped(line) for line in textwrap.wrap(text, letters)] or [""]
+    return lines[0] if len(lines) == 1 else _STACK[0] + r" \\ ".join(lines) + _STACK[1]
 
 
 def latex_tables(results: Results, by: str | None = None) -> dict[str, str]:
@@ -238,6 +248,9 @@ def _blocks(rows: Sequence[Sequence[str]]) -> Iterator[list[int]]:
 
 def _printed(text: str) -> float:
     """About how many letters a cell is wide."""
+    if text.startswith(_STACK[0]):
+        lines = text.removeprefix(_STACK[0]).removesuffix(_STACK[1]).split(r" \\ ")
+        return max(map(_printed, lines))
     wide = 0.3 if "textbf" in text else 0.0
     for command in (r"\textbf{", r"\textit{", r"\textbackslash", r"\,", *r"{}\$"):
         text = text.replace(command, "")
