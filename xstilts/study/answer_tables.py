@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
 from xstilts.report.page_parts import number, signed, value
 from xstilts.report.table import Table
-from xstilts.study.answer import Answer, Arm, Contrast, Group, Interval
+from xstilts.study.answer import Answer, Arm, Contrast, Interval
 from xstilts.tasks.languages import language
 
 TESTS = {
@@ -90,7 +89,8 @@ def contrast_table(answer: Answer) -> Table:
         f"{_of_margin(answer)}"
         "detectable: the smallest effect that this design would have shown with a probability of "
         "80 %. seeds: what each arm would need, at the spread that was seen, of equivalence and "
-        "non-inferiority. –: not computed, or not asked by that test"
+        "non-inferiority. –: not computed, as what is detectable beside a clear slope, or not "
+        "asked by that test"
     )
     return Table("Contrasts", header, [_contrast_row(one) for one in ordered(answer)], f"{note}.")
 
@@ -140,7 +140,7 @@ def arm_table(answer: Answer) -> Table:
     header = ["arm", "intermediates", "models", "seeds", "runs", "collapsed", "examples", "steps"]
     note = (
         "collapsed: runs that did not learn a target. examples, steps: of the intermediate stages; "
-        "–: members differ, or have none. score: the mean over cells that all arms have; –: there "
+        "–: members differ. score: the mean over cells that all arms have; –: there "
         "is no such cell"
     )
     rows = [_arm_row(one) for one in answer.arms]
@@ -159,20 +159,21 @@ def contrast_tables(answer: Answer) -> list[ContrastTables]:
     """The tables of each contrast that has any."""
     found = []
     for one in ordered(answer):
-        kinds = groupby(one.groups, key=lambda group: group.kind)
-        groups = tuple(_group_table(one, kind, own, level(answer)) for kind, own in kinds)
+        kinds = dict.fromkeys(group.kind for group in one.groups)
+        groups = tuple(_group_table(one, kind, level(answer)) for kind in kinds)
         if groups or one.cells:
             found.append(ContrastTables(one.name, groups, _cell_table(one, level(answer))))
     return found
 
 
-def _group_table(one: Contrast, kind: str, groups: Iterable[Group], sure: str) -> Table:
+def _group_table(one: Contrast, kind: str, sure: str) -> Table:
     rows = [
         [
             *(group.name, signed(group.points), between(group.low, group.high)),
             *(str(group.cells), _counted(group.languages)),
         ]
-        for group in groups
+        for group in one.groups
+        if group.kind == kind
     ]
     of = f" of {one.covariate}" if kind == "third" and one.covariate else ""
     header = [kind, "points", sure, "cells", "languages"]
@@ -195,31 +196,31 @@ def _cell_table(one: Contrast, sure: str) -> Table | None:
 
 def variance_table(answer: Answer) -> Table | None:
     """The variance components of fitted models; none where no model was fitted."""
-    rows = [
-        [one.name, term, number(size, 3), number(max(size, 0.0) ** 0.5, 2)]
-        for one in ordered(answer)
-        for term, size in one.variances.items()
-    ]
-    header = ["contrast", "term", "variance", "sd"]
-    note = "variance in points squared, sd in points: what runs, languages and the like add."
-    return Table("Variance components", header, rows, note) if rows else None
+    fitted = [one for one in ordered(answer) if one.variances]
+    terms = list(dict.fromkeys(term for one in fitted for term in one.variances))
+    rows = [[one.name, *(number(one.variances.get(term), 3) for term in terms)] for one in fitted]
+    note = "In points squared. –: the contrast's model has no such term."
+    return Table("Variance components", ["contrast", *terms], rows, note) if rows else None
 
 
 def check_table(answer: Answer) -> Table:
     """What stands beside the tests."""
-    header = ["contrast", "by intermediate", "p by permutation", "p by items"]
+    header = ["contrast", "by intermediate", "p by permutation", "p by items", "collapsed"]
+    header += ["without them"]
     rows = [
         [
             *(one.name, estimate(one.by_intermediate)),
             *(probability(one.permutation_p), probability(one.items_p)),
+            *(str(len(one.collapsed)), estimate(one.learnt)),
         ]
         for one in ordered(answer)
     ]
     note = (
         "by intermediate: one slope an intermediate language, compared by a t test with their "
         "number less two. p by permutation: the covariate dealt anew within families. p by items: "
-        "of items alone, it speaks of these checkpoints and not of the method. –: the contrast's "
-        "test has no such check, or it could not be computed"
+        "of items alone, it speaks of these checkpoints and not of the method. collapsed: runs of "
+        "either arm that did not learn a target; they count in the difference, which stands last "
+        "without their seeds. –: the contrast's test has no such check, or it could not be computed"
     )
     return Table("Checks beside the tests", header, rows, f"{note}.")
 

@@ -8,6 +8,7 @@ with LaTeX's own `picture`. What would be wider than a page goes on below, and a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from xstilts.report.latex import escaped, latex_table, wrapped, write_tables
@@ -33,6 +34,9 @@ LETTERS = 32
 
 LONG, PART = 24, 8
 """A word of more letters may be broken after each so many."""
+
+ROWS = 50
+"""Rows of a table on a page."""
 
 WIDTH = 130
 """Of a forest, in points of print."""
@@ -60,7 +64,9 @@ def latex_parts(answer: Answer) -> dict[str, str]:
         tables |= {f"{one.name}-by-{table.header[0]}": table for table in one.groups}
         if one.cells:
             tables |= {f"{one.name}-on-{name}": own for name, own in _by_target(one.cells)}
-    return parts | {_safe(name): _table(name, own, answer) for name, own in tables.items()}
+    for name, own in tables.items():
+        parts |= {_safe(one): _table(one, part, answer) for one, part in _by_page(name, own)}
+    return parts
 
 
 def _words(answer: Answer) -> str:
@@ -180,6 +186,14 @@ def _by_target(table: Table) -> Iterator[tuple[str, Table]]:
         rows = [_but(row, at) for row in table.rows if row[at] == target]
         title = f"{table.title.removesuffix(' and target')}: {target}"
         yield target, Table(title, _but(table.header, at), rows, table.note)
+
+
+def _by_page(name: str, table: Table) -> Iterator[tuple[str, Table]]:
+    """A table as those that a page holds, numbered where it is more than one."""
+    pages = range(0, max(1, len(table.rows)), ROWS)
+    for i, first in enumerate(pages):
+        number = f"-{i + 1}" if len(pages) > 1 else ""
+        yield name + number, replace(table, rows=table.rows[first : first + ROWS])
 
 
 def _but(row: Sequence[str], at: int) -> list[str]:

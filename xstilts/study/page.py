@@ -108,7 +108,7 @@ def _scatters(answer: Answer) -> list[dict[str, Any]]:
                 "without": ", ".join(language(code).name for code in without),
                 "unknown": ", ".join(language(code).name for code in one.unknown),
                 "has_line": bool(one.lines),
-                "sides": [line.side for line in one.lines if line.side],
+                "sides": [pictures.called(line) for line in one.lines if line.side],
             }
         )
     return found

@@ -196,7 +196,12 @@ def _is_inside(box: Box) -> bool:
 def _told(lines: Sequence[Line]) -> str:
     """Where lines begin and end, in words."""
     return "".join(
-        f"; {line.side or 'the line'} from {signed(line.points[0])} to {signed(line.points[-1])}"
+        f"; {called(line)} from {signed(line.points[0])} to {signed(line.points[-1])}"
         for line in lines
         if line.points
     )
+
+
+def called(line: Line) -> str:
+    """What a line is called: an interaction has one for each third of the intermediates."""
+    return f"{line.side} third" if line.side else "the line"
