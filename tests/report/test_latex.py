@@ -65,6 +65,7 @@ def test_names_are_escaped() -> None:
         rf"\text{name}{{}}" for name in ("asciitilde", "asciicircum", "less", "bar", "greater")
     )
     assert escaped("ไทย\n") == "???"
+    assert escaped("−1 – ±2…") == r"$-$1 -- $\pm$2\ldots{}"
 
 
 def test_a_folder_or_one_file(places: Places, tmp_path: Path) -> None:

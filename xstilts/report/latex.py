@@ -8,7 +8,8 @@ and no mean is taken over one. The numbers are those of `cells`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -43,7 +44,21 @@ _ESCAPED = {
     "|": r"\textbar{}",
     '"': "''",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "–": "--",
+    "—": "---",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+    "\xa0": "~",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
 }
+
+_STACK = r"\begin{tabular}[t]{@{}l@{}}", r"\end{tabular}"
 
 _HEAD = r"""\documentclass{article}
 \usepackage{booktabs}
@@ -52,9 +67,16 @@ _HEAD = r"""\documentclass{article}
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX prints it with any font; what is beyond ASCII becomes a question mark."""
-    plain = text.encode("ascii", "replace").decode("ascii")
-    return "".join(_ESCAPED.get(letter, letter) for letter in plain if letter.isprintable())
+    """Text as LaTeX prints it with any font; beyond ASCII what is no sign of print or of arithmetic
+    becomes a question mark."""
+    kept = (letter for letter in text if letter.isprintable() or not letter.isascii())
+    return "".join(_ESCAPED.get(x, x if x.isascii() else "?") for x in kept)
+
+
+def wrapped(text: str, letters: int) -> str:
+    """A cell of text in lines of at most so many letters."""
+    lines = [escaped(line) for line in textwrap.wrap(text, letters)] or [""]
+    return lines[0] if len(lines) == 1 else _STACK[0] + r" \\ ".join(lines) + _STACK[1]
 
 
 def latex_tables(results: Results, by: str | None = None) -> dict[str, str]:
@@ -80,10 +102,14 @@ def write_latex(results: Results, path: Path, by: str | None = None) -> list[Pat
     Raises:
         ConfigError: it cannot be written there, or is the name of a page.
     """
+    return write_tables(latex_tables(results, by), path)
+
+
+def write_tables(tables: Mapping[str, str], path: Path) -> list[Path]:
+    """Write tables by the names of their files, as `write_latex` does; the paths written."""
     repair = "give a folder, or a file that ends in .tex"
     if path.suffix in NO_FOLDERS:
         raise ConfigError([Problem("--latex", "is a folder or a FILE.tex", f'"{path}"', repair)])
-    tables = latex_tables(results, by)
     if path.suffix == ".tex":
         files = {path: _document(tables.values())}
     else:
@@ -138,7 +164,7 @@ def _scores(results: Results, means: Sequence[Cell], mark: str) -> str:
         f"Bold: the highest of a column; {DAGGER}: may be the best (95\\,\\%).{mark}"
     )
     header = ["", *map(escaped, targets), "mean"]
-    return _table(header, lines, caption, f"scores:{results.sweep.name}")
+    return latex_table(header, lines, caption, f"scores:{results.sweep.name}")
 
 
 def _languages(results: Results, target: str, own: Sequence[Cell], mark: str) -> str:
@@ -174,7 +200,7 @@ def _languages(results: Results, target: str, own: Sequence[Cell], mark: str) ->
     header = ["", *map(escaped, by_name), "gain", "95\\,\\%"]
     if not gains:
         header, lines = header[:-2], [line and line[:-2] for line in lines]
-    return _table(header, lines, caption, f"languages:{target}")
+    return latex_table(header, lines, caption, f"languages:{target}")
 
 
 def _groups(table: Table, mark: str) -> str:
@@ -184,10 +210,10 @@ def _groups(table: Table, mark: str) -> str:
         for name, *cells in table.rows
     ]
     caption = f"{escaped(table.title)}. {escaped(table.note)}.{mark}"
-    return _table([*map(escaped, table.header)], lines, caption, table.title.replace(" ", ":"))
+    return latex_table([*map(escaped, table.header)], lines, caption, table.title.replace(" ", ":"))
 
 
-def _table(
+def latex_table(
     header: Sequence[str], lines: Sequence[list[str] | None], caption: str, label: str
 ) -> str:
     """A table of which as many columns stand side by side as a page holds, the others below."""
@@ -222,6 +248,9 @@ def _blocks(rows: Sequence[Sequence[str]]) -> Iterator[list[int]]:
 
 def _printed(text: str) -> float:
     """About how many letters a cell is wide."""
+    if text.startswith(_STACK[0]):
+        lines = text.removeprefix(_STACK[0]).removesuffix(_STACK[1]).split(r" \\ ")
+        return max(map(_printed, lines))
     wide = 0.3 if "textbf" in text else 0.0
     for command in (r"\textbf{", r"\textit{", r"\textbackslash", r"\,", *r"{}\$"):
         text = text.replace(command, "")

@@ -13,12 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from xstilts.config.derive import NONE, is_fixed
 from xstilts.config.own_tasks import find_task
-from xstilts.errors import ConfigError, Problem
-from xstilts.files import write_atomically
 from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report import page_pictures as pictures
@@ -26,6 +22,7 @@ from xstilts.report.cells import Cell, cells
 from xstilts.report.groups import group_table, grouped
 from xstilts.report.importance import Configuration, configurations, importances
 from xstilts.report.looking_back import looked_back
+from xstilts.report.page_parts import environment, number, value, write
 from xstilts.report.results import Results
 from xstilts.report.target_search import target_searches
 from xstilts.report.unfinished import unfinished
@@ -60,53 +57,34 @@ def write_page(results: Results, path: Path, by: str | None = None) -> Path:
     Raises:
         ConfigError: it cannot be written there.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page(results, by))
-    except OSError as error:
-        raise ConfigError([Problem("--html", "cannot be written", str(error))]) from error
-    return path
+    return write(page(results, by), path)
 
 
 def page(results: Results, by: str | None = None) -> str:
     """The page of a sweep, finished or not; `by` is a column that `groups.column_of` gives."""
     found = cells(results)
     tried = configurations(results)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            about=_about(results),
+            unfinished=unfinished(results),
+            verdicts=_verdicts(results),
+            gains=_gains(results, found),
+            languages=_languages(results, found),
+            by=by,
+            groups=[group_table(one, by) for one in grouped(results, by)] if by else [],
+            choices=_choices(results),
+            cost=_cost(results),
+            search=_search(tried),
+            configurations=_configurations(results, tried),
+            inner=_inner(results),
+            curves=_curves(results),
+            warnings=results.warnings(),
+            rebuilt=_rebuilt(results),
+        )
     )
-    environment.filters |= {"number": number, "signed": signed, "value": _value}
-    return environment.get_template("page.html").render(
-        about=_about(results),
-        unfinished=unfinished(results),
-        verdicts=_verdicts(results),
-        gains=_gains(results, found),
-        languages=_languages(results, found),
-        by=by,
-        groups=[group_table(one, by) for one in grouped(results, by)] if by else [],
-        choices=_choices(results),
-        cost=_cost(results),
-        search=_search(tried),
-        configurations=_configurations(results, tried),
-        inner=_inner(results),
-        curves=_curves(results),
-        warnings=results.warnings(),
-        rebuilt=_rebuilt(results),
-    )
-
-
-def number(value: float | None, digits: int = 1) -> str:
-    """A number, or the sign of a hole."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
-def signed(value: float | None, digits: int = 1) -> str:
-    """A difference, with a minus that is as wide as a plus."""
-    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _about(results: Results) -> dict[str, Any]:
@@ -288,7 +266,7 @@ def _configurations(results: Results, tried: Sequence[Configuration]) -> dict[st
     names = list(dict.fromkeys(name for one in tried for name in one.parameters))
     rows = []
     for one in sorted(tried, key=lambda one: (-one.objective, one.config)):
-        parameters = [_value(one.parameters.get(name)) for name in names]
+        parameters = [value(one.parameters.get(name)) for name in names]
         scores = []
         for target in results.sweep.targets:
             entry = entries.get((target, one.config))
@@ -297,12 +275,6 @@ def _configurations(results: Results, tried: Sequence[Configuration]) -> dict[st
     header = ["configuration", *names, "objective"]
     header += [f"{target} {what}" for target in results.sweep.targets for what in ("dev", "score")]
     return {"header": header, "rows": rows}
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _curves(results: Results) -> list[dict[str, Any]]:

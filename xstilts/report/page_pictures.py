@@ -45,14 +45,14 @@ def interval_bar(gain: float, low: float | None, high: float | None, bound: floa
         for end in (low, high):
             body += f'<path class="whisker thin" d="M{x(end):.1f} 9V19"/>'
     body += f'<circle class="dot" cx="{x(gain):.1f}" cy="14" r="5"/>'
-    return _svg(300, 28, body, told)
+    return svg(300, 28, body, told)
 
 
 def strips(groups: Mapping[str, Sequence[tuple[str, float]]], label: str) -> Markup:
     """A row for each group with a dot for each of its (name, gain), and a bar at their median."""
     left, width, row = 112, 340, 22
     gains = [gain for own in groups.values() for _, gain in own]
-    ticks = _ticks(min([*gains, 0.0]), max([*gains, 0.0]))
+    ticks = ticks_of(min([*gains, 0.0]), max([*gains, 0.0]))
     low, high = ticks[0], ticks[-1]
 
     def x(value: float) -> float:
@@ -72,29 +72,29 @@ def strips(groups: Mapping[str, Sequence[tuple[str, float]]], label: str) -> Mar
             body += f'<circle class="dot soft" cx="{x(gain):.1f}" cy="{y}" r="3.5">{title}</circle>'
         median = float(np.median([gain for _, gain in own]))
         body += f'<path class="median" d="M{x(median):.1f} {y - 8}V{y + 8}"/>'
-    return _svg(width, height, body, label)
+    return svg(width, height, body, label)
 
 
 def scatter(x: Sequence[float], y: Sequence[float], label: str) -> Markup:
     """Points of dev (across) and score (up); the first, which was chosen, stands out."""
-    body, place_x, place_y = _frame(x, y, "dev", "score")
+    body, place_x, place_y = frame(x, y, "dev", "score")
     for i in range(len(x) - 1, -1, -1):
         kind, radius = ("dot chosen", 6) if i == 0 else ("dot soft", 3)
         body += (
             f'<circle class="{kind}" cx="{place_x(x[i]):.0f}" cy="{place_y(y[i]):.0f}" '
             f'r="{radius}"/>'
         )
-    return _svg(300, 200, body, label)
+    return svg(300, 200, body, label)
 
 
 def lines(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], label: str) -> Markup:
     """Curves of (step, loss), each with the class that colours it."""
     points = [point for _, curve in curves for point in curve]
-    body, place_x, place_y = _frame([a for a, _ in points], [b for _, b in points], "step", "loss")
+    body, place_x, place_y = frame([a for a, _ in points], [b for _, b in points], "step", "loss")
     for kind, curve in curves:
         path = " ".join(f"{place_x(a):.0f},{place_y(b):.0f}" for a, b in curve)
         body += f'<polyline class="curve {kind}" points="{path}"/>'
-    return _svg(300, 200, body, label)
+    return svg(300, 200, body, label)
 
 
 def stacked(parts: Sequence[tuple[str, str, float]], label: str) -> Markup:
@@ -107,7 +107,7 @@ def stacked(parts: Sequence[tuple[str, str, float]], label: str) -> Markup:
         body += f'<rect class="{kind}" x="{at:.1f}" y="0" width="{width:.1f}" height="26">'
         body += f"{title}</rect>"
         at += width
-    return _svg(600, 26, body, label, stretch=True)
+    return svg(600, 26, body, label, stretch=True)
 
 
 def parallel(
@@ -145,7 +145,7 @@ def parallel(
     width = left + gap * len(names) + 70
     faint = " many" if len(order) > 100 else ""
     body = f'<g class="ways{faint}">{drawn}</g>{body}'
-    return _svg(width, foot + 12, body, label, is_fixed=True)
+    return svg(width, foot + 12, body, label, is_fixed=True)
 
 
 def _axis(
@@ -172,26 +172,34 @@ def _axis(
     return found, [(y, _short(name)) for name, y in spots.items()]
 
 
-def _frame(x: Sequence[float], y: Sequence[float], across: str, up: str) -> tuple[str, Any, Any]:
-    """Axes with marks for a picture of 300 by 200, and where values lie in it."""
-    xs, ys = _ticks(min(x), max(x), 4), _ticks(min(y), max(y), 4)
+def frame(
+    x: Sequence[float],
+    y: Sequence[float],
+    across: str,
+    up: str,
+    width: int = 300,
+    height: int = 200,
+) -> tuple[str, Any, Any]:
+    """Axes with marks for a picture of a width and a height, and where values lie in it."""
+    xs, ys = ticks_of(min(x), max(x), 4), ticks_of(min(y), max(y), 4)
 
     def place_x(value: float) -> float:
-        return 44 + 244 * (value - xs[0]) / (xs[-1] - xs[0])
+        return 44 + (width - 56) * (value - xs[0]) / (xs[-1] - xs[0])
 
     def place_y(value: float) -> float:
-        return 164 - 148 * (value - ys[0]) / (ys[-1] - ys[0])
+        return height - 36 - (height - 52) * (value - ys[0]) / (ys[-1] - ys[0])
 
-    body = f'<text x="294" y="196" class="end">{across}</text><text x="48" y="10">{up}</text>'
+    body = f'<text x="{width - 6}" y="{height - 4}" class="end">{escape(across)}</text>'
+    body += f'<text x="48" y="10">{escape(up)}</text>'
     for tick in xs:
-        body += f'<text x="{place_x(tick):.0f}" y="180" class="mid">{tick:g}</text>'
+        body += f'<text x="{place_x(tick):.0f}" y="{height - 20}" class="mid">{tick:g}</text>'
     for tick in ys:
-        body += f'<path class="grid" d="M44 {place_y(tick):.0f}H288"/>'
+        body += f'<path class="grid" d="M44 {place_y(tick):.0f}H{width - 12}"/>'
         body += f'<text x="38" y="{place_y(tick) + 4:.0f}" class="end">{tick:g}</text>'
     return body, place_x, place_y
 
 
-def _ticks(low: float, high: float, most: int = 5) -> list[float]:
+def ticks_of(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers from below the least to above the most."""
     span = (high - low) or 1.0
     unit = 10.0 ** math.floor(math.log10(span / most))
@@ -214,19 +222,22 @@ def _two_lines(name: str) -> list[str]:
     return [_short(phase + dot), _short(rest)] if rest else [_short(name)]
 
 
-def _svg(
+def svg(
     width: float,
     height: float,
     body: str,
     label: str,
     stretch: bool = False,
     is_fixed: bool = False,
+    about: str = "",
 ) -> Markup:
-    """A picture with a name. One that can `stretch` fills its place whatever its shape; one that
-    `is_fixed` has the size of its letters, and is scrolled where it is too wide."""
+    """A picture with a name, and `about` it what else is told. One that can `stretch` fills its
+    place whatever its shape; one that `is_fixed` has the size of its letters, and is scrolled
+    where it is too wide."""
     how = ' preserveAspectRatio="none"' if stretch else ""
     size = f' style="width:{width:g}px"' if is_fixed else ""
+    told = f"<desc>{escape(about)}</desc>" if about else ""
     return Markup(
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}"'
-        f"{how}{size}>{body}</svg>"
+        f"{how}{size}>{told}{body}</svg>"
     )
