@@ -8,8 +8,10 @@ follow: the sweep file, the commands, the languages, the numbers. Who verifies m
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from xstilts import __version__
 from xstilts.errors import StoreError
-from xstilts.files import sha256_of
+from xstilts.files import names_in, sha256_of
 from xstilts.records import TrialRecord, typed
 from xstilts.report.comparison import evaluations_of
 from xstilts.report.documents import as_json
@@ -27,26 +29,32 @@ from xstilts.report.results import Results, load_results
 from xstilts.run.confirmation import CHOICE
 from xstilts.run.node import ENVIRONMENT, versions
 from xstilts.run.outcomes import Items, write_outcomes
-from xstilts.run.places import INVENTORY, LAUNCH, SWEEP, SWEEP_FILE, TARGET_POINTS, Places
+from xstilts.run.places import INVENTORY, LAUNCH, SWEEP, SWEEP_FILE, TARGET_POINTS, UNBEGUN, Places
 from xstilts.run.records import RECORD
 from xstilts.run.rounds import WEIGHTS
 from xstilts.run.spending import SPENT
 from xstilts.run.stage_results import DONE, MANIFEST
 from xstilts.run.store import Store
+from xstilts.study import registration
+from xstilts.study.analysis import answered
+from xstilts.study.answer import Answer
 from xstilts.study.bundle import Bundle, json_bytes
 from xstilts.study.bundled_items import ABOUT, About, Counts, items_of, pack_items
 from xstilts.tasks.languages import LANGUAGES, language
 
-LAUNCHES, TRIALS, ITEMS = "launches", "trials", "items"
+LAUNCHES, REGISTRATION, TRIALS, ITEMS = "launches", "registration", "trials", "items"
 """The folders of a bundle."""
 
-LAUNCHED = (SWEEP, INVENTORY, TARGET_POINTS, ENVIRONMENT, CHOICE, WEIGHTS, SPENT)
+LAUNCHED = (SWEEP, INVENTORY, TARGET_POINTS, ENVIRONMENT, CHOICE, WEIGHTS, SPENT, UNBEGUN)
 """Of what a launch wrote, what results are read by."""
+
+REGISTERED = re.compile(r"\d{4,}\.(?:json|md)")
+"""What registrations are called."""
 
 COMMANDS, TABLE = "commands.txt", "languages.json"
 
-REPORT = "report.json"
-"""The report's numbers."""
+REPORT, ANSWER = "report.json", "answer.json"
+"""The report's numbers; of a sweep with a study its answer."""
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pydantic", "pyarrow")
 """Packages that numbers are computed with."""
@@ -67,6 +75,10 @@ def parts_of(results: Results) -> Iterator[tuple[str, bytes]]:
         for name in LAUNCHED:
             if (path := folder / name).is_file():
                 yield f"{LAUNCHES}/{folder.name}/{name}", path.read_bytes()
+    registrations = results.places.sweep / registration.FOLDER
+    for name in sorted(names_in(registrations)):
+        if REGISTERED.fullmatch(name):
+            yield f"{REGISTRATION}/{name}", (registrations / name).read_bytes()
     for record in results.records:
         yield f"{TRIALS}/{record.trial}.json", json_bytes(record.to_json())
     yield from _items(results)
@@ -80,7 +92,9 @@ def followed(results: Results) -> dict[str, bytes]:
     for told in numbers["targets"].values():
         for name in OF_A_PLACE:
             told.pop(name)
+    answer = {} if results.sweep.study is None else {ANSWER: json_bytes(_answer(results), indent=1)}
     return {
+        **answer,
         COMMANDS: _commands(results).encode(),
         TABLE: json_bytes(_languages(results), indent=1),
         REPORT: (json.dumps(numbers, indent=1, ensure_ascii=False) + "\n").encode(),
@@ -100,7 +114,12 @@ def unpacked(bundle: Bundle, storage: Path) -> Results:
         _, launch, file = name.split("/")
         if not LAUNCH.fullmatch(launch) or file not in LAUNCHED:
             raise bundle.error(name, "is no file that a launch writes")
-        _put(places.sweep / name, bundle.read(name))
+        _put(places.launches / launch / file, bundle.read(name))
+    for name in bundle.names(REGISTRATION):
+        file = name.removeprefix(f"{REGISTRATION}/")
+        if not REGISTERED.fullmatch(file):
+            raise bundle.error(name, "is no registration of a launch")
+        _put(places.sweep / registration.FOLDER / file, bundle.read(name))
     for name in bundle.names(TRIALS):
         content = bundle.json(name)
         try:
@@ -200,13 +219,23 @@ def _version(package: str) -> str:
         return "absent"
 
 
+def _answer(results: Results) -> Answer:
+    """The answer, but for that the code has changed since the registration: whoever verifies has
+    a code of his own."""
+    answer = answered(results)
+    if answer.registered is None:
+        return answer
+    changed = tuple(x for x in answer.registered.changed if not x.startswith("code "))
+    return replace(answer, registered=replace(answer.registered, changed=changed))
+
+
 def _commands(results: Results) -> str:
     """What runs the sweep again and answers it, from a folder with the parts of the bundle."""
     name = shlex.quote(results.sweep.name)
     lines = [
         "# Data and models are those of inventory.json in the folder of the last launch.",
         f"xstilts sweep {SWEEP_FILE}",
-        f"xstilts report {name}",
+        f"xstilts report {name}" + (" --study" if results.sweep.study else ""),
         f"xstilts bundle {name}",
         f"xstilts verify {name}.bundle.zip",
     ]
