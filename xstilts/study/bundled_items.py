@@ -19,7 +19,10 @@ from xstilts.scores.outcomes import Outcomes
 from xstilts.study.bundle import json_bytes
 
 ABOUT = "about"
-"""In the folder of items: the parts that say which items there are."""
+"""In the folder of items: the parts that say which items there are, named by their own sha256."""
+
+DIGITS = 16
+"""How much of that is in their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def pack_items(result: Path, target: str) -> tuple[Counts, bytes] | None:
             [_numbers(table[:, column, part]) for part in range(parts)]
             for column in range(table.shape[1])
         ]
-    return Counts(sha256(about).hexdigest()[:16], counts), about
+    return Counts(sha256(about).hexdigest()[:DIGITS], counts), about
 
 
 def items_of(about: About, counts: Counts) -> dict[str, Items]:

@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,9 @@ from xstilts.run.store import Store
 from xstilts.study import registration
 from xstilts.study.analysis import answered
 from xstilts.study.answer import Answer
-from xstilts.study.bundle import Bundle, json_bytes
-from xstilts.study.bundled_items import ABOUT, About, Counts, items_of, pack_items
+from xstilts.study.bundle import json_bytes
+from xstilts.study.bundle_reader import Bundle
+from xstilts.study.bundled_items import ABOUT, DIGITS, About, Counts, items_of, pack_items
 from xstilts.tasks.languages import LANGUAGES, language
 
 LAUNCHES, REGISTRATION, TRIALS, ITEMS = "launches", "registration", "trials", "items"
@@ -50,6 +52,9 @@ LAUNCHED = (SWEEP, INVENTORY, TARGET_POINTS, ENVIRONMENT, CHOICE, WEIGHTS, SPENT
 
 REGISTERED = re.compile(r"\d{4,}\.(?:json|md)")
 """What registrations are called."""
+
+STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What stages are called: a plain name of a folder."""
 
 COMMANDS, TABLE = "commands.txt", "languages.json"
 
@@ -70,7 +75,7 @@ def parts_of(results: Results) -> Iterator[tuple[str, bytes]]:
         StoreError: an evaluation that a trial was scored by is no longer in the store.
     """
     yield from followed(results).items()
-    yield ENVIRONMENT, json_bytes(_environment(), indent=1)
+    yield ENVIRONMENT, json_bytes(environment(), indent=1)
     for folder in sorted(results.places.launch_folders()):
         for name in LAUNCHED:
             if (path := folder / name).is_file():
@@ -102,6 +107,11 @@ def followed(results: Results) -> dict[str, bytes]:
     }
 
 
+def environment() -> dict[str, Any]:
+    """What the bundle was made with; what each launch ran with is among what that wrote."""
+    return {"xstilts": __version__, **versions(), **{name: _version(name) for name in PACKAGES}}
+
+
 def unpacked(bundle: Bundle, storage: Path) -> Results:
     """The results in a bundle, whose files are written into an empty folder as a storage has them.
 
@@ -126,6 +136,9 @@ def unpacked(bundle: Bundle, storage: Path) -> Results:
             record = typed(content, TrialRecord, name)
             if name != f"{TRIALS}/{record.trial}.json":
                 raise ValueError(f"trial: {record.trial}")
+            # They are looked up in the store by these.
+            if any(not STAGE.fullmatch(stage.name) for stage in record.stages):
+                raise ValueError("stages: a name is none of a stage")
         except (StoreError, ValueError, TypeError, AttributeError) as error:
             raise bundle.error(name, f"is no record of that trial: {error}") from error
         _put(places.trials / record.trial / RECORD, bundle.read(name))
@@ -151,8 +164,10 @@ def bundled_items(bundle: Bundle) -> Iterator[tuple[str, str, dict[str, Items] |
                 yield stage, file.removesuffix(".json"), None
                 continue
             if counts.about not in known:
-                about = bundle.json(f"{ITEMS}/{ABOUT}/{counts.about}.json")
-                known[counts.about] = _ABOUT.validate_python(about)
+                of_items = f"{ITEMS}/{ABOUT}/{counts.about}.json"
+                if sha256(bundle.read(of_items)).hexdigest()[:DIGITS] != counts.about:
+                    raise bundle.error(of_items, "is not what its name says")
+                known[counts.about] = _ABOUT.validate_python(bundle.json(of_items))
             items = items_of(known[counts.about], counts)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
@@ -205,11 +220,6 @@ def _put_evaluation(storage: Path, stage: str, target: str, items: dict[str, Ite
         (result / "predictions" / target).mkdir(parents=True)
     else:
         write_outcomes(result, target, items)
-
-
-def _environment() -> dict[str, Any]:
-    """What the bundle was made with; what each launch ran with is among what that wrote."""
-    return {"xstilts": __version__, **versions(), **{name: _version(name) for name in PACKAGES}}
 
 
 def _version(package: str) -> str:

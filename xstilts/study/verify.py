@@ -26,11 +26,12 @@ from xstilts.run.node import ENVIRONMENT
 from xstilts.run.outcomes import Items, read_outcomes
 from xstilts.run.store import Store
 from xstilts.run.trial_record import averaged
+from xstilts.score_rows import OF_A_TRIAL
 from xstilts.scores.table import ChosenScores
 from xstilts.study.agreement import count_numbers, first_difference, is_close
-from xstilts.study.bundle import Bundle
+from xstilts.study.bundle_reader import AGAIN, Bundle
 from xstilts.study.bundled_items import ABOUT
-from xstilts.study.contents import ITEMS, TRIALS, followed, unpacked
+from xstilts.study.contents import ITEMS, TRIALS, environment, followed, unpacked
 
 EQUAL = 1e-9
 """Up to here scores are equal, in points: what sums in another order differ by."""
@@ -44,8 +45,6 @@ COST = "cost/"
 
 ALLOCATED = ("cost/gpu_hours", "cost/reused_gpu_hours")
 """Costs that hang on what a trial was given, which a launch may change."""
-
-OTHER = "it was changed, or another version wrote it: environment.json says which"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +85,18 @@ def verify(path: Path) -> Verified:
 
 
 def _recomputed(bundle: Bundle, folder: Path) -> Verified:
-    results = unpacked(bundle, folder)
+    results, other = unpacked(bundle, folder), _other(bundle)
     items = _Scores(results)
     for record in results.records:
         wrong = _in_scores(results, record, items) or _in_averages(results, record)
         if wrong is not None:
-            raise bundle.error(f"{TRIALS}/{record.trial}.json", wrong, OTHER)
+            raise bundle.error(f"{TRIALS}/{record.trial}.json", wrong, other)
     for name in bundle.names(ITEMS):
         if name not in items.parts and not name.startswith(f"{ITEMS}/{ABOUT}/"):
             raise bundle.error(name, "is of no trial in the bundle")
     made, numbers = followed(results), 0
     for name, content in made.items():
-        numbers += _compared(bundle, name, content)
+        numbers += _compared(bundle, name, content, other)
     for name in bundle.manifest.parts:
         if "/" not in name and name not in (*made, ENVIRONMENT):
             raise bundle.error(name, "is no part that a bundle has")
@@ -110,6 +109,16 @@ def _recomputed(bundle: Bundle, folder: Path) -> Verified:
         believed=items.believed,
         numbers=numbers,
     )
+
+
+def _other(bundle: Bundle) -> str:
+    """What to do where a number differs: another version may have computed it otherwise."""
+    made, here = bundle.json(ENVIRONMENT), environment()
+    keys = ("xstilts", "code")
+    if all(made[key] == here[key] for key in keys):
+        return f"it was changed since it was made; {AGAIN}"
+    was, now = (" ".join(str(one[key]) for key in keys) for one in (made, here))
+    return f"it was changed, or the code was: made by xstilts {was}, this is {now}; verify by that"
 
 
 class _Scores:
@@ -180,21 +189,22 @@ def _in_averages(results: Results, record: TrialRecord) -> str | None:
     metrics |= {name: value for name, value in costs.items() if name not in ALLOCATED}
     told = {name: value for name, value in record.metrics.items() if name.startswith(COST)}
     is_whole = record.state == "finished" and not record.is_short
-    objective = record.metrics.get(measured_by(sweep))
     recorded = {
+        "scores": record.scores.once,
         "metrics": record.metrics,
         "missing": record.missing,
         "objective": record.objective,
     }
     made = {
+        "scores": {name: getattr(record, name) for name in OF_A_TRIAL} if record.scores else {},
         "metrics": {**told, **metrics},
         "missing": missing if is_whole else [],
-        "objective": objective,
+        "objective": record.metrics.get(measured_by(sweep)),
     }
     return first_difference(recorded, made, EQUAL)
 
 
-def _compared(bundle: Bundle, name: str, content: bytes) -> int:
+def _compared(bundle: Bundle, name: str, content: bytes, other: str) -> int:
     """Compare a part with what it was made to be again; the numbers in it.
 
     Raises:
@@ -202,13 +212,13 @@ def _compared(bundle: Bundle, name: str, content: bytes) -> int:
     """
     recorded = bundle.read(name)
     if name.endswith(".json"):
-        made = from_json(content)
-        wrong = first_difference(bundle.json(name), made, ALIKE)
+        value = from_json(content)
+        wrong = first_difference(bundle.json(name), value, ALIKE)
         if wrong is not None:
-            raise bundle.error(name, wrong, OTHER)
-        return count_numbers(made)
+            raise bundle.error(name, wrong, other)
+        return count_numbers(value)
     lines = zip_longest(recorded.splitlines(), content.splitlines())
-    for number, (one, other) in enumerate(lines, 1):
-        if one != other:
-            raise bundle.error(f"{name}:{number}", "is another line than follows", OTHER)
+    for number, (one, made) in enumerate(lines, 1):
+        if one != made:
+            raise bundle.error(f"{name}:{number}", "is another line than follows", other)
     return 0
