@@ -50,7 +50,7 @@ LAUNCHES, REGISTRATION, TRIALS, ITEMS = "launches", "registration", "trials", "i
 LAUNCHED = (SWEEP, INVENTORY, TARGET_POINTS, ENVIRONMENT, CHOICE, WEIGHTS, SPENT, UNBEGUN)
 """Of what a launch wrote, what results are read by."""
 
-REGISTERED = re.compile(r"\d{4,}\.(?:json|md)")
+REGISTERED = re.compile(r"\d{4,}\.json")
 """What registrations are called."""
 
 STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

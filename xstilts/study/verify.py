@@ -86,7 +86,7 @@ def verify(path: Path) -> Verified:
 
 def _recomputed(bundle: Bundle, folder: Path) -> Verified:
     results, other = unpacked(bundle, folder), _other(bundle)
-    items = _Scores(results)
+    items = _Scores(bundle, results)
     for record in results.records:
         wrong = _in_scores(results, record, items) or _in_averages(results, record)
         if wrong is not None:
@@ -125,8 +125,9 @@ class _Scores:
     """The scores of evaluations, from their items; how many of the records' were compared with
     them, how many were believed, and which parts they are from."""
 
-    def __init__(self, results: Results):
-        self._sweep, self._store = results.sweep, Store(results.places.storage)
+    def __init__(self, bundle: Bundle, results: Results):
+        self._bundle, self._sweep = bundle, results.sweep
+        self._store = Store(results.places.storage)
         self._known: dict[str, dict[str, Items] | None] = {}
         self.recomputed = self.believed = 0
 
@@ -136,13 +137,19 @@ class _Scores:
         return self._known.keys()
 
     def of(self, record: TrialRecord) -> dict[str, dict[str, Items] | None]:
-        """The items of a record's targets by language; None where its evaluation kept none."""
+        """The items of a record's targets by language; None where its evaluation kept none.
+
+        Raises:
+            BundleError: the bundle lacks an evaluation.
+        """
         found = {}
         for target, stage in evaluations_of(self._sweep, record).items():
             name = f"{ITEMS}/{stage}/{target}.json"
             if name not in self._known:
                 result = self._store.result(stage)
-                self._known[name] = read_outcomes(result, target) if result else None
+                if result is None:
+                    raise self._bundle.error(name, "is missing")
+                self._known[name] = read_outcomes(result, target)
             found[target] = self._known[name]
         return found
 
