@@ -56,7 +56,7 @@ FILE: dict[str, Any] = {
 METRICS = {"xnli": "accuracy", "udpos": "f1", "panx": "f1"}
 
 Score = Callable[[str, int, str, str], float]
-"""The score of an intermediate with a seed on a target in a language."""
+"""The score of an intermediate with a seed on a target in a language; NaN where there is none."""
 
 
 def study_sweep(
@@ -100,6 +100,7 @@ def put(
              "value": value, "n": 100, "is_chosen": True, "cell": "", "trial": trial,
              "config": config, "intermediate": intermediate, "model": "xlmr", "seed": seed}
             for split, code, value in own
+            if np.isfinite(value)
         ]  # fmt: skip
         stages.append(entry_json(f"evaluate-{target}-{trial}"))
     if intermediate != "none":

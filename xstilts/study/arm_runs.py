@@ -84,7 +84,8 @@ class StudyRuns:
         left = num_configurations(sweep) * len(sweep.seeds) - len(ended)
         if left <= 0 or is_spent(self.results.places, sweep):
             return ""
-        return f"search has {left} runs left, and what it chooses by dev may change"
+        few = "run" if left == 1 else "runs"
+        return f"search has {left} {few} left, and what it chooses by dev may change"
 
     def members_of(self, arm: str) -> tuple[Member, ...]:
         """The members of an arm, in the order of the sweep."""

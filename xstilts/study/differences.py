@@ -20,6 +20,7 @@ from xstilts.scores.variance import Gain
 from xstilts.study.answer import Interval
 from xstilts.study.arm_runs import ArmRuns, Cell
 
+LEAST_PAIRS = 2
 ITEM_DRAWS = 2000
 _AT_ONCE = 100
 
@@ -48,6 +49,26 @@ class Difference:
             outcomes = self.outcomes.of(np.isin(self.outcomes.cells, chosen))
         one, other = (arm.by_seed[:, chosen] for arm in (self.candidate, self.baseline))
         return contrast(one, other, outcomes, paired=True, confidence=self.confidence)
+
+    def collapsed(self) -> tuple[str, ...]:
+        """The runs that did not learn a target, by name."""
+        names: dict[str, list[str]] = {}
+        for arm in (self.candidate, self.baseline):
+            for i, j, k in zip(*np.nonzero(~arm.learnt), strict=True):
+                name = f"{arm.members[i].intermediate} on {arm.members[i].model}"
+                own = names.setdefault(f"{name}, seed {arm.seeds[j]}", [])
+                own += [self.cells[k][0]] if self.cells[k][0] not in own else []
+        return tuple(f"{name}: {', '.join(targets)}" for name, targets in names.items())
+
+    def learnt(self) -> Interval | None:
+        """The difference without the seeds of which a run collapsed, by seeds alone; None where
+        none did, or fewer than two are left."""
+        kept = self.candidate.learnt.all((0, 2)) & self.baseline.learnt.all((0, 2))
+        if kept.all() or kept.sum() < LEAST_PAIRS:
+            return None
+        one, other = (arm.by_seed[kept] for arm in (self.candidate, self.baseline))
+        found = contrast(one, other, paired=True, confidence=self.confidence)
+        return interval_of(found.difference)
 
     def variances(self) -> dict[str, float]:
         """Variances of a difference of one pair of runs, points squared: between seeds, and over

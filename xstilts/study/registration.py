@@ -100,6 +100,20 @@ def registered(places: Places, now: Statement) -> Registered | None:
     )
 
 
+def reasons(found: Registered | None) -> Iterator[str]:
+    """Why of a study, so registered, something is exploratory that its file calls primary."""
+    if found is None:
+        yield "Nothing was registered before the first trial, so that all of it is exploratory."
+    elif found.trials_before:
+        ended = f"{found.trials_before} trial{'s' if found.trials_before > 1 else ''} had ended"
+        yield f"It was registered when {ended}, so that all of it is exploratory."
+    elif found.changed:
+        yield (
+            f"Changed since it was registered ({found.written}): {', '.join(found.changed)}. "
+            "What is not as it was registered is exploratory."
+        )
+
+
 def primary_of(places: Places, now: Statement) -> tuple[str, ...]:
     """The contrasts that are primary now, and were before the first trial, as they are now."""
     found = _first(places)
@@ -168,7 +182,7 @@ def _contrast(told: Statement, name: str) -> list[Any]:
 def _changes(told: Statement, now: Statement) -> Iterator[str]:
     """What a statement says otherwise than another, by the names of the sweep file's keys."""
     before, after = told["study"], now["study"]
-    for key in before.keys() | after.keys() - {"arms", "contrasts"}:
+    for key in sorted(before.keys() | after.keys()):
         if key not in ("arms", "contrasts") and before.get(key) != after.get(key):
             yield f"study.{key}"
     for key, resolved in (("arms", "arms"), ("contrasts", "cells")):
@@ -176,16 +190,16 @@ def _changes(told: Statement, now: Statement) -> Iterator[str]:
             pairs = [(one["study"][key].get(name), one[resolved].get(name)) for one in (told, now)]
             if pairs[0] != pairs[1]:
                 yield f"study.{key}.{name}"
-    for part in ("file", "data"):
-        yield from _differences(told[part], now[part], part)
+    yield from _differing(told["file"], now["file"])
+    for sort, own in told["data"].items():
+        yield from _differing(own, now["data"][sort])
     if told["digests"]["code"] != now["digests"]["code"]:
         yield f"code ({told['version']} then, {now['version']} now)"
 
 
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str) -> Iterator[str]:
-    for key in sorted(one.keys() | other.keys()):
-        if one.get(key) != other.get(key):
-            yield f"{key}" if where == "file" else f"{where}: {key}"
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names whose values are not the same in both."""
+    return [x for x in sorted(one.keys() | other.keys()) if one.get(x) != other.get(x)]
 
 
 def _markdown(told: Statement) -> str:

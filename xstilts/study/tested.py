@@ -25,6 +25,7 @@ from xstilts.study.differences import (
     interval_of,
     seeds_needed,
 )
+from xstilts.study.sloped import sloped, value_of
 from xstilts.tasks.languages import COLUMNS, UNKNOWN, language
 
 
@@ -48,9 +49,9 @@ class Tester:
         empty = replace(empty, runs=(counted[0], counted[1]))
         missing = (*candidate.missing, *baseline.missing)
         if missing:
-            lacks = sum(arm.scores.shape[0] * arm.scores.shape[1] for arm in (candidate, baseline))
-            lacks -= sum(counted)
-            return replace(empty, withheld=f"{lacks} of its runs are missing"), missing
+            wanted = sum(len(arm.members) * len(arm.seeds) for arm in (candidate, baseline))
+            lacks = f"{wanted - sum(counted)} of its {wanted} runs are missing"
+            return replace(empty, withheld=lacks), missing
         if self.runs.unfinished:
             return replace(empty, withheld=self.runs.unfinished), ()
         outcomes = self.items.outcomes(candidate, baseline)
@@ -58,6 +59,8 @@ class Tester:
         told = replace(
             empty,
             difference=interval_of(found.over().difference),
+            collapsed=found.collapsed(),
+            learnt=found.learnt(),
             cells=tuple(_cells(found, spec.covariate)),
             groups=tuple(_groups(found, spec)),
         )
@@ -105,6 +108,10 @@ class Tester:
     def _tested(self, found: Difference, told: Contrast, spec: ContrastSpec) -> Contrast:
         """The contrast by the test that it states."""
         study = self.runs.study
+        if spec.test in ("slope", "interaction"):
+            # Below that it holds, whatever the others' are.
+            clear = study.alpha / len(study.contrasts)
+            return sloped(self.runs.sweep, found, told, spec, clear)
         over = found.over()
         gain, seeds = over.difference, len(found.candidate.seeds)
         told = replace(
@@ -113,8 +120,6 @@ class Tester:
             variances=found.variances(),
             items_p=found.items_p(),
         )
-        if spec.test in ("slope", "interaction"):
-            return replace(told, effect=None, withheld=f"not tested: {spec.test}")
         if not gain.variance:
             return replace(
                 told, effect=None, withheld="not tested: nothing varies between its runs"
@@ -128,12 +133,6 @@ class Tester:
             p=test(gain, study.margin),
             seeds_needed=seeds_needed(gain, seeds, study.margin, study.alpha, one_sided),
         )
-
-
-def value_of(code: str, column: str) -> float | None:
-    """A language's number in a column of the table of languages; None where it is not known."""
-    value = language(code).values[column]
-    return None if value is None or isinstance(value, str) else float(value)
 
 
 def _cells(found: Difference, covariate: str | None) -> Iterator[Cell]:
