@@ -100,6 +100,10 @@ class StorageFull(StoreError):
     """The disk of the storage is full: nothing can go on, and nothing is lost."""
 
 
+class BundleError(XstiltsError):
+    """A bundle is not as it was written, or a number in it does not come from its items."""
+
+
 class TrackingError(XstiltsError):
     """The tracking server did not take what it was given; training goes on without it."""
 

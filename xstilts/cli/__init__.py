@@ -6,6 +6,7 @@ sweep was stopped by a signal, and the same command goes on.
 
 from xstilts.cli import (
     benching,
+    bundling,
     cleaning,
     data,
     exporting,
@@ -26,6 +27,7 @@ from xstilts.cli.app import app
 __all__ = [
     "app",
     "benching",
+    "bundling",
     "cleaning",
     "data",
     "exporting",

@@ -30,7 +30,7 @@ def scores_of(sweep: Sweep, record: TrialRecord) -> TrialScores:
     read = {(task.name, metric) for task in tasks for metric in task.metrics}
     # A retrieval target has a row for every layer of the encoder besides, in every language.
     table = ChosenScores(record.scores.of_metrics(read))
-    evaluations = _evaluations(sweep, record)
+    evaluations = evaluations_of(sweep, record)
     return TrialScores(
         trial=record.trial,
         config=record.config,
@@ -45,7 +45,7 @@ def scores_of(sweep: Sweep, record: TrialRecord) -> TrialScores:
     )
 
 
-def _evaluations(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
+def evaluations_of(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
     """The stage of a record that scored each target."""
     named = {stage_title(stage.name): stage.name for stage in record.stages}
     titles = {target: stage_title(f"evaluate-{target}-") for target in sweep.targets}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from xstilts.config.derive import benchmark_of, languages_of, measured_by
 from xstilts.config.own_tasks import find_task
+from xstilts.config.schema import Sweep
 from xstilts.files import CARE
 from xstilts.plan.stage import Train
-from xstilts.records import SCHEMA, TrialRecord
+from xstilts.records import RUNG, SCHEMA, TrialRecord
 from xstilts.run import attempts
 from xstilts.run.costs import costs_of
-from xstilts.scores.aggregate import Averages, averages
-from xstilts.scores.table import ScoreTable
+from xstilts.scores.aggregate import averages
+from xstilts.scores.table import ChosenScores, ScoreTable
 from xstilts.tracking.tracker import metric_name
 
 if TYPE_CHECKING:
@@ -24,10 +26,7 @@ def record_of(trial: TrialRun, state: str, error: str, diverged: bool) -> TrialR
     """A trial's record as it stands."""
     sweep, plan, encoder = trial.sweep, trial.plan, trial.plan.encoder
     _put_in_order(trial)
-    found = _averages(trial)
-    # Nothing of a lower rung has the name of what a whole run gave.
-    prefix = f"{plan.phase}/" if plan.is_short else ""
-    metrics = {prefix + metric_name(metric): value for metric, value in found.metrics.items()}
+    metrics, missing = averaged(sweep, ScoreTable(trial.scores).chosen, plan.targets, plan.phase)
     return TrialRecord(
         trial=plan.trial_id,
         attempt=trial.lease.number,
@@ -51,7 +50,7 @@ def record_of(trial: TrialRun, state: str, error: str, diverged: bool) -> TrialR
         chosen=trial.chosen,
         recipes=_recipes(trial),
         metrics={**metrics, **_costs(trial)},
-        missing=list(found.missing) if state == "finished" and not plan.is_short else [],
+        missing=missing if state == "finished" and not plan.is_short else [],
         **trial.judged,
         retries=trial.retries,
         objective=metrics.get(measured_by(sweep)),
@@ -67,14 +66,20 @@ def record_of(trial: TrialRun, state: str, error: str, diverged: bool) -> TrialR
     )
 
 
-def _averages(trial: TrialRun) -> Averages:
-    sweep = trial.sweep
-    tasks = [find_task(sweep, name) for name in sweep.targets if name in trial.plan.targets]
+def averaged(
+    sweep: Sweep, table: ChosenScores, scored: Collection[str], phase: str
+) -> tuple[dict[str, float], list[str]]:
+    """The averages of a trial's scores by the names that its record has them under, and what some
+    of them lack. `scored` are the targets that the trial scores."""
+    tasks = [find_task(sweep, name) for name in sweep.targets if name in scored]
     languages = {task.name: languages_of(sweep, task) for task in tasks}
-    table, benchmark = ScoreTable(trial.scores).chosen, benchmark_of(sweep)
     is_whole = len(tasks) == len(sweep.targets)
     split, pivots = sweep.evaluation.split, sweep.selection.pivot or ()
-    return averages(table, tasks, languages, benchmark, split, is_whole, pivots)
+    found = averages(table, tasks, languages, benchmark_of(sweep), split, is_whole, pivots)
+    # Nothing of a lower rung has the name of what a whole run gave.
+    prefix = f"{phase}/" if phase == RUNG else ""
+    metrics = {prefix + metric_name(metric): value for metric, value in found.metrics.items()}
+    return metrics, list(found.missing)
 
 
 def _recipes(trial: TrialRun) -> dict[str, dict[str, Any]]:
