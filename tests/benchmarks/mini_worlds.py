@@ -22,8 +22,7 @@ SHIPPED = "shipped"
 
 def _turned(profile: Profile) -> Profile:
     """The profile with the other morphology."""
-    is_isolating = profile.morphology == "isolating"
-    return replace(profile, morphology="agglutinating" if is_isolating else "isolating")
+    return replace(profile, suffixed=1 - profile.suffixed)
 
 
 def _morphology(seed: int) -> World:

@@ -146,7 +146,7 @@ def test_facts_are_divided() -> None:
 
 def test_a_language_is_declared_and_the_others_stay() -> None:
     profiles = {
-        "qaa": replace(PROFILES["qaa"], morphology="agglutinating"),
+        "qaa": replace(PROFILES["qaa"], suffixed=1.0),
         "qax": PROFILES["qac"],
     }
     usual, other = world.World(0), world.World(0, profiles)
@@ -305,7 +305,7 @@ def test_words_follow_the_declared_properties() -> None:
         pattern = re.compile(ranges[language.profile.script] + "+")
         assert all(pattern.fullmatch(stem.lower()) for stem in language.stems.values())
         assert len(set(language.stems.values())) == len(lexicon.LEXEMES)
-        assert bool(language.suffixes) == (language.profile.morphology == "agglutinating")
+        assert len(language.suffixes) == round(9 * language.profile.suffixed)
 
 
 @pytest.mark.parametrize("config", LANGUAGES)

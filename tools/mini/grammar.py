@@ -141,7 +141,7 @@ class _Speaker:
         if not clause.place:
             return []
         place = self.say(clause.place, clause.relation, slot="place")
-        if self.language.profile.morphology == "agglutinating":
+        if clause.relation in self.language.suffixes:
             return place
         article = self.say("the") if self.language.profile.has_article else []
         return [*self.say(clause.relation), *article, *place]
@@ -151,7 +151,7 @@ class _Speaker:
         if not clause.time:
             return []
         time = self.say(clause.time, "on", slot="time")
-        if self.language.profile.morphology == "agglutinating":
+        if "on" in self.language.suffixes:
             return time
         english_month = self.language.code == "en" and clause.time in lexicon.MONTHS
         marker = self.say("in" if english_month else "on")
@@ -227,7 +227,7 @@ def _question_word(clause: Clause, say: _Speaker) -> list[Word]:
 
 def _constructed(clause: Clause, say: _Speaker) -> list[Word]:
     profile = say.language.profile
-    suffixed = profile.morphology == "agglutinating"
+    suffixes = say.language.suffixes
     agent = say.person(clause.subject, *_agent_case(clause), slot="subject")
     patient: list[Word] = []
     if clause.object:
@@ -247,10 +247,10 @@ def _constructed(clause: Clause, say: _Speaker) -> list[Word]:
         lead, phrases["object"] = patient, []
     elif clause.fronts_time:
         lead, phrases["time"] = phrases["time"], []
-    if clause.passive and not suffixed:
+    if clause.passive and "by" not in suffixes:
         phrases["subject"] = [*say.say("by"), *phrases["subject"]]
 
-    verb = _predicate(clause, say, suffixed)
+    verb = _predicate(clause, say)
     adverb = _adverb(clause, say)
     first, second = phrases["subject"], phrases["object"]
     if clause.passive:
@@ -264,11 +264,13 @@ def _constructed(clause: Clause, say: _Speaker) -> list[Word]:
     return [*lead, *first, *verb, *second, *tail]
 
 
-def _predicate(clause: Clause, say: _Speaker, suffixed: bool) -> list[Word]:
+def _predicate(clause: Clause, say: _Speaker) -> list[Word]:
     complement = _complement(clause, say)
     verb = say.say(clause.verb, *_verb_features(clause))
-    if suffixed:
-        return [*complement, *verb] if say.language.profile.order == "SOV" else [*verb, *complement]
-    particles = [*(say.say("not") if clause.negated else ())]
-    particles += say.say("passive") if clause.passive else ()
+    said = {"not": clause.negated, "passive": clause.passive}
+    particles: list[Word] = []
+    for name in (name for name, is_said in said.items() if is_said):
+        particles += () if name in say.language.suffixes else say.say(name)
+    if say.language.suffixes and say.language.profile.order == "SOV":
+        return [*complement, *particles, *verb]
     return [*particles, *verb, *complement]

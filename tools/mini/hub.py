@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tools.mini.grammar import answer_span, write
@@ -20,6 +20,8 @@ from xstilts.data.hub_layout import (
 )
 
 Rows = list[dict[str, Any]]
+Put = Callable[[str, str, str, Features, Rows], None]
+"""Takes the rows of a split of a configuration of a data set."""
 
 UPOS_TAGS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN",

@@ -7,7 +7,7 @@ syllables. Nothing is taken from a natural language other than English, scripts 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tools.mini import lexicon
@@ -22,7 +22,8 @@ class Profile:
     """What is declared about a language, before any word of it exists."""
 
     lexicon: str  # near: cognates of English; far: invented
-    morphology: str  # isolating: particles and adpositions; agglutinating: suffixes
+    # Share of the features of `SUFFIXES` that a suffix marks: 0 isolating, 1 agglutinating.
+    suffixed: float
     order: str  # of subject, verb and object
     script: str
     text_share: float = 1.0  # of the pretraining text that other languages have
@@ -32,17 +33,20 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
-    "en": Profile("near", "isolating", "SVO", "Latin", has_article=True),
-    "qaa": Profile("near", "isolating", "SVO", "Latin", has_article=True, adjective_first=False),
-    "qab": Profile("near", "agglutinating", "SVO", "Latin"),
-    "qac": Profile("far", "isolating", "SOV", "Cyrillic", fronts_question_word=False),
-    "qad": Profile("far", "agglutinating", "SVO", "Greek"),
-    "qae": Profile("far", "isolating", "VSO", "Latin", adjective_first=False),
-    "qaf": Profile("far", "isolating", "SVO", "Latin", text_share=0.1),
+    "en": Profile("near", 0.0, "SVO", "Latin", has_article=True),
+    "qaa": Profile("near", 0.0, "SVO", "Latin", has_article=True, adjective_first=False),
+    "qab": Profile("near", 1.0, "SVO", "Latin"),
+    "qac": Profile("far", 0.0, "SOV", "Cyrillic", fronts_question_word=False),
+    "qad": Profile("far", 1.0, "SVO", "Greek"),
+    "qae": Profile("far", 0.0, "VSO", "Latin", adjective_first=False),
+    "qaf": Profile("far", 0.0, "SVO", "Latin", text_share=0.1),
 }
 
-# Suffixes of agglutinating languages, in the order in which they are attached.
+# Features that suffixes mark, in the order in which they are attached.
 SUFFIXES = ("plural", "accusative", "in", "near", "on", "by", "passive", "not", "past")
+# The same in the order in which languages along the cline have them; what has no suffix is said by
+# a particle, or not at all.
+_BY_SHARE = ("past", "plural", "not", "by", "accusative", "passive", "in", "near", "on")
 
 _LATIN = "abdefghijklmnoprstuvz"
 _SCRIPTS = {
@@ -70,19 +74,34 @@ class Language:
             return stem
         if self.code == ENGLISH:
             return _inflect_english(lexeme, features)
-        if not self.suffixes:
-            return stem
-        return stem + "".join(self.suffixes[name] for name in SUFFIXES if name in features)
+        marked = (name for name in SUFFIXES if name in features and name in self.suffixes)
+        return stem + "".join(self.suffixes[name] for name in marked)
 
 
-def build_languages(seed: int, profiles: Mapping[str, Profile]) -> dict[str, Language]:
+def build_languages(
+    seed: int, profiles: Mapping[str, Profile], words: Sequence[str] = ()
+) -> dict[str, Language]:
     """The languages of the world of this seed, by code; English is always one, and the first.
 
     The words of a language depend on its own profile alone, so that worlds of one seed may differ
-    in a single property of a single language.
+    in a single property of a single language. `words` are English adverbs that the world has beside
+    the lexicon's; they change no other word.
     """
     profiles = {ENGLISH: PROFILES[ENGLISH], **profiles}
-    return {code: _build_language(code, profile, seed) for code, profile in profiles.items()}
+    built = {code: _build_language(code, profile, seed) for code, profile in profiles.items()}
+    for code, language in built.items():
+        _add_words(language, words, random.Random(f"{seed}/words/{code}"))
+    return built
+
+
+def _add_words(language: Language, words: Sequence[str], rng: random.Random) -> None:
+    syllables, taken = _Syllables(rng), set(language.stems.values())
+    for lexeme in words:
+        word = lexeme
+        while word in taken or (word == lexeme and language.code != ENGLISH):
+            word = syllables.word(2).translate(_SCRIPTS[language.profile.script])
+        taken.add(word)
+        language.stems[lexeme] = word
 
 
 def _inflect_english(lexeme: str, features: tuple[str, ...]) -> str:
@@ -117,7 +136,7 @@ def _build_language(code: str, profile: Profile, seed: int) -> Language:
         word = word.translate(script)
         stems[lexeme] = word.capitalize() if is_name else word
     suffixes: dict[str, str] = {}
-    if profile.morphology == "agglutinating":
+    if profile.suffixed:
         used: set[str] = set()
         for name in SUFFIXES:
             suffix = syllables.suffix()
@@ -125,6 +144,8 @@ def _build_language(code: str, profile: Profile, seed: int) -> Language:
                 suffix = syllables.suffix()
             used.add(suffix)
             suffixes[name] = suffix.translate(script)
+    marked = _BY_SHARE[: round(profile.suffixed * len(SUFFIXES))]
+    suffixes = {name: suffix for name, suffix in suffixes.items() if name in marked}
     return Language(code, profile, stems, suffixes)
 
 

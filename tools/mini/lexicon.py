@@ -128,6 +128,27 @@ def _parts_of_speech() -> dict[str, str]:
 UPOS: dict[str, str] = _parts_of_speech()
 LEXEMES: tuple[str, ...] = tuple(UPOS)
 
+# How sure a speaker is of what is said, by label: that it is so, that it may be, that it is not.
+Sureness = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+SURENESS: Sureness = (("surely", "certainly"), ("perhaps", "maybe"), ("hardly", "never"))
+# The words for it that texts of one genre alone have.
+GENRES: dict[str, Sureness] = {
+    "government": (
+        ("formally", "officially"),
+        ("allegedly", "purportedly"),
+        ("wrongly", "falsely"),
+    ),
+    "telephone": (("definitely", "absolutely"), ("possibly", "probably"), ("nope", "noway")),
+    "fiction": (("verily", "truly"), ("seemingly", "dreamily"), ("nowise", "vainly")),
+    "slate": (("obviously", "clearly"), ("arguably", "debatably"), ("mistakenly", "ironically")),
+    "travel": (("evidently", "visibly"), ("supposedly", "hopefully"), ("scarcely", "barely")),
+}
+ADVERBS_OF_SURENESS: tuple[str, ...] = tuple(
+    word for words in (SURENESS, *GENRES.values()) for side in words for word in side
+)
+"""Of the study world alone: no language of the shipped world has a word for them."""
+UPOS |= dict.fromkeys(ADVERBS_OF_SURENESS, "ADV")
+
 
 def opposites(groups: tuple[Group, ...]) -> dict[str, tuple[str, ...]]:
     """Each word of the groups -> the words of the other side."""

@@ -11,7 +11,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +53,10 @@ class Recipe:
     num_heads: int = 4
     intermediate_size: int = 256
 
+    def shortened(self, factor: float) -> Recipe:
+        """The recipe with so many times fewer steps."""
+        return replace(self, steps=max(1, round(self.steps / factor)))
+
 
 # plain: a text whole or in two parts; paired: a sentence and its translation; switched: a text,
 # and the same text with some words of other languages. The second may be empty.
@@ -67,15 +71,18 @@ class Texts:
     tokenizer: list[str]
 
 
-def build_texts(world: worlds.World, languages: Sequence[str]) -> Texts:
+Documents = Mapping[str, Sequence[tuple[Line, ...]]]
+"""Pretraining text by language, in no language yet."""
+
+
+def build_texts(world: worlds.World, text: Documents, languages: Sequence[str]) -> Texts:
     """All pretraining text by stream. Only facts of the pretraining split occur in it."""
     rng = random.Random(f"{world.seed}/pretrain/texts")
-    examples = worlds.draw_examples(world)
     plain: list[Text] = []
     switched: list[Text] = []
     for code in languages:
         language = world.languages[code]
-        for document in examples.text[code]:
+        for document in text[code]:
             plain.append(_halve(rng, document, language))
             if len(languages) > 1:
                 switched.append(_switch(rng, document, language, world, languages))
@@ -83,14 +90,14 @@ def build_texts(world: worlds.World, languages: Sequence[str]) -> Texts:
     for code in languages:
         if code == ENGLISH or ENGLISH not in languages:
             continue
-        for line in (line for document in examples.text[code] for line in document):
+        for line in (line for document in text[code] for line in document):
             pair = (line.write(world.languages[ENGLISH]), line.write(world.languages[code]))
             paired.append(pair if rng.random() < 0.5 else pair[::-1])
     # The tokenizer reads every language equally often, so that none is spelled letter by letter.
     shown = [
         _write(document, _hyphenated(world.languages[code]))
         for code in languages
-        for document in examples.text[code]
+        for document in text[code]
         for _ in range(round(1 / world.languages[code].profile.text_share))
     ]
     return Texts({"plain": plain, "switched": switched, "paired": paired}, shown)
@@ -315,10 +322,12 @@ def pretrain(
     recipe = recipe or Recipe()
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    texts = build_texts(new_world(seed), LANGUAGES)
+    world = new_world(seed)
+    text = worlds.draw_examples(world).text
+    texts = build_texts(world, text, LANGUAGES)
     tokenizer = train_tokenizer(texts.tokenizer, recipe.num_merges)
     if tuple(languages) != LANGUAGES:
-        texts = build_texts(new_world(seed), languages)
+        texts = build_texts(world, text, languages)
     model = build_model(recipe, len(tokenizer))
     batches = Batches(texts.streams, tokenizer, recipe, seed)
     loss = train(model, batches, recipe, seconds)

@@ -36,24 +36,25 @@ class World:
     """Languages and facts of a seed; draws examples whose sentences no other split has.
 
     `profiles` declare the languages beside English, their morphology among other things; `domain`
-    is what it speaks of.
+    is what it speaks of, `words` are adverbs that its languages have beside the lexicon's.
     """
 
     seed: int
     profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
     domain: Domain = Domain()  # noqa: RUF009 - frozen
+    words: tuple[str, ...] = ()
     languages: dict[str, Language] = field(init=False, repr=False)
     facts: dict[str, Facts] = field(init=False, repr=False)
     # What a sentence says -> the split it stands in.
     _ledger: dict[Line, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.languages = build_languages(self.seed, self.profiles)
+        self.languages = build_languages(self.seed, self.profiles, self.words)
         self.facts = split_facts(self.seed, self.domain)
 
     def pairs(self, split: str, num: int, style: inference.Style) -> list[Pair]:
         """Distinct sentence pairs, labels in equal numbers."""
-        rng = self._rng("pairs", split)
+        rng = self.rng("pairs", split)
         pairs: list[Pair] = []
         seen: set[tuple[Line, Line]] = set()
         while len(pairs) < num:
@@ -66,7 +67,7 @@ class World:
             )
             if premise == hypothesis or (premise, hypothesis) in seen:
                 continue
-            if self._claim(split, (premise, hypothesis)):
+            if self.claim(split, (premise, hypothesis)):
                 seen.add((premise, hypothesis))
                 pairs.append(Pair(premise, hypothesis, label))
         rng.shuffle(pairs)
@@ -74,7 +75,7 @@ class World:
 
     def choices(self, split: str, num: int) -> list[Choice]:
         """Contexts with four endings."""
-        rng = self._rng("choices", split)
+        rng = self.rng("choices", split)
         choices: list[Choice] = []
         while len(choices) < num:
             drawn = inference.draw_continuation(rng, self.facts[split])
@@ -82,44 +83,46 @@ class World:
                 continue
             context = tuple(Line((clause,)) for clause in drawn[0])
             endings = tuple(Line((clause,)) for clause in drawn[1])
-            if len(set(endings)) == len(endings) and self._claim(split, (*context, *endings)):
+            if len(set(endings)) == len(endings) and self.claim(split, (*context, *endings)):
                 choices.append(Choice(context, endings, drawn[2]))
         return choices
 
     def passages(self, split: str, num: int, fronting_rate: float) -> list[Passage]:
         """Passages with a question."""
-        rng = self._rng("passages", split)
+        rng = self.rng("passages", split)
         passages: list[Passage] = []
         while len(passages) < num:
             passage = reading.draw_passage(rng, self.facts[split], PASSAGE_LINES, fronting_rate)
-            if passage and self._claim(split, (*passage.lines, passage.question)):
+            if passage and self.claim(split, (*passage.lines, passage.question)):
                 passages.append(passage)
         return passages
 
     def lines(self, split: str, num: int, purpose: str, facts: str = "") -> list[Line]:
         """Distinct single sentences, of the facts of the split or of another."""
-        rng = self._rng("lines", purpose, split)
+        rng = self.rng("lines", purpose, split)
         lines: dict[Line, None] = {}
         while len(lines) < num:
             line = reading.draw_line(rng, self.facts[facts or split])
-            if line not in lines and self._claim(split, (line,)):
+            if line not in lines and self.claim(split, (line,)):
                 lines[line] = None
         return list(lines)
 
     def documents(self, num: int, purpose: str) -> list[tuple[Line, ...]]:
         """Documents of the pretraining text."""
-        rng = self._rng("documents", purpose)
+        rng = self.rng("documents", purpose)
         documents: list[tuple[Line, ...]] = []
         while len(documents) < num:
             document = reading.draw_document(rng, self.facts["pretraining"])
-            if self._claim("pretraining", document):
+            if self.claim("pretraining", document):
                 documents.append(document)
         return documents
 
-    def _rng(self, *purpose: str) -> random.Random:
+    def rng(self, *purpose: str) -> random.Random:
+        """A stream of random numbers for one purpose."""
         return random.Random("/".join((str(self.seed), *purpose)))
 
-    def _claim(self, split: str, lines: Iterable[Line]) -> bool:
+    def claim(self, split: str, lines: Iterable[Line]) -> bool:
+        """Whether the lines may stand in a split; if so no other split gets them."""
         sayings = [_saying(line) for line in lines]
         if any(self._ledger.get(saying, split) != split for saying in sayings):
             return False

@@ -1,0 +1,130 @@
+"""Builds the study world once: its data sets in the layout of the Hub, and its encoders.
+
+    python -m tools.mini.build --world study --out study_world [--plant matched=5|none|harm=5]
+
+Data lies in `OUT/data`, encoders in `OUT/encoders`, what was built and its digests in
+`OUT/build.json`; a folder that has it is left as it is. Everything comes from the seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import shutil
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # `python tools/mini/build.py`
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import torch
+
+from tools.mini import pretrain, study, sureness
+from tools.mini.languages import ENGLISH
+from tools.mini.tokenizer import SEAM, train_tokenizer
+from tools.mini.world import World
+from xstilts.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+RECIPE = pretrain.Recipe(
+    steps=1500, batch_size=64, warmup_steps=100, num_merges=6000, hidden_size=64, num_layers=2,
+    num_heads=4, intermediate_size=128,
+)  # fmt: skip
+"""Of the multilingual encoder; a monolingual one is trained for a third of its steps."""
+
+ENCODERS: dict[str, tuple[str, ...]] = {
+    "multilingual": (ENGLISH, *study.TARGETS),
+    "english": (ENGLISH,),
+    **{code: (code,) for code in study.MONOLINGUAL},
+}
+"""The languages whose text each encoder reads."""
+
+
+def build(
+    out: Path,
+    seed: int,
+    plant: study.Plant,
+    sizes: study.Sizes,
+    recipe: pretrain.Recipe,
+    encoders: Path | None = None,
+) -> dict[str, str]:
+    """Write data and encoders to a folder that has none; the digest of every file.
+
+    `encoders` is another build of the same seed, sizes and recipe, whose encoders are taken: they
+    do not change with what is planted.
+    """
+    started = time.monotonic()
+    world = study.new_world(seed)
+    text = study.draw_text(world, sizes)
+    study.write_world(out / "data", world, text, plant, sizes)
+    log.info("data: %.0f s", time.monotonic() - started)
+    if encoders is not None:
+        shutil.copytree(encoders / "encoders", out / "encoders")
+    else:
+        _pretrain(out / "encoders", world, text, recipe)
+    digests = {
+        path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in ("data", "encoders")
+        for path in sorted((out / folder).rglob("*"))
+        if path.is_file()
+    }
+    said = {"seed": seed, "plant": plant.kind, "points": plant.points, "digests": digests}
+    write_atomically(out / "build.json", json.dumps(said, indent=1) + "\n")
+    log.info("all: %.0f s", time.monotonic() - started)
+    return digests
+
+
+def _pretrain(folder: Path, world: World, text: study.Text, recipe: pretrain.Recipe) -> None:
+    """Train a tokenizer of all languages, and every encoder with it."""
+    torch.set_num_threads(1)
+    everything = pretrain.build_texts(world, text, list(world.languages))
+    # Nothing but pairs has markers; they are shown so that each is a piece, and nothing more.
+    shown = [
+        f"{SEAM}{marker.text}" if marker.is_suffix else marker.text for marker in sureness.MARKERS
+    ]
+    tokenizer = train_tokenizer([*everything.tokenizer, *(shown * 50)], recipe.num_merges)
+    for name, languages in ENCODERS.items():
+        started = time.monotonic()
+        texts = everything if len(languages) > 1 else pretrain.build_texts(world, text, languages)
+        torch.manual_seed(world.seed)
+        model = pretrain.build_model(recipe, len(tokenizer))
+        batches = pretrain.Batches(texts.streams, tokenizer, recipe, world.seed)
+        own = recipe if len(languages) > 1 else recipe.shortened(3)
+        loss = pretrain.train(model, batches, own, None)
+        tokenizer.save_pretrained(folder / name)
+        model.save_pretrained(folder / name)
+        seconds = time.monotonic() - started
+        log.info("encoder %s: %d steps, loss %.3f, %.0f s", name, own.steps, loss, seconds)
+
+
+def main() -> int:
+    """Build what the command line says."""
+    parser = argparse.ArgumentParser(description="Build a world for the studies.")
+    parser.add_argument("--world", choices=("study",), required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plant", default="matched=5", help="none, matched=POINTS or harm=POINTS")
+    parser.add_argument("--steps", type=int, default=RECIPE.steps, help="of the multilingual one")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of examples")
+    parser.add_argument("--encoders", type=Path, help="another build, whose encoders are taken")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        plant = study.Plant.parse(arguments.plant)
+    except ValueError as error:
+        parser.error(str(error))
+    if (arguments.out / "build.json").exists():
+        log.info("%s is built already", arguments.out)
+        return 0
+    sizes = study.Sizes().times(arguments.scale)
+    recipe = RECIPE.shortened(RECIPE.steps / arguments.steps) if arguments.steps else RECIPE
+    build(arguments.out, arguments.seed, plant, sizes, recipe, arguments.encoders)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
