@@ -26,6 +26,7 @@ from xstilts.report.cells import Cell, cells
 from xstilts.report.groups import group_table, grouped
 from xstilts.report.importance import Configuration, configurations, importances
 from xstilts.report.looking_back import looked_back
+from xstilts.report.probes import alignment_pictures, probe_table
 from xstilts.report.results import Results
 from xstilts.report.target_search import target_searches
 from xstilts.report.unfinished import unfinished
@@ -94,6 +95,8 @@ def page(results: Results, by: str | None = None) -> str:
         configurations=_configurations(results, tried),
         inner=_inner(results),
         curves=_curves(results),
+        probes=probe_table(results),
+        alignment=alignment_pictures(results),
         warnings=results.warnings(),
         rebuilt=_rebuilt(results),
     )
