@@ -17,8 +17,10 @@ from xstilts import kinds
 from xstilts.cli import app
 from xstilts.config.load import load_sweep
 from xstilts.config.own_tasks import all_tasks
+from xstilts.config.probes import ProbesSpec
 from xstilts.config.task_spec import TaskSpec
 from xstilts.data.formats import FORMATS
+from xstilts.scores.probes import UNITS
 from xstilts.tasks.kinds import KINDS, KindSpec
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -42,6 +44,7 @@ PRINTED, WHOLE, *FRAGMENTS = blocks(OWN_TASK, "yaml")
 FRAGMENTS += blocks(MORE_TASKS, "yaml")
 SWEEPS = (DOCS.parent / "sweeps" / "README.md").read_text(encoding="utf-8")
 FRAGMENTS += [text for text in blocks(DUAL, "yaml") if text.startswith("tasks:")]
+PROBES = (DOCS / "probes.md").read_text(encoding="utf-8")
 FRAGMENTS += [text for text in blocks(SWEEPS, "yaml") if text.startswith("tasks:")]
 
 
@@ -97,6 +100,17 @@ def test_every_other_entry_is_declared_rightly(tmp_path: Path, text: str) -> Non
     named = json.dumps(["mini_xnli", *targets])
     (tmp_path / "sweep.yaml").write_text(f"{HEAD}targets: {named}\n{text}")
     assert load_sweep(tmp_path / "sweep.yaml").tasks == sweep.tasks
+
+
+def test_probes_are_asked_for_as_the_page_says(tmp_path: Path) -> None:
+    (text,) = blocks(PROBES, "yaml")
+    (tmp_path / "sweep.yaml").write_text(f"{HEAD}targets: [mini_xnli]\n{text}")
+    asked = load_sweep(tmp_path / "sweep.yaml").probes
+    assert asked is not None and asked.sentences == ProbesSpec.model_fields["sentences"].default
+    assert {*asked.read, "retrieval"} == {*UNITS}
+    (table,) = re.findall(r"\| probe \|(.*?)\n\n", PROBES, re.DOTALL)
+    assert [*UNITS] == re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    assert set(ProbesSpec.model_fields) == set(yaml.safe_load(text)["probes"])
 
 
 def nli(name: str, i: int) -> dict[str, Any]:

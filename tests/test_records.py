@@ -174,6 +174,8 @@ def test_a_record_is_written_as_it_was_read(tmp_path: Path) -> None:
             "targets": None,
             "rung": 1.0,
             "signals": {},
+            "probes": {},
+            "probe_holes": {},
             "schema": SCHEMA,
         }
         assert read_record(tmp_path) == replace(record, schema=SCHEMA)

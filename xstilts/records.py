@@ -85,7 +85,8 @@ class StageManifest:
     `started`: seconds since the epoch; `seconds`: what it took, those before a checkpoint included;
     `computed_by`: the trial that paid for it, `sweep/trial`; `environment`: versions, device,
     threads. A training stage has an `outcome`; an evaluation has `scores` by language and metric,
-    0-100, `rows` by language and `evaluation_s` by what took them; a signal has its `values`.
+    0-100, `rows` by language and `evaluation_s` by what took them; a signal has its `values`, or a
+    `hole`: why it has none.
     """
 
     name: str
@@ -99,6 +100,7 @@ class StageManifest:
     rows: dict[str, int] = field(default_factory=dict)
     evaluation_s: dict[str, float] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
+    hole: str = ""
     schema: int = 0
 
     @property
@@ -191,7 +193,9 @@ class TrialRecord:
     those that it failed on then, `error` says why, and what it had finished before stays. One whose
     phase is `rung` has trained the share `rung` of every budget and has dev scores alone.
 
-    `signals` are those of its encoder, by what is told of each, where a race asked for them.
+    `signals` are those of its encoder, by what is told of each, where a race asked for them;
+    `probes` what a sweep's probes said of it, by PROBE/LANGUAGE and PROBE/LANGUAGE/LAYER
+    (`xstilts.scores.probes`), `probe_holes` why one of them said nothing.
     `curves` are points of the training curves by stage, which stay as JSON gives them.
     """
 
@@ -209,6 +213,8 @@ class TrialRecord:
     targets: list[str] | None = field(default=None, repr=False)
     rung: float = field(default=1.0, repr=False)
     signals: dict[str, dict[str, float]] = field(default_factory=dict, repr=False)
+    probes: dict[str, float] = field(default_factory=dict, repr=False)
+    probe_holes: dict[str, str] = field(default_factory=dict, repr=False)
     model: str
     intermediate: str
     rates: dict[str, float] = field(repr=False)

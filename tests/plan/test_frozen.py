@@ -21,6 +21,7 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 FROZEN = {
     "encoders_2026.yaml": "fcfd70a6663d84bc",
     "mini_arms.yaml": "edfb149ae3742a14",
+    "mini_probes.yaml": "89f1d39efee19c41",
     "phang2020.yaml": "d8f242ded3b6ae9d",
     "phang2020_search.yaml": "b0f78bf64ce84eb9",
     "quickstart.yaml": "02e8742454f4c1c8",

@@ -61,6 +61,17 @@ def test_text_that_a_target_is_scored_on_is_refused(shared_mini: Path, tmp_path:
     assert caught.value.exit_status == 2
 
 
+def test_probes_read_no_text_that_a_target_is_scored_on(shared_mini: Path, tmp_path: Path) -> None:
+    probes = {"read": ["alignment"], "parallel": "mini_tatoeba", "languages": ["qab"]}
+    with pytest.raises(ConfigError) as caught:
+        inventory_of(shared_mini, tmp_path, "mini_parallel", probes=probes)
+    *_, line = map(str, caught.value.problems)
+    assert line.startswith("probes.parallel: mini_tatoeba has no sentence that a target is scored")
+    assert line.endswith("leave out all probes but fertility")
+    apart = {**probes, "parallel": "mini_parallel"}
+    assert inventory_of(shared_mini, tmp_path, "mini_parallel", probes=apart)
+
+
 @pytest.mark.parametrize("is_scored", [False, True])
 def test_parallel_news_is_looked_through_too(
     shared_mini: Path, tmp_path: Path, is_scored: bool

@@ -141,3 +141,16 @@ def test_what_labels_selected_is_told_and_which_scores_are_not_zero_shot() -> No
     assert tags["selection"] == "dev of the training language and of qab, qaa"
     assert tags["not_zero_shot"] == "qab, qaa"
     assert "selected with dev labels of qab, qaa" in tags["noncomparable"]
+
+
+def test_probes_are_metrics_by_language_whose_step_is_the_layer() -> None:
+    values = {"alignment/qaa": 9.0, **{f"alignment/qaa/{i:02d}": float(i) for i in range(25)}}
+    run = run_of(probes={**values, "fertility/en": 1.5})
+    told = [point for point in run.metrics if point.key.startswith("probe/")]
+    plain = {point.key: point.value for point in told if "by_layer" not in point.key}
+    assert plain == {"probe/alignment/qaa": 9.0, "probe/fertility/en": 1.5}
+    layers = [point for point in told if point.key == "probe/by_layer/alignment/qaa"]
+    assert len(plain) + len(layers) == len(told)
+    # Of 24 layers every second, and the embeddings.
+    assert [(point.step, point.value) for point in layers] == [(i, i) for i in range(0, 25, 2)]
+    assert not [point for point in run_of().metrics if point.key.startswith("probe/")]

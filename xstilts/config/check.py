@@ -25,6 +25,7 @@ from xstilts.config.derive import (
 )
 from xstilts.config.intermediates import check_intermediates
 from xstilts.config.own_tasks import all_tasks, check_tasks
+from xstilts.config.probe_checks import check_parallel, check_probes
 from xstilts.config.recipe import INTEGER_FIELDS, PHASES, SEARCHABLE, WORDS, check_value
 from xstilts.config.recipe_checks import check_recipe
 from xstilts.config.schema import WEIGHTED, Sweep
@@ -68,6 +69,7 @@ def check(sweep: Sweep, where: str) -> list[Problem]:
         _check_confirm(sweep),
         _check_race(sweep),
         _check_budget(sweep),
+        check_probes(sweep),
         check_study(sweep),
     ):
         problems += [
@@ -277,7 +279,8 @@ def _check_confirm(sweep: Sweep) -> Iterator[Problem]:
 def _check_race(sweep: Sweep) -> Iterator[Problem]:
     if not sweep.search.is_race:
         return
-    yield from _check_parallel(sweep)
+    if sweep.search.parallel is not None:
+        yield from check_parallel(sweep, "search.parallel", sweep.search.parallel)
     where = "search.strategy"
     if len(sweep.seeds) < LEAST_SEEDS_OF_A_RACE:
         rule = "a race gives further seeds to those that may be the best, and needs two or more"
@@ -290,14 +293,6 @@ def _check_race(sweep: Sweep) -> Iterator[Problem]:
             rule = "a race has the baseline among its configurations"
             got = f"a grid of which the first {sweep.search.encoder.trials} have another"
             yield Problem(where, rule, got, "name none first in the choice of intermediate")
-
-
-def _check_parallel(sweep: Sweep) -> Iterator[Problem]:
-    name = sweep.search.parallel
-    known = [task.name for task in all_tasks(sweep) if task.kind == "retrieval"]
-    if name is not None and name not in known:
-        rule = "is a task of the kind retrieval, whose rows are sentences and their translations"
-        yield Problem("search.parallel", rule, f'"{name}"', suggest(name, known))
 
 
 def _check_choice(where: str, spec: ParameterSpec, values: tuple[str, ...]) -> Iterator[Problem]:

@@ -295,15 +295,42 @@ def reads(sweep: Sweep) -> list[tuple[Task, str, str]]:
         found += [(target, use, x) for use in scored for x in languages_of(sweep, target)]
         if POOL in target.splits:
             found += [(target, POOL, x) for x in target.languages_of(POOL)]
-    if sweep.search.parallel is not None:
-        parallel = find_task(sweep, sweep.search.parallel)
-        use = parallel_use(parallel)
-        found += [(parallel, use, x) for x in parallel.languages_of(use)]
+    for task, languages in parallel_texts(sweep).values():
+        found += [(task, parallel_use(task), x) for x in languages]
     # Tasks hold mappings, so they cannot be keys themselves.
     distinct = {
         (task.name, str(task.splits.get(use)), use, x): (task, use, x) for task, use, x in found
     }
     return list(distinct.values())
+
+
+def parallel_texts(sweep: Sweep) -> dict[str, tuple[Task, tuple[str, ...]]]:
+    """The parallel text that is read, beside English in these languages, by where the file names
+    it."""
+    found: dict[str, tuple[Task, tuple[str, ...]]] = {}
+    if sweep.search.parallel is not None:
+        task = find_task(sweep, sweep.search.parallel)
+        found["search.parallel"] = task, task.languages_of(parallel_use(task))
+    if sweep.probes is not None and sweep.probes.parallel is not None:
+        task = find_task(sweep, sweep.probes.parallel)
+        found["probes.parallel"] = task, probed_languages(sweep)
+    return found
+
+
+def probed_languages(sweep: Sweep) -> tuple[str, ...]:
+    """The languages, beside English, in which encoders are probed: of those that are asked for,
+    else of all that targets are scored in, the ones that the parallel text has, in its order."""
+    spec = sweep.probes
+    if spec is None or spec.parallel is None:
+        return ()
+    wanted = {*(spec.languages or scored_languages(sweep))}
+    task = find_task(sweep, spec.parallel)
+    return tuple(x for x in task.languages_of(parallel_use(task)) if x in wanted)
+
+
+def scored_languages(sweep: Sweep) -> set[str]:
+    """The languages that any target is scored in."""
+    return {x for name in sweep.targets for x in languages_of(sweep, task_of(sweep, name))}
 
 
 def parallel_use(task: Task) -> str:

@@ -117,7 +117,7 @@ def is_declared(sweep: Sweep, name: str) -> bool:
 def tasks_named(sweep: Sweep) -> set[str]:
     """The tasks that a sweep reads: those of its intermediates, its targets with the links of their
     chains, its parallel text."""
-    parallel = {sweep.search.parallel} - {None}
+    parallel = {sweep.search.parallel, sweep.probes and sweep.probes.parallel} - {None}
     own = (spec.tasks for spec in sweep.intermediates.values())
     return {*sweep.targets, *map(str, parallel)}.union(*own, *links_named(sweep).values())
 

@@ -19,6 +19,7 @@ from pydantic import (
 
 from xstilts.config.budgets import BudgetSpec, SpendingSpec
 from xstilts.config.named import BenchmarkSpec, RecipeSpec
+from xstilts.config.probes import ProbesSpec
 from xstilts.config.search_spec import SearchSpec
 from xstilts.config.strict import Languages, Model, PlainName, PositiveInt
 from xstilts.config.study import StudySpec
@@ -293,6 +294,7 @@ class Sweep(Model):
     objective: ObjectiveSpec = ObjectiveSpec()
     resources: ResourcesSpec = ResourcesSpec()
     study: StudySpec | None = None
+    probes: ProbesSpec | None = None
     storage: Annotated[str, Field(min_length=1)] = "./runs"
     tracking: TrackingSpec = TrackingSpec()
     _recalled: tuple[Plugin, ...] | None = PrivateAttr(None)

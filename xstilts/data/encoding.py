@@ -54,6 +54,17 @@ class TokenCache:
             self._open[files.key] = Encoded(*tables) if tables else self._write(files)
         return self._open[files.key]
 
+    def figures(self, rows: Rows, language: str) -> dict[str, float]:
+        """What encoding tells of the rows of one language; see `xstilts.data.statistics`.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        self.encoded(rows, language)
+        figures = CacheEntry(self._storage, rows, language, self._tokenizer_sha).figures()
+        assert figures is not None, "what was just encoded has its figures"
+        return figures
+
     def item_keys(self, rows: Rows, language: str) -> list[str | None]:
         """What makes the rows of one language items that others have too; see `item_keys`.
 

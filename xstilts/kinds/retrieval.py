@@ -25,6 +25,7 @@ from xstilts.kinds.kind import (
 )
 from xstilts.scores import metrics
 from xstilts.scores.outcomes import Outcomes
+from xstilts.scores.probes import mean_cosine
 from xstilts.tasks import Task
 
 CSLS_NEIGHBOURS = 10
@@ -111,7 +112,7 @@ class Retrieval:
         profile = {
             "centred": accuracy(*_sides(centred), 0.0),
             "csls": accuracy(sources, english, cosines.mean(0)),
-            "anisotropy": 50 * (_mean_cosine(sources) + _mean_cosine(english)),
+            "anisotropy": 50 * (mean_cosine(sources) + mean_cosine(english)) if half > 1 else 0.0,
         }
         for number in range(vectors.shape[1]):
             sides = _sides(vectors[:, number])
@@ -145,12 +146,3 @@ def _sides(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
     half = len(unit) // 2
     return unit[:half], unit[half:]
-
-
-def _mean_cosine(unit: np.ndarray) -> float:
-    """The mean cosine of different rows."""
-    count = len(unit)
-    if count < 2:
-        return 0.0
-    total = float(np.square(unit.sum(0)).sum())
-    return (total - count) / (count * (count - 1))

@@ -27,17 +27,8 @@ from xstilts.plan.inventory import Inventory
 from xstilts.plan.matching import steps_of, with_tokens_of
 from xstilts.plan.mixture import allocate, num_examples, shares_of, shares_of_examples
 from xstilts.plan.rungs import at_rung
-from xstilts.plan.signals import signal_rows
-from xstilts.plan.stage import (
-    RETRIEVAL,
-    Evaluate,
-    Part,
-    Pretrained,
-    Rows,
-    Signal,
-    Train,
-    retrieval_layer,
-)
+from xstilts.plan.signals import Readings
+from xstilts.plan.stage import Evaluate, Part, Pretrained, Rows, Train, retrieval_layer
 from xstilts.plan.stage_recipe import StageRecipes
 from xstilts.plan.sweep_rows import SweepRows
 from xstilts.plan.trial_plan import Cell, TargetSet, TrialPlan, target_sets
@@ -66,6 +57,8 @@ class Planner:
         self.precision = sweep.resources.training_precision
         self.scoring_precision = sweep.resources.scoring_precision
         self.world_size = sweep.resources.processes
+        how = self.scoring_precision, self.device
+        self._readings = Readings(sweep, inventory, self._rows.of, self._max_length, *how)
 
     def plan(
         self,
@@ -106,13 +99,16 @@ class Planner:
             encoder=encoder,
             target_sets=tuple(self._target_sets(encoder, point, seed, confirms, targets)),
             confirms=confirms,
-            signals=self._signals(encoder, model, seed) if confirms is None else (),
+            signals=self._readings.signals(encoder, model, seed) if confirms is None else (),
             subset=(
                 None
                 if targets is None
                 else tuple(name for name in self.sweep.targets if name in targets)
             ),
         )
+        if confirms is None and self.sweep.probes is not None:
+            scored = (self.evaluation(plan, name, None).rows for name in self.sweep.targets)
+            plan = replace(plan, probes=self._readings.probes(encoder, pretrained, scored))
         return at_rung(plan, rung)
 
     def _target_sets(
@@ -145,33 +141,17 @@ class Planner:
             )
             for group in plan.target_sets
         )
-        signals = tuple(replace(signal, parent=encoder) for signal in plan.signals)
-        return replace(plan, encoder=encoder, target_sets=groups, signals=signals)
-
-    def _signals(self, encoder: Pretrained | Train, model: str, seed: int) -> tuple[Signal, ...]:
-        """The signals of an encoder; those of the first seed stand for a configuration."""
-        if seed != self.sweep.seeds[0]:
-            return ()
-        layer = retrieval_layer(self.inventory.models[model].num_layers)
-        return tuple(
-            Signal(
-                encoder,
-                name,
-                rows,
-                layer if name == RETRIEVAL else None,
-                self.scoring_precision,
-                self.device,
+        signals, probes = (
+            tuple(
+                replace(one, parent=encoder) if one.parent == plan.encoder else one for one in read
             )
-            for name, rows in self._signal_rows(model)
+            for read in (plan.signals, plan.probes)
         )
+        return replace(plan, encoder=encoder, target_sets=groups, signals=signals, probes=probes)
 
-    def _signal_rows(self, model: str) -> Iterator[tuple[str, Rows]]:
-        def length(task: str) -> int:
-            return self._recipes.of_link(
-                model, task, links_of(self.sweep, task)[-1].name, {}
-            ).max_length
-
-        return signal_rows(self.sweep, self._rows.of, length)
+    def _max_length(self, model: str, task: str) -> int:
+        last = links_of(self.sweep, task)[-1].name
+        return self._recipes.of_link(model, task, last, {}).max_length
 
     def evaluation(self, plan: TrialPlan, target: str, cell: Cell | None) -> Evaluate:
         """The evaluation of a target on the cell that was chosen for it, or on the encoder.
@@ -243,7 +223,7 @@ class Planner:
                     needed[self._rows.of(target, target.fitted_on, languages, length)] = None
                 if (pool := self._rows.pool(target, length)) is not None:
                     needed[pool] = None
-        needed |= dict.fromkeys(rows for _, rows in self._signal_rows(model))
+        needed |= dict.fromkeys(self._readings.rows(model))
         return list(needed)
 
     def _intermediate(

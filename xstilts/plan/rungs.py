@@ -41,6 +41,7 @@ def at_rung(plan: TrialPlan, rung: float) -> TrialPlan:
         subset=subset,
         rung=rung,
         signals=(),  # they are of the whole encoder
+        probes=(),
     )
 
 

@@ -40,7 +40,7 @@ jiant's for large models. Other depths take the nearest to the same 0.6 of the d
 
 
 RETRIEVAL, PROBE = "retrieval", "probe"
-"""The signals."""
+"""The signals of a race."""
 
 
 def encoded(name: str | None) -> dict[str, Any]:
@@ -236,9 +236,9 @@ class Evaluate:
 class Signal:
     """What forward passes alone tell of the parent's encoder: nothing is trained or tuned.
 
-    `signal` is `retrieval`, on parallel text, or `probe`, on the English dev set of a target;
-    `rows` are theirs. `layer` is the hidden state that retrieval pools, None of a probe, which
-    reads the last.
+    `signal` is `retrieval`, on parallel text, `probe`, on the English dev set of a target, or a
+    probe that a sweep asks for by its name (`xstilts.config.probes`); `rows` are theirs. `layer` is
+    the hidden state that retrieval pools, None where that is not what is told first.
     """
 
     parent: Pretrained | Train

@@ -52,8 +52,8 @@ class TrialPlan:
     `confirms` is None in search. A trial that confirms what search chose scores the targets that
     it names, each trained at one point of the inner search. `subset` are the only targets of a
     race's trial; None where it has all of the sweep's, or confirms. `rung` is the share of every
-    budget that it trains; below 1 it is a trial of its own (`xstilts.plan.rungs`). `signals` are of
-    the encoder, whatever targets there are.
+    budget that it trains; below 1 it is a trial of its own (`xstilts.plan.rungs`). `signals` and
+    `probes` are of the encoder, whatever targets there are.
     """
 
     trial_id: str
@@ -70,6 +70,7 @@ class TrialPlan:
     subset: tuple[str, ...] | None = None
     rung: float = 1.0
     signals: tuple[Signal, ...] = ()
+    probes: tuple[Signal, ...] = ()
 
     @property
     def phase(self) -> str:

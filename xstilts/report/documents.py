@@ -9,6 +9,7 @@ from typing import Any
 
 from xstilts.report.cells import COLUMNS, cells
 from xstilts.report.looking_back import looked_back
+from xstilts.report.probes import probe_numbers
 from xstilts.report.results import Results
 from xstilts.report.signal_ranks import Ranked, signal_ranks
 from xstilts.report.standings import standings
@@ -24,7 +25,7 @@ TOLD = ("trial", "state", "intermediate", "seed", "phase", "point", "objective",
 def as_json(results: Results) -> dict[str, Any]:
     """The report as one JSON document."""
     records = {record.trial: record for record in results.finished}
-    ranks = signal_ranks(results)
+    ranks, probed = signal_ranks(results), probe_numbers(results)
     race = [
         {**asdict(one), **({"signals": _ranks_json(ranks[one.target])} if ranks else {})}
         for one in standings(results.sweep, results.trials, results.short)
@@ -40,6 +41,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "languages": results.languages,
         "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
         **({"race": race} if race else {}),
+        **({"probes": probed} if probed else {}),
         "cells": cells(results),
         "unfinished": unfinished(results),
         "confirm_cost": results.confirm_cost,

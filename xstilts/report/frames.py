@@ -23,6 +23,7 @@ from xstilts.records import CONFIRM, RUNG, SEARCH, TrialRecord
 from xstilts.report.comparison import configurations_of
 from xstilts.report.record_table import RecordTable
 from xstilts.run.places import Places
+from xstilts.scores.probes import Name
 from xstilts.scores.table import COLUMNS
 
 if TYPE_CHECKING:
@@ -100,6 +101,23 @@ def stages_frame(table: RecordTable) -> pd.DataFrame:
     parents = rows.pop("row").to_numpy()
     columns = {name: about[name].take(parents) for name in ("trial", "config_id", "phase")}
     return _frame(columns | {str(name): rows[name] for name in rows})
+
+
+def probes_frame(table: RecordTable) -> pd.DataFrame:
+    """A row a number that probes said of a trial's encoder; see `SweepResults.probes`."""
+    about = _about(table)
+    told = [
+        (i, *Name.of(key), v)
+        for i, one in enumerate(table.records)
+        for key, v in one.probes.items()
+    ]
+    rows, probes, languages, layers, values = zip(*told, strict=True) if told else [()] * 5
+    columns = {name: about[name].take(list(rows)) for name in TRIAL}
+    for name, texts in (("probe", probes), ("language", languages)):
+        columns[name] = pd.Series(texts, dtype="str").astype("category")
+    columns["layer"] = pd.Series(layers, dtype="Int64")
+    columns["value"] = pd.Series(values, dtype="float64")
+    return _frame(columns)
 
 
 def best_frame(

@@ -35,7 +35,7 @@ from xstilts.scores.best import TrialScores
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
 """Raise it when a record's row would hold something else."""
 
 SCORE = pa.struct(

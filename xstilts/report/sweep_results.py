@@ -144,6 +144,19 @@ class SweepResults:
 
         return stages_frame(self._table)
 
+    @property
+    def probes(self) -> pd.DataFrame:
+        """A row for each number that the sweep's probes said of a trial's encoder; see
+        docs/probes.md.
+
+        Columns: `trial`, `config_id`, `intermediate`, `model`, `seed`, `phase` as in `scores`;
+        `probe`, `language` (categories), `layer` (Int64: the hidden state, 0 the embeddings;
+        missing of the number that is told first), `value` (float64).
+        """
+        from xstilts.report.frames import probes_frame
+
+        return probes_frame(self._table)
+
     def predictions(self, target: str, trial: str | None = None) -> pd.DataFrame:
         """What trials predicted for a target's evaluation, a row an item.
 

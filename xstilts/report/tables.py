@@ -11,6 +11,7 @@ from xstilts.config.schema import Sweep
 from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report.looking_back import selection_table
+from xstilts.report.probes import probe_table
 from xstilts.report.results import Results
 from xstilts.report.signal_ranks import signal_ranks
 from xstilts.report.standings import race_columns, standings
@@ -330,6 +331,7 @@ def tables(results: Results) -> dict[str, Table]:
         "collapsed": collapsed_table(results),
         "matched": matched_table(results),
         "selection": selection_table(results),
+        "probes": probe_table(results),
     }
     return {
         "best": verdict_table(results),

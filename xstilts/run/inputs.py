@@ -48,6 +48,7 @@ from xstilts.run.places import Places, path_named
 from xstilts.run.storage import CACHES
 from xstilts.run.token_counts import mean_tokens
 from xstilts.run.vocabulary import tokenizer_problems
+from xstilts.scores.probes import PERPLEXITY
 from xstilts.tasks import Source, Task
 from xstilts.tasks.task import POOL
 
@@ -209,7 +210,8 @@ class _Inputs:
 
 
 def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:
-    """MLM goes on from the pretrained head; a fresh one would only hurt the encoder."""
+    """MLM goes on from the pretrained head, and pseudo-perplexity is read with it; a fresh one
+    would only hurt the encoder, and say nothing."""
     for name, spec in sweep.intermediates.items():
         for task in (find_task(sweep, own) for own in spec.tasks):
             for model, facts in models.items():
@@ -220,6 +222,15 @@ def _without_lm_head(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator
                         f'models.{model}, whose weights have none ("{facts.path}")',
                         "take the checkpoint of the masked language model, or drop the task",
                     )
+    if sweep.probes is not None and PERPLEXITY in sweep.probes.read:
+        for model, facts in models.items():
+            if not facts.has_lm_head:
+                yield Problem(
+                    "probes.read",
+                    f'"{PERPLEXITY}" needs a model with its pretrained LM head',
+                    f'models.{model}, whose weights have none ("{facts.path}")',
+                    "take the checkpoint of the masked language model, or drop the probe",
+                )
 
 
 def _without_pooler(sweep: Sweep, models: Mapping[str, ModelFacts]) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
-"""Whether parallel text may tell signals: no sentence of it is one that a target is scored on.
+"""Whether parallel text may tell signals and probes: no target is scored on a sentence of it.
 
 A signal orders candidates, so a test sentence in it would be selection on test data, little as one
-sentence tells.
+sentence tells; what probes say is to explain scores on other text.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from xstilts.config.derive import languages_of, parallel_use, task_of
-from xstilts.config.own_tasks import find_task
+from xstilts.config.derive import languages_of, parallel_texts, parallel_use, task_of
 from xstilts.config.schema import Sweep
 from xstilts.data.sources import load_rows
 from xstilts.errors import Problem
@@ -20,37 +19,42 @@ from xstilts.plan.inventory import Inventory
 from xstilts.run.storage import CACHES
 from xstilts.tasks import Task
 
+OTHERWISE = {
+    "search.parallel": "name other parallel text, or leave retrieval out of signals",
+    "probes.parallel": "name other parallel text, or leave out all probes but fertility",
+}
+
 _ENDS = re.compile("[.!?\u2026\u3002\uff01\uff1f\u0964\u061f\u06d4]+")
 """What ends a sentence, in the scripts of the benchmarks."""
 
 
 def parallel_problems(sweep: Sweep, inventory: Inventory, storage: Path) -> Iterator[Problem]:
-    """What is wrong with the parallel text of a sweep's signals: a line for each target that is
-    scored on sentences of it.
+    """What is wrong with the parallel text of a sweep's signals and probes: a line for each target
+    that is scored on sentences of it.
 
     Raises:
         DataError: rows cannot be read.
     """
-    if sweep.search.parallel is None:
-        return
-    parallel = find_task(sweep, sweep.search.parallel)
-    use = parallel_use(parallel)
-    own: dict[str, str] = {}
-    for language in parallel.languages_of(use):
-        own |= sentences(_columns(inventory, storage, parallel, use, language))
+    texts = parallel_texts(sweep)
+    own: dict[str, dict[str, str]] = {where: {} for where in texts}
+    for where, (parallel, languages) in texts.items():
+        use = parallel_use(parallel)
+        for language in languages:
+            own[where] |= sentences(_columns(inventory, storage, parallel, use, language))
     split = sweep.evaluation.split
-    for target in (task_of(sweep, name) for name in sweep.targets):
+    for target in (task_of(sweep, name) for name in sweep.targets if texts):
+        open_ = dict(texts)
         for language in languages_of(sweep, target):
             scored = sentences(_columns(inventory, storage, target, split, language))
-            if shared := own.keys() & scored.keys():
+            for where in [where for where in open_ if own[where].keys() & scored.keys()]:
+                shared = own[where].keys() & scored.keys()
                 yield Problem(
-                    "search.parallel",
-                    f"{parallel.name} has no sentence that a target is scored on",
-                    f'"{min(own[key] for key in shared)}", one of {len(shared)} that '
+                    where,
+                    f"{open_.pop(where)[0].name} has no sentence that a target is scored on",
+                    f'"{min(own[where][key] for key in shared)}", one of {len(shared)} that '
                     f"{target.name} has in {language} {split}",
-                    "name other parallel text, or leave retrieval out of signals",
+                    OTHERWISE[where],
                 )
-                break
 
 
 def sentences(columns: Mapping[str, Iterable[Any]]) -> dict[str, str]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from xstilts.files import read_json_if_whole, write_json
+from xstilts.plan.stage import Signal, Train, stage_name
+from xstilts.plan.trial_plan import TrialPlan, retried
 from xstilts.records import Status, TrialRecord, read_if_whole
 from xstilts.run.stage_results import is_done
 from xstilts.run.store import Store
@@ -74,3 +76,17 @@ def is_of(record: TrialRecord, targets: Sequence[str], processes: int, precision
     scored = set(record.scores.columns.get("target", ()))
     is_as_now = record.processes in (None, processes) and record.precision in (None, precision)
     return scored >= set(targets) and is_as_now
+
+
+def is_probed(record: TrialRecord, plan: TrialPlan, retries: int) -> bool:
+    """Whether a finished trial has read all probes of its plan, which a sweep may ask for later.
+    Its encoder may be one that was tried with another seed, at most `retries` times."""
+    names = {stage.name for stage in record.stages}
+
+    def is_read(probe: Signal) -> bool:
+        parent = probe.parent
+        again = retries if isinstance(parent, Train) else 0
+        tried = [retried(parent, i) for i in range(1, again + 1) if isinstance(parent, Train)]
+        return any(stage_name(replace(probe, parent=one)) in names for one in (parent, *tried))
+
+    return all(map(is_read, plan.probes))

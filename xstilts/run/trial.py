@@ -35,6 +35,7 @@ from xstilts.run import attempts
 from xstilts.run.costs import told_of
 from xstilts.run.kept_weights import with_bases
 from xstilts.run.links import Links
+from xstilts.run.probes import Probed
 from xstilts.run.records import STAGES, kept_of, read_stages, read_status, write_record
 from xstilts.run.selection import dev_by_language, dev_score
 from xstilts.run.trial_record import record_of
@@ -74,10 +75,12 @@ class TrialRun:
         self.examples: dict[str, dict[str, int]] = {}
         self.environment: dict[str, Any] = {}
         self.signals: dict[str, dict[str, float]] = {}
+        self.probes = Probed()
         self.evaluation_s: dict[str, float] = {}
         self.care_s = CARE.seconds
         self._used = {stage_name(stage) for stage in plan.training_stages}
-        num_stages = len(plan.training_stages) + len(plan.signals) + len(plan.evaluated)
+        num_stages = len(plan.training_stages) + len(plan.evaluated)
+        num_stages += len(plan.signals) + len(plan.probes)
         self.status = TrialStatus(self.folder, num_stages)
 
     def run(self) -> TrialRecord:
@@ -94,6 +97,8 @@ class TrialRun:
         for signal in self.plan.signals:
             found = self._stage(signal, f"signal {signal.name}")
             self.signals[signal.name] = found.manifest.values
+        for probe in self.plan.probes:
+            self.probes.add(probe, self._stage(probe, f"probe {probe.name}").manifest)
         waiting = list(self.plan.target_sets)
         while waiting:
             # What another trial trains right now is done when the rest is, and need not be waited

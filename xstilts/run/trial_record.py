@@ -42,6 +42,8 @@ def record_of(trial: TrialRun, state: str, error: str, diverged: bool) -> TrialR
         targets=None if plan.subset is None else list(plan.subset),
         rung=plan.rung,
         signals=trial.signals,
+        probes=trial.probes.values,
+        probe_holes=trial.probes.holes,
         model=plan.model,
         intermediate=plan.intermediate,
         rates=dict(plan.rates),

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from xstilts.config.probes import FERTILITY
 from xstilts.config.schema import ResourcesSpec
 from xstilts.data.encoding import TokenCache
 from xstilts.errors import Diverged, LeaseLost, Preempted, StageError, StoreError
@@ -27,6 +28,8 @@ from xstilts.files import read_json_if_whole, sha256_of, write_json
 from xstilts.kinds.kind import Vocabulary
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.stage import (
+    PROBE,
+    RETRIEVAL,
     Computable,
     Evaluate,
     Part,
@@ -42,9 +45,11 @@ from xstilts.run.evaluation import Evaluator
 from xstilts.run.kept_weights import kept_by_all
 from xstilts.run.outcomes import Items, write_outcomes
 from xstilts.run.predictions import write_predictions
+from xstilts.run.probes import ProbeReader, lm_head, read_fertility
 from xstilts.run.signals import read_signal
 from xstilts.run.stage_results import BASE, is_done
 from xstilts.run.store import CHECKPOINTS, Claim, Store, encoder_files
+from xstilts.scores.probes import PERPLEXITY
 from xstilts.training import model as models
 from xstilts.training.checkpoint import Checkpoints
 from xstilts.training.feed import PartData
@@ -246,16 +251,31 @@ class Workshop:
         return manifest
 
     def _signal(self, stage: Signal, claim: Claim) -> dict[str, Any]:
-        token_cache, _ = self.token_cache_of(self._model_of(stage))
+        facts = self._model_of(stage)
+        token_cache, vocabulary = self.token_cache_of(facts)
         go_on = partial(self._go_on, stage, claim)
-        return {"values": read_signal(stage, self._predictor(stage), token_cache, go_on)}
+        if stage.signal == FERTILITY:
+            return {"values": read_fertility(stage, token_cache)}
+        if stage.signal in (RETRIEVAL, PROBE):
+            return {"values": read_signal(stage, self._predictor(stage), token_cache, go_on)}
+        heads: dict[str, torch.nn.Module] = {}
+        if stage.signal == PERPLEXITY:
+            try:
+                # The head of the checkpoint, with its output matrix, whatever was trained since.
+                heads["mlm"] = lm_head(Path(facts.path), vocabulary)
+            except StageError as error:
+                return {"values": {}, "hole": str(error).removeprefix(f"{facts.path}: ")}
+        predictor = self._predictor(stage, heads)
+        return {"values": ProbeReader(stage, predictor, token_cache, go_on).read()}
 
-    def _predictor(self, stage: Evaluate | Signal) -> Predictor:
-        """What predicts with the encoder, and the heads, of a stage's parent."""
+    def _predictor(
+        self, stage: Evaluate | Signal, heads: dict[str, torch.nn.Module] | None = None
+    ) -> Predictor:
+        """What predicts with the encoder of a stage's parent, and its heads or those given."""
         _, vocabulary = self.token_cache_of(self._model_of(stage))
         encoder_folder, adapters = encoder_files(self.store, stage.parent)
         backbone = models.load_encoder(encoder_folder, adapters=adapters)
-        heads: dict[str, torch.nn.Module] = {}
+        heads = heads or {}
         # A head of the intermediate stage is no target's.
         has_heads = isinstance(stage, Evaluate) and stage.rows.entry.is_trained
         if has_heads and isinstance(stage.parent, Train):

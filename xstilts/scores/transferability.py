@@ -6,6 +6,8 @@ form and no choices of its own; the linear probe is the figure that people know.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 FOLDS = 5
@@ -53,16 +55,24 @@ def linear_probe(vectors: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         ValueError: fewer than two classes, or fewer than five rows.
     """
+    from sklearn.model_selection import KFold
+
+    _check(labels)
+    folds = KFold(FOLDS, shuffle=True, random_state=0)
+    return 100 * float(np.mean(predicted_by(vectors, labels, folds) == labels))
+
+
+def predicted_by(vectors: np.ndarray, labels: np.ndarray, folds: Any) -> np.ndarray:
+    """What the linear probe says of every row, trained on the other folds: (rows,). `folds` are
+    what scikit-learn takes for `cv`."""
     from sklearn.linear_model import RidgeClassifier
-    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.model_selection import cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    _check(labels)
     probe = make_pipeline(StandardScaler(), RidgeClassifier(PENALTY))
-    folds = KFold(FOLDS, shuffle=True, random_state=0)
-    predicted = cross_val_predict(probe, np.asarray(vectors, dtype=float), labels, cv=folds)
-    return 100 * float(np.mean(predicted == labels))
+    told: np.ndarray = cross_val_predict(probe, np.asarray(vectors, dtype=float), labels, cv=folds)
+    return told
 
 
 def _check(labels: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from xstilts.errors import ConfigError, Problem
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import TrialRecord
 from xstilts.run.confirmation import confirming_plans, read_choice
-from xstilts.run.records import is_finished, is_of, read_record
+from xstilts.run.records import is_finished, is_of, is_probed, read_record
 from xstilts.run.spending import is_spent, write_spent
 from xstilts.search.budget import Budget
 from xstilts.search.hints import known_cells
@@ -27,7 +27,8 @@ def read_final(launch: Launch, plan: TrialPlan) -> TrialRecord | None:
         return None
     planner = launch.planner
     how = (planner.world_size, planner.precision)
-    return record if is_of(record, plan.targets, *how) else None
+    is_whole = is_of(record, plan.targets, *how) and is_probed(record, plan, launch.sweep.retries)
+    return record if is_whole else None
 
 
 def is_complete(launch: Launch) -> bool:

@@ -288,6 +288,9 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     """
     resolved = without_part(resolved)
     free = ("storage", "tracking", "resources", "confirm", "budget", "study")
+    only what is asked of its results, and probes select nothing.
+    """
+    free = ("storage", "tracking", "resources", "confirm", "budget", "study", "probes")
     identity = {key: value for key, value in resolved.items() if key not in free}
     named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))
     named = named.union(*identity["train"].values())

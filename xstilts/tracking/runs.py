@@ -17,10 +17,14 @@ from xstilts.config.derive import NONE
 from xstilts.config.schema import Sweep, TranslatedSpec
 from xstilts.files import canonical_json
 from xstilts.records import TrialRecord
+from xstilts.scores.probes import Name
 from xstilts.tracking.tracker import Point, TrackedRun
 
 CURVE_POINTS = 50
 """Training curves are thinned to at most this many points a stage."""
+
+PROBED_LAYERS = 12
+"""Of the hidden states of deeper encoders so many are told beside the embeddings."""
 
 SUMMARY = "summary"
 
@@ -46,6 +50,7 @@ def trial_run(
     points = [Point(_shown(key), float(value), 0, ended_ms) for key, value in metrics]
     points += gains
     points += _drawn(record, ended_ms)
+    points += _probed(record, ended_ms)
     for stage, curve in record.curves.items():
         points += _curve(f"train/{stage}", curve, started_ms)
     return TrackedRun(
@@ -108,6 +113,22 @@ def _drawn(record: TrialRecord, time_ms: int) -> list[Point]:
         if len(counts) > 1:
             drawn |= {f"{COST}/examples/{task}/{language}": n for language, n in counts.items()}
     return [Point(key, count, 0, time_ms, "examples") for key, count in drawn.items()]
+
+
+def _probed(record: TrialRecord, time_ms: int) -> list[Point]:
+    """What probes said: `probe/PROBE/LANGUAGE`, and of hidden states, thinned, those of a language
+    as one metric whose step is the layer."""
+    names = {Name.of(key): value for key, value in record.probes.items()}
+    last = max([name.layer or 0 for name in names], default=0)
+    every = max(1, math.ceil(last / PROBED_LAYERS))
+    points = []
+    for name, value in names.items():
+        if name.layer is None:
+            points.append(Point(f"probe/{name}", value, 0, time_ms, "probe"))
+        elif name.layer % every == 0 or name.layer == last:
+            key = f"probe/by_layer/{name.probe}/{name.language}"
+            points.append(Point(key, value, name.layer, time_ms, "probe"))
+    return points
 
 
 def _params(sweep: Sweep, record: TrialRecord) -> dict[str, str]:

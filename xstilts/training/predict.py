@@ -23,7 +23,7 @@ import torch
 
 from xstilts import kinds
 from xstilts.data.batches import by_length, columns_of
-from xstilts.kinds.kind import Encoded, Vocabulary
+from xstilts.kinds.kind import Batch, Encoded, Rows, Vocabulary, pad_inputs
 from xstilts.tasks import Task
 from xstilts.training.collectives import ALONE, Collective
 from xstilts.training.heads import reads_all as head_reads_all
@@ -34,6 +34,10 @@ from xstilts.training.packed.self_attention import kernels_for_any_shape
 MAX_TOKENS = {"cpu": 2048, "cuda": 16384}
 """Padded tokens of an evaluation batch; changes the speed, not the numbers. A CPU computes small
 batches nearly as fast, and several threads share them evenly."""
+
+SCORED_AT_ONCE = 128
+"""Masked tokens whose scores over the whole vocabulary are held at once: of XLM-R's 250,002 tokens
+128 MB."""
 
 
 def replicas(model: Model, devices: int = 1) -> list[Model]:
@@ -102,6 +106,34 @@ class Predictor:
 
         return self._computed(compute, features, task, reads_all=True)
 
+    def log_probabilities(self, features: pa.Table) -> list[float]:
+        """The natural logarithm of the probability that the LM head, the one head, gives to the
+        token in `place` of every feature, which the mask stands for meanwhile."""
+
+        def compute(model: Model, work: MicroBatch) -> list[Any]:
+            (head,) = model.heads.values()
+            tokens = work.batch.targets["label"]
+            rows = torch.arange(len(tokens), device=tokens.device)
+            hidden = model.hidden(work, None, self.precision)
+            chosen = hidden[rows, work.batch.targets["place"]]
+            found = []
+            for begin in range(0, len(tokens), SCORED_AT_ONCE):
+                scores = head(chosen[begin : begin + SCORED_AT_ONCE]).float()
+                own = tokens[begin : begin + SCORED_AT_ONCE, None]
+                found += (scores.gather(1, own)[:, 0] - scores.logsumexp(1)).tolist()
+            return found
+
+        return self._in_batches(compute, features, self._masked)
+
+    def _masked(self, columns: Rows) -> Batch:
+        inputs = pad_inputs(columns, self.vocabulary)
+        ids, places = inputs["input_ids"], torch.tensor(columns["place"])
+        rows, read = torch.arange(len(ids)), torch.zeros_like(ids, dtype=torch.bool)
+        targets = {"label": ids[rows, places], "place": places}
+        read[rows, places] = True
+        ids[rows, places] = self.vocabulary.mask_id
+        return Batch(inputs, targets, read=read)
+
     def _computed(
         self,
         compute: Callable[[Model, MicroBatch], list[Any]],
@@ -109,14 +141,28 @@ class Predictor:
         task: Task,
         reads_all: bool = False,
     ) -> list[Any]:
-        """What `compute` gives for every feature, in their order; batches are sorted by length.
+        """What `compute` gives for every feature of a task's rows, in their order.
 
         `reads_all`: states are read where the kind's head would not.
         """
         kind = kinds.get(task.kind)
+        heads_read_all = head_reads_all(dict(self.models[0].heads.items()).get(task.head))
+
+        def collated(columns: Rows) -> Batch:
+            batch = kind.collate(columns, self.vocabulary, np.random.default_rng(0))
+            return replace(batch, read=None) if reads_all or heads_read_all else batch
+
+        return self._in_batches(compute, features, collated)
+
+    def _in_batches(
+        self,
+        compute: Callable[[Model, MicroBatch], list[Any]],
+        features: pa.Table,
+        collated: Callable[[Rows], Batch],
+    ) -> list[Any]:
+        """What `compute` gives for every feature, in their order; batches are sorted by length."""
         features = features.combine_chunks()
         first = next(self.models[0].parameters()).device
-        heads_read_all = head_reads_all(dict(self.models[0].heads.items()).get(task.head))
         micro_batcher = MicroBatcher.of(self.models[0].encoder, first, self.precision)
         every = by_length(feature_lengths(features), MAX_TOKENS[first.type])
         own = list(islice(every, self.collective.rank, None, self.collective.world))
@@ -126,11 +172,7 @@ class Predictor:
             free.put(model)
 
         def predicted(positions: list[int]) -> list[Any]:
-            columns = columns_of(features.take(positions))
-            batch = kind.collate(columns, self.vocabulary, np.random.default_rng(0))
-            if reads_all or heads_read_all:
-                batch = replace(batch, read=None)
-            work = micro_batcher.whole(batch)
+            work = micro_batcher.whole(collated(columns_of(features.take(positions))))
             model = free.get()
             device = next(model.parameters()).device
             current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
