@@ -193,7 +193,6 @@ def drive(
     from xstilts.run.kept_weights import Keeper
     from xstilts.run.preparation import PARALLEL_ROWS, jobs_of, missing_jobs
     from xstilts.run.remembered import remember
-    from xstilts.run.trial_states import TrialStates
     from xstilts.search import completion, launch
     from xstilts.study.registration import FOLDER, register
 
@@ -220,7 +219,7 @@ def drive(
             if sum(job.num_rows for job in missing) > PARALLEL_ROWS or sweep.budget:
                 view.prepare(missing, places.storage, inventory)
             was_stopped = True
-            watched = view.watching(sweep, TrialStates(places), keeper.step, mirror.step)
+            watched = view.watching(sweep, ready.states, keeper.step, mirror.step)
             with suppress(KeyboardInterrupt), watched:
                 was_stopped = launch.run_trials(ready, address, view.warn, with_rehearsal)
         is_complete = completion.is_complete(ready)

@@ -208,7 +208,7 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
     from xstilts.report.results import load_results
     from xstilts.run.kept_weights import Keeper
     from xstilts.run.storage import open_storage
-    from xstilts.run.trial_states import TrialState, TrialStates
+    from xstilts.run.trial_states import TrialState
     from xstilts.search import completion, launch
     from xstilts.tracking.mlflow import MlflowTracker
 
@@ -235,7 +235,7 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
         started = time.monotonic()
         if not is_complete:
             beside = (keeper.step, mirror.step, weigh)
-            with watching(Console(stderr=True), sweep, TrialStates(places), *beside):
+            with watching(Console(stderr=True), sweep, ready.states, *beside):
                 launch.run_trials(ready, "auto", print, trainable=NoOp)
         after = resource.getrusage(resource.RUSAGE_SELF)
         wall_s = time.monotonic() - started

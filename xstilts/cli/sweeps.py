@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from xstilts.plan.inventory import Inventory
     from xstilts.run.places import Places
 
+MOST_SHOWN = 100
+"""Of the trials that have ended, how many `status` lists; thousands are read by nobody."""
+
 
 @command("xstilts quickstart --dir trial")
 def quickstart(
@@ -230,21 +233,26 @@ def run(
 def status(
     name: Name, storage: Storage = None, plugins: Plugins = False, as_json: Json = False
 ) -> None:
-    """Show where a sweep stands, running or not."""
+    """Show where a sweep stands, running or not; of many trials that have ended the last ones, with
+    --json all."""
     import time
 
     from xstilts.report.columns import WholeNames
+    from xstilts.report.glance import glance
     from xstilts.report.live import render, trial_views
+    from xstilts.report.results import launched
     from xstilts.report.standings import standings
     from xstilts.report.usage import usage
     from xstilts.run.confirmation import num_confirming
-    from xstilts.run.trial_states import TrialStates
+    from xstilts.run.remembered import find_sweep
 
-    results, now = results_of(name, storage, plugins).details, time.time()
-    states = TrialStates(results.places).look()
-    views, hours = trial_views(states, now), usage(results, now)
-    count = num_confirming(results.places, results.sweep)
-    race = standings(results.sweep, results.trials)
+    places = find_sweep(name, storage, note)
+    sweep, folder = launched(places, plugins)
+    seen, now = glance(sweep, places, folder), time.time()
+    states, results = seen.states, seen.results
+    views, hours = trial_views(states, now), usage(results, now, seen.holdings)
+    count = num_confirming(places, sweep)
+    race = standings(sweep, seen.trials)
     if as_json:
         shown = [asdict(view) for view in views]
         told = {"trials": shown, "confirming": count, "hours": asdict(hours)}
@@ -252,7 +260,7 @@ def status(
         return
     begun = min((state.started for state in states), default=now)
     over = max((state.ended or now for state in states), default=now)
-    table = render(results.sweep, views, over - begun, len(views), count, race)
+    table = render(sweep, views, over - begun, MOST_SHOWN, count, race)
     out.print(WholeNames(table))
     out.print(str(hours), highlight=False)
     print_lines(results.warnings())

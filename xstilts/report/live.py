@@ -256,8 +256,9 @@ def _print_ended(
 ) -> None:
     ended = {state.trial: state.ended for state in seen}
     new = {*ended.items()} - known
-    for view in trial_views(seen, time.time()):
-        if view.state in ENDED and (view.trial, ended[view.trial]) in new:
+    fresh = [state for state in seen if (state.trial, state.ended) in new]
+    for view in trial_views(fresh, time.time()):
+        if view.state in ENDED:
             known.add((view.trial, ended[view.trial]))
             value = "-" if view.objective is None else f"{view.objective:.1f}"
             console.print(

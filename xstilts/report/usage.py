@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from xstilts.files import read_json_if_whole
 from xstilts.plan.stage import class_of
@@ -12,7 +13,7 @@ from xstilts.records import TrialRecord
 from xstilts.report.pictures import Picture
 from xstilts.report.results import Results
 from xstilts.run import attempts
-from xstilts.run.places import USAGE
+from xstilts.run.places import USAGE, Places
 from xstilts.run.records import read_status
 
 COLOURS = {
@@ -58,10 +59,30 @@ class Bar:
     ended: float
 
 
-def usage(results: Results, now: float) -> Usage:
-    """What the sweep has used so far, all launches together."""
+class Holding(NamedTuple):
+    """A time that a trial held its resources, in seconds since the epoch; without an end until now.
+    `is_ended` where somebody said how it ended."""
+
+    trial: str
+    host: str
+    started: float
+    ended: float | None
+    is_ended: bool
+
+    def until(self, now: float) -> float:
+        """Its end, now at the latest."""
+        return now if self.ended is None else min(self.ended, now)
+
+
+def usage(results: Results, now: float, holdings: Sequence[Holding] | None = None) -> Usage:
+    """What the sweep has used so far, all launches together.
+
+    Args:
+        holdings: of all its trials; read from their folders unless given.
+    """
     per_trial = results.sweep.resources.gpus_per_trial or 1
-    held = sum(ended - started for _, started, ended in _holdings(results, now))
+    holdings = _all_holdings(results.places) if holdings is None else holdings
+    held = sum(one.until(now) - one.started for one in holdings)
     stages = [stage for record in results.records for stage in record.stages]
     reused = sum(stage.seconds for stage in stages if stage.is_reused)
     folders = results.places.launch_folders()
@@ -81,9 +102,10 @@ def bars(results: Results, now: float) -> list[Bar]:
     records = {record.trial: record for record in results.records}
     free_at: list[tuple[str, float]] = []
     found = []
-    for (trial, host), started, ended in sorted(
-        _holdings(results, now), key=lambda holding: (holding[1], holding[0])
+    for held in sorted(
+        _all_holdings(results.places), key=lambda one: (one.started, one.trial, one.host)
     ):
+        trial, host, started, ended = held.trial, held.host, held.started, held.until(now)
         lane = next(
             (i for i, (place, free) in enumerate(free_at) if place == host and free <= started),
             len(free_at),
@@ -126,17 +148,21 @@ def draw_timeline(bars: Sequence[Bar], title: str, path: Path) -> None:
     Picture(figure).save(path)
 
 
-def _holdings(results: Results, now: float) -> list[tuple[tuple[str, str], float, float]]:
-    """(Trial, host), begin and end of every time that a trial held its resources."""
+def holdings_of(folder: Path) -> list[Holding]:
+    """Every time that a trial held its resources."""
+    status = read_status(folder)
     found = []
-    for folder in results.places.trials.glob("*"):
-        status = read_status(folder)
-        for attempt in attempts.read(folder):
-            ended = attempt.ended
-            if ended is None:  # it runs, or nobody has noticed yet that it does not
-                ended = max(attempt.started, status.updated) if status else now
-            found.append(((folder.name, attempt.host), attempt.started, min(ended, now)))
+    for attempt in attempts.read(folder):
+        ended = attempt.ended
+        if ended is None and status is not None:  # it runs, or nobody has noticed that it does not
+            ended = max(attempt.started, status.updated)
+        own = (folder.name, attempt.host, attempt.started, ended)
+        found.append(Holding(*own, attempt.ended is not None))
     return found
+
+
+def _all_holdings(places: Places) -> list[Holding]:
+    return [held for folder in places.trials.glob("*") for held in holdings_of(folder)]
 
 
 def _work(record: TrialRecord) -> list[tuple[str, float, float]]:

@@ -105,6 +105,12 @@ class Keeper:
                     if class_of(name) != "intermediate"
                 }
         best = best_stages(self._sweep, self._trials.values())
+        # What a trial scored stays, so that one that is none of the best will never be.
+        self._trials = {
+            name: kept
+            for name, kept in self._trials.items()
+            if not best.isdisjoint(kept.stages.values())
+        }
         self._check()
         write_json(self._places.launch(self._launch) / KEPT, sorted(best))
         for name in self._there - kept_by_all(self._places.storage):

@@ -1,15 +1,18 @@
 """Where the trials of a sweep stand, read from their folders by whoever looks on.
 
 A look costs little even over thousands of trials: files are read when they have changed, and of a
-record only what a view needs is kept.
+record only what a view needs is kept. The driver of a sweep knows which trials it has handed out,
+and looks at no others: what it asks of the file system hangs on how many run, not on how many there
+are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from xstilts.files import names_in
 from xstilts.run import attempts
 from xstilts.run.places import Places
 from xstilts.run.records import RECORD, STATUS, read_record, read_status
@@ -47,32 +50,63 @@ class TrialState:
 
 
 class TrialStates:
-    """The trials of one sweep that have begun."""
+    """The trials of one sweep that have begun.
+
+    Every look is at all of them, save where a driver says what it has handed out (`begin`): then
+    the first is, and later ones are at those that had not ended when they were looked at last, and
+    at what was handed out since. `begin` and `end` may be called by another thread than `look`.
+    """
 
     def __init__(self, places: Places):
         self.places = places
         self._known: dict[str, tuple[tuple[int, ...], TrialState]] = {}
+        self._open: set[str] | None = None
+        self._handed_out: set[str] = set()
+        self._new: deque[str] = deque()
+        self._is_driven = False
+
+    def begin(self, trial: str) -> None:
+        """Note that the driver of the sweep has handed out a trial."""
+        self._is_driven = True
+        self._handed_out.add(trial)
+        self._new.append(trial)
+
+    def end(self, trial: str) -> None:
+        """Note that a trial is not in work any more, whatever came of it."""
+        self._handed_out.discard(trial)
 
     def look(self) -> list[TrialState]:
         """All trials now, in the order in which they began."""
-        found = list(self._look())
+        if self._open is None or not self._is_driven:
+            self._open = set(names_in(self.places.trials))
+            for gone in self._known.keys() - self._open:
+                del self._known[gone]
+        while self._new:
+            self._open.add(self._new.popleft())
+        for trial in list(self._open):
+            # Asked before it is read: one that is in work may have a record of before.
+            is_in_work = trial in self._handed_out
+            state = self._look_at(trial)
+            if state is not None and state.is_ended and not is_in_work:
+                self._open.discard(trial)
+        found = (state for _, state in self._known.values())
         return sorted(found, key=lambda state: (state.started, state.trial))
 
-    def _look(self) -> Iterator[TrialState]:
-        for folder in self.places.trials.glob("*"):
-            times: tuple[int, ...] = tuple(_time_of(folder / name) for name in (STATUS, RECORD))
-            if not times[0]:
-                continue
-            known = self._known.get(folder.name)
-            if known is None or not known[1].is_ended:
-                # Of one that has ended, a further attempt begins with another status.
-                times += tuple(map(_time_of, attempts.paths(folder)[-1:]))
-            if known is None or known[0] != times:
-                state = _read(folder)
-                if state is None:
-                    continue
-                known = self._known[folder.name] = (times, state)
-            yield known[1]
+    def _look_at(self, trial: str) -> TrialState | None:
+        """Where a trial stands, its files read if they have changed; None before it begins."""
+        folder, known = self.places.trials / trial, self._known.pop(trial, None)
+        times: tuple[int, ...] = tuple(_time_of(folder / name) for name in (STATUS, RECORD))
+        if not times[0]:
+            return None
+        if known is None or not known[1].is_ended:
+            # Of one that has ended, a further attempt begins with another status.
+            times += tuple(map(_time_of, attempts.paths(folder)[-1:]))
+        if known is None or known[0] != times:
+            if (state := read_state(folder)) is None:
+                return None
+            known = (times, state)
+        self._known[trial] = known
+        return known[1]
 
 
 def _time_of(path: Path) -> int:
@@ -82,7 +116,8 @@ def _time_of(path: Path) -> int:
         return 0
 
 
-def _read(folder: Path) -> TrialState | None:
+def read_state(folder: Path) -> TrialState | None:
+    """Where a trial stands, by the files in its folder; None before it began."""
     status, record = read_status(folder), read_record(folder)
     if status is None:
         return None

@@ -37,6 +37,7 @@ from xstilts.run.rounds import Rounds
 from xstilts.run.stopping import STOP, stopping_on_signals
 from xstilts.run.storage import check_identity, check_not_cleaning, identity_of
 from xstilts.run.store import Store
+from xstilts.run.trial_states import TrialStates
 from xstilts.search.budget import Budget
 from xstilts.search.completion import budget_of, end_within, race_of, read_final
 from xstilts.search.confirming import check_fresh, plans_to_confirm
@@ -65,7 +66,8 @@ TUNE_STARTS = 3
 class Launch:
     """A sweep that is ready to run; `growth` is what it did not have before.
 
-    `lease` is the driver's: its number is the launch's. `identity` is the storage's.
+    `lease` is the driver's: its number is the launch's. `identity` is the storage's. `states` are
+    told which trials are handed out.
     """
 
     sweep: Sweep
@@ -76,6 +78,7 @@ class Launch:
     lease: Lease
     identity: str
     growth: Growth
+    states: TrialStates
 
     @property
     def folder(self) -> Path:
@@ -172,7 +175,8 @@ def prepared(
             define(sweep, places, inventory, settled, folder)
             forget_older(places, lease.number)
             planner = Planner(sweep, inventory, settled.target_points)
-            yield Launch(sweep, places, planner, store, proposals, lease, identity, settled.growth)
+            parts = (sweep, places, planner, store, proposals, lease, identity, settled.growth)
+            yield Launch(*parts, TrialStates(places))
         finally:
             forget_unbegun(folder)
 
@@ -239,21 +243,10 @@ def _run_tune(
     """Tune from its start to its end, over what is left of the sweep; whether it was told to
     stop."""
     from xstilts.search.nodes import AllStopped, SweepWatch
-    from xstilts.search.searcher import StageSearcher
 
     if trainable is None:
         from xstilts.search.trial import TrialActor as trainable
-    searcher = StageSearcher(
-        launch.proposals,
-        launch.planner,
-        launch.store,
-        lambda plan: read_final(launch, plan),
-        lambda plan: len(attempts.paths(launch.places.trials / plan.trial_id)),
-        lambda: launch.to_confirm(tell, budget),
-        race_of(launch) if launch.sweep.search.is_race else None,
-        budget,
-        lambda spent: end_within(launch, spent, tell),
-    )
+    searcher = searcher_of(launch, tell, budget)
     watch = SweepWatch(
         lambda: searcher.is_stopping,
         launch.check,
@@ -279,6 +272,24 @@ def _run_tune(
     if searcher.trouble:
         raise StageError(f"{searcher.trouble}; once that is mended, the same command goes on")
     return bool(searcher.is_stopping)
+
+
+def searcher_of(launch: Launch, tell: Callable[[Any], Any], budget: Budget | None = None) -> Any:
+    """What Tune asks for the trials of a launch."""
+    from xstilts.search.searcher import StageSearcher
+
+    return StageSearcher(
+        launch.proposals,
+        launch.planner,
+        launch.store,
+        lambda plan: read_final(launch, plan),
+        lambda plan: len(attempts.paths(launch.places.trials / plan.trial_id)),
+        lambda: launch.to_confirm(tell, budget),
+        race_of(launch) if launch.sweep.search.is_race else None,
+        budget,
+        lambda spent: end_within(launch, spent, tell),
+        launch.states,
+    )
 
 
 def _fit(new_tuner: Callable[[], Any], searcher: Any) -> None:

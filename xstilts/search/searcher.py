@@ -21,6 +21,7 @@ from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import CONFIRM, TrialRecord
 from xstilts.run.rounds import Dev
 from xstilts.run.store import Store
+from xstilts.run.trial_states import TrialStates
 from xstilts.search.budget import Budget
 from xstilts.search.outcomes import ENDED, HALT
 from xstilts.search.proposals import Proposal, Proposals
@@ -62,7 +63,7 @@ class End:
 class StageSearcher(Searcher):  # type: ignore[misc]
     """Tune's view of the sweep. `read_final` gives a trial's record if nothing is left to do,
     `num_attempts` how often it has begun. `confirm` is called once search has ended, and gives what
-    confirms its choice; the study is told nothing of that.
+    confirms its choice; the study is told nothing of that. `states` hear what is handed out.
 
     State lives in the journal and the records, so Tune's own snapshots hold none of it. A trial
     whose process, node or card was lost is handed out again, first of all; it goes on from its
@@ -80,6 +81,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         race: Race | None = None,
         budget: Budget | None = None,
         end_within: Callable[[Budget], None] = lambda budget: None,
+        states: TrialStates | None = None,
     ):
         super().__init__(metric="objective", mode=planner.sweep.objective.mode)
         self._proposals = proposals
@@ -97,6 +99,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self.is_stopping = False
         self.trouble = ""
         self._race, self._budget, self._end_within = race, budget, end_within
+        self._states = states
         self._is_out = False
         if race is not None:
             proposals.beliefs = race.beliefs
@@ -132,6 +135,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         else:
             self._waiting.remove(unit)
         self._running[trial_id] = unit
+        if self._states is not None:
+            self._states.begin(unit.plan.trial_id)
         if self._budget is not None:
             self._budget.begin(unit.plan)
         return self.config_of(unit.plan)
@@ -174,6 +179,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         unit = self._running.pop(trial_id, None)
         if unit is None:
             return
+        if self._states is not None:
+            self._states.end(unit.plan.trial_id)
         if self._budget is not None:
             self._budget.end(unit.plan)
         result = result or {}
