@@ -23,6 +23,7 @@ from .slurm_hosts import SlurmCluster, lacks
 pytestmark = pytest.mark.cluster
 
 COMMAND = "slurm sweep.yaml --nodes 1-2 --cpus-per-node 1 --time 20 --signal-before 90 --submit"
+SEEDS = "--set seeds=[0,1]"
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT")
 PATIENCE_S = 600
 """Until something happens; a busy machine takes its time."""
@@ -56,8 +57,10 @@ class Story:
     begun: float = field(default_factory=time.monotonic)
     _before: dict[str, int] = field(default_factory=dict)
 
+    more: str = ""
+
     def submit(self) -> None:
-        said = self.cluster.xstilts(COMMAND)
+        said = self.cluster.xstilts(f"{COMMAND} {self.more}")
         found = re.search(r"Submitted batch job (\d+)", said)
         assert found, said
         self.job = int(found[1])
@@ -69,14 +72,14 @@ class Story:
         self.strike_now(blow, how)
 
     def strike_again(self, blow: str, how: Callable[[], None], delay_s: float) -> None:
-        """Strike so long after a trial has begun since the last blow."""
-        known = self.num_attempts()
-        self.wait(lambda: self.num_attempts() > known and bool(self.bench.workers()), blow)
+        """Strike so long after a trial has begun, or a stage ended, since the last blow."""
+        known = self.num_signs()
+        self.wait(lambda: self.num_signs() > known and bool(self.bench.workers()), blow)
         time.sleep(delay_s)
         self.strike_now(blow, how)
 
-    def num_attempts(self) -> int:
-        return sum(map(len, self.bench.attempts().values()))
+    def num_signs(self) -> int:
+        return len(self.bench.stages()) + sum(map(len, self.bench.attempts().values()))
 
     def strike_now(self, blow: str, how: Callable[[], None]) -> None:
         self.settle()
@@ -179,8 +182,8 @@ class Story:
         assert states == {"finished"}
 
 
-def begun(cluster: SlurmCluster) -> Story:
-    story = Story(cluster, Bench(cluster.lab))
+def begun(cluster: SlurmCluster, more: str = "") -> Story:
+    story = Story(cluster, Bench(cluster.lab), more=more)
     story.submit()
     return story
 
@@ -197,9 +200,21 @@ def test_one_of_each_blow(cluster: SlurmCluster, undisturbed: Bench) -> None:
     story.finish(undisturbed)
 
 
+@pytest.fixture
+def undisturbed_seeds(tmp_path: Path, shared_mini: Path) -> Bench:
+    """The sweep with both seeds of the soak, run without disturbance."""
+    bench = Bench(tmp_path / "undisturbed")
+    bench.folder.mkdir()
+    (bench.folder / "sweep.yaml").write_text(SWEEP % shared_mini)
+    bench.run("sweep", "sweep.yaml", *SEEDS.split(), timeout_s=PATIENCE_S)
+    return bench
+
+
 @pytest.mark.soak
-def test_ten_random_blows(cluster: SlurmCluster, undisturbed: Bench) -> None:
-    story, chance = begun(cluster), random.Random(26)
+def test_ten_random_blows(cluster: SlurmCluster, undisturbed_seeds: Bench) -> None:
+    """Of random sorts, to random nodes, at random moments: soon after a trial has begun, or while
+    one runs and a stage has ended since the last blow."""
+    story, chance = begun(cluster, SEEDS), random.Random(30)
     for _ in range(10):
         node = chance.choice(cluster.nodes)
         blow, how = chance.choice(
@@ -210,5 +225,9 @@ def test_ten_random_blows(cluster: SlurmCluster, undisturbed: Bench) -> None:
                 (f"Ray of {node[:2]} killed", lambda node=node: story.kill_ray(node)),
             ]
         )
-        story.strike_again(blow, how, chance.uniform(0, 6))
-    story.finish(undisturbed)
+        delay_s = chance.uniform(0, 4)
+        if chance.random() < 0.5:
+            story.strike(blow, how)
+        else:
+            story.strike_again(blow, how, delay_s)
+    story.finish(undisturbed_seeds)
