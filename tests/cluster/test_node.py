@@ -249,12 +249,11 @@ def pod(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate()
     for pid in of_folder(str(tmp_path)):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    for process in started:
+        process.communicate()
 
 
 Pod = Callable[..., subprocess.Popen[str]]
