@@ -23,7 +23,6 @@ from .slurm_hosts import SlurmCluster, lacks
 pytestmark = pytest.mark.cluster
 
 COMMAND = "slurm sweep.yaml --nodes 1-2 --cpus-per-node 1 --time 20 --signal-before 90 --submit"
-SEEDS = "--set seeds=[0,1]"
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT")
 PATIENCE_S = 600
 """Until something happens; a busy machine takes its time."""
@@ -42,6 +41,10 @@ def cluster(tmp_path: Path, shared_mini: Path) -> Iterator[SlurmCluster]:
         yield cluster
 
 
+class Finished(Exception):
+    """The sweep has ended before it could be struck."""
+
+
 @dataclass
 class Story:
     """A sweep that is struck: its job, and a row of the table for every blow.
@@ -52,15 +55,14 @@ class Story:
 
     cluster: SlurmCluster
     bench: Bench
+    seeds: int = 1
     job: int = 0
     rows: list[tuple[str, str, int, int]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     _before: dict[str, int] = field(default_factory=dict)
 
-    more: str = ""
-
     def submit(self) -> None:
-        said = self.cluster.xstilts(f"{COMMAND} {self.more}")
+        said = self.cluster.xstilts(f"{COMMAND} {seeds(self.seeds)}")
         found = re.search(r"Submitted batch job (\d+)", said)
         assert found, said
         self.job = int(found[1])
@@ -101,9 +103,11 @@ class Story:
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         def asked() -> bool:
-            over = self.cluster.state(self.job) in OVER
-            assert condition() or not over, f"{what}: the job is over\n{self.log()}"
-            return condition()
+            state = self.cluster.state(self.job)
+            if state not in OVER or condition():
+                return condition()
+            assert state == "COMPLETED", f"{what}: the job is over\n{self.log()}"
+            raise Finished(what)
 
         wait_for(asked, f"{what}\n{self.log()}", PATIENCE_S)
 
@@ -182,8 +186,13 @@ class Story:
         assert states == {"finished"}
 
 
-def begun(cluster: SlurmCluster, more: str = "") -> Story:
-    story = Story(cluster, Bench(cluster.lab), more=more)
+def seeds(count: int) -> str:
+    """The option by which a sweep has so many."""
+    return f"--set seeds={list(range(count))}".replace(", ", ",")
+
+
+def begun(cluster: SlurmCluster) -> Story:
+    story = Story(cluster, Bench(cluster.lab))
     story.submit()
     return story
 
@@ -200,22 +209,12 @@ def test_one_of_each_blow(cluster: SlurmCluster, undisturbed: Bench) -> None:
     story.finish(undisturbed)
 
 
-@pytest.fixture
-def undisturbed_seeds(tmp_path: Path, shared_mini: Path) -> Bench:
-    """The sweep with both seeds of the soak, run without disturbance."""
-    bench = Bench(tmp_path / "undisturbed")
-    bench.folder.mkdir()
-    (bench.folder / "sweep.yaml").write_text(SWEEP % shared_mini)
-    bench.run("sweep", "sweep.yaml", *SEEDS.split(), timeout_s=PATIENCE_S)
-    return bench
-
-
 @pytest.mark.soak
-def test_ten_random_blows(cluster: SlurmCluster, undisturbed_seeds: Bench) -> None:
+def test_ten_random_blows(cluster: SlurmCluster, tmp_path: Path, shared_mini: Path) -> None:
     """Of random sorts, to random nodes, at random moments: soon after a trial has begun, or while
-    one runs and a stage has ended since the last blow."""
-    story, chance = begun(cluster, SEEDS), random.Random(30)
-    for _ in range(10):
+    one runs and a stage has ended since the last blow. A sweep that ends before gains a seed."""
+    story, chance = begun(cluster), random.Random(30)
+    while len(story.rows) < 10:
         node = chance.choice(cluster.nodes)
         blow, how = chance.choice(
             [
@@ -226,8 +225,19 @@ def test_ten_random_blows(cluster: SlurmCluster, undisturbed_seeds: Bench) -> No
             ]
         )
         delay_s = chance.uniform(0, 4)
-        if chance.random() < 0.5:
-            story.strike(blow, how)
-        else:
-            story.strike_again(blow, how, delay_s)
-    story.finish(undisturbed_seeds)
+        struck = len(story.rows)
+        try:
+            if chance.random() < 0.5:
+                story.strike(blow, how)
+            else:
+                story.strike_again(blow, how, delay_s)
+        except Finished:
+            del story.rows[struck:]
+            story.seeds += 1
+            story.submit()
+    story.wait(lambda: cluster.state(story.job) == "COMPLETED", "completed")
+    undisturbed = Bench(tmp_path / "undisturbed")
+    undisturbed.folder.mkdir()
+    (undisturbed.folder / "sweep.yaml").write_text(SWEEP % shared_mini)
+    undisturbed.run("sweep", "sweep.yaml", *seeds(story.seeds).split(), timeout_s=PATIENCE_S)
+    story.finish(undisturbed)
