@@ -406,6 +406,29 @@ def test_plan_says_what_fits_on_a_cluster(tmp_path: Path) -> None:
         assert refused.exit_code == 2 and message in " ".join(refused.output.split())
 
 
+def test_plan_says_what_fits_on_pods(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path)
+    own = ROOT / "xstilts/cluster/raycluster.yaml"
+    refused = call("plan", file, "--cluster", str(own))
+    left = "class-REPLACE_ME, digest-REPLACE_ME, image-REPLACE_ME"
+    assert refused.exit_code == 2
+    assert f"has no placeholders left; got {left}" in " ".join(refused.output.split())
+    filled_in = tmp_path / "raycluster.yaml"
+    filled_in.write_text(own.read_text().replace("REPLACE_ME", "1"))
+    cluster = ["--cluster", str(filled_in)]
+    shown = call("plan", file, *cluster).output
+    assert "node type gpu: 8 trials at once on each, at most 4 nodes" in shown
+    assert "node type head: no trial fits" in shown
+    gpus = ["--set", "resources.gpus_per_trial=1", "--price", "gpu=0.5"]
+    priced = json.loads(call("plan", file, *gpus, *cluster, "--json").stdout)
+    nodes = {node["type"]: node for node in priced["cluster"]}
+    assert nodes["gpu"]["trials_a_node"] == 1 and nodes["gpu"]["cost"]["most"] > 0
+    filled_in.write_text(own.read_text().replace('limits: {cpu: "8"', 'limits: {cpu: "all"'))
+    refused = call("plan", file, *cluster)
+    said = "--cluster: is a file for `ray up`, or a RayCluster, whose node types say"
+    assert refused.exit_code == 2 and said in " ".join(refused.output.split())
+
+
 def test_plan_assumes_a_rate_of_gpus_and_says_so(tmp_path: Path) -> None:
     file = sweep_file(tmp_path, resources={"gpus_per_trial": 2, "cpus_per_trial": 2})
     shown = " ".join(call("plan", file).output.split())

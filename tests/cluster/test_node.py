@@ -127,7 +127,17 @@ def test_the_environment_of_shells_is_written_once(node: NodeSh, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "words",
-    ["", "start", "ray start", "ray start boss", "mlflow start twice", "stop all", "spot azure"],
+    [
+        "",
+        "start",
+        "ray start",
+        "ray start boss",
+        "mlflow start twice",
+        "stop all",
+        "spot azure",
+        "pod",
+        "pod boss",
+    ],
 )
 def test_other_words_are_refused(node: NodeSh, words: str) -> None:
     ended = node(*words.split())
@@ -200,6 +210,89 @@ def test_a_machine_that_is_called_back_gives_notice(
     finally:
         watcher.kill()
         server.shutdown()
+
+
+POD_RAY = """#!/bin/bash
+# `ray start --block`, with a trial that writes its checkpoint when it has notice.
+echo "$RAY_AUTH_MODE $*" > "$HOME/started"
+if [ -e "$HOME/dies" ]; then exit 1; fi
+trial='until [ -e "$XSTILTS_NOTICE" ]; do sleep 0.1; done; sleep 1; touch "$HOME/checkpoint"'
+(exec -a ray::TrialActor.step bash -c "$trial; : $HOME") &
+sleep 600
+"""
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the script as the first process of a pod, with a stand-in for Ray."""
+    ray = tmp_path / "venv/bin/ray"
+    ray.parent.mkdir(parents=True)
+    ray.write_text(POD_RAY)
+    ray.chmod(0o755)
+    (tmp_path / "storage/runs").mkdir(parents=True)
+    (tmp_path / "storage/heads").mkdir()
+    (tmp_path / "storage/heads/127.0.0.1").touch()
+    private = tmp_path / f"private-{os.geteuid()}"
+    private.mkdir(mode=0o700)
+    (private / "notice").touch()  # of a container before
+    text = NODE.read_text().replace("/tmp/xstilts-", f"{tmp_path}/private-")
+    text = text.replace("SHARED=/mnt/xstilts", f"SHARED={tmp_path}/storage")
+    (tmp_path / "node.sh").write_text(text.replace("mountpoint -q", "test -d"))
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: str, **variables: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "HOME": str(tmp_path), **variables}
+        command = ["bash", str(tmp_path / "node.sh"), "pod", *words]
+        started.append(
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        )
+        return started[-1]
+
+    yield start
+    for pid in of_folder(str(tmp_path)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for process in started:
+        process.communicate()
+
+
+Pod = Callable[..., subprocess.Popen[str]]
+
+
+def test_a_pod_that_must_go_ends_once_its_trials_have_written(pod: Pod, tmp_path: Path) -> None:
+    """TERM is the notice; the token is in the environment, and the head is known by its name."""
+    process = pod("worker", "localhost", "--num-cpus=8", RAY_AUTH_TOKEN="of a Secret")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    words = (tmp_path / "started").read_text().split()
+    assert words[:4] == ["token", "start", "--address=127.0.0.1:6379", "--node-manager-port=6380"]
+    assert words[-2:] == ["--num-cpus=8", "--block"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    assert not (tmp_path / "checkpoint").exists()
+    process.terminate()
+    assert process.wait(40) == 0, "it need not wait its whole time"
+    assert (tmp_path / "checkpoint").exists()
+    assert not of_folder(f"; : {tmp_path}"), "nothing outlives it"
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "said"),
+    [
+        (["head"], {"RAY_AUTH_TOKEN": "x"}, "Ray has died"),
+        (["head"], {"RAY_AUTH_TOKEN": ""}, "no token in"),
+        (["worker", "no.such.host.invalid"], {"RAY_AUTH_TOKEN": "x"}, "of the head is unknown"),
+    ],
+    ids=["dead Ray", "no token", "no head"],
+)
+def test_a_pod_whose_ray_is_not_there_fails(
+    pod: Pod, tmp_path: Path, words: list[str], variables: dict[str, str], said: str
+) -> None:
+    (tmp_path / "dies").touch()
+    process = pod(*words, **variables)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1 and said in error
 
 
 def test_a_folder_that_another_made_first_is_not_used(tmp_path: Path) -> None:

@@ -186,6 +186,26 @@ def test_an_address_that_leads_nowhere_is_told_before_ray_tries_for_minutes(
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.parametrize(("patience_s", "seen"), [(60.0, 3), (0.0, 1)])
+def test_a_cluster_is_waited_for_until_its_nodes_are_there(
+    monkeypatch: pytest.MonkeyPatch, patience_s: float, seen: int
+) -> None:
+    """Or the time is over: a launch begins with fewer."""
+    there: list[dict[str, float]] = []
+
+    def nodes() -> list[dict[str, float]]:
+        there.append({"CPU": 1.0})
+        return there
+
+    monkeypatch.setattr(connection, "alive_nodes", nodes)
+    monkeypatch.setattr(connection, "_join", lambda address: None)
+    monkeypatch.setattr(connection, "leave", lambda: None)
+    monkeypatch.setattr(connection, "NODES_S", patience_s)
+    monkeypatch.setenv(connection.NODES, "3")
+    with connection.connected("10.0.0.1:6379"):
+        assert len(there) == seen
+
+
 @pytest.mark.ray
 def test_a_cluster_answers() -> None:
     code = """

@@ -223,4 +223,4 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 300) -
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(1)
+        time.sleep(0.5)

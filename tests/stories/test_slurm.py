@@ -41,6 +41,10 @@ def cluster(tmp_path: Path, shared_mini: Path) -> Iterator[SlurmCluster]:
         yield cluster
 
 
+class Finished(Exception):
+    """The sweep has ended before it could be struck."""
+
+
 @dataclass
 class Story:
     """A sweep that is struck: its job, and a row of the table for every blow.
@@ -51,13 +55,14 @@ class Story:
 
     cluster: SlurmCluster
     bench: Bench
+    seeds: int = 1
     job: int = 0
     rows: list[tuple[str, str, int, int]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     _before: dict[str, int] = field(default_factory=dict)
 
     def submit(self) -> None:
-        said = self.cluster.xstilts(COMMAND)
+        said = self.cluster.xstilts(f"{COMMAND} {seeds(self.seeds)}")
         found = re.search(r"Submitted batch job (\d+)", said)
         assert found, said
         self.job = int(found[1])
@@ -69,14 +74,14 @@ class Story:
         self.strike_now(blow, how)
 
     def strike_again(self, blow: str, how: Callable[[], None], delay_s: float) -> None:
-        """Strike so long after a trial has begun since the last blow."""
-        known = self.num_attempts()
-        self.wait(lambda: self.num_attempts() > known and bool(self.bench.workers()), blow)
+        """Strike so long after a trial has begun, or a stage ended, since the last blow."""
+        known = self.num_signs()
+        self.wait(lambda: self.num_signs() > known and bool(self.bench.workers()), blow)
         time.sleep(delay_s)
         self.strike_now(blow, how)
 
-    def num_attempts(self) -> int:
-        return sum(map(len, self.bench.attempts().values()))
+    def num_signs(self) -> int:
+        return len(self.bench.stages()) + sum(map(len, self.bench.attempts().values()))
 
     def strike_now(self, blow: str, how: Callable[[], None]) -> None:
         self.settle()
@@ -98,9 +103,11 @@ class Story:
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         def asked() -> bool:
-            over = self.cluster.state(self.job) in OVER
-            assert condition() or not over, f"{what}: the job is over\n{self.log()}"
-            return condition()
+            state = self.cluster.state(self.job)
+            if state not in OVER or condition():
+                return condition()
+            assert state == "COMPLETED", f"{what}: the job is over\n{self.log()}"
+            raise Finished(what)
 
         wait_for(asked, f"{what}\n{self.log()}", PATIENCE_S)
 
@@ -179,6 +186,11 @@ class Story:
         assert states == {"finished"}
 
 
+def seeds(count: int) -> str:
+    """The option by which a sweep has so many."""
+    return f"--set seeds={list(range(count))}".replace(", ", ",")
+
+
 def begun(cluster: SlurmCluster) -> Story:
     story = Story(cluster, Bench(cluster.lab))
     story.submit()
@@ -198,9 +210,11 @@ def test_one_of_each_blow(cluster: SlurmCluster, undisturbed: Bench) -> None:
 
 
 @pytest.mark.soak
-def test_ten_random_blows(cluster: SlurmCluster, undisturbed: Bench) -> None:
-    story, chance = begun(cluster), random.Random(26)
-    for _ in range(10):
+def test_ten_random_blows(cluster: SlurmCluster, tmp_path: Path, shared_mini: Path) -> None:
+    """Of random sorts, to random nodes, at random moments: soon after a trial has begun, or while
+    one runs and a stage has ended since the last blow. A sweep that ends before gains a seed."""
+    story, chance = begun(cluster), random.Random(30)
+    while len(story.rows) < 10:
         node = chance.choice(cluster.nodes)
         blow, how = chance.choice(
             [
@@ -210,5 +224,20 @@ def test_ten_random_blows(cluster: SlurmCluster, undisturbed: Bench) -> None:
                 (f"Ray of {node[:2]} killed", lambda node=node: story.kill_ray(node)),
             ]
         )
-        story.strike_again(blow, how, chance.uniform(0, 6))
+        delay_s = chance.uniform(0, 4)
+        struck = len(story.rows)
+        try:
+            if chance.random() < 0.5:
+                story.strike(blow, how)
+            else:
+                story.strike_again(blow, how, delay_s)
+        except Finished:
+            del story.rows[struck:]
+            story.seeds += 1
+            story.submit()
+    story.wait(lambda: cluster.state(story.job) == "COMPLETED", "completed")
+    undisturbed = Bench(tmp_path / "undisturbed")
+    undisturbed.folder.mkdir()
+    (undisturbed.folder / "sweep.yaml").write_text(SWEEP % shared_mini)
+    undisturbed.run("sweep", "sweep.yaml", *seeds(story.seeds).split(), timeout_s=PATIENCE_S)
     story.finish(undisturbed)

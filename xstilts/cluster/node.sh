@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# What the nodes of a cluster do, on AWS (cluster.yaml), on Google Cloud (gcp.yaml) and on hosts of
-# your own (local.yaml):
+# What the nodes of a cluster do, on AWS (cluster.yaml), on Google Cloud (gcp.yaml), on Kubernetes
+# (raycluster.yaml) and on hosts of your own (local.yaml):
 #   node.sh shell [NAME=VALUE ...]             the environment of shells and of the driver
 #   node.sh mlflow start                       on the head: the MLflow server, unless it runs
 #   node.sh ray start head [OPTION ...]        options go to `ray start`
 #   node.sh ray start worker HEAD [OPTION ...]
+#   node.sh pod head [OPTION ...]              in a pod, as its first process: Ray, until it dies
+#   node.sh pod worker HEAD [OPTION ...]       or the pod is told to go
 #   node.sh spot [gcp]                         on AWS, or on Google Cloud: stop trials when the
 #                                              machine is called back
 #   node.sh stop                               Ray and the MLflow server, whatever runs of them
 # Every node has a Python environment in ~/venv, the storage that all share at /mnt/xstilts and, in
-# ~/.ray/auth_token, the token of the cluster. SECURITY.md says what listens.
+# ~/.ray/auth_token or in a pod's environment, the token of the cluster. SECURITY.md says what
+# listens.
 set -euo pipefail
 
 VENV=$HOME/venv
@@ -85,8 +88,9 @@ check_storage() {
   fi
 }
 
-# `ray up` brought the token; whoever has it runs what he likes on all nodes.
+# `ray up` or a Secret brought the token; whoever has it runs what he likes on all nodes.
 check_token() {
+  if [ -n "${RAY_AUTH_TOKEN-}" ]; then return; fi
   if [ ! -s "$TOKEN" ]; then
     fail "no token in $TOKEN; where you type \`ray up\`: umask 077; ray get-auth-token --generate"
   fi
@@ -143,6 +147,32 @@ ray_start() {
     --object-store-memory=209715200 --disable-usage-stats "$@"
 }
 
+# TERM is the notice, to the first process alone: Kubernetes then waits for what trials write, for
+# terminationGracePeriodSeconds.
+pod() {
+  local role=$1 address=() ray
+  shift
+  make_private
+  rm -f "$NOTICE"
+  trap 'touch "$NOTICE"' TERM
+  if [ "$role" = worker ]; then
+    # By its address, not the name of its service, the head has marked the storage.
+    mapfile -t address < <(getent ahostsv4 "$1" | cut -d ' ' -f 1)
+    set -- "${address[0]:?of the head is unknown}" "${@:2}"
+  fi
+  ray_start "$role" "$@" --block &
+  ray=$!
+  while ! [ -e "$NOTICE" ] && kill -0 "$ray" 2> /dev/null; do wait "$ray" || true; done
+  if ! [ -e "$NOTICE" ]; then fail "Ray has died"; fi
+  for _ in $(seq 50); do
+    if ! has_trials; then break; fi
+    sleep 1
+  done
+  end_ray
+}
+
+has_trials() { ray_processes | tr ' ' '\n' | sed 's,.*,/proc/&/cmdline,' | xargs grep -qs TrialActor; }
+
 # A spot machine is told before it is called back, two minutes on AWS and half a minute on Google
 # Cloud: enough for a checkpoint.
 spot() {
@@ -186,6 +216,8 @@ case "${1-} ${2-} ${3-}" in
   "mlflow start ") mlflow_start ;;
   "ray start head") shift 3 && ray_start head "$@" ;;
   "ray start worker") shift 3 && ray_start worker "${1:?the address of the head}" "${@:2}" ;;
+  "pod head "*) shift 2 && pod head "$@" ;;
+  "pod worker "*) shift 2 && pod worker "${1:?the address of the head}" "${@:2}" ;;
   "spot  ") spot aws ;;
   "spot gcp ") spot gcp ;;
   "stop  ") stop ;;

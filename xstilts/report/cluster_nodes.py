@@ -31,13 +31,12 @@ def fitting_nodes(
     head, is there as long as the busiest type needs with all its nodes. Idle time is not in them.
 
     Raises:
-        ConfigError: the file is none of `ray up` or not filled in, a trial fits on no node type,
-            or a price is of no node type.
+        ConfigError: the file is none of `ray up` or KubeRay or not filled in, a trial fits on no
+            node type, or a price is of no node type.
     """
     try:
-        text = cluster.read_text(encoding="utf-8")
-        config = yaml.safe_load(text)
-        types = config["available_node_types"]
+        documents = list(yaml.safe_load_all(cluster.read_text(encoding="utf-8")))
+        types = _types_of(documents)
         nodes: list[dict[str, Any]] = [
             {
                 "type": name,
@@ -46,10 +45,10 @@ def fitting_nodes(
             }
             for name, node in types.items()
         ]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        rule = "is a file for `ray up` whose node types say their resources"
+    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
+        rule = "is a file for `ray up`, or a RayCluster, whose node types say their resources"
         raise ConfigError([Problem("--cluster", rule, f'"{cluster}"')]) from error
-    if left := sorted(set(PLACEHOLDER.findall(yaml.safe_dump(config)))):
+    if left := sorted(set(PLACEHOLDER.findall(yaml.safe_dump_all(documents)))):
         repair = "the first lines of the file say where to find them"
         rule = f"{cluster}: has no placeholders left"
         raise ConfigError([Problem("--cluster", rule, ", ".join(left), repair)])
@@ -60,6 +59,33 @@ def fitting_nodes(
     if hours is not None:
         _add_hours(nodes, hours, sweep.resources.gpus_per_trial, prices)
     return nodes
+
+
+def _types_of(documents: Sequence[Any]) -> dict[str, Any]:
+    """The node types of a file, as `ray up` calls them: a RayCluster has groups of pods."""
+    for document in documents:
+        if document.get("kind") == "RayCluster":
+            spec = document["spec"]
+            head = {"resources": _resources_of(spec["headGroupSpec"])}
+            groups = {
+                group["groupName"]: {
+                    "resources": _resources_of(group),
+                    "max_workers": group["maxReplicas"],
+                }
+                for group in spec["workerGroupSpecs"]
+            }
+            return {"head": head, **groups}
+    types: dict[str, Any] = documents[0]["available_node_types"]
+    return types
+
+
+def _resources_of(group: Mapping[str, Any]) -> dict[str, int]:
+    """CPUs and GPUs of a pod: those that Ray is told of, else the limits of its first container."""
+    limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+    own = group["rayStartParams"]
+    gpus = sum(int(value) for name, value in limits.items() if name.endswith("/gpu"))
+    cpus = own["num-cpus"] if "num-cpus" in own else limits["cpu"]
+    return {"CPU": int(cpus), "GPU": int(own.get("num-gpus", gpus))}
 
 
 def _add_hours(

@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,6 +38,12 @@ QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERRO
 OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing but small dicts travels through Ray; its default would take a third of the memory."""
 
+
+NODES = "XSTILTS_NODES"
+"""The environment variable that says how many nodes a cluster that is joined will have."""
+
+NODES_S = 120.0
+"""How long they are waited for; a launch begins with those that are there then."""
 
 GREETING_S = 5.0
 """How long a cluster may take to say its first word."""
@@ -75,6 +82,7 @@ def connected(address: str | None) -> Iterator[None]:
         read_environment()
         _join(address)
         with _leaving():
+            _wait_for_nodes(int(os.environ.get(NODES) or 1))
             yield
         return
     with private_folder() as folder, with_own_token():
@@ -138,6 +146,12 @@ def _join(address: str) -> None:
         ray.init(address=address, **QUIETLY)
     except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
         raise _nowhere(address, error) from error
+
+
+def _wait_for_nodes(count: int) -> None:
+    over = time.monotonic() + NODES_S
+    while len(alive_nodes()) < count and time.monotonic() < over:
+        time.sleep(0.5)
 
 
 def _nowhere(address: str, error: Exception) -> ConfigError:
