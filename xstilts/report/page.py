@@ -82,40 +82,12 @@ def page(results: Results, by: str | None = None) -> str:
             configurations=_configurations(results, tried),
             inner=_inner(results),
             curves=_curves(results),
+            probes=probe_table(results),
+            alignment=alignment_pictures(results),
             warnings=results.warnings(),
             rebuilt=_rebuilt(results),
         )
     )
-    environment.filters |= {"number": number, "signed": signed, "value": _value}
-    return environment.get_template("page.html").render(
-        about=_about(results),
-        unfinished=unfinished(results),
-        verdicts=_verdicts(results),
-        gains=_gains(results, found),
-        languages=_languages(results, found),
-        by=by,
-        groups=[group_table(one, by) for one in grouped(results, by)] if by else [],
-        choices=_choices(results),
-        cost=_cost(results),
-        search=_search(tried),
-        configurations=_configurations(results, tried),
-        inner=_inner(results),
-        curves=_curves(results),
-        probes=probe_table(results),
-        alignment=alignment_pictures(results),
-        warnings=results.warnings(),
-        rebuilt=_rebuilt(results),
-    )
-
-
-def number(value: float | None, digits: int = 1) -> str:
-    """A number, or the sign of a hole."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
-def signed(value: float | None, digits: int = 1) -> str:
-    """A difference, with a minus that is as wide as a plus."""
-    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _about(results: Results) -> dict[str, Any]:

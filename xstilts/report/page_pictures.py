@@ -95,8 +95,7 @@ def lines(
 ) -> Markup:
     """Curves of what lies across and up, each with the class that colours it."""
     points = [point for _, curve in curves for point in curve]
-    body, place_x, place_y = frame([a for a, _ in points], [b for _, b in points], "step", "loss")
-    body, place_x, place_y = _frame([a for a, _ in points], [b for _, b in points], across, up)
+    body, place_x, place_y = frame([a for a, _ in points], [b for _, b in points], across, up)
     for kind, curve in curves:
         path = " ".join(f"{place_x(a):.0f},{place_y(b):.0f}" for a, b in curve)
         body += f'<polyline class="curve {kind}" points="{path}"/>'

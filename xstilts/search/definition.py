@@ -284,12 +284,10 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     Resources change no result but, on a GPU, what dropout draws, and by their threads the last bits
     of sums; of those that stages are named by, see `check_retraining`. What is confirmed was chosen
     from search alone, and may be asked for later. A budget says only how far a sweep goes, a study
-    only what is asked of its results and, by its parts, which of its models run now.
+    only what is asked of its results and, by its parts, which of its models run now; probes select
+    nothing.
     """
     resolved = without_part(resolved)
-    free = ("storage", "tracking", "resources", "confirm", "budget", "study")
-    only what is asked of its results, and probes select nothing.
-    """
     free = ("storage", "tracking", "resources", "confirm", "budget", "study", "probes")
     identity = {key: value for key, value in resolved.items() if key not in free}
     named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))
