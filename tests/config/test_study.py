@@ -154,8 +154,8 @@ def arms_of(**arms: dict[str, Any]) -> dict[str, Any]:
          '"adapt.intermediate"?'),
         ({"adapt.intermediate": ["decai"]}, 'rich.parameters.adapt.intermediate[0]: is never '
          'drawn; got "decai"; did you mean "decay"?'),
-        ({"intermediate.epochs": [1]}, "rich.parameters.intermediate.epochs: mnli_tr has no such "
-         "parameter, so that none of its runs is the arm's"),
+        ({"intermediate.epochs": [1]}, "rich.parameters.intermediate.epochs: mnli_tr is not "
+         "searched so, and none of its runs is the arm's; got 2; add mnli_tr to its `when`"),
     ],
 )  # fmt: skip
 def test_an_arm_is_of_values_that_are_drawn(parameters: dict[str, Any], line: str) -> None:

@@ -27,11 +27,13 @@ FROZEN = {
     "quickstart.yaml": "02e8742454f4c1c8",
     "real_records.yaml": "b398276e0aec2f81",
     "real_records_all.yaml": "4fe6a95408fa3bfb",
-    "studies/1_languages_by_morphology.yaml": "ddb304f232a88579",
-    "studies/2_non_english_entailment.yaml": "c4a4b9effa18e261",
-    "studies/3_domain.yaml": "807f8e21f48e7e3d",
-    "studies/4_low_resource.yaml": "d304c6c3552c160f",
-    "studies/5_initialisation.yaml": "5f8bdd23d98edf6f",
+    "studies/1_languages_by_morphology.yaml": "0958e36829171b4d",
+    "studies/2_non_english_entailment.yaml": "0d7f594d09e57426",
+    "studies/3_domain.yaml": "9d339964145233cd",
+    "studies/4_low_resource.yaml": "bf645523d015ec1c",
+    "studies/5_initialisation.yaml": "cbdd231af1005463",
+    "studies/5_translate_test.yaml": "dd65eda6034ec3f3",
+    "studies/5_translate_train.yaml": "6e8fb49de5a25150",
 }
 
 

@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from xstilts.config.adapt import FULL
-from xstilts.config.derive import NONE, phase_of, recipe_of
-from xstilts.config.own_tasks import all_tasks
+from xstilts.config.derive import NONE, phase_of, recipe_of, train_languages
+from xstilts.config.own_tasks import all_tasks, find_trained
 from xstilts.config.recipe import FIELDS
 from xstilts.config.schema import IntermediateSpec, Sweep
 from xstilts.config.search_spec import ParameterSpec
@@ -41,8 +41,8 @@ def models_of(sweep: Sweep, arm: ArmSpec) -> tuple[str, ...]:
 
 def selects(sweep: Sweep, arm: ArmSpec, point: Mapping[str, Any]) -> bool:
     """Whether a trial at this point of the outer search space is a run of the arm. A parameter that
-    is not active at a point is what it is without a search: the encoder is adapted as `full`, and
-    of the baseline an intermediate stage's say nothing."""
+    is not active at a point is what the file says without a search, and of the baseline those of an
+    intermediate stage say nothing."""
     if point["intermediate"] not in members(sweep, arm):
         return False
     if point["model"] not in models_of(sweep, arm):
@@ -50,10 +50,35 @@ def selects(sweep: Sweep, arm: ArmSpec, point: Mapping[str, Any]) -> bool:
     for name, values in arm.parameters.items():
         if point["intermediate"] == NONE and phase_of(name) == "intermediate":
             continue
-        default = FULL if name.startswith("adapt.") else None
-        if point.get(name, default) not in values:
+        if name not in point and default_of(sweep, point["intermediate"], name) not in values:
+            return False
+        if name in point and point[name] not in values:
             return False
     return True
+
+
+def default_of(sweep: Sweep, intermediate: str, name: str) -> Any:
+    """What a parameter is where it is not searched; None where that hangs on the target."""
+    phase = phase_of(name)
+    if name.startswith("adapt."):
+        said = sweep.recipe.adapt.get(phase, FULL)
+        return said if isinstance(said, str) and name == f"adapt.{phase}" else None
+    if phase != "intermediate" or intermediate not in sweep.intermediates:
+        return None
+    tasks = sweep.intermediates[intermediate].tasks
+    recipe = recipe_of(sweep).for_task(phase, tasks[0] if len(tasks) == 1 else "", {})
+    return getattr(recipe, name.partition(".")[2], None)
+
+
+def languages_of_arm(sweep: Sweep, arm: ArmSpec) -> frozenset[str]:
+    """The languages that an arm's intermediates train in, those of MLM's text left out: they are
+    beside the task, or all that there are."""
+    found: set[str] = set()
+    for spec in (sweep.intermediates[name] for name in members(sweep, arm) if name != NONE):
+        for task in (find_trained(sweep, name) for name in spec.tasks):
+            if not task.kind_spec.is_self_supervised:
+                found.update(train_languages(spec, task))
+    return frozenset(found)
 
 
 def values_of(sweep: Sweep, arm: ArmSpec, aspect: Aspect) -> frozenset[str]:
@@ -121,8 +146,8 @@ def _parameters(sweep: Sweep, arm: ArmSpec) -> Iterator[str]:
         if active or phase_of(name) != "intermediate":
             said = arm.parameters.get(name)
             yield from (f"{name} {value}" for value in said or searched_values(spec))
-        if len(active) < len(trained) and name.startswith("adapt."):
-            yield f"{name} {FULL}"
+        inactive = [x for x in trained if x not in active]
+        yield from (f"{name} {default_of(sweep, own, name)}" for own in inactive)
 
 
 def is_active(spec: ParameterSpec, intermediate: str) -> bool:

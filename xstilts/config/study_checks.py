@@ -18,7 +18,9 @@ from xstilts.config.study import OPERATORS, ArmSpec, Aspect, ContrastSpec, Study
 from xstilts.config.study_arms import (
     COSTS,
     UNSELECTED,
+    default_of,
     is_active,
+    languages_of_arm,
     members,
     searched_values,
     selects,
@@ -69,7 +71,7 @@ def cells(sweep: Sweep, study: StudySpec, contrast: ContrastSpec) -> dict[str, t
     """The languages of a contrast by target, in the target's order; targets without any have no
     entry."""
     known = {task.name: task for task in all_tasks(sweep) if task.is_target}
-    matched = _languages(sweep, study.arms[contrast.arms[0]])
+    matched = languages_of_arm(sweep, study.arms[contrast.arms[0]])
     found = {}
     for name in contrast.targets or sweep.targets:
         chosen = [
@@ -168,10 +170,10 @@ def _check_parameters(sweep: Sweep, where: str, arm: ArmSpec) -> Iterator[Proble
                 repair = suggest(str(value), [*map(str, drawn)])
                 yield Problem(f"{here}[{i}]", "is never drawn", f'"{value}"', repair)
         lacking = [x for x in members(sweep, arm) if x != NONE and not is_active(space[name], x)]
-        # Where no arm of adapting is drawn it is `full`.
-        for own in lacking if not name.startswith("adapt.") else ():
-            rule = f"{own} has no such parameter, so that none of its runs is the arm's"
-            yield Problem(here, rule, repair=f"add {own} to its `when`, or leave it out")
+        for own in lacking:
+            if (default := default_of(sweep, own, name)) not in values:
+                rule = f"{own} is not searched so, and none of its runs is the arm's"
+                yield Problem(here, rule, f"{default}", f"add {own} to its `when`, or leave it out")
 
 
 def _check_runs(sweep: Sweep, where: str, arm: ArmSpec) -> Iterator[Problem]:
@@ -270,9 +272,3 @@ def _holds(code: str, column: str, said: str | int | float) -> bool:
     elif isinstance(wanted, str):
         value = str(value)
     return OPERATORS[sign](value, wanted)
-
-
-def _languages(sweep: Sweep, arm: ArmSpec) -> set[str]:
-    """The languages that an arm's intermediates are in; English where nothing is said."""
-    specs = [sweep.intermediates[name] for name in members(sweep, arm) if name != NONE]
-    return {code for spec in specs for code in spec.languages or ("en",)}

@@ -19,7 +19,7 @@ from rich.table import Table as RichTable
 from xstilts.config.derive import NONE, encoder_space
 from xstilts.config.schema import Sweep
 from xstilts.config.study import ArmSpec, ContrastSpec, StudySpec
-from xstilts.config.study_arms import members, models_of, selects
+from xstilts.config.study_arms import languages_of_arm, members, models_of, selects
 from xstilts.config.study_checks import cells, confounds
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train
@@ -41,6 +41,9 @@ SPREAD = 1.0
 """Points that runs of a configuration are assumed to spread by, as fine-tuning of base encoders
 on thousands of examples does, where none have finished."""
 
+ROUNDING = 0.01
+"""So far may the steps of arms be from each other and count as equal."""
+
 SIZES = frozenset({"steps", "examples", "budget", "rates", "intermediate"})
 """Aspects with which stages of other lengths are what a contrast says."""
 
@@ -60,6 +63,7 @@ def study_summary(
         "margin": study.margin,
         "parts": {name: list(models) for name, models in study.models.items()},
         "models": list(encoder_space(sweep).values_of("model")),
+        "priced": example[NONE].model if rates is not None else None,
         "arms": {
             name: _arm(planner, example, arm, rates, places) for name, arm in study.arms.items()
         },
@@ -151,13 +155,16 @@ def _of_steps(
     example: Mapping[str, TrialPlan], study: StudySpec, contrast: ContrastSpec, sweep: Sweep
 ) -> list[str]:
     """`steps`, where a contrast's arms train for other numbers of them and it says nothing of
-    sizes."""
+    sizes; those of a rounded share of a budget are the same."""
     one, other = (
         {stage.num_steps for stage in _stages(example, sweep, study.arms[name])}
         for name in contrast.arms
     )
     said = SIZES & {*contrast.differ_in, *contrast.confounds}
-    return ["steps"] if one and other and one != other and not said else []
+    if said or not one or not other:
+        return []
+    bounds = zip((min(one), max(one)), (min(other), max(other)), strict=True)
+    return ["steps"] if any(abs(a - b) > ROUNDING * max(a, b) for a, b in bounds) else []
 
 
 def _power(
@@ -173,8 +180,8 @@ def _power(
         return {"languages": _languages(sweep, study, contrast, found)}
     spread, runs = _spread(sweep, study, contrast, found, records)
     seeds = len(sweep.seeds)
-    # Of an arm, a seed gives the mean over its members' runs.
-    means = fmean(1 / len(members(sweep, study.arms[name])) for name in contrast.arms)
+    # Of an arm, a seed gives the mean over the runs of its configurations.
+    means = fmean(1 / _runs_of_a_seed(sweep, study.arms[name]) for name in contrast.arms)
     of_a_seed = spread * means**0.5
     told = {"seeds": seeds, "spread": spread, "spread_runs": runs, "alpha": alpha}
     told["spread_of_a_seed"] = of_a_seed
@@ -185,6 +192,14 @@ def _power(
     power = power_of_equivalence(seeds, of_a_seed, study.margin, **how)[0]
     needed = seeds_for_equivalence(of_a_seed, study.margin, **how)
     return {**told, "power": float(power), "seeds_needed": needed}
+
+
+def _runs_of_a_seed(sweep: Sweep, arm: ArmSpec) -> int:
+    """How many configurations of an arm run with each seed; its members where they are endless. Of
+    an arm that chooses no models those of one: each of them is a part that answers by itself."""
+    models = arm.models or encoder_space(sweep).values_of("model")[:1]
+    points = (point for point in _points(sweep) if point["model"] in models)
+    return sum(selects(sweep, arm, point) for point in points) or len(members(sweep, arm))
 
 
 def _spread(
@@ -220,11 +235,9 @@ def _languages(
 ) -> dict[str, Any]:
     """Languages whose covariate is known, of either side, and whether they suffice for a test."""
     targets = {code for codes in found.values() for code in codes}
-    first = study.arms[contrast.arms[0]]
-    specs = [sweep.intermediates[name] for name in members(sweep, first) if name != NONE]
     sides = {"target": (targets, LEAST_TARGETS)}
     if contrast.test == "interaction":
-        own = {code for spec in specs for code in spec.languages or ("en",)}
+        own = {*languages_of_arm(sweep, study.arms[contrast.arms[0]])}
         sides["intermediate"] = (own, LEAST_INTERMEDIATES)
     column = str(contrast.covariate)
     told: dict[str, Any] = {"covariate": column}
@@ -244,7 +257,14 @@ def study_lines(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
     if told["parts"]:
         parts = "; ".join(f"{name}: {', '.join(own)}" for name, own in told["parts"].items())
         yield f"parts: {parts}. This plan: {', '.join(told['models'])}"
-    yield WholeNames(_arms_table(told, unit))
+    table = _arms_table(told, unit)
+    yield WholeNames(table, range(len(table.columns)))
+    for name, own in told["arms"].items():
+        values = [f"{x} {_or(values)}" for x, values in own["parameters"].items()]
+        chosen = f"; {', '.join(values)}" if values else ""
+        yield f"{name}: {', '.join(own['members'])}{chosen}"
+    if told["priced"] and len(told["models"]) > 1:
+        yield f"all models are priced as {told['priced']}; a part has its own"
     for name, own in told["contrasts"].items():
         yield f"{name} ({own['standing']}): {own['arms'][0]} less {own['arms'][1]}, {_test(own)}"
         lines = [_cells(own), *_shown(own, told["margin"])]
@@ -262,13 +282,10 @@ def study_lines(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
 def _arms_table(told: Mapping[str, Any], unit: str) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     has_hours = any(own["hours"] is not None for own in told["arms"].values())
-    columns = ("arm", "members", "runs", "examples", "steps", *([unit] * has_hours))
-    for name in columns:
-        table.add_column(name, justify="left" if name in ("arm", "members") else "right")
+    for name in ("arm", "runs", "examples", "steps", *([unit] * has_hours)):
+        table.add_column(name, justify="left" if name == "arm" else "right")
     for name, own in told["arms"].items():
-        chosen = ", ".join(f"{x} {_or(values)}" for x, values in own["parameters"].items())
-        row = [name, ", ".join(own["members"]) + (f"; {chosen}" if chosen else "")]
-        row += [str(own["runs"]), _range(own["examples"]), _range(own["steps"])]
+        row = [name, str(own["runs"]), _range(own["examples"]), _range(own["steps"])]
         table.add_row(*row, *([f"{own['hours']:.3g}"] if has_hours else []))
     return table
 
