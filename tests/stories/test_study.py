@@ -15,7 +15,7 @@ from xstilts.study.answer import Answer
 
 from .conftest import Bench
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
 SHORT = (
