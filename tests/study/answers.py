@@ -21,6 +21,7 @@ from xstilts.tasks.languages import LANGUAGES
 HOSTILE = '<b> & "x" \\input{a} $_%#^~ | `z` *w*'
 """What HTML, LaTeX and Markdown would read as theirs."""
 
+CODES = sorted(code for code, one in LANGUAGES.items() if one.family != "Constructed")
 COVARIATES = {
     code: float(one.values["c_wals"])  # type: ignore[arg-type]
     for code, one in LANGUAGES.items()
@@ -112,9 +113,9 @@ def equivalent(test: str = "equivalence") -> Contrast:
 
 
 def slope(test: str = "slope", targets: tuple[str, ...] = ("udpos",)) -> Contrast:
-    """A slope, or an interaction, over all languages whose covariate is known."""
-    codes = sorted(COVARIATES)
-    thirds = [codes[i::3] for i in range(3)]
+    """A slope, or an interaction, over all languages, not all of which have the covariate."""
+    known = sorted(COVARIATES)
+    thirds = [known[i::3] for i in range(3)]
     is_slope = test == "slope"
     lines = [("", 6.0, 0.0)] if is_slope else [("lower", 1, 0), ("middle", 4, 0.2)]
     lines += [] if is_slope else [("upper", 8, 0.3)]
@@ -123,10 +124,10 @@ def slope(test: str = "slope", targets: tuple[str, ...] = ("udpos",)) -> Contras
         test=test,
         covariate="c_wals",
         targets=targets,
-        languages=tuple(codes),
+        languages=tuple(CODES),
         effect=Interval(3.4, 1.1, 5.7, 11.2),
-        unknown=("jv", "yo"),
-        cells=cells(codes, targets),
+        unknown=tuple(code for code in CODES if code not in COVARIATES),
+        cells=cells(CODES, targets),
         groups=tuple(
             Group("third", name, points, points - 1, points + 1, tuple(own), len(own))
             for name, points, own in zip(
