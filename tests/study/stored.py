@@ -102,7 +102,7 @@ def put(
             for split, code, value in own
             if np.isfinite(value)
         ]  # fmt: skip
-        stages.append(entry_json(f"evaluate-{target}-{trial}"))
+        stages.append(entry_json(evaluation(target, trial)))
     if intermediate != "none":
         stages.append(entry_json(f"intermediate-{intermediate}-{seed}", steps=300))
     record = record_json(
@@ -136,9 +136,13 @@ def planted(effects: Mapping[str, float], spread: float = 0.5) -> Score:
     return score
 
 
+def evaluation(target: str, trial: str) -> str:
+    """The stage that scored a target in a trial."""
+    return f"evaluate-{target}-{trial.replace('-', '')}"
+
+
 def put_items(places: Places, trial: str, target: str, hits: Mapping[str, Sequence[float]]) -> None:
     """What each item of an evaluation gave, by language; equal places are one item."""
-    name = f"evaluate-{target}-{trial}"
     items = {
         code: Items(
             Outcomes.of({"accuracy": [(own, np.ones(len(own)), np.ones(len(own)))]}),
@@ -148,7 +152,9 @@ def put_items(places: Places, trial: str, target: str, hits: Mapping[str, Sequen
     }
     (places.storage / "tmp").mkdir(exist_ok=True)
     write_outcomes(places.storage / "tmp", target, items)
-    result = make_stage(places.storage, name, {f"predictions/{target}/test-en.tsv": "a\n"})
+    result = make_stage(
+        places.storage, evaluation(target, trial), {f"predictions/{target}/test-en.tsv": "a\n"}
+    )
     path = outcomes_path(result, target)
     path.parent.mkdir()
     outcomes_path(places.storage / "tmp", target).rename(path)
