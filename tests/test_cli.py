@@ -50,6 +50,8 @@ COMMANDS = (
     "export",
     "bench",
     "gc",
+    "bundle",
+    "verify",
     "slurm",
 )
 
