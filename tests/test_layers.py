@@ -47,6 +47,8 @@ SIDEWAYS = {
     ("report", "search.race"),
     ("search", "report.results"),
     ("search", "report.trial_files"),
+    # The public results of a sweep have its study's answer.
+    ("report", "study.analysis"),
     # The public names, which the package gives when they are asked for.
     ("xstilts", "errors"),
     ("xstilts", "api"),

@@ -85,7 +85,12 @@ def test_translations_are_compared_with_english_of_the_same_form(path: Path) -> 
 
 @pytest.mark.parametrize(
     ("page", "name"),
-    [("README.md", "first"), ("sweeps/README.md", "first"), ("docs/first_sweep.md", "first")],
+    [
+        ("README.md", "first"),
+        ("sweeps/README.md", "first"),
+        ("docs/first_sweep.md", "first"),
+        ("docs/studies.md", "nli_or_qa"),
+    ],
 )
 def test_the_pages_sweep_files_are_valid_and_plan(tmp_path: Path, page: str, name: str) -> None:
     text = block((ROOT / page).read_text(encoding="utf-8"), "yaml", f"name: {name}")

@@ -195,6 +195,7 @@ def drive(
     from xstilts.run.remembered import remember
     from xstilts.run.trial_states import TrialStates
     from xstilts.search import completion, launch
+    from xstilts.study.registration import FOLDER, register
 
     was_stopped = False
     with launch.prepared(sweep, places, inventory, with_retraining) as ready:
@@ -205,6 +206,8 @@ def drive(
         remember(places.storage)
         for line in ready.told():
             view.tell(line)
+        if register(ready.sweep, places, inventory.to_json(), ready.lease.number):
+            view.tell(f"The study is registered in {places.sweep / FOLDER}")
         if completion.is_complete(ready):
             places.begin(ready.lease.number)
             view.tell(f"{sweep.name}: everything is done already")

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from xstilts.scores.chance import Counts
-from xstilts.scores.outcomes import Outcomes, is_mean, score_of
+from xstilts.scores.outcomes import Outcomes, is_mean, points_of, score_of
 
 RANDOM = np.random.default_rng(0)
 
@@ -45,3 +45,25 @@ def test_a_mean_is_told_from_a_corpus() -> None:
     )
     assert is_mean(outcomes.counts["f1"]) and not is_mean(outcomes.counts["corpus"])
     assert outcomes.scores == pytest.approx({"f1": 50, "corpus": 40})
+
+
+def test_points_of_a_mean_are_what_its_items_gave() -> None:
+    hits = np.array([1.0, 0.0, 0.5])
+    counts = Outcomes.of({"accuracy": [(hits, np.ones(3), np.ones(3))]}).counts["accuracy"]
+    assert points_of(counts).tolist() == [100, 0, 50]
+
+
+def test_points_of_an_f1_have_its_mean_and_its_error() -> None:
+    generator = np.random.default_rng(0)
+    columns = []
+    for share in (0.7, 0.4):  # and a label that never occurs
+        gold = generator.poisson(3, 800).astype(float)
+        agree = generator.binomial(gold.astype(int), share).astype(float)
+        columns.append((agree, agree + generator.poisson(1, 800), gold))
+    columns.append((np.zeros(800),) * 3)
+    counts = Outcomes.of({"f1_macro": columns}).counts["f1_macro"]
+    points = points_of(counts)
+    assert points.mean() == pytest.approx(float(score_of("f1_macro", counts.sum(0))))
+    drawn = generator.integers(0, 800, (2000, 800))
+    scores = score_of("f1_macro", np.stack([counts[own].sum(0) for own in drawn]))
+    assert points.std(ddof=1) / 800**0.5 == pytest.approx(float(scores.std()), rel=0.05)

@@ -20,6 +20,7 @@ from xstilts.cli.app import (
     program,
     results_of,
 )
+from xstilts.cli.studies import show_study
 from xstilts.errors import ConfigError, ForeignExperiment, Problem, TrackingError, XstiltsError
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ def report(
             "pretraining), or a column of `languages`.",
         ),
     ] = None,
+    study: Annotated[
+        bool, typer.Option("--study", help="Answer the question of the sweep's file.")
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or json.")] = "text",
     as_json: Json = False,
     plugins: Plugins = False,
@@ -74,8 +78,8 @@ def report(
     ] = None,
 ) -> None:
     """Show the verdicts and tables of a sweep, and write its report and pictures; or its gains by
-    groups of languages; or write a page, or tables for a paper; or compare the verdicts of several
-    sweeps of one benchmark."""
+    groups of languages; or the answer to its study; or write a page, or tables for a paper; or
+    compare the verdicts of several sweeps of one benchmark."""
     form = "json" if as_json else form
     if form not in FORMS:
         raise ConfigError([Problem("--format", f"is one of {', '.join(FORMS)}", f'"{form}"')])
@@ -86,11 +90,16 @@ def report(
     files = [name for name in names if name.endswith(PAGE)] if html and len(names) > 1 else []
     names = [name for name in names if name not in files]
     by = None if by is None else _column(by)
-    is_of_one = html or latex is not None or sync or by is not None
+    is_of_one = html or latex is not None or sync or by is not None or study
+    if study and (html or latex is not None or by is not None):
+        rule, repair = "goes with none of --html, --latex, --by", "leave them out"
+        raise ConfigError([Problem("--study", rule, "", repair)])
     _check(names, files, targets or [], is_of_one)
     found = [results_of(name, storage, plugins).details for name in names]
     if len(found) > 1:
         _compare(found, targets or [], form)
+    elif study:
+        show_study(found[0], form)
     elif html or latex is not None:
         _write(found[0], Path(files[0]) if files else None, html, latex, by)
     elif by is not None:
@@ -125,7 +134,7 @@ def _check(names: list[str], files: list[str], targets: list[str], is_of_one: bo
         rule = "one sweep and at most one FILE.html go with --html"
         raise ConfigError([Problem("NAME", rule, f'"{" ".join([*names, *files])}"')])
     if len(names) > 1 and is_of_one:
-        rule, repair = "--html, --latex, --by and --sync are of one sweep", "give one NAME"
+        rule, repair = "--html, --latex, --by, --study and --sync are of one sweep", "give one NAME"
         raise ConfigError([Problem("NAME", rule, told, repair)])
     if len(set(names)) < len(names):
         raise ConfigError([Problem("NAME", "each sweep is named once", told)])

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from xstilts.report.verdicts import TargetVerdict
     from xstilts.run.export import Exported
     from xstilts.scores.best import Best
+    from xstilts.study.answer import Answer
 
 
 class SweepResults:
@@ -100,6 +101,18 @@ class SweepResults:
         from xstilts.report.frames import best_frame
 
         return best_frame(self._verdicts, self._table, self.sweep, self._places)
+
+    @cached_property
+    def study(self) -> Answer:
+        """What the sweep answers to the question of its file: registered, arms, contrasts, what it
+        says and what it does not show; plain frozen values, points 0-100, None where not known.
+
+        Raises:
+            ConfigError: the file asks none.
+        """
+        from xstilts.study.analysis import answered  # imports scipy
+
+        return answered(self.details)
 
     @property
     def trials(self) -> pd.DataFrame:

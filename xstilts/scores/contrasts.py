@@ -29,6 +29,10 @@ class Outcomes:
     cells: np.ndarray
     items: np.ndarray
 
+    def of(self, rows: np.ndarray) -> Outcomes:
+        """Some of the rows."""
+        return Outcomes(self.values[:, rows], self.cells[rows], self.items[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
@@ -55,12 +59,14 @@ def contrast(
     baseline: np.ndarray,
     outcomes: Outcomes | None = None,
     *,
+    paired: bool = False,
     confidence: float = CONFIDENCE,
 ) -> Contrast:
     """The contrast of two arms' runs, (runs, cells) each, scores 0-100 in the same cells.
 
     Every cell counts alike. Items that several cells share, as translations do, are one draw in all
-    of them, which `outcomes` say; without them the interval speaks of seeds alone.
+    of them, which `outcomes` say; without them the interval speaks of seeds alone. `paired` means
+    that equal places are equal seeds, as in `variance.gain`.
 
     Raises: ConfigError where a run lacks a cell, or an arm has fewer than two runs.
     """
@@ -84,6 +90,7 @@ def contrast(
         baseline.mean(1),
         item_variance=variance,
         num_items=items,
+        paired=paired,
         confidence=confidence,
     )
     p = 2 * min(found.p, 1 - found.p)

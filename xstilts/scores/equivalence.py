@@ -98,19 +98,24 @@ def seeds_for_equivalence(
     Raises: ConfigError where the margin or a share is out of range.
     """
     check_share("power", power)
-    counts = np.arange(2, MOST_SEEDS + 1)
-    reached = power_of_equivalence(
-        counts,
-        spread,
-        margin,
-        effect=effect,
-        item_variance=item_variance,
-        one_sided=one_sided,
-        is_paired=is_paired,
-        alpha=alpha,
-    )
-    enough = np.flatnonzero(reached >= power)
-    return int(counts[enough[0]]) if len(enough) else None
+    begin = 2
+    while begin <= MOST_SEEDS:  # in growing blocks: most answers are small, and a count is dear
+        counts = np.arange(begin, min(2 * begin, MOST_SEEDS + 1))
+        reached = power_of_equivalence(
+            counts,
+            spread,
+            margin,
+            effect=effect,
+            item_variance=item_variance,
+            one_sided=one_sided,
+            is_paired=is_paired,
+            alpha=alpha,
+        )
+        enough = np.flatnonzero(reached >= power)
+        if len(enough):
+            return int(counts[enough[0]])
+        begin = int(counts[-1]) + 1
+    return None
 
 
 def _above(gain: Gain, bound: float) -> float:

@@ -82,6 +82,24 @@ def score_of(metric: str, sums: np.ndarray) -> np.ndarray:
     return means
 
 
+def points_of(counts: Counts) -> np.ndarray:
+    """What each item (items,) stands for in a score of `counts` (items, columns, 3), 0-100, so that
+    the score is the plain mean over items and varies over samples of items as that does.
+
+    Of a mean over items it is what the item gave; of an F1 over the corpus the score and what the
+    item moves it by to first order (infinitesimal jackknife: Jaeckel 1972; Efron 1982). Matthews'
+    coefficient has no such points here.
+    """
+    sums = counts.sum(0)
+    kept = _occurs(sums)
+    agree, predicted, gold = np.moveaxis(sums[kept], -1, 0)
+    sizes, own = predicted + gold, counts[:, kept]
+    share = 2 * agree / sizes
+    moved = (2 * own[..., 0] - share * (own[..., 1] + own[..., 2])) / sizes
+    columns = max(int(kept.sum()), 1)
+    return np.asarray(100 * (share.sum() + len(counts) * moved.sum(1)) / columns)
+
+
 def is_mean(counts: Counts) -> bool:
     """Whether a metric is the plain mean of a value of every item: one column, with sizes of 1."""
     return counts.shape[-2] == 1 and bool((counts[..., 1:] == 1).all())

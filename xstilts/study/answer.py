@@ -92,7 +92,8 @@ class Contrast:
     slope or an interaction the points between the outer thirds of the covariate; None where
     `withheld` says why nothing is tested. `p` is that of the test, `adjusted` what it is among its
     kind (Holm over primary contrasts, Benjamini and Hochberg over others), `holds` at alpha.
-    `detectable` is the smallest effect that the design would have shown with a probability of 80 %.
+    `detectable` is the smallest effect that the design would have shown with a probability of 80 %;
+    of a slope or an interaction None where the effect is clear.
     """
 
     name: str
@@ -127,6 +128,11 @@ class Contrast:
     """By items alone: it speaks of these checkpoints, not of the method."""
     says: str
     """One sentence: the answer with its interval."""
+    collapsed: tuple[str, ...] = ()
+    """Runs of either arm that did not learn a target, by name."""
+    learnt: Interval | None = None
+    """The difference without the seeds of those; None where none collapsed, or two seeds are not
+    left."""
 
 
 @dataclass(frozen=True, slots=True)

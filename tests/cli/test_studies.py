@@ -1,0 +1,86 @@
+"""`report NAME --study`: on a terminal, as JSON, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+from typer.testing import CliRunner, Result
+
+import xstilts
+from tests.report.stored import confirmed_places, confirmed_sweep
+from tests.study.stored import launched_places, planted, put_all, study_sweep
+from xstilts.cli import app
+from xstilts.study.answer import Answer
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> str:
+    """The folder of a sweep with a study that is answered."""
+    found = study_sweep({}, {"strata": "family"})
+    places = launched_places(tmp_path / "own", found)
+    put_all(places, found, planted({"mnli_tr": 4, "mnli_sw": 4}))
+    return str(places.sweep)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["report", *arguments], terminal_width=80)
+
+
+def test_a_terminal_of_80_columns_has_all_of_it(sweep: str) -> None:
+    result = call(sweep, "--study")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "Which?" and max(map(len, lines)) <= 80
+    text = " ".join(result.stdout.split())
+    assert "Others is better than english: +" in text and "…" not in text
+    for told in (
+        "Arms",
+        "mnli_tr mnli_sw",
+        "10 of 10",
+        "Contrasts",
+        "Turkic stratum",
+        "xnli target",
+    ):
+        assert told in text
+    assert "Registered 2" in text and "- Exploratory, and for another study to confirm" in text
+
+
+def test_json_has_the_answer_whole(sweep: str) -> None:
+    result = call(sweep, "--study", "--json")
+    told = xstilts.open_results(sweep).study
+    assert TypeAdapter(Answer).validate_json(result.stdout) == told
+    assert json.loads(result.stdout) == json.loads(json.dumps(asdict(told)))
+    assert told.contrasts[0].holds
+
+
+def test_what_is_missing_is_told(sweep: str) -> None:
+    (Path(sweep) / "trials/mnli_sw-c-s3/record.json").unlink()
+    result = call(sweep, "--study")
+    assert result.exit_code == 0 and "withheld" in result.stdout
+    assert result.stderr == "missing: others: mnli_sw on xlmr, seed 3: no score on xnli\n"
+
+
+def test_a_sweep_without_a_study_is_refused_in_one_line(tmp_path: Path) -> None:
+    confirmed_places(tmp_path, confirmed_sweep(name="s"))
+    result = call(str(tmp_path / "sweeps/s"), "--study")
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
+    assert "study: s was launched without one, and answers no question; state it in the" in (
+        result.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["--by", "family"], "--study: goes with none of --html, --latex, --by; leave them out"),
+        (["--format", "csv"], '--format: with --study is text or json; got "csv"'),
+        (["other"], "--study and --sync are of one sweep"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(sweep: str, more: list[str], line: str) -> None:
+    result = call(sweep, "--study", *more)
+    assert result.exit_code == 2 and line in result.stderr
