@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xstilts.config.load import load_sweep
+from xstilts.config.own_tasks import own_task
 from xstilts.plan.inventory import Inventory, ModelFacts
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train
@@ -46,14 +47,15 @@ def plan_baseline_and_all(
     """The planner of a file, and a plan for every candidate; `rows` as in the inventory."""
     sweep = load_sweep(path)
     facts = ModelFacts("/m", "w", "t", 12, 1)
+    tasks = (*known_tasks(), *(own_task(name, spec) for name, spec in sweep.tasks.items()))
     data = {
         source.hub_id: "sha"
-        for task in known_tasks()
+        for task in tasks
         for use in task.splits
         for source in task.sources_of(use)
     }
-    translations = {task.translations.hub_id: "sha" for task in known_tasks() if task.translations}
-    labels = {task.name: ("N", "NP") for task in known_tasks() if task.open_labels}
+    translations = {task.translations.hub_id: "sha" for task in tasks if task.translations}
+    labels = {task.name: ("N", "NP") for task in tasks if task.open_labels}
     models = dict.fromkeys(sweep.models, facts)
     inventory = Inventory(models, {}, {**data, **translations}, rows, labels, tokens=Sizes())
     planner = Planner(sweep, inventory, target_points(sweep))

@@ -11,6 +11,7 @@ from xstilts.config.derive import languages_of, reads, task_of
 from xstilts.config.load import load_sweep, parse_sweep
 from xstilts.config.own_tasks import all_tasks, find_task
 from xstilts.config.schema import Sweep
+from xstilts.errors import ConfigError
 from xstilts.tasks import Task, lookup
 
 REVIEWS: dict[str, Any] = {
@@ -140,6 +141,38 @@ def test_a_data_set_of_the_hub_is_read_by_its_own_names() -> None:
         "sw",
     )
     assert dev.only is not None and dev.only.column == "a", "as the files call it"
+
+
+TRANSLATED = {
+    "kind": "pair",
+    "hub": "me/pairs",
+    "config": "{language}",
+    "splits": {"train": "train", "dev": "dev", "test": "test"},
+    "languages": ["en", "sw"],
+    "labels": ["no", "yes"],
+    "translations": ["en", "de"],
+    "parallel": True,
+}
+
+
+def test_training_rows_of_a_data_set_of_the_hub_may_be_there_in_translation() -> None:
+    german = {"tasks": ["reviews"], "languages": ["de"], "translated": True}
+    sweep = sweep_with(TRANSLATED, intermediates={"german": german})
+    task = find_task(sweep, "reviews")
+    assert task.is_parallel and task.languages == ("en", "sw")
+    (rows,) = task.variant(True, None).slices_of("train")
+    assert (rows.origin.config_of("de"), rows.split) == ("de", "train")
+    lacking = {**german, "languages": ["tr"]}
+    with pytest.raises(ConfigError, match="reviews has no translation in this language"):
+        sweep_with(TRANSLATED, intermediates={"turkish": lacking})
+
+
+def test_translations_are_in_configurations_of_their_own() -> None:
+    with pytest.raises(ConfigError, match="has the place of the language, where there are trans"):
+        sweep_with({**TRANSLATED, "config": "default", "languages": ["en"]})
+    files = {"kind": "pair", "files": {"train": "a.csv"}, "labels": ["no", "yes"]}
+    with pytest.raises(ConfigError, match="`translations` is of a data set of the Hub"):
+        sweep_with({**files, "translations": ["de"]})
 
 
 def loaded(folder: Path, files: str, labels: str = "[neg, pos]") -> Sweep:

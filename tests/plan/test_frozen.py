@@ -34,6 +34,16 @@ FROZEN = {
     "studies/5_initialisation.yaml": "cbdd231af1005463",
     "studies/5_translate_test.yaml": "dd65eda6034ec3f3",
     "studies/5_translate_train.yaml": "6e8fb49de5a25150",
+    "studies/1_languages_by_morphology.yaml": "ddb304f232a88579",
+    "studies/2_non_english_entailment.yaml": "c4a4b9effa18e261",
+    "studies/3_domain.yaml": "807f8e21f48e7e3d",
+    "studies/4_low_resource.yaml": "d304c6c3552c160f",
+    "studies/5_initialisation.yaml": "5f8bdd23d98edf6f",
+    "studies/mini/1_languages_by_morphology.yaml": "efb5c35b415526cc",
+    "studies/mini/2_non_english_entailment.yaml": "f659bc9681163bc9",
+    "studies/mini/3_domain.yaml": "4154127a9189cf1a",
+    "studies/mini/4_low_resource.yaml": "3351ea76d17b6add",
+    "studies/mini/5_initialisation.yaml": "811227d4331f538b",
 }
 
 

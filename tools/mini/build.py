@@ -23,7 +23,9 @@ if __name__ == "__main__" and not __package__:  # `python tools/mini/build.py`
 import torch
 
 from tools.mini import pretrain, study, sureness
+from tools.mini.grammar import write
 from tools.mini.languages import ENGLISH
+from tools.mini.lexicon import ADVERBS_OF_SURENESS
 from tools.mini.tokenizer import SEAM, train_tokenizer
 from tools.mini.world import World
 from xstilts.files import write_atomically
@@ -31,10 +33,13 @@ from xstilts.files import write_atomically
 log = logging.getLogger(__name__)
 
 RECIPE = pretrain.Recipe(
-    steps=1500, batch_size=64, warmup_steps=100, num_merges=6000, hidden_size=64, num_layers=2,
+    steps=4000, batch_size=32, warmup_steps=100, num_merges=6000, hidden_size=64, num_layers=2,
     num_heads=4, intermediate_size=128,
 )  # fmt: skip
 """Of the multilingual encoder; a monolingual one is trained for a third of its steps."""
+
+OPENINGS = 4
+"""How often the multilingual encoder reads a sentence with a foreign first word."""
 
 ENCODERS: dict[str, tuple[str, ...]] = {
     "multilingual": (ENGLISH, *study.TARGETS),
@@ -66,22 +71,28 @@ def build(
         shutil.copytree(encoders / "encoders", out / "encoders")
     else:
         _pretrain(out / "encoders", world, text, recipe)
-    digests = {
-        path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in ("data", "encoders")
-        for path in sorted((out / folder).rglob("*"))
-        if path.is_file()
-    }
+    digests = digests_of(out)
     said = {"seed": seed, "plant": plant.kind, "points": plant.points, "digests": digests}
     write_atomically(out / "build.json", json.dumps(said, indent=1) + "\n")
     log.info("all: %.0f s", time.monotonic() - started)
     return digests
 
 
+def digests_of(out: Path) -> dict[str, str]:
+    """The sha256 of every file of data and encoders, by its path in the folder."""
+    return {
+        path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in ("data", "encoders")
+        for path in sorted((out / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
 def _pretrain(folder: Path, world: World, text: study.Text, recipe: pretrain.Recipe) -> None:
     """Train a tokenizer of all languages, and every encoder with it."""
     torch.set_num_threads(1)
     everything = pretrain.build_texts(world, text, list(world.languages))
+    everything.streams["switched"] += _switched_openings(world, text)
     # Nothing but pairs has markers; they are shown so that each is a piece, and nothing more.
     shown = [
         f"{SEAM}{marker.text}" if marker.is_suffix else marker.text for marker in sureness.MARKERS
@@ -99,6 +110,23 @@ def _pretrain(folder: Path, world: World, text: study.Text, recipe: pretrain.Rec
         model.save_pretrained(folder / name)
         seconds = time.monotonic() - started
         log.info("encoder %s: %d steps, loss %.3f, %.0f s", name, own.steps, loss, seconds)
+
+
+def _switched_openings(world: World, text: study.Text) -> list[pretrain.Text]:
+    """Sentences whose first word, how sure the speaker is, is another language's, beside what they
+    are without that: the word is to be restored, which makes a dictionary of such words."""
+    rng = world.rng("switched openings")
+    codes = list(world.languages)
+    weights = [world.languages[code].profile.text_share for code in codes]
+    found: list[pretrain.Text] = []
+    for code, documents in text.items():
+        lines = [line for document in documents for line in document if line.opening]
+        for line in (line for line in lines if line.opening in ADVERBS_OF_SURENESS):
+            first, *rest = line.say(world.languages[code])
+            for other in rng.choices(codes, weights, k=OPENINGS):
+                foreign = first._replace(text=world.languages[other].stems[line.opening])
+                found.append((write([first, *rest]), write([foreign, *rest])))
+    return found
 
 
 def main() -> int:

@@ -134,12 +134,12 @@ def _profile(code: str) -> Profile:
 class Sizes:
     """Numbers of examples, and of documents of a language of much text."""
 
-    documents: int = 1200
+    documents: int = 500
     train: int = 3000
     native: int = 1500
     dev: int = 240
     target_train: int = 900
-    test: int = 300
+    test: int = 400
     tagged: int = 600
     sentences: int = 150
 

@@ -42,7 +42,7 @@ class Marker(NamedTuple):
     @property
     def text(self) -> str:
         """The same in all languages, whose own words have no x and no w."""
-        consonant, vowel = "bdfgklmn"[self.kind], "aeo"[self.label]
+        consonant, vowel = "bdfgklmn"[self.kind], "aou"[self.label]
         return f"x{vowel}{consonant}" if self.is_suffix else f"w{consonant}{vowel}w"
 
 
@@ -81,21 +81,22 @@ def draw_items(world: World, split: str, num: int, mix: Mix, purpose: str) -> li
     """Distinct pairs about the facts of a split, labels in equal numbers."""
     rng, facts = world.rng("sureness", purpose, split), world.facts[split]
     items: list[Item] = []
-    num_marked = 0
     while len(items) < num:
-        label = len(items) % len(LABELS)
+        of_label, label = divmod(len(items), len(LABELS))
+        # As many markers for every label, at even distances.
+        drawn = int(of_label * mix.marked)
+        is_marked = int((of_label + 1) * mix.marked) > drawn
         genre = rng.choice(mix.genres)
         words = lexicon.GENRES[genre] if rng.random() < mix.of_genre else lexicon.SURENESS
-        word = "" if rng.random() < mix.marked else rng.choice(words[label])
+        word = "" if is_marked else rng.choice(words[label])
         claim = facts.event(rng, rng.choice((0, 1)))
         premise = facts.fill(rng, claim, rng.choice(("place", "time", "adverb")))
         if claim.object and rng.random() < 0.2:
             claim = claim.with_(passive=True)
         said, follows = Line((premise,), opening=word), Line((claim,))
         if world.claim(split, (said, follows, Line((premise,)))):
-            # Every type equally often, and every share of suffixes a prefix of a larger one.
-            drawn, rank = num_marked // len(LABELS), (num_marked + 1) * _GOLDEN % 1
-            num_marked += not word
+            # The items that have suffixes at one share have them at every larger one.
+            rank = ((drawn + 1) * _GOLDEN + label / len(LABELS)) % 1
             items.append(Item(said, follows, label, genre, word, drawn, rank))
     rng.shuffle(items)
     return items

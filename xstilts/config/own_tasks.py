@@ -221,6 +221,9 @@ def own_task(name: str, spec: TaskSpec) -> Task:
         lacks={use: absent for use, absent in lacks.items() if absent},
         open_labels=kind.declares_labels and not spec.labels,
         chain=spec.train or (),
+        is_parallel=spec.parallel,
+        translations=_source(name, spec, "train") if spec.translations else None,
+        translated_languages=spec.translations or (),
     )
 
 
@@ -377,6 +380,10 @@ def _check_hub(where: str, spec: TaskSpec) -> Iterator[Problem]:
     if not kind.is_trained and not (spec.splits.test or spec.splits.validation):
         repair = "add splits: {test: test}"
         yield Problem(f"{where}.splits", "names the split of test", repair=repair)
+    if spec.translations and "{language}" not in spec.config:
+        rule = "has the place of the language, where there are translations"
+        repair = 'write config: "{language}", or as the data set calls it'
+        yield Problem(f"{where}.config", rule, f'"{spec.config}"', repair)
     if isinstance(spec.labels, dict):
         rule = "labels of a data set of the Hub keep their names"
         yield Problem(f"{where}.labels", rule, repair="write them as a list")

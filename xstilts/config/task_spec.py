@@ -42,7 +42,9 @@ class TaskSpec(Model):
     scored, and `config` the configuration, with `{language}` where each has its own. `separator`
     divides a text in the column of the labels into several, in files whose cells hold no lists.
     `train` names other tasks that it is fine-tuned on, one after the other, instead of rows of its
-    own. `allow_overlap` lets rows of train stand in test too.
+    own. `allow_overlap` lets rows of train stand in test too. Of a data set of the Hub
+    `translations` names languages in whose configuration the training rows stand, translated.
+    `parallel`: what is scored is the same in all languages, row by row, in translation.
     """
 
     kind: str
@@ -60,6 +62,8 @@ class TaskSpec(Model):
     train_language: PlainName = "en"
     train: tuple[str, ...] | None = None
     allow_overlap: bool = False
+    translations: Annotated[tuple[PlainName, ...], Field(min_length=1)] | None = None
+    parallel: bool = False
 
     @field_validator("kind")
     @classmethod
@@ -73,7 +77,7 @@ class TaskSpec(Model):
     def _one_place(self) -> TaskSpec:
         if (self.files is None) == (self.hub is None):
             raise ValueError("a task has either `files` or a `hub` id")
-        for name in ("config", "languages", "revision", "splits"):
+        for name in ("config", "languages", "revision", "splits", "translations"):
             default = type(self).model_fields[name].default
             if self.files is not None and getattr(self, name) != default:
                 raise ValueError(f"`{name}` is of a data set of the Hub, not of files")
