@@ -68,6 +68,15 @@ def test_probes_read_no_text_that_a_target_is_scored_on(shared_mini: Path, tmp_p
     *_, line = map(str, caught.value.problems)
     assert line.startswith("probes.parallel: mini_tatoeba has no sentence that a target is scored")
     assert line.endswith("leave out all probes but fertility")
+    few = {"read": ["alignment"], "parallel": "few"}
+    (tmp_path / "few.tsv").write_text("a\tb\n" + "eins\tone\n" * 9)
+    task = {"kind": "retrieval", "files": {"test": {"qab": str(tmp_path / "few.tsv")}},
+            "columns": {"source_sentence": "a", "target_sentence": "b"}}  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        inventory_of(shared_mini, tmp_path, "mini_parallel", probes=few, tasks={"few": task})
+    (line,) = map(str, caught.value.problems)
+    assert line.startswith("probes.parallel: a probe reads 10 sentences of a language or more")
+    assert "9 of few in qab" in line
     apart = {**probes, "parallel": "mini_parallel"}
     assert inventory_of(shared_mini, tmp_path, "mini_parallel", probes=apart)
 

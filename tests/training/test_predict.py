@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import transformers
 
 from xstilts import kinds
-from xstilts.kinds.kind import Batch, Encoded
+from xstilts.kinds.kind import Batch, Encoded, Vocabulary
 from xstilts.tasks import lookup
 from xstilts.training import predict
-from xstilts.training.model import Model
+from xstilts.training.model import Model, load_encoder_with_lm_head
+from xstilts.training.packed.anatomy import can_pack
 from xstilts.training.predict import Predictor, replicas
 
 Toy = Any  # of conftest.py, which tests cannot import
@@ -39,6 +42,35 @@ def test_outputs_stand_in_the_rows_order(toy: Toy, trained: tuple[Model, Encoded
         (alone,) = by_one.layer_outputs(rows.features.slice(i, 1), task)
         assert np.allclose(found[i], alone, atol=1e-5)
     assert len({vectors.tobytes() for vectors in found}) > 200, "rows do not differ"
+
+
+@pytest.mark.parametrize("name", ["Bert", "ModernBert", "Albert"])
+def test_log_probabilities_are_those_of_a_sequence_alone(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed, with local attention too, and padded; sequences of many lengths in few batches."""
+    size = {"num_hidden_layers": 2, "intermediate_size": 32, "embedding_size": 12}
+    config = getattr(transformers, f"{name}Config")(
+        vocab_size=90, hidden_size=16, num_attention_heads=2, pad_token_id=0, **size
+    )
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{name}ForMaskedLM")(config).eval()
+    model.save_pretrained(tmp_path)
+    random = np.random.default_rng(0)
+    ids = [random.integers(5, 90, length).tolist() for length in random.integers(3, 40, 60)]
+    places = [int(random.integers(0, len(one))) for one in ids]
+    encoder, head = load_encoder_with_lm_head(tmp_path)
+    assert can_pack(encoder) is (name != "Albert")
+    vocabulary = Vocabulary(pad_id=0, mask_id=4, size=90, special_ids=(0, 4))
+    monkeypatch.setattr(predict, "SCORED_AT_ONCE", 7)
+    predictor = Predictor([Model(encoder, {"mlm": head})], vocabulary)
+    features = pa.table({"example": range(60), "input_ids": ids, "place": places})
+    found = predictor.log_probabilities(features)
+    for own, place, value in zip(ids, places, found, strict=True):
+        given = torch.tensor([[*own[:place], 4, *own[place + 1 :]]])
+        with torch.no_grad():
+            scores = model(input_ids=given).logits[0, place]
+        assert value == pytest.approx(float(scores.log_softmax(0)[own[place]]), abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["pair", "tagging"])

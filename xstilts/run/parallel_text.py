@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import languages_of, parallel_texts, parallel_use, task_of
+from xstilts.config.probes import LEAST_SENTENCES
 from xstilts.config.schema import Sweep
 from xstilts.data.sources import load_rows
 from xstilts.errors import Problem
@@ -30,7 +31,7 @@ _ENDS = re.compile("[.!?\u2026\u3002\uff01\uff1f\u0964\u061f\u06d4]+")
 
 def parallel_problems(sweep: Sweep, inventory: Inventory, storage: Path) -> Iterator[Problem]:
     """What is wrong with the parallel text of a sweep's signals and probes: a line for each target
-    that is scored on sentences of it.
+    that is scored on sentences of it, and for each language in which probes had too few.
 
     Raises:
         DataError: rows cannot be read.
@@ -41,6 +42,11 @@ def parallel_problems(sweep: Sweep, inventory: Inventory, storage: Path) -> Iter
         use = parallel_use(parallel)
         for language in languages:
             own[where] |= sentences(_columns(inventory, storage, parallel, use, language))
+            count = inventory.rows_of(parallel, use, language)
+            if where == "probes.parallel" and count < LEAST_SENTENCES:
+                rule = f"a probe reads {LEAST_SENTENCES} sentences of a language or more"
+                got = f"{count} of {parallel.name} in {language}"
+                yield Problem(where, rule, got, "name more text, or leave it out of languages")
     split = sweep.evaluation.split
     for target in (task_of(sweep, name) for name in sweep.targets if texts):
         open_ = dict(texts)
