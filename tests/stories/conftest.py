@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 import pytest
 
 from xstilts.score_rows import ScoreRows
+
+from ..conftest import require
 
 SWEEP = """
 name: small
@@ -177,3 +180,41 @@ def descendants(pid: int) -> list[int]:
     for known in found:
         found += [child for child, parent in parents.items() if parent == known]
     return found[1:]
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Iterator[list[Path]]:
+    """Two mounts of one folder by sshfs, which share no locks."""
+    reason = "" if shutil.which("sshfs") and Path("/dev/fuse").exists() else "needs sshfs"
+    require("mounts", not reason and os.geteuid() == 0, reason or "needs root")
+    keys, shared = tmp_path / "keys", tmp_path / "shared"
+    for folder in (keys, shared):
+        folder.mkdir()
+    for name in ("host", "own"):
+        generate = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)]
+        subprocess.run(generate, check=True)
+    server = Path("/usr/lib/openssh/sftp-server")
+    places = []
+    for name in ("one", "other"):
+        place = tmp_path / name
+        place.mkdir()
+        # sshd for one connection, spoken to through a pipe: no port, no configuration of its own.
+        sshd = (
+            f"/usr/sbin/sshd -i -f /dev/null -h {keys}/host -o StrictModes=no -o UsePAM=no "
+            f"-o AuthorizedKeysFile={keys}/own.pub -o PermitRootLogin=yes "
+            f"-o 'Subsystem=sftp {server}'"
+        )
+        options = [
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            f"IdentityFile={keys}/own",
+            f"ProxyCommand={sshd}",
+        ]
+        Path("/run/sshd").mkdir(exist_ok=True)
+        command = ["sshfs", f"root@localhost:{shared}", str(place)]
+        command += [part for option in options for part in ("-o", option)]
+        subprocess.run(command, check=True, timeout=60)
+        places.append(place)
+    yield places
+    for place in places:
+        subprocess.run(["umount", "-l", str(place)], check=False)

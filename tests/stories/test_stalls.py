@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -182,44 +181,6 @@ def test_a_clock_that_is_ahead_steals_no_lease_and_lets_no_gc_in(undisturbed: Be
         done = clock_ahead(gc, undisturbed.folder)
         assert done.returncode == 2 and 'the sweep "small" is running' in done.stderr
     assert undisturbed.stages()
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> Iterator[list[Path]]:
-    """Two mounts of one folder by sshfs, which share no locks."""
-    reason = "" if shutil.which("sshfs") and Path("/dev/fuse").exists() else "needs sshfs"
-    require("mounts", not reason and os.geteuid() == 0, reason or "needs root")
-    keys, shared = tmp_path / "keys", tmp_path / "shared"
-    for folder in (keys, shared):
-        folder.mkdir()
-    for name in ("host", "own"):
-        generate = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)]
-        subprocess.run(generate, check=True)
-    server = Path("/usr/lib/openssh/sftp-server")
-    places = []
-    for name in ("one", "other"):
-        place = tmp_path / name
-        place.mkdir()
-        # sshd for one connection, spoken to through a pipe: no port, no configuration of its own.
-        sshd = (
-            f"/usr/sbin/sshd -i -f /dev/null -h {keys}/host -o StrictModes=no -o UsePAM=no "
-            f"-o AuthorizedKeysFile={keys}/own.pub -o PermitRootLogin=yes "
-            f"-o 'Subsystem=sftp {server}'"
-        )
-        options = [
-            "StrictHostKeyChecking=no",
-            "UserKnownHostsFile=/dev/null",
-            f"IdentityFile={keys}/own",
-            f"ProxyCommand={sshd}",
-        ]
-        Path("/run/sshd").mkdir(exist_ok=True)
-        command = ["sshfs", f"root@localhost:{shared}", str(place)]
-        command += [part for option in options for part in ("-o", option)]
-        subprocess.run(command, check=True, timeout=60)
-        places.append(place)
-    yield places
-    for place in places:
-        subprocess.run(["umount", "-l", str(place)], check=False)
 
 
 RACE = """

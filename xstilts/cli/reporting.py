@@ -225,11 +225,10 @@ def _compare(found: list[Results], targets: list[str], form: str) -> None:
 
 def print_results(results: Results, pictures: list[Path]) -> None:
     """The verdicts, what stands behind them, the tables, what a reader must know."""
-    from xstilts.report.tables import tables
     from xstilts.report.verdict_table import verdict_lines
 
     if results.finished:
-        shown = {name: t for name, t in tables(results).items() if name not in ONLY_IN_FILES}
+        shown = {name: t for name, t in results.tables.items() if name not in ONLY_IN_FILES}
         out.print(shown.pop("best").rich())
         for line in verdict_lines(results, program()):
             # A command is copied, so that the terminal wraps it and not we.

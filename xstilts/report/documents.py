@@ -10,11 +10,11 @@ from typing import Any
 from xstilts.report.cells import COLUMNS, cells
 from xstilts.report.looking_back import looked_back
 from xstilts.report.probes import probe_numbers
+from xstilts.report.cells import COLUMNS
 from xstilts.report.results import Results
 from xstilts.report.signal_ranks import Ranked, signal_ranks
 from xstilts.report.standings import standings
 from xstilts.report.table import csv_text
-from xstilts.report.tables import tables
 from xstilts.report.unfinished import unfinished
 from xstilts.report.verdict_table import verdict_json, verdict_lines
 
@@ -43,9 +43,10 @@ def as_json(results: Results) -> dict[str, Any]:
         **({"race": race} if race else {}),
         **({"probes": probed} if probed else {}),
         "cells": cells(results),
+        "cells": results.cells,
         "unfinished": unfinished(results),
         "confirm_cost": results.confirm_cost,
-        "looking_back": [asdict(one) for one in looked_back(results)],
+        "looking_back": [asdict(one) for one in results.looked_back],
         "warnings": results.warnings(),
     }
 
@@ -56,7 +57,7 @@ def _ranks_json(ranks: Mapping[str, Ranked]) -> dict[str, Any]:
 
 def as_markdown(results: Results) -> str:
     """The report as one Markdown page."""
-    first, *others = (table.markdown() for table in tables(results).values())
+    first, *others = (table.markdown() for table in results.tables.values())
     lines = [line for line in verdict_lines(results) if line]
     # A command is code below the line that it belongs to.
     behind = "".join(f"\n      {x[2:]}\n\n" if x.startswith("  ") else f"- {x}\n" for x in lines)
@@ -67,7 +68,7 @@ def as_markdown(results: Results) -> str:
 
 def cells_csv(results: Results) -> str:
     """The numbers of `cells` as comma-separated values, whole; empty where not known."""
-    return csv_text(COLUMNS, ([cell[name] for name in COLUMNS] for cell in cells(results)))
+    return csv_text(COLUMNS, ([cell[name] for name in COLUMNS] for cell in results.cells))
 
 
 def as_json_text(results: Results) -> str:

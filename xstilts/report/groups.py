@@ -19,7 +19,7 @@ from xstilts.config.derive import NONE
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.errors import ConfigError, Problem
-from xstilts.report.cells import Cell, cells
+from xstilts.report.cells import Cell
 from xstilts.report.results import Results
 from xstilts.report.table import Table
 from xstilts.scores.ranks import rank_correlation
@@ -82,7 +82,7 @@ def column_of(by: str) -> str:
 def grouped(results: Results, by: str) -> list[Grouped]:
     """Every target's groups by a column that `column_of` gives, in the order of the file."""
     rows: dict[str, dict[str, dict[str, Cell]]] = {}
-    for cell in cells(results):
+    for cell in results.cells:
         if cell["language"]:
             arms = rows.setdefault(cell["target"], {})
             arms.setdefault(cell["intermediate"], {})[cell["language"]] = cell

@@ -17,7 +17,7 @@ from xstilts.config.derive import NONE
 from xstilts.errors import ConfigError, Problem
 from xstilts.files import write_atomically
 from xstilts.records import CONFIRM
-from xstilts.report.cells import Cell, cells
+from xstilts.report.cells import Cell
 from xstilts.report.groups import group_table, grouped
 from xstilts.report.results import Results
 from xstilts.report.table import Table
@@ -82,7 +82,7 @@ def wrapped(text: str, letters: int) -> str:
 def latex_tables(results: Results, by: str | None = None) -> dict[str, str]:
     """The tables by the names of their files: `scores`, then `languages-TARGET` of each target that
     has a best; `by-COLUMN-TARGET` where groups of languages by a column are asked for."""
-    found = cells(results)
+    found = results.cells
     note = unfinished(results)
     mark = rf" \textbf{{Unfinished:}} {escaped(note)}." if note else ""
     tables = {"scores": _scores(results, [c for c in found if not c["language"]], mark)}

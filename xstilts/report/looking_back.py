@@ -80,7 +80,7 @@ def selection_table(results: Results) -> Table | None:
             "-" if one.rank is None else f"{one.rank:+.2f}",
             f"{one.regret:.1f}",
         ]
-        for one in looked_back(results)
+        for one in results.looked_back
     ]
     header = ("target", "selected by", "n", "rank", "regret")
     return Table("Looking back: what selection by dev gave", header, rows, NOTE) if rows else None

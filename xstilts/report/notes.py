@@ -15,7 +15,7 @@ from xstilts.config.schema import Sweep
 from xstilts.records import TrialRecord
 from xstilts.report.results import Results
 from xstilts.report.table import Table
-from xstilts.report.tables import tables, verdict_table
+from xstilts.report.tables import verdict_table
 from xstilts.report.verdict_table import use_lines
 from xstilts.run.places import SWEEP_FILE
 from xstilts.tasks.kinds import IN_TRANSFORMERS
@@ -55,7 +55,7 @@ def summary_note(results: Results) -> str:
     """The sweep's tables: as many as the tracker takes, whole, the most wanted first."""
     uses = "".join(f"- {line}\n" for line in use_lines(results)) if results.finished else ""
     kept, left = [_title(results), uses], list[str]()
-    for name, table in tables(results).items():
+    for name, table in results.tables.items():
         text = _spaced(table)
         if not left and sum(map(len, kept)) + len(text) < LONGEST:
             kept.append(text)

@@ -18,7 +18,7 @@ from xstilts.config.own_tasks import find_task
 from xstilts.plan.stage import class_of
 from xstilts.records import TrialRecord
 from xstilts.report import page_pictures as pictures
-from xstilts.report.cells import Cell, cells
+from xstilts.report.cells import Cell
 from xstilts.report.groups import group_table, grouped
 from xstilts.report.importance import Configuration, configurations, importances
 from xstilts.report.looking_back import looked_back
@@ -63,7 +63,7 @@ def write_page(results: Results, path: Path, by: str | None = None) -> Path:
 
 def page(results: Results, by: str | None = None) -> str:
     """The page of a sweep, finished or not; `by` is a column that `groups.column_of` gives."""
-    found = cells(results)
+    found = results.cells
     tried = configurations(results)
     return (
         environment()
@@ -200,7 +200,7 @@ def _languages(results: Results, found: Sequence[Cell]) -> dict[str, Any]:
 def _choices(results: Results) -> list[dict[str, Any]]:
     """English dev's choice on every target, with its picture."""
     found = []
-    for one in looked_back(results):
+    for one in results.looked_back:
         told = (
             f"{one.target}: {one.selected_by} and zero-shot score of {len(one.dev)} configurations"
         )

@@ -6,9 +6,11 @@ an extended sweep gives what an undisturbed sweep would have given.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -17,7 +19,7 @@ import pyarrow.csv
 
 from xstilts.config.derive import measured_by
 from xstilts.errors import TrackingError
-from xstilts.files import write_atomically, write_json
+from xstilts.files import write_atomically
 from xstilts.plan.inventory import Inventory
 from xstilts.plan.plan import Planner
 from xstilts.records import TrialRecord
@@ -25,11 +27,12 @@ from xstilts.report.documents import as_json_text, as_markdown, cells_csv
 from xstilts.report.notes import experiment_note, run_note, summary_note
 from xstilts.report.pictures import gain_map, heat_map
 from xstilts.report.results import Results
-from xstilts.report.tables import column_names, tables
+from xstilts.report.tables import column_names
 from xstilts.report.trial_files import columns_of, sweep_file, trial_artifacts, write_scores
 from xstilts.report.usage import bars, draw_timeline
 from xstilts.run.preparation import jobs_of, known_figures
 from xstilts.run.rounds import read_rounds
+from xstilts.score_rows import ScoreRows
 from xstilts.tracking.runs import COST, summary_run, trial_run
 from xstilts.tracking.tracker import Point, TrackedExperiment, Tracker
 from xstilts.tracking.views import KIND, View, sweep_views
@@ -46,18 +49,25 @@ def write_report(results: Results) -> list[Path]:
     folder.mkdir(exist_ok=True)
     write_atomically(folder / "report.md", as_markdown(results))
     write_atomically(folder / "report.json", as_json_text(results))
-    for name, table in tables(results).items():
+    for name, table in results.tables.items():
         write_atomically(folder / f"{name}.csv", table.csv())
     write_atomically(folder / "cells.csv", cells_csv(results))
-    rows = [row for one in results.records if not one.is_short for row in one.scores]
-    write_scores(rows, folder / "scores.parquet")
-    write_json(folder / "scores.json", rows, indent=None)
+    scores = [one.scores for one in results.records if not one.is_short]
+    write_scores(scores, folder / "scores.parquet")
+    write_atomically(folder / "scores.json", _as_json(scores))
     _write_tokens(results, folder / "tokens.csv")
     pictures = _write_pictures(results, folder)
     if times := bars(results, time.time()):
         pictures.append(folder / "timeline.png")
         draw_timeline(times, f"{results.sweep.name}: what trials did", pictures[-1])
     return pictures
+
+
+def _as_json(scores: Sequence[ScoreRows]) -> str:
+    """The rows of all trials as one JSON list. As dicts they are there trial by trial: those of
+    thousands of trials would take gigabytes."""
+    rows = (json.dumps(list(one), ensure_ascii=False, allow_nan=False)[1:-1] for one in scores)
+    return f"[{', '.join(filter(None, rows))}]\n"
 
 
 def publish_trial(tracker: Tracker, results: Results, record: TrialRecord) -> None:

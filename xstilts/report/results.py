@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xstilts.config.derive import num_configurations
 from xstilts.config.schema import Sweep
@@ -31,6 +31,8 @@ from xstilts.scores.best import Best, Entry, TrialScores
 from xstilts.tasks import suggest
 
 if TYPE_CHECKING:
+    from xstilts.report.looking_back import LookedBack
+    from xstilts.report.table import Table
     from xstilts.report.verdicts import TargetVerdict
 
 VERDICTS = {
@@ -132,6 +134,27 @@ class Results:
         from xstilts.report.verdicts import target_verdicts  # imports scipy
 
         return target_verdicts(self.sweep, self.places, self.trials, self.fresh)
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """All tables of the report by the names of their files, the most wanted first."""
+        from xstilts.report.tables import tables  # they are views of this
+
+        return tables(self)
+
+    @cached_property
+    def cells(self) -> list[dict[str, Any]]:
+        """The numbers, a row for each target, intermediate and language."""
+        from xstilts.report.cells import cells  # imports scipy
+
+        return cells(self)
+
+    @cached_property
+    def looked_back(self) -> list[LookedBack]:
+        """What selection by dev gave, a line for each target that can say it."""
+        from xstilts.report.looking_back import looked_back  # imports scipy
+
+        return looked_back(self)
 
     @property
     def confirm_cost(self) -> float:

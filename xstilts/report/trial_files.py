@@ -20,6 +20,7 @@ from xstilts.report.pictures import heat_map
 from xstilts.run.places import SWEEP_FILE, Places
 from xstilts.run.records import RECORD
 from xstilts.run.store import Store
+from xstilts.score_rows import ScoreRows
 from xstilts.scores.table import COLUMNS, ChosenScores
 
 
@@ -32,7 +33,7 @@ def write_trial_files(sweep: Sweep, places: Places, record: TrialRecord) -> None
     if is_fresh or not record.scores or record.is_short:
         return
     rows = list(record.scores)
-    write_scores(rows, folder / "scores.parquet")
+    write_scores([record.scores], folder / "scores.parquet")
     write_json(folder / "scores.json", rows, indent=None)
     table = ChosenScores(rows)
     scored = {row["target"] for row in rows}  # confirmation scores some targets
@@ -67,9 +68,12 @@ def sweep_file(places: Places) -> dict[str, Path]:
     return {SWEEP_FILE: definition.folder / SWEEP_FILE} if definition else {}
 
 
-def write_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows of the score table as Parquet."""
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+def write_scores(scores: Sequence[ScoreRows], path: Path) -> None:
+    """Write the rows of the score table of some trials as Parquet."""
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for one in filter(len, scores):
+        for name, column in columns.items():
+            column += one.columns[name] if name in one.columns else [one.once[name]] * len(one)
     parquet.write_table(pa.table(columns), path)
 
 

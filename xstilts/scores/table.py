@@ -6,8 +6,9 @@ items. Nothing is averaged in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
+from itertools import compress
 from statistics import fmean
 from typing import Any
 
@@ -51,6 +52,9 @@ def task_score(metrics: Sequence[str], values: Mapping[str, float]) -> float:
     return sum(values[metric] for metric in metrics) / len(metrics)
 
 
+_READ = ("target", "split", "metric", "language", "value")
+
+
 class ChosenScores:
     """The values of the chosen cells of one trial, by target, metric and language: what averages
     and comparisons are made of.
@@ -63,8 +67,23 @@ class ChosenScores:
         self._values: dict[tuple[str, bool], dict[str, dict[str, float]]] = {}
         for row in rows:
             if row["is_chosen"]:
-                values = self._values.setdefault((row["target"], row["split"] == "dev"), {})
-                values.setdefault(row["metric"], {})[row["language"]] = row["value"]
+                self._add(*(row[name] for name in _READ))
+
+    @classmethod
+    def of(cls, scores: ScoreRows, metrics: Set[tuple[str, str]]) -> ChosenScores:
+        """Of the rows of one trial those of these metrics, each with its target: column by column,
+        for thousands of trials have millions of rows."""
+        found = cls(())
+        if scores.columns:
+            columns = zip(*(scores.columns[name] for name in _READ), strict=True)
+            for row in compress(columns, scores.columns["is_chosen"]):
+                if (row[0], row[2]) in metrics:
+                    found._add(*row)
+        return found
+
+    def _add(self, target: str, split: str, metric: str, language: str, value: float) -> None:
+        values = self._values.setdefault((target, split == "dev"), {})
+        values.setdefault(metric, {})[language] = value
 
     def dev_score(self, target: str, metrics: Sequence[str]) -> float | None:
         """The chosen cell's score on the full dev set, that of the training language or the mean
@@ -84,6 +103,8 @@ class ChosenScores:
 
     def score_by_language(self, target: str, metrics: Sequence[str]) -> dict[str, float]:
         """The chosen cell's score in every evaluated language that has all of its metrics."""
+        if len(metrics) == 1:
+            return dict(self.evaluation(target, metrics[0]))
         values = {metric: self.evaluation(target, metric) for metric in metrics}
         languages = values[metrics[0]] if metrics else ()
         return {
