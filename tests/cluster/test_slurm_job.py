@@ -94,6 +94,8 @@ def running(cluster: SlurmCluster, job: int, starts: int = 1) -> None:
 def hurry(cluster: SlurmCluster, job: int) -> None:
     """Have a job that was queued again start now."""
     wait_for(lambda: cluster.state(job) == "PENDING", f"job {job} waits", 60)
+    node = cluster.nodes[0]
+    wait_for(lambda: cluster.left(node) == [], f"nothing of job {job} is left", 60)
     cluster.call(f"scontrol update JobId={job} StartTime=now")
 
 
@@ -109,10 +111,12 @@ def test_a_sweep_that_ended_is_never_started_again(cluster: SlurmCluster, status
 
 
 def test_notice_queues_it_again_and_scancel_does_not(cluster: SlurmCluster) -> None:
+    """Slurm gives notice by itself where the limit is near; it looks every 30 s."""
     job = submit(cluster, None)
     running(cluster, job)
-    cluster.call(f"scancel --batch --signal=USR1 {job}")
+    cluster.call(f"scontrol update JobId={job} TimeLimit=2")
     hurry(cluster, job)
+    cluster.call(f"scontrol update JobId={job} TimeLimit=30")
     running(cluster, job, 2)
     assert "--no-rehearse --address" in cluster.log(job)
     began = time.monotonic()
