@@ -29,10 +29,8 @@ def scores_of(sweep: Sweep, record: TrialRecord) -> TrialScores:
     tasks = [find_task(sweep, name) for name in sweep.targets]
     read = {(task.name, metric) for task in tasks for metric in task.metrics}
     # A retrieval target has a row for every layer of the encoder besides, in every language.
-    table = ChosenScores(record.scores.of_metrics(read))
-    evaluations = evaluations_of(sweep, record)
     table = ChosenScores.of(record.scores, read)
-    evaluations = _evaluations(sweep, record)
+    evaluations = evaluations_of(sweep, record)
     return TrialScores(
         trial=record.trial,
         config=record.config,

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from xstilts.report.cells import COLUMNS, cells
-from xstilts.report.looking_back import looked_back
-from xstilts.report.probes import probe_numbers
 from xstilts.report.cells import COLUMNS
+from xstilts.report.probes import probe_numbers
 from xstilts.report.results import Results
 from xstilts.report.signal_ranks import Ranked, signal_ranks
 from xstilts.report.standings import standings
@@ -42,7 +40,6 @@ def as_json(results: Results) -> dict[str, Any]:
         "trials": [{name: getattr(record, name) for name in TOLD} for record in results.records],
         **({"race": race} if race else {}),
         **({"probes": probed} if probed else {}),
-        "cells": cells(results),
         "cells": results.cells,
         "unfinished": unfinished(results),
         "confirm_cost": results.confirm_cost,

@@ -21,7 +21,6 @@ from xstilts.report import page_pictures as pictures
 from xstilts.report.cells import Cell
 from xstilts.report.groups import group_table, grouped
 from xstilts.report.importance import Configuration, configurations, importances
-from xstilts.report.looking_back import looked_back
 from xstilts.report.page_parts import environment, number, value, write
 from xstilts.report.probes import alignment_pictures, probe_table
 from xstilts.report.results import Results
