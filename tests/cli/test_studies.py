@@ -73,11 +73,22 @@ def test_a_sweep_without_a_study_is_refused_in_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_the_answer_is_written_as_a_page_and_for_a_paper(sweep: str, tmp_path: Path) -> None:
+    page, paper = tmp_path / "answer.html", tmp_path / "answer.tex"
+    result = call(sweep, str(page), "--study", "--html", "--latex", str(paper))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [str(page), str(paper)]
+    said = xstilts.open_results(sweep).study.says
+    assert said.split(":")[0] in page.read_text() and "\\begin{" in paper.read_text()
+    result = call(sweep, "--study", "--format", "markdown")
+    assert result.stdout.startswith("# Which?") and said.split(":")[0] in result.stdout
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        (["--by", "family"], "--study: goes with none of --html, --latex, --by; leave them out"),
-        (["--format", "csv"], '--format: with --study is text or json; got "csv"'),
+        (["--by", "family"], "--study: has the groups that its file asks for; leave out --by"),
+        (["--format", "csv"], '--format: with --study is text, markdown, json; got "csv"'),
         (["other"], "--study and --sync are of one sweep"),
     ],
 )

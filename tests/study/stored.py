@@ -107,7 +107,8 @@ def put(
         stages.append(entry_json(f"intermediate-{intermediate}-{seed}", steps=300))
     record = record_json(
         trial, config=config, intermediate=intermediate, seed=seed, model="xlmr",
-        point={"intermediate": intermediate}, scores=rows, metrics={"cost/hours": 0.1},
+        point={"intermediate": intermediate, **changes.pop("point", {})}, scores=rows,
+        metrics={"cost/hours": 0.1},
         stages=stages, examples={} if intermediate == "none" else {"mnli": {"en": 9600}}, **changes,
     )  # fmt: skip
     (places.trials / trial).mkdir(exist_ok=True)

@@ -122,6 +122,28 @@ def test_points_are_chosen_by_dev_in_both_arms(tmp_path: Path) -> None:
     assert answer.contrasts[0].difference.value == pytest.approx(4, abs=1)
 
 
+def test_an_arm_has_the_runs_of_its_parameters_alone(tmp_path: Path) -> None:
+    name = "intermediate.learning_rate"
+    arms = {
+        "slow": {"intermediates": ["mnli_en"], "parameters": {name: [1e-5]}},
+        "fast": {"intermediates": ["mnli_en"], "parameters": {name: [3e-5]}},
+    }
+    contrast = {"arms": ["fast", "slow"], "differ_in": ["recipe"]}
+    study = {"arms": arms, "contrasts": {"first": contrast}}
+    sweep = study_sweep(study, search=SEARCHED)
+    places = launched_places(tmp_path, sweep)
+    score = planted({})
+    for seed in SEEDS:
+        put(places, sweep, "none", seed, score)
+        for one in sweep.intermediates:
+            slow, fast = {"point": {name: 1e-5}}, {"point": {name: 3e-5}}
+            put(places, sweep, one, seed, score, config=f"{one}-a", dev=80.0, **slow)
+            put(places, sweep, one, seed, lambda *of: score(*of) + 9, config=f"{one}-b", **fast)
+    (found,) = answered(load_results(places)).contrasts
+    assert found.difference is not None
+    assert found.difference.value == pytest.approx(9), "dev alone would choose the slow one"
+
+
 def test_nothing_is_chosen_before_search_has_ended(tmp_path: Path) -> None:
     places = searched(tmp_path)
     shutil.rmtree(places.trials / "mnli_en-b-s4")

@@ -22,7 +22,7 @@ def arm(name: str, scores: np.ndarray) -> ArmRuns:
     cells = tuple(("xnli", f"l{i}") for i in range(scores.shape[1]))
     learnt = np.ones((1, *scores.shape), bool)
     seeds = tuple(range(len(scores)))
-    return ArmRuns(name, (Member(name, "m"),), seeds, cells, scores[None], learnt, ())
+    return ArmRuns(name, (Member(name, "m", name),), seeds, cells, scores[None], learnt, ())
 
 
 def test_runs_are_paired_by_seed() -> None:

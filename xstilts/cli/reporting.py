@@ -20,7 +20,7 @@ from xstilts.cli.app import (
     program,
     results_of,
 )
-from xstilts.cli.studies import show_study
+from xstilts.cli.studies import show_study, write_study
 from xstilts.errors import ConfigError, ForeignExperiment, Problem, TrackingError, XstiltsError
 
 if TYPE_CHECKING:
@@ -91,13 +91,15 @@ def report(
     names = [name for name in names if name not in files]
     by = None if by is None else _column(by)
     is_of_one = html or latex is not None or sync or by is not None or study
-    if study and (html or latex is not None or by is not None):
-        rule, repair = "goes with none of --html, --latex, --by", "leave them out"
+    if study and by is not None:
+        rule, repair = "has the groups that its file asks for", "leave out --by"
         raise ConfigError([Problem("--study", rule, "", repair)])
     _check(names, files, targets or [], is_of_one)
     found = [results_of(name, storage, plugins).details for name in names]
     if len(found) > 1:
         _compare(found, targets or [], form)
+    elif study and (html or latex is not None):
+        write_study(found[0], Path(files[0]) if files else None, html, latex)
     elif study:
         show_study(found[0], form)
     elif html or latex is not None:

@@ -1,8 +1,10 @@
-"""How the answer to a study shows: on a terminal, or as JSON."""
+"""How the answer to a study shows: on a terminal, as a page, in LaTeX, Markdown or JSON."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xstilts.cli.app import note, out, print_json
@@ -21,11 +23,38 @@ def show_study(results: Results, form: str) -> None:
     """
     from xstilts.study.analysis import answered
 
-    writers: dict[str, Callable[[Answer], None]] = {"text": _print, "json": _print_json}
+    writers: dict[str, Callable[[Answer], None]] = {
+        "text": _print,
+        "markdown": _print_markdown,
+        "json": _print_json,
+    }
     if form not in writers:
-        rule, repair = "with --study is text or json", "leave it out, or give --json"
+        rule, repair = f"with --study is {', '.join(writers)}", "leave it out, or give --json"
         raise ConfigError([Problem("--format", rule, f'"{form}"', repair)])
     writers[form](answered(results))
+
+
+def write_study(results: Results, file: Path | None, html: bool, latex: Path | None) -> None:
+    """Write the answer to a study as a page, or in LaTeX; of a sweep that is not finished too.
+
+    Raises:
+        ConfigError: the file asks no question, or nothing can be written there.
+    """
+    from xstilts.study.analysis import answered
+
+    answer, written = answered(results), []
+    if html:
+        from xstilts.study.page import write_page
+
+        written.append(write_page(answer, file or results.places.report / "study.html"))
+    if latex is not None:
+        from xstilts.study.latex import write_latex
+
+        written += write_latex(answer, latex)
+    for path in written:
+        out.print(str(path), markup=False, soft_wrap=True)
+    for line in answer.missing:
+        note(f"missing: {line}")
 
 
 def _print(answer: Answer) -> None:
@@ -52,6 +81,12 @@ def _print(answer: Answer) -> None:
         out.print(f"- {line}", style="yellow", markup=False)
     for line in answer.missing:
         note(f"missing: {line}")
+
+
+def _print_markdown(answer: Answer) -> None:
+    from xstilts.study.markdown import as_markdown
+
+    sys.stdout.write(as_markdown(answer))
 
 
 def _print_json(answer: Answer) -> None:

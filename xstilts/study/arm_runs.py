@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from xstilts.config.derive import num_configurations
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.config.study import StudySpec
-from xstilts.config.study_checks import members
+from xstilts.config.study_arms import members, selects
 from xstilts.records import TrialRecord
 from xstilts.report.comparison import selected_on
 from xstilts.report.results import Results
@@ -31,10 +32,11 @@ Cell = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One of an arm: an intermediate, `none` among them, on a model."""
+    """One of an `arm`: an intermediate, `none` among them, on a model."""
 
     intermediate: str
     model: str
+    arm: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,14 +93,20 @@ class StudyRuns:
         """The members of an arm, in the order of the sweep."""
         spec = self.study.arms[arm]
         models = [name for name in self.sweep.models if name in (spec.models or self.sweep.models)]
-        return tuple(Member(one, model) for one in members(self.sweep, spec) for model in models)
+        names = members(self.sweep, spec)
+        return tuple(Member(one, model, arm) for one in names for model in models)
 
     def runs_of(self, member: Member, target: str) -> dict[int, TrialScores]:
         """A member's runs on a target by seed, those of the chosen point; of a seed that is not
         there none."""
         key = (member, target)
         if key not in self._runs:
-            own = self._of_member.get(member, [])
+            spec = self.study.arms[member.arm]
+            own = [
+                one
+                for one in self._of_pair.get((member.intermediate, member.model), [])
+                if selects(self.sweep, spec, self._point(one))
+            ]
             config = self._chosen(own, target)
             self._runs[key] = {
                 one.seed: one for one in own if one.config == config and one.seed in self._seeds
@@ -108,6 +116,13 @@ class StudyRuns:
     def record_of(self, run: TrialScores) -> TrialRecord:
         """The record of a run."""
         return self._records[run.trial]
+
+    def _point(self, run: TrialScores) -> dict[str, Any]:
+        return {
+            **self.record_of(run).point,
+            "intermediate": run.intermediate,
+            "model": run.model,
+        }
 
     def arm(self, name: str, cells: Sequence[Cell]) -> ArmRuns:
         """An arm on some cells."""
@@ -146,10 +161,11 @@ class StudyRuns:
         return frozenset(self.sweep.seeds)
 
     @cached_property
-    def _of_member(self) -> dict[Member, list[TrialScores]]:
-        found: dict[Member, list[TrialScores]] = {}
+    def _of_pair(self) -> dict[tuple[str, str], list[TrialScores]]:
+        """Runs by intermediate and model."""
+        found: dict[tuple[str, str], list[TrialScores]] = {}
         for run in self.results.trials:
-            found.setdefault(Member(run.intermediate, run.model), []).append(run)
+            found.setdefault((run.intermediate, run.model), []).append(run)
         return found
 
     @cached_property

@@ -18,7 +18,9 @@ from typing import Any
 
 import xstilts
 from xstilts.config.schema import Sweep
-from xstilts.config.study_checks import cells, members
+from xstilts.config.study_arms import members
+from xstilts.config.study_checks import cells
+from xstilts.config.study_parts import without_part
 from xstilts.files import names_in, read_json, sha256_of, sha256_of_file, write_atomically
 from xstilts.run.places import LAUNCH, UNBEGUN, Places
 from xstilts.study.answer import Registered
@@ -38,7 +40,7 @@ def statement(sweep: Sweep, inventory: Mapping[str, Any]) -> dict[str, Any]:
     identities of its data, the code. `inventory` is one as JSON."""
     study = sweep.study
     assert study is not None
-    resolved = sweep.model_dump(mode="json", by_alias=True)
+    resolved = without_part(sweep.model_dump(mode="json", by_alias=True))
     models = inventory.get("models", {})
     data = {
         "models": {name: [own["weights"], own["tokenizer"]] for name, own in models.items()},
@@ -47,7 +49,11 @@ def statement(sweep: Sweep, inventory: Mapping[str, Any]) -> dict[str, Any]:
     told = {
         "study": study.model_dump(mode="json", by_alias=True),
         "arms": {
-            name: {"intermediates": list(members(sweep, arm)), "models": list(arm.models or ())}
+            name: {
+                "intermediates": list(members(sweep, arm)),
+                "models": list(arm.models or ()),
+                "parameters": {key: list(own) for key, own in arm.parameters.items()},
+            }
             for name, arm in study.arms.items()
         },
         "cells": {
