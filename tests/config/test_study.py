@@ -78,7 +78,8 @@ def sweep_of(study: dict[str, Any], contrast: dict[str, Any], **changes: Any) ->
         ({}, {"where": {"family": "<= Turkic"}}, "an order is one of numbers"),
         ({}, {"where": {"joshi_class": "<= many"}}, "an order is one of numbers"),
         ({}, {"where": {"joshi_class": "> 5"}}, "contrasts.first: no language of its targets"),
-        ({}, {"languages": ["sw"]}, "first.languages[0]: udpos has no such language"),
+        ({}, {"languages": ["sw"]}, "first.languages[0]: udpos has no such language in this "
+         'sweep; got "sw"; write targets: [xnli], which have it'),
         ({}, {"test": "slope"}, "test: slope needs a covariate"),
         ({}, {"strata": "tercile"}, "strata: tercile needs a covariate"),
         ({}, {"arms": ["short", "english"]}, "study.contrasts.first: its arms differ in examples "
@@ -110,6 +111,23 @@ def test_what_a_sweep_cannot_answer_is_one_line(
 def test_an_arm_has_members(arm: dict[str, Any], line: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(line)):
         sweep_of({"arms": {**BASE["study"]["arms"], "rich": arm}}, {})
+
+
+def test_a_wrong_arm_is_one_line_however_many_contrasts_have_it() -> None:
+    with pytest.raises(ConfigError) as raised:
+        sweep_of({"arms": {**BASE["study"]["arms"], "rich": {"intermediates": ["mnl_tr"]}}}, {})
+    assert len(raised.value.problems) == 1
+
+
+def test_values_of_an_arm_are_drawn_together() -> None:
+    both = {"adapt.intermediate": ["decay"], "intermediate.epochs": [1]}
+    english = {"intermediates": ["mnli_en"], "parameters": both}
+    searched = deepcopy(ADAPTED)
+    space = searched["search"]["encoder"]["space"]
+    space["intermediate.epochs"]["when"]["adapt.intermediate"] = "full"
+    sweep_of(arms_of(english=english), {"differ_in": ["languages", "recipe"]}, **deepcopy(ADAPTED))
+    with pytest.raises(ConfigError, match=r"arms\.english: no configuration of mnli_en has these"):
+        sweep_of(arms_of(english=english), {"differ_in": ["languages", "recipe"]}, **searched)
 
 
 def test_no_arm_is_eliminated() -> None:
@@ -166,8 +184,8 @@ def test_an_arm_is_of_values_that_are_drawn(parameters: dict[str, Any], line: st
 
 def test_an_arm_has_runs_in_the_grid() -> None:
     line = (
-        "study.arms.null: null has no run among the configurations that the search runs; "
-        "got search.encoder.trials: 4; write 12 for all of them"
+        "search.encoder.trials: mnli_tr of the arm rich and 3 more would have no run among so "
+        "many configurations; got 4; write 12, for all"
     )
     with pytest.raises(ConfigError, match=re.escape(line)):
         sweep_of({}, {}, search={"encoder": {"trials": 4, "sampler": {"name": "grid"}}})

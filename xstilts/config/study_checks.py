@@ -40,6 +40,10 @@ _ASPECTS: tuple[Aspect, ...] = (
 """What a file says of arms; what only a plan knows of them is in `report.forecast_study`."""
 
 
+_MOST = 100_000
+"""Configurations of a grid that are looked through for those of arms."""
+
+
 def check_study(sweep: Sweep) -> Iterator[Problem]:
     """What is wrong with a study, in the order of the file."""
     study = sweep.study
@@ -53,14 +57,19 @@ def check_study(sweep: Sweep) -> Iterator[Problem]:
         repair = "add seeds, or give study.seeds, three or more"
         yield Problem("seeds", rule, f"{list(sweep.seeds)}", repair)
     yield from _check_parts(sweep, study)
+    wrong: dict[str, list[Problem]] = {}
     for name, arm in study.arms.items():
         where = f"study.arms.{name}"
-        problems = [*_check_arm(sweep, where, arm), *_check_parameters(sweep, where, arm)]
-        yield from problems or _check_runs(sweep, where, arm)
+        wrong[name] = [*_check_arm(sweep, where, arm), *_check_parameters(sweep, where, arm)]
+        yield from wrong[name]
+    if not any(wrong.values()):
+        yield from _check_runs(sweep, study)
     for name, contrast in study.contrasts.items():
         where = f"study.contrasts.{name}"
         problems = [*_check_names(sweep, study, where, contrast)]
-        yield from problems or _check_comparison(sweep, study, where, contrast)
+        yield from problems
+        if not problems and not any(wrong[arm] for arm in contrast.arms):
+            yield from _check_comparison(sweep, study, where, contrast)
     for i, name in enumerate(study.primary):
         if name not in study.contrasts:
             rule, repair = "is no contrast of the study", suggest(name, study.contrasts)
@@ -176,25 +185,36 @@ def _check_parameters(sweep: Sweep, where: str, arm: ArmSpec) -> Iterator[Proble
                 yield Problem(here, rule, f"{default}", f"add {own} to its `when`, or leave it out")
 
 
-def _check_runs(sweep: Sweep, where: str, arm: ArmSpec) -> Iterator[Problem]:
-    """Whether a grid of as many configurations as the search runs has each member of an arm."""
-    search, study = sweep.search.encoder, sweep.study
+def _check_runs(sweep: Sweep, study: StudySpec) -> Iterator[Problem]:
+    """Whether a grid of as many configurations as the search runs has each member of the arms."""
+    search = sweep.search.encoder
     if search.sampler.name != "grid":
         return
-    if study and study.models and "model" in search.space:  # which another part's are not in
-        arm = arm.model_copy(update={"models": None})
-    with suppress(ValueError):  # conditions in a circle, endless intervals: they have own lines
+    with suppress(ValueError):  # conditions in a circle, which has its own line
         space = encoder_space(sweep)
-        if not space.is_finite:
+        every = [*islice(space.grid(), _MOST)] if space.is_finite else []
+        if not every or len(every) == _MOST:
             return
-        points = [*islice(space.grid(), search.trials)]
-        for name in members(sweep, arm):
-            own = [point for point in points if point["intermediate"] == name]
-            if not any(selects(sweep, arm, point) for point in own):
-                rule = f"{name} has no run among the configurations that the search runs"
-                got = f"search.encoder.trials: {search.trials}"
-                repair = f"write {sum(1 for _ in islice(space.grid(), 10_000))} for all of them"
-                yield Problem(where, rule, got, repair)
+        lacking = []
+        for name, arm in study.arms.items():
+            if study.models and "model" in search.space:  # which other parts' are not in
+                arm = arm.model_copy(update={"models": None})
+            for own in members(sweep, arm):
+                of_it = [
+                    point["intermediate"] == own and selects(sweep, arm, point) for point in every
+                ]
+                if not any(of_it):
+                    rule = f"no configuration of {own} has these values and models together"
+                    got = f"{dict(arm.parameters)}"
+                    yield Problem(f"study.arms.{name}", rule, got, "see its conditions, `when`")
+                elif not any(of_it[: search.trials]):
+                    lacking.append(f"{own} of the arm {name}")
+        if lacking:
+            more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
+            rule = f"{lacking[0]}{more} would have no run among so many configurations"
+            yield Problem(
+                "search.encoder.trials", rule, f"{search.trials}", f"write {len(every)}, for all"
+            )
 
 
 def _check_names(
@@ -242,13 +262,18 @@ def _check_comparison(
     targets = [known[name] for name in contrast.targets or sweep.targets if name in known]
     if len(targets) < len(contrast.targets or sweep.targets):
         return  # which the checks of targets say
+    is_lacking = False
     for i, code in enumerate(contrast.languages or ()):
-        lacking = [task.name for task in targets if code not in languages_of(sweep, task)]
+        having = [task.name for task in targets if code in languages_of(sweep, task)]
+        lacking = [task for task in targets if task.name not in having]
         if lacking:
-            has = {x for task in targets for x in languages_of(sweep, task)}
-            rule = f"{lacking[0]} has no such language in this sweep"
-            yield Problem(f"{where}.languages[{i}]", rule, f'"{code}"', suggest(code, has))
-    if not cells(sweep, study, contrast):
+            is_lacking = True
+            rule = f"{lacking[0].name} has no such language in this sweep"
+            repair = suggest(code, languages_of(sweep, lacking[0]))
+            if having:
+                repair = f"write targets: [{', '.join(having)}], which have it"
+            yield Problem(f"{where}.languages[{i}]", rule, f'"{code}"', repair)
+    if not is_lacking and not cells(sweep, study, contrast):
         rule = "no language of its targets fulfils languages, where and match together"
         got = f"where: {dict(contrast.where)}, match: {contrast.match}"
         yield Problem(where, rule, got, "ask for less")
