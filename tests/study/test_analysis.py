@@ -28,6 +28,7 @@ def test_a_planted_difference_is_found_and_an_absent_one_is_not_claimed(tmp_path
     assert first.holds and first.difference is not None and first.difference == first.effect
     assert first.difference.value == pytest.approx(4, abs=1)
     assert first.runs == (10, 5) and first.differ_in == ("languages",)
+    assert first.p == first.adjusted, "it is the only primary one"
     assert not second.holds and second.p == second.adjusted and second.detectable is not None
     assert answer.says == first.says and not answer.missing
     assert {one.name: one.runs for one in answer.arms} == {"english": 5, "others": 10, "none": 5}
