@@ -177,3 +177,12 @@ def test_languages_that_lose_are_counted(tmp_path: Path) -> None:
     first = answered(put_all(places, sweep, score)).contrasts[0]
     assert first.losing == 2
     assert first.worst == pytest.approx(-8.5 / 5, abs=0.1)
+
+
+def test_before_any_trial_has_ended_nothing_is_said(tmp_path: Path) -> None:
+    answer = answered(load_results(launched_places(tmp_path, study_sweep())))
+    assert [one.withheld for one in answer.contrasts] == [
+        f"{runs} of its {runs} runs are missing" for runs in (15, 10)
+    ]
+    assert all(one.score is None and one.runs == 0 for one in answer.arms)
+    assert len(answer.missing) == 4 and not any(one.holds for one in answer.contrasts)
