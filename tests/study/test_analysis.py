@@ -28,6 +28,7 @@ def test_a_planted_difference_is_found_and_an_absent_one_is_not_claimed(tmp_path
     assert first.holds and first.difference is not None and first.difference == first.effect
     assert first.difference.value == pytest.approx(4, abs=1)
     assert first.runs == (10, 5) and first.differ_in == ("languages",)
+    assert first.p == first.adjusted, "it is the only primary one"
     assert not second.holds and second.p == second.adjusted and second.detectable is not None
     assert answer.says == first.says and not answer.missing
     assert {one.name: one.runs for one in answer.arms} == {"english": 5, "others": 10, "none": 5}
@@ -198,3 +199,12 @@ def test_languages_that_lose_are_counted(tmp_path: Path) -> None:
     first = answered(put_all(places, sweep, score)).contrasts[0]
     assert first.losing == 2
     assert first.worst == pytest.approx(-8.5 / 5, abs=0.1)
+
+
+def test_before_any_trial_has_ended_nothing_is_said(tmp_path: Path) -> None:
+    answer = answered(load_results(launched_places(tmp_path, study_sweep())))
+    assert [one.withheld for one in answer.contrasts] == [
+        f"{runs} of its {runs} runs are missing" for runs in (15, 10)
+    ]
+    assert all(one.score is None and one.runs == 0 for one in answer.arms)
+    assert len(answer.missing) == 4 and not any(one.holds for one in answer.contrasts)

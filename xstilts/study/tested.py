@@ -63,7 +63,7 @@ class Tester:
         found = Difference(candidate, baseline, outcomes, 1 - study.alpha)
         told = replace(
             empty,
-            difference=interval_of(found.over().difference),
+            difference=interval_of(found.whole.difference),
             collapsed=found.collapsed(),
             learnt=found.learnt(),
             cells=tuple(_cells(found, spec.covariate)),
@@ -118,7 +118,7 @@ class Tester:
             # Below that it holds, whatever the others' are.
             clear = study.alpha / len(study.contrasts)
             return sloped(self.runs.sweep, found, told, spec, clear)
-        over = found.over()
+        over = found.whole
         gain, seeds = over.difference, len(found.candidate.seeds)
         told = replace(
             told,
