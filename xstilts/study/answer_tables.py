@@ -194,6 +194,25 @@ def _cell_table(one: Contrast, sure: str) -> Table | None:
     return Table(f"{one.name} by language and target", header, rows, note)
 
 
+def losing_table(answer: Answer) -> Table | None:
+    """How many languages lose by each contrast, and how much; none where it is not known."""
+    rows = [
+        [
+            *(one.name, f"{one.losing} of {len(one.languages)}"),
+            *(f"{100 * one.losing / len(one.languages):.0f} %", signed(one.worst)),
+        ]
+        for one in ordered(answer)
+        if one.losing is not None and one.languages
+    ]
+    header = ["contrast", "lose more than a point", "share", "five lowest"]
+    note = (
+        "Of languages, means over targets. five lowest: the mean in points over the five with the "
+        "lowest differences, or all of fewer; they were chosen by the same runs, and so it is too "
+        "low. –: not computed"
+    )
+    return Table("Languages that lose", header, rows, f"{note}.") if rows else None
+
+
 def variance_table(answer: Answer) -> Table | None:
     """The variance components of fitted models; none where no model was fitted."""
     fitted = [one for one in ordered(answer) if one.variances]
