@@ -86,6 +86,8 @@ def contrast(name: str = "rich_over_english", **changes: Any) -> Contrast:
         by_intermediate=None,
         permutation_p=None,
         items_p=0.0004,
+        losing=1,
+        worst=-0.7,
         says="rich beats english by 1.8 points [+0.6, +3.1], p = 0.016 by Holm, on udpos.",
     )
     return replace(whole, **changes)

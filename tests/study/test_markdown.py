@@ -13,7 +13,13 @@ def test_it_has_the_answer_and_every_table() -> None:
     assert lines[2].startswith("**Yes: rich beats english by 1.8 points [+0.6, +3.1]")
     row = "| rich_on_unseen | primary | difference | +0.3 [−0.9, +1.5] |"
     assert any(line.startswith(row) for line in lines)
-    for title in ("Contrasts", "Arms", "What is compared", "Variance components"):
+    for title in (
+        "Contrasts",
+        "Arms",
+        "What is compared",
+        "Variance components",
+        "Languages that lose",
+    ):
         assert f"**{title}**" in text
     assert "**interaction_by_complexity by third of c_wals**" in text
     assert text.count(" by language and target**") == 8

@@ -69,6 +69,14 @@ def test_holes_are_dashes_that_are_explained() -> None:
     assert "None" not in re.sub(r"<[^>]*>", "", text)
 
 
+def test_languages_that_lose_are_counted() -> None:
+    _, found = made(answers.answer(answers.contrast()))
+    rows = found.table("contrast", 4)[1:]
+    assert rows == [["rich_over_english", "1 of 4", "25 %", "−0.7"]]
+    bare = answers.contrast(losing=None, worst=None)
+    assert "Languages that lose" not in made(answers.answer(bare))[0]
+
+
 def test_a_design_says_what_it_stands_on() -> None:
     text, _ = made(answers.answer())
     assert (

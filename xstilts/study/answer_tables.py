@@ -177,7 +177,8 @@ def _group_table(one: Contrast, kind: str, sure: str) -> Table:
     ]
     of = f" of {one.covariate}" if kind == "third" and one.covariate else ""
     header = [kind, "points", sure, "cells", "languages"]
-    return Table(f"{one.name} by {kind}{of}", header, rows, "–: no interval.")
+    note = "Intervals are not adjusted for one another. –: no interval."
+    return Table(f"{one.name} by {kind}{of}", header, rows, note)
 
 
 def _cell_table(one: Contrast, sure: str) -> Table | None:
@@ -190,8 +191,28 @@ def _cell_table(one: Contrast, sure: str) -> Table | None:
         own = [language(cell.language).name, cell.language, cell.family, *known, cell.target]
         rows.append([*own, signed(cell.points, 2), between(cell.low, cell.high, 2)])
     header = ["language", "code", "family", *covariate, "target", "points", sure]
-    note = f"{minus(one)}, mean over pairs of runs. –: not known, or no interval."
+    note = f"{minus(one)}, mean over pairs of runs. Intervals are not adjusted for one "
+    note += "another. –: not known, or no interval."
     return Table(f"{one.name} by language and target", header, rows, note)
+
+
+def losing_table(answer: Answer) -> Table | None:
+    """How many languages lose by each contrast, and how much; none where it is not known."""
+    rows = [
+        [
+            *(one.name, f"{one.losing} of {len(one.languages)}"),
+            *(f"{100 * one.losing / len(one.languages):.0f} %", signed(one.worst)),
+        ]
+        for one in ordered(answer)
+        if one.losing is not None and one.languages
+    ]
+    header = ["contrast", "lose more than a point", "share", "five lowest"]
+    note = (
+        "Of languages, means over targets. five lowest: the mean in points over the five with the "
+        "lowest differences, or all of fewer; they were chosen by the same runs, and so it is too "
+        "low. –: not computed"
+    )
+    return Table("Languages that lose", header, rows, f"{note}.") if rows else None
 
 
 def variance_table(answer: Answer) -> Table | None:

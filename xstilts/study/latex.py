@@ -24,6 +24,7 @@ from xstilts.study.answer_tables import (
     design_lines,
     estimate,
     level,
+    losing_table,
     ordered,
     variance_table,
 )
@@ -58,6 +59,8 @@ def latex_parts(answer: Answer) -> dict[str, str]:
     tables = {"contrasts": _without_reasons(contrast_table(answer))}
     tables |= {"arms": arm_table(answer), "compared": compared_table(answer)}
     tables["checks"] = check_table(answer)
+    if (losing := losing_table(answer)) is not None:
+        tables["losing"] = losing
     if (variances := variance_table(answer)) is not None:
         tables["variances"] = variances
     for one in contrast_tables(answer):

@@ -15,6 +15,7 @@ from xstilts.study.answer_tables import (
     contrast_table,
     contrast_tables,
     design_lines,
+    losing_table,
     ordered,
     variance_table,
 )
@@ -48,6 +49,8 @@ def _parts(answer: Answer) -> Iterator[str]:
     yield _table(compared_table(answer))
     if tables := contrast_tables(answer):
         yield "## Groups\n"
+        if losing := losing_table(answer):
+            yield _table(losing)
         yield from (_table(table) for one in tables for table in one.groups)
         yield "## Languages\n"
         yield from (_table(one.cells) for one in tables if one.cells)
