@@ -85,8 +85,11 @@ def test_several_sweeps_side_by_side(storage: Path) -> None:
     [
         (["one", "far"], "NAME: is compared with sweeps of one benchmark"),
         (["one", "two", "--target", "xnli"], "--target: is a target of one of the sweeps"),
-        (["one", "two", "--html"], "NAME: --html, --latex, --by and --sync are of one sweep"),
-        (["one", "two", "--by", "family"], "NAME: --html, --latex, --by and --sync"),
+        (
+            ["one", "two", "--html"],
+            "NAME: --html, --latex, --by, --study and --sync are of one sweep",
+        ),
+        (["one", "two", "--by", "family"], "NAME: --html, --latex, --by, --study and --sync"),
         (["one", "--by", "famly"], "--by: unknown column of the languages"),
         (["one", "one"], "NAME: each sweep is named once"),
         (["one", "--target", "mini_xnli"], "--target: is of several sweeps"),

@@ -28,11 +28,13 @@ def test_a_planted_difference_is_found_and_an_absent_one_is_not_claimed(tmp_path
     assert first.holds and first.difference is not None and first.difference == first.effect
     assert first.difference.value == pytest.approx(4, abs=1)
     assert first.runs == (10, 5) and first.differ_in == ("languages",)
+    assert first.p == first.adjusted, "it is the only primary one"
     assert not second.holds and second.p == second.adjusted and second.detectable is not None
     assert answer.says == first.says and not answer.missing
     assert {one.name: one.runs for one in answer.arms} == {"english": 5, "others": 10, "none": 5}
     (english,) = (one for one in answer.arms if one.name == "english")
     assert (english.examples, english.steps, english.seeds) == (9600, 300, SEEDS)
+    assert first.losing == 0 and first.worst is not None and 2 < first.worst < 4
     assert {(one.kind, one.cells) for one in first.groups} >= {("target", 7), ("family", 3)}
 
 
@@ -160,3 +162,27 @@ def test_what_was_not_registered_so_is_exploratory(tmp_path: Path) -> None:
         assert answer.registered is not None and answer.registered.changed
         assert any(line.startswith("Changed since it was registered") for line in answer.limits)
     assert answer.says.startswith("Exploratory: Others is better than english")
+
+
+def test_languages_that_lose_are_counted(tmp_path: Path) -> None:
+    sweep = study_sweep()
+    places = launched_places(tmp_path, sweep)
+    even = planted({}, spread=0.05)
+
+    def score(intermediate: str, seed: int, target: str, language: str) -> float:
+        lost = {"zh": 6.0, "vi": 2.0, "tr": 0.5}.get(language, 0.0)
+        own = even(intermediate, seed, target, language)
+        return own - lost * (intermediate in ("mnli_tr", "mnli_sw"))
+
+    first = answered(put_all(places, sweep, score)).contrasts[0]
+    assert first.losing == 2
+    assert first.worst == pytest.approx(-8.5 / 5, abs=0.1)
+
+
+def test_before_any_trial_has_ended_nothing_is_said(tmp_path: Path) -> None:
+    answer = answered(load_results(launched_places(tmp_path, study_sweep())))
+    assert [one.withheld for one in answer.contrasts] == [
+        f"{runs} of its {runs} runs are missing" for runs in (15, 10)
+    ]
+    assert all(one.score is None and one.runs == 0 for one in answer.arms)
+    assert len(answer.missing) == 4 and not any(one.holds for one in answer.contrasts)

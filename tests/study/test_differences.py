@@ -30,7 +30,7 @@ def test_runs_are_paired_by_seed() -> None:
     shared = generator.normal(60, 3, (6, 1))
     one = shared + 0.5 + generator.normal(0, 0.2, (6, 4))
     other = shared + generator.normal(0, 0.2, (6, 4))
-    found = Difference(arm("a", one), arm("b", other), None, 0.95).over()
+    found = Difference(arm("a", one), arm("b", other), None, 0.95).whole
     assert found.p == pytest.approx(ttest_rel(one.mean(1), other.mean(1)).pvalue)
     assert found.p < 0.01
 

@@ -40,6 +40,9 @@ def _print(answer: Answer) -> None:
     out.print(contrast_table(answer).rich())
     for one in answer.contrasts:
         out.print(f"{one.name}: {one.says}", markup=False)
+        if one.worst is not None:
+            told = f"{one.losing} of {len(one.languages)} languages lose more than a point"
+            out.print(f"{told}; the five lowest have {one.worst:+.1f} on average", markup=False)
         if one.groups:
             out.print(group_table(one).rich())
     if answer.registered is not None:

@@ -133,13 +133,19 @@ class Contrast:
     learnt: Interval | None = None
     """The difference without the seeds of those; None where none collapsed, or two seeds are not
     left."""
+    losing: int | None = None
+    """Languages that lose more than a point, means over targets; None where withheld."""
+    worst: float | None = None
+    """The mean over the five languages with the lowest differences, or all where they are fewer;
+    chosen by the same runs, and so too low."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
     """The pre-registration that an answer stands on: when it was written, what it holds.
 
-    `changed` names what differs now from what was registered; a study with any is exploratory.
+    `changed` names what differs now from what was registered; contrasts that it touches are
+    exploratory.
     """
 
     written: str

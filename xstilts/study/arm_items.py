@@ -28,9 +28,10 @@ LEAST_ROWS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Of:
-    """A target's rows in a run: `points` (rows,), 0-100, beside the rows themselves."""
+    """A target's rows in a run: `points` (rows,), 0-100, and the rows without what they gave; of
+    runs with the same items one and the same."""
 
-    cells: Cells
+    rows: Cells
     points: np.ndarray
 
 
@@ -72,9 +73,9 @@ class ArmItems:
                 total: np.ndarray | None = None
                 for run in self._runs(arm, target, seed):
                     own = self._points(run, target)
-                    if own is None or not (first is None or own.cells.has_same_items(first)):
+                    if own is None or not (first is None or own.rows is first):
                         return None
-                    first = first or own.cells
+                    first = first or own.rows
                     total = own.points.copy() if total is None else total + own.points
                 if total is None:
                     return None
@@ -109,10 +110,18 @@ class ArmItems:
         for number in range(int(cells.language_numbers.max(initial=-1)) + 1):
             rows = cells.language_numbers == number
             points[rows] = np.mean([points_of(cells.counts[one][rows]) for one in metrics], axis=0)
-        return _Of(cells, points)
+        known = self._rows.setdefault(target, [])
+        same = next((rows for rows in known if rows.has_same_items(cells)), None)
+        if same is None:
+            known.append(same := Cells(cells.about, {}))
+        return _Of(same, points)
 
     @cached_property
     def _read(self) -> dict[tuple[str, str], _Of | None]:
+        return {}
+
+    @cached_property
+    def _rows(self) -> dict[str, list[Cells]]:
         return {}
 
     @cached_property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,10 @@ from xstilts.study.differences import (
 )
 from xstilts.study.sloped import sloped, value_of
 from xstilts.tasks.languages import COLUMNS, UNKNOWN, language
+
+WORST = 5
+LOSS = 1.0
+"""In points: a language that loses more is one that is harmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,12 @@ class Tester:
         found = Difference(candidate, baseline, outcomes, 1 - study.alpha)
         told = replace(
             empty,
-            difference=interval_of(found.over().difference),
+            difference=interval_of(found.whole.difference),
             collapsed=found.collapsed(),
             learnt=found.learnt(),
             cells=tuple(_cells(found, spec.covariate)),
             groups=tuple(_groups(found, spec)),
+            **_of_languages(found),
         )
         return self._tested(found, told, spec), ()
 
@@ -112,7 +118,7 @@ class Tester:
             # Below that it holds, whatever the others' are.
             clear = study.alpha / len(study.contrasts)
             return sloped(self.runs.sweep, found, told, spec, clear)
-        over = found.over()
+        over = found.whole
         gain, seeds = over.difference, len(found.candidate.seeds)
         told = replace(
             told,
@@ -141,6 +147,14 @@ def _cells(found: Difference, covariate: str | None) -> Iterator[Cell]:
         gain = found.over(np.array([i])).difference
         value = value_of(code, covariate) if covariate else None
         yield Cell(target, code, gain.gain, gain.low, gain.high, value, language(code).family)
+
+
+def _of_languages(found: Difference) -> dict[str, Any]:
+    """How many languages lose more than a point, and what the worst of them have."""
+    pairs = found.candidate.by_seed.mean(0) - found.baseline.by_seed.mean(0)
+    codes = np.array([code for _, code in found.cells])
+    means = np.sort([pairs[codes == code].mean() for code in dict.fromkeys(codes.tolist())])
+    return {"losing": int((means < -LOSS).sum()), "worst": float(means[:WORST].mean())}
 
 
 def _groups(found: Difference, spec: ContrastSpec) -> Iterator[Group]:
