@@ -62,3 +62,9 @@ def test_the_page_s_study_runs_and_is_answered(tmp_path: Path) -> None:
     }
     text = bench.run("report", "nli_or_qa", "--study")
     assert max(map(len, text.splitlines())) <= 80 and answer.question[:40] in text
+
+    packed = bench.run("bundle", "nli_or_qa", "--out", "study.zip")
+    verified = bench.run("verify", "study.zip")
+    digest = re.compile(r"sha256 of its manifest: (\w{64})")
+    assert digest.findall(packed) == digest.findall(verified) != []
+    assert "of 9 trials" in verified

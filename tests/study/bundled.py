@@ -41,27 +41,24 @@ def stored_results(root: Path, **changes: Any) -> Results:
 def from_items(places: Places, sweep: Sweep, record: Mapping[str, Any]) -> dict[str, Any]:
     """A record whose scores are those of items that are drawn about them, and whose averages and
     costs follow; the items are in the store."""
-    number = sha256(record["trial"].encode()).hexdigest()[:12]
     hits = {
         row["language"]: _hits(row["value"], f"{record['trial']} {row['language']}")
         for row in record["scores"]
         if row["split"] != "dev"
     }
-    put_items(places, number, "xnli", hits)
+    put_items(places, record["trial"], "xnli", hits)
     scores = [
         row
         if row["split"] == "dev"
         else {**row, "value": 100 * hits[row["language"]].mean(), "n": ITEMS}
         for row in record["scores"]
     ]
-    named = {f"evaluate-xnli-{record['trial']}": f"evaluate-xnli-{number}"}
-    stages = [{**own, "name": named.get(own["name"], own["name"])} for own in record["stages"]]
     metrics, missing = averaged(sweep, ChosenScores(scores), sweep.targets, "search")
-    costs = costs_of([StageEntry(**own) for own in stages], 0.0)
+    costs = costs_of([StageEntry(**own) for own in record["stages"]], 0.0)
     metrics |= {**costs, "cost/care_s": 0.5}
     objective = metrics["dev/avg"]
-    made = {"scores": scores, "stages": stages, "metrics": metrics, "missing": missing}
-    return {**record, **made, "objective": objective}
+    made = {"scores": scores, "metrics": metrics, "missing": missing, "objective": objective}
+    return {**record, **made}
 
 
 def bundle_of(results: Results, path: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from xstilts.errors import BundleError, XstiltsError
-from xstilts.study import contents
+from xstilts.study import contents, registration
 from xstilts.study.bundle_reader import Bundle
 from xstilts.study.verify import verify
 
@@ -261,6 +261,11 @@ def test_another_version_is_told_where_a_number_differs(
     monkeypatch.setattr(contents, "__version__", "9.9")
     with pytest.raises(BundleError, match=r"made by xstilts \S+ \w{12}, this is 9.9 \w{12}; ver"):
         verify(other)
+
+
+def test_code_that_computes_the_same_verifies(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "code_digest", lambda: "0" * 64)
+    assert verify(path).sweep == "s"
 
 
 def test_scores_without_items_are_counted_as_believed(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from xstilts.study.answer import Answer
 from xstilts.study.bundle import json_bytes
 from xstilts.study.bundle_reader import Bundle
 from xstilts.study.bundled_items import ABOUT, DIGITS, About, Counts, items_of, pack_items
+from xstilts.study.words import limits
 from xstilts.tasks.languages import LANGUAGES, language
 
 LAUNCHES, REGISTRATION, TRIALS, ITEMS = "launches", "registration", "trials", "items"
@@ -236,7 +237,8 @@ def _answer(results: Results) -> Answer:
     if answer.registered is None:
         return answer
     changed = tuple(x for x in answer.registered.changed if not x.startswith("code "))
-    return replace(answer, registered=replace(answer.registered, changed=changed))
+    answer = replace(answer, registered=replace(answer.registered, changed=changed))
+    return replace(answer, limits=tuple(limits(answer, results.sweep)))
 
 
 def _commands(results: Results) -> str:
