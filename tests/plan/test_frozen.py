@@ -39,6 +39,16 @@ FROZEN = {
     "studies/mini/3_domain.yaml": "4154127a9189cf1a",
     "studies/mini/4_low_resource.yaml": "3351ea76d17b6add",
     "studies/mini/5_initialisation.yaml": "811227d4331f538b",
+    "studies/1_languages_by_morphology.yaml": "ddb304f232a88579",
+    "studies/2_non_english_entailment.yaml": "c4a4b9effa18e261",
+    "studies/3_domain.yaml": "807f8e21f48e7e3d",
+    "studies/4_low_resource.yaml": "d304c6c3552c160f",
+    "studies/5_initialisation.yaml": "5f8bdd23d98edf6f",
+    "studies/mini/1_languages_by_morphology.yaml": "3076c9a3f53ed23f",
+    "studies/mini/2_non_english_entailment.yaml": "da04c811dece4dfb",
+    "studies/mini/3_domain.yaml": "c61da7e723dc020e",
+    "studies/mini/4_low_resource.yaml": "0e7f6e576ad6b992",
+    "studies/mini/5_initialisation.yaml": "ba2edb613331f1ce",
 }
 
 
