@@ -61,6 +61,13 @@ def test_an_intermediate_is_the_mean_of_its_trials_beside_the_pretrained(results
     assert qa.mean("alignment") is None and qa.mean("alignment", 1) == 15
 
 
+def test_a_language_that_only_others_have_is_a_hole_too(places: Places) -> None:
+    told(places, "nli-c-s1", {k: v for k, v in BEFORE.items() if "qab" not in k})
+    _, nli, _ = probed_encoders(load_results(places))
+    assert nli.mean("alignment") is None and nli.mean("alignment", 0) is None
+    assert nli.mean("fertility") == 1.875
+
+
 def test_the_table_has_probes_by_encoders_and_says_what_is_not_there(results: Results) -> None:
     table = probe_table(results)
     assert table is not None and list(table.header) == ["probe", "before", "nli", "qa"]

@@ -222,7 +222,7 @@ def _cost(results: Results) -> dict[str, Any]:
         ("waiting", "waiting for another trial's stage", spent.waiting),
         ("idle", "idle", spent.idle),
     ]
-    classes = ("intermediate", "target", "final", "evaluate", "reused")
+    classes = ("intermediate", "target", "final", "evaluate", "signal", "reused")
     have = [name for name in classes if any(name in own for own in hours.values())]
     told = ", ".join(f"{name} {amount:.2f}" for _, name, amount in parts)
     bar = pictures.stacked(parts, f"{spent.unit}: {told}")

@@ -7,7 +7,7 @@ number is the mean over them, and there is none unless each of them has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -23,19 +23,20 @@ from xstilts.scores.probes import ALIGNMENT, FERTILITY, UNITS, Name, mean_over_l
 
 @dataclass(frozen=True, slots=True)
 class ProbedEncoder:
-    """A model before (`none`) or after an intermediate; `values` are means over `trials` trials."""
+    """A model before (`none`) or after an intermediate; `values` are means over `trials` trials,
+    `languages` those in which any encoder of the sweep was probed, by probe."""
 
     model: str
     intermediate: str
     trials: int
     values: dict[Name, float]
+    languages: Mapping[str, Sequence[str]]
 
     def mean(self, probe: str, layer: int | None = None) -> float | None:
         """The mean over languages of a probe, of a hidden state where one is given; None where it
         says nothing."""
-        own = {name.language: value for name, value in self.values.items() if name.probe == probe}
-        languages = (Name(probe, language, layer) for language in own)
-        return mean_over_languages(probe, [self.values.get(name) for name in languages])
+        names = (Name(probe, language, layer) for language in self.languages.get(probe, ()))
+        return mean_over_languages(probe, [self.values.get(name) for name in names])
 
     def layers(self, probe: str) -> list[int]:
         """The hidden states that a probe was read of."""
@@ -48,13 +49,17 @@ def probed_encoders(results: Results) -> list[ProbedEncoder]:
     for record in results.searched:
         if record.probes or record.probe_holes:
             groups.setdefault((record.model, record.intermediate), []).append(record)
+    languages: dict[str, dict[str, None]] = {}
+    for key in {key for own in groups.values() for one in own for key in one.probes}:
+        languages.setdefault(Name.of(key).probe, {})[Name.of(key).language] = None
+    told = {probe: sorted(own) for probe, own in languages.items()}
     order = [NONE, *results.sweep.intermediates]
     found = []
     for model in results.sweep.models:
         for name in order:
             if records := groups.get((model, name)):
                 values = {Name.of(key): value for key, value in _means(records)}
-                found.append(ProbedEncoder(model, name, len(records), values))
+                found.append(ProbedEncoder(model, name, len(records), values, told))
     return found
 
 

@@ -89,7 +89,8 @@ class ProbeReader:
             # English stands beside every language; the first one's is as good as any.
             for name, vectors in ((ENGLISH, english), (language, sources)):
                 if name not in found and len(vectors) > 1:
-                    found[name] = [100 * _anisotropy(x) for x in vectors.swapaxes(0, 1)]
+                    layers = map(probes.unit, vectors.swapaxes(0, 1))
+                    found[name] = [100 * probes.mean_cosine(rows) for rows in layers]
         return self._by_layer(probes.ANISOTROPY, found)
 
     def _alignment(self) -> Values:
@@ -107,14 +108,14 @@ class ProbeReader:
         sides: dict[str, np.ndarray] = {}
         for language, sources, english in self._vectors():
             sides.setdefault(ENGLISH, english)
-            sides[language] = sources
-        vectors = np.concatenate(list(sides.values()))
+            sides[language] = sources.copy()  # a view would keep the English side too
         languages = [name for name, side in sides.items() for _ in side]
         # Samples are the same in every language, so a row is an item where text is parallel in all.
         items = np.concatenate([np.arange(len(side)) for side in sides.values()])
         found: dict[str, list[float]] = {name: [] for name in sides}
-        for layer in range(vectors.shape[1]):
-            told = probes.language_identity(vectors[:, layer], languages, items)
+        for layer in range(sides[ENGLISH].shape[1]):
+            vectors = np.concatenate([side[:, layer] for side in sides.values()])
+            told = probes.language_identity(vectors, languages, items)
             for name, share in told.items():
                 found[name].append(share)
         return self._by_layer(probes.IDENTITY, found)
@@ -159,10 +160,6 @@ class ProbeReader:
         for name, own in found.items():
             values |= {str(Name(probe, name, i)): value for i, value in enumerate(own)}
         return values
-
-
-def _anisotropy(vectors: np.ndarray) -> float:
-    return probes.mean_cosine(probes.unit(vectors))
 
 
 def read_fertility(stage: Signal, token_cache: TokenCache) -> Values:
