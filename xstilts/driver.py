@@ -214,6 +214,7 @@ def drive(
             tracker.check()
             keeper = Keeper(sweep, places, ready.lease.number, ready.check)
             mirror = Mirror(tracker, results)
+            del results  # the records of thousands of trials are not held while others run
             missing = missing_jobs(jobs_of(ready.planner), places.storage, inventory)
             # What trials cost is known once their tokens are counted.
             if sum(job.num_rows for job in missing) > PARALLEL_ROWS or sweep.budget:

@@ -9,6 +9,7 @@ from scipy.stats import norm
 from tests.benchmarks.transfer_grids import transfer_grid
 from xstilts.scores.arms import arms_of
 from xstilts.scores.ties import ties
+from xstilts.search import race_model
 from xstilts.search.policies import Board, play_race
 from xstilts.search.race import CUT, LEAST, OPENING, may_be_best, next_runs, ranking
 from xstilts.search.race_model import Belief, believe, rung_correlation, screening
@@ -243,3 +244,32 @@ def test_a_prior_spends_less() -> None:
         play_race(board, 0)
         runs[name] = np.isfinite(board.seen).sum() / 21
     assert runs["prior"] < 24 < runs["none"]
+
+
+def test_shrinking_solves_hendersons_equations() -> None:
+    """By the whole matrix, which takes the cube of the candidates: the same but for rounding."""
+    random = np.random.default_rng(0)
+    precision = random.integers(0, 4, size=(40, 6)).astype(float)
+    precision[:2] = 1.0
+    values = np.where(precision > 0, random.normal(size=(40, 6)) + random.normal(size=(40, 1)), 0)
+    means, variances, spread = race_model._shrink(values, precision)
+    seen = precision > 0
+    noise = 1 / np.where(seen, precision, 1.0)
+    main, pair = 0.5, 1.0
+    for _ in range(race_model._STEPS):
+        weights = np.where(seen, 1 / (pair + noise), 0.0)
+        by_target = weights / weights.sum(0)
+        inverse = np.linalg.inv(np.diag(weights.sum(1) + 1 / main) - by_target @ weights.T)
+        right = (weights * values).sum(1) - by_target @ (weights * values).sum(0)
+        effects = inverse @ right
+        levels = (by_target * (values - effects[:, None])).sum(0)
+        rest = np.where(seen, values - levels - effects[:, None], 0.0)
+        kept = np.where(seen, pair / (pair + noise), 0.0)
+        left = pair * (1 - kept)
+        main = max(float(effects @ effects + np.trace(inverse)) / len(values), 0.01)
+        squares = np.where(seen, (kept * rest) ** 2 + left, 0.0).sum()
+        pair = max(float(squares) / max(int(seen.sum()) - values.shape[1], 1), 0.05)
+    assert np.allclose(means, levels + effects[:, None] + kept * rest, rtol=1e-12, atol=1e-12)
+    whole = left + (1 - kept) ** 2 * np.diag(inverse)[:, None]
+    assert np.allclose(variances, whole, rtol=1e-12, atol=1e-12)
+    assert np.isclose(spread, main + pair, rtol=1e-12)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from xstilts.errors import TrackingError
 from xstilts.report.publish import publish_trial, publish_views
@@ -43,6 +44,8 @@ class Mirror:
             if not self._has_views:
                 publish_views(self._tracker, self._results)
                 self._has_views = True
+                # From here on it is asked for the sweep and its places alone.
+                self._results = replace(self._results, records=())
             for state in states:
                 self._follow(state)
             self.trouble = ""

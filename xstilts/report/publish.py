@@ -6,11 +6,9 @@ an extended sweep gives what an undisturbed sweep would have given.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -32,7 +30,6 @@ from xstilts.report.trial_files import columns_of, sweep_file, trial_artifacts, 
 from xstilts.report.usage import bars, draw_timeline
 from xstilts.run.preparation import jobs_of, known_figures
 from xstilts.run.rounds import read_rounds
-from xstilts.score_rows import ScoreRows
 from xstilts.tracking.runs import COST, summary_run, trial_run
 from xstilts.tracking.tracker import Point, TrackedExperiment, Tracker
 from xstilts.tracking.views import KIND, View, sweep_views
@@ -54,20 +51,14 @@ def write_report(results: Results) -> list[Path]:
     write_atomically(folder / "cells.csv", cells_csv(results))
     scores = [one.scores for one in results.records if not one.is_short]
     write_scores(scores, folder / "scores.parquet")
-    write_atomically(folder / "scores.json", _as_json(scores))
+    rows = ", ".join(one.json() for one in scores if len(one))  # as dicts they take gigabytes
+    write_atomically(folder / "scores.json", f"[{rows}]\n")
     _write_tokens(results, folder / "tokens.csv")
     pictures = _write_pictures(results, folder)
     if times := bars(results, time.time()):
         pictures.append(folder / "timeline.png")
         draw_timeline(times, f"{results.sweep.name}: what trials did", pictures[-1])
     return pictures
-
-
-def _as_json(scores: Sequence[ScoreRows]) -> str:
-    """The rows of all trials as one JSON list. As dicts they are there trial by trial: those of
-    thousands of trials would take gigabytes."""
-    rows = (json.dumps(list(one), ensure_ascii=False, allow_nan=False)[1:-1] for one in scores)
-    return f"[{', '.join(filter(None, rows))}]\n"
 
 
 def publish_trial(tracker: Tracker, results: Results, record: TrialRecord) -> None:

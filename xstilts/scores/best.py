@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import fmean, stdev
 from typing import Any
 
@@ -128,7 +129,7 @@ def entries_for(
                 intermediate=members[0].intermediate,
                 dev=fmean(member.dev[selected_on] for member in members),
                 score=fmean(scores),
-                spread=stdev(scores) if len(scores) > 1 else None,
+                spread=_spread(tuple(scores)) if len(scores) > 1 else None,
                 seeds=len(members),
                 collapsed=len(scores) - len(learnt),
                 learnt=fmean(learnt) if learnt else None,
@@ -137,6 +138,12 @@ def entries_for(
     if ranks is not None:
         return sorted(entries, key=lambda entry: ranks[entry.config])
     return sorted(entries, key=lambda entry: (-entry.dev, entry.config))
+
+
+@lru_cache(maxsize=100_000)
+def _spread(scores: tuple[float, ...]) -> float:
+    """Their standard deviation. It is exact, which takes its time, and tables ask again."""
+    return stdev(scores)
 
 
 def best_for(
