@@ -16,7 +16,7 @@ from xstilts.run.storage import open_storage
 
 from ..conftest import make_sweep, require
 from ..stories.hosts import wait_for
-from ..stories.slurm_hosts import LAB, SlurmCluster, lacks
+from ..stories.slurm_hosts import LAB, START_AFTER_S, SlurmCluster, lacks
 
 pytestmark = pytest.mark.cluster
 
@@ -96,6 +96,7 @@ def hurry(cluster: SlurmCluster, job: int) -> None:
     wait_for(lambda: cluster.state(job) == "PENDING", f"job {job} waits", 60)
     node = cluster.nodes[0]
     wait_for(lambda: cluster.left(node) == [], f"nothing of job {job} is left", 60)
+    time.sleep(START_AFTER_S)
     cluster.call(f"scontrol update JobId={job} StartTime=now")
 
 

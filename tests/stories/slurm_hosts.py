@@ -23,6 +23,10 @@ FREEZER = Path("/sys/fs/cgroup/freezer")
 LAB = "/mnt/lab"
 """Where every host sees the folder that all share."""
 
+START_AFTER_S = 2
+"""How long a job that was queued again is left before it is told to start: a node refuses a job of
+the second in which it was told to end it."""
+
 CONF = """
 ClusterName=mini
 SlurmctldHost=login(10.77.0.1)

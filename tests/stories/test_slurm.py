@@ -18,7 +18,7 @@ import pytest
 from ..conftest import require
 from .conftest import SWEEP, Bench
 from .hosts import wait_for
-from .slurm_hosts import SlurmCluster, lacks
+from .slurm_hosts import START_AFTER_S, SlurmCluster, lacks
 
 pytestmark = pytest.mark.cluster
 
@@ -120,11 +120,11 @@ class Story:
         return self.cluster.log(self.job).count(": start ")
 
     def hurry(self) -> None:
-        """Have the job that is queued again start at once, rather than in a few seconds; only when
-        nothing of it is left, for Slurm would take the end of the one for that of the other."""
+        """Have the job that is queued again start soon."""
         starts = self.starts()
         self.wait(lambda: self.cluster.state(self.job) == "PENDING", "queued again")
         self.check_nothing_is_left()
+        time.sleep(START_AFTER_S)
         self.cluster.call(f"scontrol update JobId={self.job} StartTime=now TimeLimit=20")
         self.wait(lambda: self.starts() > starts, "starts again")
 
