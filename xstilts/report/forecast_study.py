@@ -266,7 +266,8 @@ def study_lines(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
         chosen = f"; {', '.join(values)}" if values else ""
         yield f"{name}: {', '.join(own['members'])}{chosen}"
     if told["priced"] and len(told["models"]) > 1:
-        yield f"all models are priced as {told['priced']}; a part has its own"
+        of_parts = "; a part has its own price" if told["parts"] else ""
+        yield f"all models are priced as {told['priced']}{of_parts}"
     for name, own in told["contrasts"].items():
         yield f"{name} ({own['standing']}): {own['arms'][0]} less {own['arms'][1]}, {_test(own)}"
         lines = [_cells(own), *_shown(own, told["margin"])]
