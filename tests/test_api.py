@@ -24,8 +24,8 @@ QUICKSTART = "builtin:quickstart"
 
 SIGNATURES = {
     "languages": "() -> 'pd.DataFrame'",
-    "load_sweep": "(path: 'str | Path', overrides: 'Mapping[str, Any] | Sequence[str]' = ()) "
-    "-> 'Sweep'",
+    "load_sweep": "(path: 'str | Path', overrides: 'Mapping[str, Any] | Sequence[str]' = (), "
+    "*, part: 'str | None' = None) -> 'Sweep'",
     "plan": "(sweep: 'Sweep', *, bench: 'str | Path | None' = None, "
     "cluster: 'str | Path | None' = None, "
     "prices: 'Mapping[str, float] | None' = None, tell: 'Callable[[str], Any]' = TELL) "

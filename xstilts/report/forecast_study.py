@@ -180,8 +180,8 @@ def _power(
         return {"languages": _languages(sweep, study, contrast, found)}
     spread, runs = _spread(sweep, study, contrast, found, records)
     seeds = len(sweep.seeds)
-    # Of an arm, a seed gives the mean over the runs of its configurations.
-    means = fmean(1 / _runs_of_a_seed(sweep, study.arms[name]) for name in contrast.arms)
+    # Of an arm, a seed gives the mean over its members' runs.
+    means = fmean(1 / _runs_of_a_seed(sweep, study, study.arms[name]) for name in contrast.arms)
     of_a_seed = spread * means**0.5
     told = {"seeds": seeds, "spread": spread, "spread_runs": runs, "alpha": alpha}
     told["spread_of_a_seed"] = of_a_seed
@@ -194,12 +194,14 @@ def _power(
     return {**told, "power": float(power), "seeds_needed": needed}
 
 
-def _runs_of_a_seed(sweep: Sweep, arm: ArmSpec) -> int:
-    """How many configurations of an arm run with each seed; its members where they are endless. Of
-    an arm that chooses no models those of one: each of them is a part that answers by itself."""
-    models = arm.models or encoder_space(sweep).values_of("model")[:1]
-    points = (point for point in _points(sweep) if point["model"] in models)
-    return sum(selects(sweep, arm, point) for point in points) or len(members(sweep, arm))
+def _runs_of_a_seed(sweep: Sweep, study: StudySpec, arm: ArmSpec) -> int:
+    """How many runs of an arm a seed has: of each member with each model the one that is chosen. Of
+    an arm that chooses no models, in a study with parts, those of one: a part answers by itself."""
+    drawn = encoder_space(sweep).values_of("model")
+    models = [name for name in models_of(sweep, arm) if name in drawn] or list(drawn)
+    if study.models and arm.models is None:
+        models = models[:1]
+    return len(members(sweep, arm)) * len(models)
 
 
 def _spread(
@@ -264,7 +266,8 @@ def study_lines(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
         chosen = f"; {', '.join(values)}" if values else ""
         yield f"{name}: {', '.join(own['members'])}{chosen}"
     if told["priced"] and len(told["models"]) > 1:
-        yield f"all models are priced as {told['priced']}; a part has its own"
+        of_parts = "; a part has its own price" if told["parts"] else ""
+        yield f"all models are priced as {told['priced']}{of_parts}"
     for name, own in told["contrasts"].items():
         yield f"{name} ({own['standing']}): {own['arms'][0]} less {own['arms'][1]}, {_test(own)}"
         lines = [_cells(own), *_shown(own, told["margin"])]
