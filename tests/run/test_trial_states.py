@@ -68,3 +68,20 @@ def test_what_has_not_changed_is_not_read_again(
     os.utime(places.trials / "t1/status.json", (1, 1))
     looker.look()
     assert seen == ["t1"]
+
+
+def test_of_a_driver_only_what_it_has_handed_out_is_looked_at(tmp_path: Path) -> None:
+    places = make_places(tmp_path)
+    states = TrialStates(places)
+    for name in ("a", "b"):
+        status(places, name, 100.0, 150.0)
+        write_json(places.trials / name / "record.json", record_json(name))
+    assert [state.is_ended for state in states.look()] == [True, True]
+    states.begin("a")  # again, with its record of before
+    assert [state.is_ended for state in states.look()] == [True, True]
+    status(places, "a", 300.0, 300.0)
+    status(places, "b", 300.0, 300.0)  # nobody has handed it out
+    assert {state.trial: state.is_ended for state in states.look()} == {"a": False, "b": True}
+    write_json(places.trials / "a" / "record.json", record_json("a", ended=400.0))
+    states.end("a")
+    assert {state.trial: state.ended for state in states.look()} == {"a": 400.0, "b": 200.0}

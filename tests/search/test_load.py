@@ -70,7 +70,7 @@ def test_calls_a_trial_do_not_grow_with_the_sweep(tmp_path: Path, strategy: str)
 
 
 def test_what_is_handed_out_is_seen_and_what_has_ended_is_left(tmp_path: Path) -> None:
-    """Every trial is seen to end, also one that runs again; no other is looked at."""
+    """Every trial is seen to end, and looked at no more after."""
     open_storage(tmp_path)
     looked: list[Any] = []
     with prepared(sweep_of("all"), Places(tmp_path, "s"), inventory()) as launch:

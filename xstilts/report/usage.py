@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def usage(results: Results, now: float, holdings: Sequence[Holding] | None = Non
     """
     per_trial = results.sweep.resources.gpus_per_trial or 1
     holdings = _all_holdings(results.places) if holdings is None else holdings
-    held = sum(one.until(now) - one.started for one in holdings)
+    held = math.fsum(one.until(now) - one.started for one in holdings)  # in whatever order
     stages = [stage for record in results.records for stage in record.stages]
     reused = sum(stage.seconds for stage in stages if stage.is_reused)
     folders = results.places.launch_folders()
