@@ -207,7 +207,7 @@ def write_world(root: Path, world: World, text: Text, plant: Plant, sizes: Sizes
         for code in (ENGLISH, *MONOLINGUAL):
             put_pairs("xnli", code, split, items, teaches=False)
         put_pairs("xnli_to_english", ENGLISH, split, items, teaches=False)
-        items = sureness.draw_items(world, split, num // 3, Mix(("travel",)), "travel")
+        items = sureness.draw_items(world, split, num, Mix(("travel",)), "travel")
         put_pairs("travel_nli", ENGLISH, split, items, teaches=False)
     tests = {
         "xnli": Mix(of_genre=0.3, marked=plant.marked),
