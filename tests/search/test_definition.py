@@ -8,6 +8,7 @@ from xstilts.config.load import load_sweep
 from xstilts.search.definition import _identity
 
 STUDY = Path(__file__).parents[2] / "sweeps" / "studies" / "3_domain.yaml"
+PROBES = Path(__file__).parents[2] / "sweeps" / "mini_probes.yaml"
 
 
 def test_what_is_asked_of_results_may_change_between_launches() -> None:
@@ -18,3 +19,10 @@ def test_what_is_asked_of_results_may_change_between_launches() -> None:
         _identity(one.model_dump(mode="json", by_alias=True)) for one in (sweep, without, other)
     )
     assert first == second != third
+
+
+def test_probes_may_be_asked_for_later() -> None:
+    sweep = load_sweep(PROBES)
+    without = sweep.model_copy(update={"probes": None})
+    first, second = (_identity(x.model_dump(mode="json", by_alias=True)) for x in (sweep, without))
+    assert first == second and "probes" not in first
