@@ -34,6 +34,8 @@ def test_parts_of_a_study_are_launches_of_one_sweep() -> None:
         _identity(one.model_dump(mode="json", by_alias=True)) for one in (screen, whole)
     )
     assert first == second
+
+
 def test_probes_may_be_asked_for_later() -> None:
     sweep = load_sweep(PROBES)
     without = sweep.model_copy(update={"probes": None})
