@@ -19,10 +19,11 @@ from tests.sweep_plans import PublishedSizes, Sizes, plan_baseline_and_all
 from xstilts import kinds, mini
 from xstilts.cli import app
 from xstilts.config.load import load_sweep
+from xstilts.config.own_tasks import find_trained
 from xstilts.config.schema import IntermediateSpec
 from xstilts.data.sources import load_rows
 from xstilts.plan.stage import Train
-from xstilts.tasks import Source, Task, lookup
+from xstilts.tasks import Source, Task
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,9 +77,11 @@ def is_without_mlm(one: IntermediateSpec, other: IntermediateSpec) -> bool:
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
 def test_translations_are_compared_with_english_of_the_same_form(path: Path) -> None:
-    translated = [spec for spec in load_sweep(path).intermediates.values() if spec.translated]
+    sweep = load_sweep(path)
+    translated = [spec for spec in sweep.intermediates.values() if spec.translated]
     assert not translated or any(spec.languages == ("en",) for spec in translated)
-    pairs = [spec for spec in translated if lookup(spec.tasks[0]).kind_spec.is_translatable]
+    tasks = [find_trained(sweep, spec.tasks[0]) for spec in translated]
+    pairs = [x for x, task in zip(translated, tasks, strict=True) if task.kind_spec.is_translatable]
     # The study world's translations are natural text.
     form = None if path.parent.name == "mini" else "detokenise"
     assert {spec.normalise for spec in pairs} <= {form}

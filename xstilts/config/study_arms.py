@@ -71,14 +71,19 @@ def default_of(sweep: Sweep, intermediate: str, name: str) -> Any:
 
 
 def languages_of_arm(sweep: Sweep, arm: ArmSpec) -> frozenset[str]:
-    """The languages that an arm's intermediates train in, those of MLM's text left out: they are
-    beside the task, or all that there are."""
-    found: set[str] = set()
-    for spec in (sweep.intermediates[name] for name in members(sweep, arm) if name != NONE):
-        for task in (find_trained(sweep, name) for name in spec.tasks):
-            if not task.kind_spec.is_self_supervised:
-                found.update(train_languages(spec, task))
-    return frozenset(found)
+    """The languages that an arm's intermediates train in."""
+    return frozenset().union(*(languages_trained(sweep, name) for name in members(sweep, arm)))
+
+
+def languages_trained(sweep: Sweep, intermediate: str) -> frozenset[str]:
+    """The languages that an intermediate trains in, those of MLM's text left out: they are beside
+    the task, or all that there are; `none` has none."""
+    if intermediate == NONE:
+        return frozenset()
+    spec = sweep.intermediates[intermediate]
+    tasks = (find_trained(sweep, name) for name in spec.tasks)
+    supervised = [task for task in tasks if not task.kind_spec.is_self_supervised]
+    return frozenset(code for task in supervised for code in train_languages(spec, task))
 
 
 def values_of(sweep: Sweep, arm: ArmSpec, aspect: Aspect) -> frozenset[str]:

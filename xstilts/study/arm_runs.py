@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xstilts.config.derive import num_configurations
+from xstilts.config.derive import encoder_space, num_configurations
 from xstilts.config.own_tasks import find_task
 from xstilts.config.schema import Sweep
 from xstilts.config.study import StudySpec
@@ -90,9 +90,11 @@ class StudyRuns:
         return f"search has {left} {few} left, and what it chooses by dev may change"
 
     def members_of(self, arm: str) -> tuple[Member, ...]:
-        """The members of an arm, in the order of the sweep."""
+        """The members of an arm, in the order of the sweep: on the models that it names, else on
+        those that are run, of which a part of a study has some."""
         spec = self.study.arms[arm]
-        models = [name for name in self.sweep.models if name in (spec.models or self.sweep.models)]
+        run = encoder_space(self.sweep).values_of("model")
+        models = [name for name in self.sweep.models if name in (spec.models or run)]
         names = members(self.sweep, spec)
         return tuple(Member(one, model, arm) for one in names for model in models)
 

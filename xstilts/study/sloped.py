@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from xstilts.config.derive import NONE
 from xstilts.config.schema import Sweep
 from xstilts.config.study import ContrastSpec
+from xstilts.config.study_arms import languages_trained
 from xstilts.errors import ConfigError
 from xstilts.scores.mixed_dof import Estimate, judge
 from xstilts.scores.slope_checks import by_intermediate, detectable, permutation_p
@@ -77,12 +77,9 @@ def value_of(code: str, column: str) -> float | None:
 
 
 def _language(sweep: Sweep, member: Member) -> str | None:
-    """The language of an intermediate, English where nothing is said; None where it has several,
-    and of none."""
-    if member.intermediate == NONE:
-        return None
-    said = sweep.intermediates[member.intermediate].languages or ("en",)
-    return said[0] if len(said) == 1 else None
+    """The language that an intermediate trains in; None where it has several, and of none."""
+    found = languages_trained(sweep, member.intermediate)
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def _rows(found: Difference, sources: Mapping[Member, str | None] | None) -> Differences:
