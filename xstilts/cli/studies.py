@@ -59,7 +59,7 @@ def write_study(results: Results, file: Path | None, html: bool, latex: Path | N
 
 def _print(answer: Answer) -> None:
     """Question, answer, tables, what it does not show."""
-    from xstilts.study.tables import arm_table, contrast_table, group_table
+    from xstilts.study.terminal_tables import arm_table, contrast_table, group_table
 
     out.print(answer.question, style="bold", markup=False)
     out.print()
