@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from xstilts.report.publish import publish_sweep, write_report
 from xstilts.report.results import load_results
@@ -21,11 +21,16 @@ from ..report.test_page_in_browser import browser  # noqa: F401
 from ..report.test_report import places  # noqa: F401
 from ..stories.hosts_of_one import free_port
 
-CELL = r'col-id="((?:metrics|params)\.[^"]+)"[^>]*left: (\d+)px[^>]*>(.*?)</div>'
+CELLS = """() => [...document.querySelectorAll('[role=row][row-index] [role=gridcell][col-id]')]
+  .map(cell => [cell.getAttribute('col-id'), parseInt(cell.style.left),
+                parseInt(cell.closest('[row-index]').getAttribute('row-index')), cell.innerText])"""
+OWN = ("metrics.", "params.")
 HEADING = r'section-header".{1,400}?>([^<>]+)</div><div[^>]*>\((\d+)\)<'
 START_S = 120
 SHOWN_S = 120
 RUNS, COLUMNS = 8, 6
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -59,18 +64,18 @@ def wait_for_the_server(url: str) -> None:
             time.sleep(0.2)
 
 
-def shown(chromium: Any, link: str, is_whole: Callable[[str], bool]) -> str:
-    """What the browser has made of a page once it is whole, or has had all the time there is: its
-    parts come one after the other, and late on a machine that is busy."""
+def shown(chromium: Any, link: str, read: Callable[[Any], T], is_whole: Callable[[T], bool]) -> T:
+    """What is read off a page once that is whole, or has had all the time there is: its parts come
+    one after the other, and late on a machine that is busy."""
     page = chromium.new_page(viewport={"width": 3000, "height": 1200})
     try:
         page.goto(link)
         deadline = time.monotonic() + SHOWN_S
-        while not is_whole(dom := page.content()) and time.monotonic() < deadline:
+        while not is_whole(found := read(page)) and time.monotonic() < deadline:
             page.wait_for_timeout(200)
     finally:
         page.close()
-    return str(dom)
+    return found
 
 
 def test_the_links_open_runs_sorted_by_the_objective_with_their_scores(
@@ -83,11 +88,14 @@ def test_the_links_open_runs_sorted_by_the_objective_with_their_scores(
     publish_sweep(MlflowTracker(uri, "s", artifacts), results)
     with opened(places) as links:
         of_runs, of_charts, of_pictures = links.values()
-        by_column = cells(shown(browser, of_runs, has_all_rows))
-        compared = shown(
-            browser, of_charts, lambda dom: "Group: none" in dom and "Group: nli" in dom
+        by_column = shown(browser, of_runs, cells, has_all_rows)
+        compared, heat_maps = (
+            shown(browser, link, lambda page: str(page.content()), has)
+            for link, has in (
+                (of_charts, lambda dom: "Group: none" in dom and "Group: nli" in dom),
+                (of_pictures, lambda dom: "<img" in dom and bool(headings(dom))),
+            )
         )
-        heat_maps = shown(browser, of_pictures, lambda dom: "<img" in dom and bool(headings(dom)))
     assert by_column["metrics.`dev/avg`"] == ["99", "62", "60", "55", "55", "52", "50", "-"]
     assert by_column["params.`intermediate`"] == [*["nli"] * 5, "none", "none", "-"]
     assert by_column["metrics.`mini_xnli/avg`"][0] == "99"
@@ -110,21 +118,17 @@ def test_the_links_open_runs_sorted_by_the_objective_with_their_scores(
     assert heat_maps.index("<img") > heat_maps.index(">heat maps<")
 
 
-def has_all_rows(dom: str) -> bool:
-    found = cells(dom)
+def has_all_rows(found: dict[str, list[str]]) -> bool:
     return len(found) == COLUMNS and all(len(texts) == RUNS for texts in found.values())
 
 
-def cells(dom: str) -> dict[str, list[str]]:
+def cells(page: Any) -> dict[str, list[str]]:
     """The texts of the table's own columns from the top, by the column's name from the left. A page
-    holds rows and cells in any order, and says of each where it stands."""
+    holds rows, cells and their attributes in any order, and says of each where it stands."""
     found: dict[tuple[int, str], dict[int, str]] = {}
-    rows = re.split(r'(?=<div[^>]* row-index="\d)', dom)
-    for row in rows[1:]:
-        number = int(row.partition('row-index="')[2].partition('"')[0])
-        for name, left, text in re.findall(CELL, row, re.DOTALL):
-            plain = re.sub(r"<[^>]+>|\s", "", text)
-            found.setdefault((int(left), name), {})[number] = plain
+    for name, left, row, text in page.evaluate(CELLS):
+        if name.startswith(OWN):
+            found.setdefault((left, name), {})[row] = "".join(text.split())
     return {
         name: [texts[row] for row in sorted(texts)] for (_, name), texts in sorted(found.items())
     }
