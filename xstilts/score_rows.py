@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import compress
 from typing import Any
 
@@ -77,11 +78,15 @@ class ScoreRows:
 
 
 def _texts(values: Sequence[Any]) -> Iterable[str]:
-    """Values of a column as JSON; texts, of which a column has few, each once."""
+    """Values of a column as JSON; texts, of which all trials have few, each once."""
     sorts = {*map(type, values)}
     if sorts == {str}:
-        known = {value: json.dumps(value, ensure_ascii=False) for value in set(values)}
-        return map(known.__getitem__, values)
+        return map(_quoted, values)
     if sorts <= {int, float, bool, type(None)}:
         return json.dumps(list(values), allow_nan=False)[1:-1].split(", ")
     return (json.dumps(value, ensure_ascii=False, allow_nan=False) for value in values)
+
+
+@lru_cache(4096)
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

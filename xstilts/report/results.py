@@ -18,6 +18,7 @@ from xstilts.config.selection_notes import selection_notes
 from xstilts.errors import ConfigError, Problem
 from xstilts.records import TrialRecord
 from xstilts.report.comparison import (
+    Compared,
     best_of,
     configurations_of,
     grid_of,
@@ -83,12 +84,14 @@ class Results:
     @cached_property
     def trials(self) -> list[TrialScores]:
         """The finished trials of search as the comparison reads them."""
-        return [scores_of(self.sweep, record) for record in self.searched]
+        compared = Compared.of(self.sweep)
+        return [scores_of(self.sweep, record, compared) for record in self.searched]
 
     @cached_property
     def fresh(self) -> list[TrialScores]:
         """The finished trials of confirmation, likewise."""
-        return [scores_of(self.sweep, record) for record in self.confirmed]
+        compared = Compared.of(self.sweep)
+        return [scores_of(self.sweep, record, compared) for record in self.confirmed]
 
     @cached_property
     def best(self) -> list[Best]:
