@@ -78,6 +78,22 @@ def is_of(record: TrialRecord, targets: Sequence[str], processes: int, precision
     return scored >= set(targets) and is_as_now
 
 
+def is_trained_as(record: TrialRecord, plan: TrialPlan, retries: int) -> bool:
+    """Whether a finished trial has the training stages of its plan, each tried with at most
+    `retries` further seeds. What hangs on a stage that was tried again has another name than the
+    plan says, and is not looked at."""
+    names = {stage.name for stage in record.stages}
+
+    def is_there(stage: Train) -> bool:
+        return any(stage_name(retried(stage, i)) in names for i in range(retries + 1))
+
+    encoder = plan.encoder
+    if isinstance(encoder, Train) and stage_name(encoder) not in names:
+        return is_there(encoder)
+    own = (group.cells for group in plan.target_sets if group.cells)
+    return all(any(is_there(x.stage) or x.stage.links_before for x in cells) for cells in own)
+
+
 def is_probed(record: TrialRecord, plan: TrialPlan, retries: int) -> bool:
     """Whether a finished trial has read all probes of its plan, which a sweep may ask for later.
     Its encoder may be one that was tried with another seed, at most `retries` times."""

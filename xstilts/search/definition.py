@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from xstilts.config.derive import NONE
 from xstilts.config.named import RecipeSpec
 from xstilts.config.own_tasks import links_named, plugins_described
 from xstilts.config.schema import ResourcesSpec, Sweep
@@ -44,6 +45,7 @@ from xstilts.run.places import (
     Definition,
     Places,
 )
+from xstilts.run.records import is_trained_as, read_record
 from xstilts.run.rounds import WEIGHTS
 from xstilts.run.spending import SPENT
 from xstilts.run.store import Store
@@ -99,7 +101,9 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
             repair = "bring the old files back, or run `xstilts prepare` again"
             # What the file has gained since is no change of what was prepared.
             _refuse(places, rule, _changed(old, inventory.to_json(), old), repair)
-        return Settled(target_points(sweep))
+        points = target_points(sweep)
+        _check_trained(sweep, places, Planner(sweep, inventory, points))
+        return Settled(points)
     # Read again, so that a key that has come since has its default.
     was = known.parsed(allowed=sweep.plugins)
     before, after = (one.model_dump(mode="json", by_alias=True) for one in (was, sweep))
@@ -117,6 +121,33 @@ def settle(sweep: Sweep, places: Places, inventory: Inventory) -> Settled:
     # What additions read is no change of what was there.
     _refuse(places, rule, _changed(old, inventory.to_json(), old if growth else None), repair)
     return Settled({**target_points(sweep), **known.target_points}, known, growth)
+
+
+def _check_trained(sweep: Sweep, places: Places, planner: Planner) -> None:
+    """Refuse trials that `run` has computed by another recipe, or from other data, before the first
+    launch: they would stand among those of the sweep.
+
+    Raises:
+        ConfigError: with their names.
+    """
+    others = []
+    for name in sorted(names_in(places.trials)):
+        record = read_record(places.trials / name)
+        if record is None or record.state != "finished" or not record.is_searching:
+            continue
+        if not {record.model} <= {*sweep.models} or not _has(sweep, record.intermediate):
+            continue  # it is none of the sweep's
+        plan = planner.plan(record.point, record.seed)
+        if plan.trial_id == name and not is_trained_as(record, plan, sweep.retries):
+            others.append(name)
+    if others:
+        rule = "trials that `xstilts run` computed before were trained otherwise than the file says"
+        repair = "give the sweep another name, or delete their folders"
+        raise ConfigError([Problem(str(places.trials), rule, ", ".join(others), repair)])
+
+
+def _has(sweep: Sweep, intermediate: str) -> bool:
+    return intermediate == NONE or intermediate in sweep.intermediates
 
 
 def with_objective(sweep: Sweep, places: Places) -> Sweep:
