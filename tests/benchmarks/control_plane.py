@@ -157,6 +157,7 @@ class NoOp(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         self._places = Places(Path(config["storage"]), config["sweep"])
         folder = self._places.launch(config["launch"])
+        self._places.begin(config["launch"])
         self._planner = Planner(
             parse_sweep(read_json(folder / SWEEP), "sweep"),
             Inventory.from_json(read_json(folder / INVENTORY)),
