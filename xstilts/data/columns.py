@@ -106,3 +106,23 @@ def check_names(names: Collection[str], task: Task, source: Source) -> None:
 def _fields(declared: str) -> list[str]:
     """The columns that a template is filled from; none if it is no template."""
     return [field for _, field, _, _ in _FORMATTER.parse(declared) if field]
+
+
+def check_labels(columns: dict[str, list[Any]], task: Task, source: Source) -> None:
+    """Refuse a label that the task does not declare.
+
+    Raises:
+        DataError: with the first, and its row.
+    """
+    if not task.labels or task.open_labels:
+        return  # a tag that the training rows do not have is never right
+    known = set(task.labels)
+    for i, value in enumerate(columns.get(task.kind_spec.label, [])):
+        for label in value if isinstance(value, list) else [value]:
+            # A blank label is what published test sets have; it is never trained on or scored.
+            if label != "" and label not in known:
+                raise DataError(
+                    f"{task.name}: row {i} of {source.hub_id} has the label {label!r}; "
+                    f"the task declares {', '.join(task.labels)}: this is another form of the data "
+                    "set, whose original files `xstilts data import` brings to that form"
+                )

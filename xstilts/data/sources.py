@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from xstilts.data.columns import check_names, names_in, no_column, rename
+from xstilts.data.columns import check_labels, check_names, names_in, no_column, rename
 from xstilts.data.forms import formed
 from xstilts.data.hub_layout import declared_files, declares_features
 from xstilts.data.samples import limited, sample
@@ -101,7 +101,7 @@ def _load_slice(
         other = _load(folders, task, source, config, wanted.split, cache)
         columns |= {f"{side}.{name}": _plain(other, name) for name in other.column_names}
     renamed = formed(rename(columns, task, source), source.form)
-    _check_labels(renamed, task, source)
+    check_labels(renamed, task, source)
     return renamed
 
 
@@ -253,7 +253,7 @@ def check_texts_of_labels(folders: Folders, task: Task, use: str, language: str)
             stored = parquet.read_table(path, columns=[column])[column]
             # Millions of rows have a few labels; which row has a wrong one is asked only then.
             if not {*stored.unique().to_pylist()} <= {*task.labels, ""}:
-                _check_labels({task.kind_spec.label: stored.to_pylist()}, task, source)
+                check_labels({task.kind_spec.label: stored.to_pylist()}, task, source)
 
 
 def has_column(folders: Folders, task: Task, use: str, language: str, name: str) -> bool:
@@ -382,22 +382,6 @@ def _parquet_files(folders: Folders, source: Source, config: str, split: str) ->
         )
     patterns = declared[config, split]
     return sorted({path for pattern in patterns for path in folder.glob(pattern)})
-
-
-def _check_labels(columns: dict[str, list[Any]], task: Task, source: Source) -> None:
-    """Refuse a label that the task does not declare, naming its row."""
-    if not task.labels or task.open_labels:
-        return  # a tag that the training rows do not have is never right
-    known = set(task.labels)
-    for i, value in enumerate(columns.get(task.kind_spec.label, [])):
-        for label in value if isinstance(value, list) else [value]:
-            # A blank label is what published test sets have; it is never trained on or scored.
-            if label != "" and label not in known:
-                raise DataError(
-                    f"{task.name}: row {i} of {source.hub_id} has the label {label!r}; "
-                    f"the task declares {', '.join(task.labels)}: this is another form of the data "
-                    "set, whose original files `xstilts data import` brings to that form"
-                )
 
 
 def _plain(loaded: Any, name: str) -> list[Any]:
