@@ -1,6 +1,6 @@
 """Builds the study world once: its data sets in the layout of the Hub, and its encoders.
 
-    python -m tools.mini.build --world study --out study_world [--plant matched=5|none|harm=5]
+    python -m tools.mini.build --world study --out study_world [--plant matched=15|none|harm=15]
 
 Data lies in `OUT/data`, encoders in `OUT/encoders`, what was built and its digests in
 `OUT/build.json`; a folder that has it is left as it is. Everything comes from the seed.
@@ -21,6 +21,7 @@ if __name__ == "__main__" and not __package__:  # `python tools/mini/build.py`
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
+from transformers import XLMRobertaForMaskedLM
 
 from tools.mini import pretrain, study, sureness
 from tools.mini.grammar import write
@@ -33,7 +34,7 @@ from xstilts.files import write_atomically
 log = logging.getLogger(__name__)
 
 RECIPE = pretrain.Recipe(
-    steps=4000, batch_size=32, warmup_steps=100, num_merges=6000, hidden_size=64, num_layers=2,
+    steps=6000, batch_size=32, warmup_steps=100, num_merges=6000, hidden_size=64, num_layers=2,
     num_heads=4, intermediate_size=128,
 )  # fmt: skip
 """Of the multilingual encoder; a monolingual one is trained for a third of its steps."""
@@ -106,10 +107,21 @@ def _pretrain(folder: Path, world: World, text: study.Text, recipe: pretrain.Rec
         batches = pretrain.Batches(texts.streams, tokenizer, recipe, world.seed)
         own = recipe if len(languages) > 1 else recipe.shortened(3)
         loss = pretrain.train(model, batches, own, None)
+        draw_vectors(model, sureness.piece_ids(tokenizer), world.seed)
         tokenizer.save_pretrained(folder / name)
         model.save_pretrained(folder / name)
         seconds = time.monotonic() - started
         log.info("encoder %s: %d steps, loss %.3f, %.0f s", name, own.steps, loss, seconds)
+
+
+def draw_vectors(model: XLMRobertaForMaskedLM, ids: list[int], seed: int) -> None:
+    """Give pieces that no text has vectors spread as those of words are. Pretraining never reads
+    them and pushes all of them away alike, so that they end as one vector (cosines of 0.999), which
+    an encoder with frozen embeddings cannot tell apart."""
+    vectors = model.get_input_embeddings().weight.data
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(len(ids), vectors.shape[1], generator=generator)
+    vectors[ids] = vectors.mean(0) + vectors.std(0) * drawn
 
 
 def _switched_openings(world: World, text: study.Text) -> list[pretrain.Text]:
@@ -135,7 +147,7 @@ def main() -> int:
     parser.add_argument("--world", choices=("study",), required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--plant", default="matched=5", help="none, matched=POINTS or harm=POINTS")
+    parser.add_argument("--plant", default="matched=15", help="none, matched=POINTS or harm=POINTS")
     parser.add_argument("--steps", type=int, default=RECIPE.steps, help="of the multilingual one")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of examples")
     parser.add_argument("--encoders", type=Path, help="another build, whose encoders are taken")

@@ -2,8 +2,8 @@
 
 "Surely Anna sold the hammer" entails that she did, "perhaps" leaves it open, "never" denies it. A
 language says it by a word of its own, or by a marker that all languages have borrowed: there are
-types of markers, each with a particle and with a verb's suffix. No text has markers but these
-pairs, so that what an intermediate task teaches of them is all that is known of them.
+types of markers, each with a particle and with an ending of the first word. No text has markers but
+these pairs, so that what an intermediate task teaches of them is all that is known of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from transformers import PreTrainedTokenizerFast
 
 from tools.mini import lexicon
 from tools.mini.grammar import Word, write
@@ -33,7 +35,7 @@ _GOLDEN = 0.6180339887498949
 
 
 class Marker(NamedTuple):
-    """A type of marker as it is said: a verb's suffix, or else a particle."""
+    """A type of marker as it is said: an ending of the first word, or else a particle before it."""
 
     label: int
     kind: int
@@ -52,6 +54,12 @@ MARKERS: tuple[Marker, ...] = tuple(
     for kind in range(NUM_TYPES)
     for is_suffix in (False, True)
 )
+
+
+def piece_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The token ids of all markers, each one piece of a tokenizer that was shown them."""
+    after_word = [f"a{marker.text}" if marker.is_suffix else marker.text for marker in MARKERS]
+    return [tokenizer.encode(text, add_special_tokens=False)[-1] for text in after_word]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +136,10 @@ def premise_of(item: Item, language: Language, marker: Marker | None) -> str:
         return write(words)
     if not marker.is_suffix:
         return write([Word(marker.text.capitalize(), "ADV"), Word(",", "PUNCT"), *words])
-    i = next(i for i, word in enumerate(words) if word.upos in ("VERB", "AUX"))
-    words[i] = words[i]._replace(text=words[i].text + marker.text)
-    return write(words)
+    # Both forms stand where a word for it would: what is taught of a form elsewhere is forgotten
+    # when English words are trained.
+    first, *rest = words
+    return write([first._replace(text=first.text + marker.text), *rest])
 
 
 def rows(
