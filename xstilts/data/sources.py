@@ -285,22 +285,6 @@ def _footers(
         raise DataError(f"{task.name}: one of {names} is no Parquet file: {error}") from error
 
 
-def labels_of(folders: Folders, task: Task) -> list[str]:
-    """The tags that the training rows of a tagging task have, sorted.
-
-    Raises:
-        DataError: they cannot be read.
-    """
-    found: set[str] = set()
-    for one in task.slices_of("train"):
-        source = one.origin
-        column = str(source.columns.get("tags", "tags"))
-        config = source.config_of(task.train_language)
-        rows = _column(folders, source, config, one.split, column)
-        found.update(tag for tags in rows for tag in tags)
-    return sorted(found)
-
-
 def divided_otherwise(folders: Folders, task: Task, use: str) -> str:
     """What a use's rows are divided by where they have too few of what should divide them."""
     for one in task.slices_of(use):
@@ -321,7 +305,7 @@ Column = Callable[[str], Sequence[Any]]
 
 
 def _stored(folders: Folders, wanted: Slice, config: str) -> Column:
-    return partial(_column, folders, wanted.origin, config, wanted.split)
+    return partial(stored_column, folders, wanted.origin, config, wanted.split)
 
 
 def _kept(folders: Folders, wanted: Slice, column: Column) -> tuple[list[int], str]:
@@ -329,7 +313,7 @@ def _kept(folders: Folders, wanted: Slice, column: Column) -> tuple[list[int], s
     tests: list[Sequence[bool]] = []
     if wanted.unlike:
         source, split, name = wanted.unlike
-        others = set(_column(folders, source, source.config, split, name))
+        others = set(stored_column(folders, source, source.config, split, name))
         tests.append([value not in others for value in column(name)])
     if wanted.labelled:
         tests.append([value not in (-1, "") for value in column(wanted.labelled)])
@@ -349,7 +333,14 @@ def _kept(folders: Folders, wanted: Slice, column: Column) -> tuple[list[int], s
     return [i for i, (held, ok) in enumerate(both) if ok and held == wants_held], by
 
 
-def _column(folders: Folders, source: Source, config: str, split: str, column: str) -> list[Any]:
+def stored_column(
+    folders: Folders, source: Source, config: str, split: str, column: str
+) -> list[Any]:
+    """A column of one split as it is stored, class numbers as numbers.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     paths = _parquet_files(folders, source, config, split)
     try:
         tables = [parquet.read_table(path, columns=[column]) for path in paths]
@@ -367,7 +358,9 @@ def column_of_use(folders: Folders, task: Task, use: str, language: str, name: s
     return [
         value
         for one in task.slices_of(use)
-        for value in _column(folders, one.origin, one.origin.config_of(language), one.split, name)
+        for value in stored_column(
+            folders, one.origin, one.origin.config_of(language), one.split, name
+        )
     ]
 
 
@@ -382,6 +375,19 @@ def _parquet_files(folders: Folders, source: Source, config: str, split: str) ->
         )
     patterns = declared[config, split]
     return sorted({path for pattern in patterns for path in folder.glob(pattern)})
+
+
+def features_of(folders: Folders, source: Source, config: str, split: str) -> Any:
+    """The features of one split, as its README or its first file declares them.
+
+    Raises:
+        DataError: there is no such split.
+    """
+    import datasets
+
+    paths = _parquet_files(folders, source, config, split)
+    declared = _declared_features(folders[source.hub_id], config)
+    return declared or datasets.Features.from_arrow_schema(parquet.read_schema(paths[0]))
 
 
 def _plain(loaded: Any, name: str) -> list[Any]:

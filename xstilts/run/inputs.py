@@ -29,6 +29,7 @@ from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
+from xstilts.data.open_labels import labels_of
 from xstilts.data.own import write_own
 from xstilts.data.pools import pool_notes, pool_problems
 from xstilts.data.shared_items import count_items
@@ -37,7 +38,6 @@ from xstilts.data.sources import (
     check_texts_of_labels,
     count_rows,
     divided_otherwise,
-    labels_of,
 )
 from xstilts.errors import ConfigError, DataError, Problem
 from xstilts.files import publish_folder, sha256_of, sync_tree
