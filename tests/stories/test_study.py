@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,34 @@ SHORT = (
     "intermediates.nli.budget={examples: 64}",
     "intermediates.qa.budget={examples: 64}",
 )
+
+FOURTH = Path(__file__).parents[2] / "sweeps" / "studies" / "mini" / "4_low_resource.yaml"
+# The rows of a fifth and the encoder's steps of a tenth; as many steps of the target as whole.
+A_TENTH = (
+    "seeds=[0, 1, 2]",
+    "study.seeds=3",
+    "recipe.intermediate.epochs=5",
+    "recipe.target.epochs=10",
+    "intermediates.nli_mlm.budget={examples: 3200}",
+)
+
+
+def test_a_mini_study_at_a_tenth_is_answered_from_its_file(tmp_path: Path) -> None:
+    world = ("--world", "study", "--out", str(tmp_path / "study_world"))
+    size = ("--scale", "0.2", "--steps", "600")
+    build = [sys.executable, "-m", "tools.mini.build", *world, *size]
+    subprocess.run(build, check=True, cwd=Path(__file__).parents[2], timeout=600)
+    bench = Bench(tmp_path)
+    changes = [word for change in A_TENTH for word in ("--set", change)]
+    bench.run("sweep", str(FOURTH), *changes, timeout_s=900)
+    answer = TypeAdapter(Answer).validate_json(
+        bench.run("report", "mini_study4", "--study", "--json")
+    )
+    assert answer.missing == () and {arm.runs for arm in answer.arms} == {3}
+    primary = [one for one in answer.contrasts if one.standing == "primary"]
+    assert [one.name for one in primary] == ["by_distance", "no_worse"]
+    assert all(one.withheld == "" and one.adjusted is not None for one in primary)
+    assert len(answer.contrasts) == 5, "the arms that should help are answered too"
 
 
 def test_the_page_s_study_runs_and_is_answered(tmp_path: Path) -> None:
