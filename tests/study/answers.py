@@ -88,6 +88,8 @@ def contrast(name: str = "rich_over_english", **changes: Any) -> Contrast:
         items_p=0.0004,
         losing=1,
         worst=-0.7,
+        by_items=Interval(1.84, 1.02, 2.66),
+        by_items_and_languages=Interval(1.84, -0.11, 3.79, 2.8),
         says="rich beats english by 1.8 points [+0.6, +3.1], p = 0.016 by Holm, on udpos.",
     )
     return replace(whole, **changes)
@@ -161,6 +163,8 @@ def withheld() -> Contrast:
         says="rich against english: a slope needs 12 target languages with c_wals, there are 4.",
         variances={},
         items_p=None,
+        by_items=None,
+        by_items_and_languages=None,
     )
 
 

@@ -25,6 +25,7 @@ def test_the_parts_and_what_is_in_them() -> None:
     assert r"slope\_on\_few & withheld & -- & -- & --" in parts["contrasts"]
     assert r"slope\_on\_few is withheld: a slope needs 12 target" in parts["contrasts"]
     assert r"none & -- & 60.0 \\" in parts["arms"]
+    assert "+1.0, +2.7" in parts["checks"].replace("~", " ") and "CR2" in parts["checks"]
     assert {"slope_on_few-by-family", "slope_on_few-on-udpos"} <= {*parts}
     both = [name for name in parts if name.startswith("interaction_by_complexity-on-")]
     assert len(both) == 2, "a table a target, which a page holds"

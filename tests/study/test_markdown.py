@@ -21,6 +21,8 @@ def test_it_has_the_answer_and_every_table() -> None:
         "Languages that lose",
     ):
         assert f"**{title}**" in text
+    beside = "| rich_over_english | – | – | <0.001 | +1.8 [+1.0, +2.7] | +1.8 [−0.1, +3.8] |"
+    assert beside.replace("<", r"\<") in text.replace("\xa0", " ")
     assert "**interaction_by_complexity by third of c_wals**" in text
     assert text.count(" by language and target**") == 8
     assert "withheld: a slope needs 12" in text and "None" not in text

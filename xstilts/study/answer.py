@@ -138,6 +138,11 @@ class Contrast:
     worst: float | None = None
     """The mean over the five languages with the lowest differences, or all where they are fewer;
     chosen by the same runs, and so too low."""
+    by_items: Interval | None = None
+    """The effect by least squares over cells, with the interval of a joint bootstrap of items: of
+    these checkpoints. None where items are not known, too few, or nothing is tested."""
+    by_items_and_languages: Interval | None = None
+    """The same in other languages like these, by cluster-robust errors of differences by item."""
 
 
 @dataclass(frozen=True, slots=True)

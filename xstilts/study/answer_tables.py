@@ -226,12 +226,13 @@ def variance_table(answer: Answer) -> Table | None:
 
 def check_table(answer: Answer) -> Table:
     """What stands beside the tests."""
-    header = ["contrast", "by intermediate", "p by permutation", "p by items", "collapsed"]
-    header += ["without them"]
+    header = ["contrast", "by intermediate", "p by permutation", "p by items", "by items"]
+    header += ["by items and languages", "collapsed", "without them"]
     rows = [
         [
             *(one.name, estimate(one.by_intermediate)),
             *(probability(one.permutation_p), probability(one.items_p)),
+            *(estimate(one.by_items), estimate(one.by_items_and_languages)),
             *(str(len(one.collapsed)), estimate(one.learnt)),
         ]
         for one in ordered(answer)
@@ -239,7 +240,11 @@ def check_table(answer: Answer) -> Table:
     note = (
         "by intermediate: one slope an intermediate language, compared by a t test with their "
         "number less two. p by permutation: the covariate dealt anew within families. p by items: "
-        "of items alone, it speaks of these checkpoints and not of the method. collapsed: runs of "
+        "the arms' outcomes exchanged item by item. by items: the effect over cells, items drawn "
+        "anew, in all languages at once where they are translations. by items and languages: the "
+        "same by a linear model of differences by item, whose errors are alike within an item and "
+        "within a language (CR2), in other languages like these. These three are exploratory, and "
+        "speak of these checkpoints and not of the method. collapsed: runs of "
         "either arm that did not learn a target; they count in the difference, which stands last "
         "without their seeds. –: the contrast's test has no such check, or it could not be computed"
     )

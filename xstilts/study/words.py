@@ -123,10 +123,10 @@ def _of_contrast(found: Contrast, alpha: float) -> Iterator[str]:
             f"{found.name}: what its items add to the noise is not known, and the interval is of "
             "seeds alone."
         )
-    if found.items_p is not None:
-        told = (
-            f"{found.name}: by items alone {_p(found.items_p)}, which speaks of these checkpoints"
-        )
+    alone = [_p(found.items_p)] if found.items_p is not None else []
+    alone += [points_of(found.by_items, alpha)] if found.by_items else []
+    if alone:
+        told = f"{found.name}: by items alone {', '.join(alone)}, which speaks of these checkpoints"
         yield f"{told} and not of the method."
 
 
