@@ -146,6 +146,19 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe says of an arm's encoders in a language, None for the mean over languages:
+    `before` of its pretrained models, `after` of what it trained, None where one of them lacks it.
+    In the probe's own unit (`xstilts.scores.probes.UNITS`)."""
+
+    arm: str
+    probe: str
+    language: str | None
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Registered:
     """The pre-registration that an answer stands on: when it was written, what it holds.
 
@@ -175,3 +188,7 @@ class Answer:
     says: str
     limits: tuple[str, ...]
     missing: tuple[str, ...]
+    probes: tuple[Probed, ...] = ()
+    """Of every arm, where the sweep asks for probes."""
+    unprobed: tuple[str, ...] = ()
+    """What probes could not be read of, and why."""

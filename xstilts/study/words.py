@@ -44,6 +44,7 @@ def limits(answer: Answer, sweep: Sweep) -> Iterator[str]:
         yield f"Exploratory, and for another study to confirm: {', '.join(exploratory)}."
     for one in answer.contrasts:
         yield from _of_contrast(one, answer.alpha)
+    yield from (f"Not probed: {one}." for one in answer.unprobed)
     if len(sweep.seeds) < _FEW_SEEDS:
         yield f"{len(sweep.seeds)} seeds say little of how far runs spread; intervals are wide."
     if any(one.test not in ("slope", "interaction") for one in answer.contrasts):
