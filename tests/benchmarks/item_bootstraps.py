@@ -17,27 +17,32 @@ import time
 
 import numpy as np
 
-from xstilts.scores.item_bootstrap import ItemSet, item_bootstrap
+from xstilts.scores.contrasts import Outcomes
+from xstilts.scores.item_bootstrap import item_bootstrap
 
 
-def study(tasks: int, languages: int, items: int, runs: int, seed: int = 0) -> list[ItemSet]:
-    """Sets of outcomes 0 or 100, six in ten of them parallel."""
+def study(tasks: int, languages: int, items: int, runs: int, seed: int = 0) -> Outcomes:
+    """Outcomes 0 or 100 of tasks by languages, six tasks in ten of them parallel."""
     generator = np.random.default_rng(seed)
-    sets = []
+    values, numbers = [], []
     for task in range(tasks):
         ability = generator.normal(0, 1, (1, languages, 1)) + generator.normal(0, 1, (1, 1, items))
         right = generator.normal(0, 1, (runs, languages, items)) < ability
-        sets.append(ItemSet(np.where(right, np.float32(100), np.float32(0)), task < 0.6 * tasks))
-    return sets
+        values.append(np.where(right, np.float32(100), np.float32(0)).reshape(runs, -1))
+        own = np.arange(languages * items)
+        is_parallel = task < 0.6 * tasks
+        numbers.append(task * languages * items + (own % items if is_parallel else own))
+    cells = np.repeat(np.arange(tasks * languages), items)
+    return Outcomes(np.concatenate(values, axis=1), cells, np.concatenate(numbers))
 
 
 def speed(quick: bool) -> dict[str, float]:
     """Seconds, CPU-seconds, and the process's most memory in GB, its outcomes among it."""
-    sets = study(2, 4, 200, 4) if quick else study(10, 50, 1000, 10)
+    outcomes = study(2, 4, 200, 4) if quick else study(10, 50, 1000, 10)
     begun, cpu = time.perf_counter(), time.process_time()
-    draws = item_bootstrap(sets, draws=200 if quick else 2000)
-    differences = np.stack([own[:, :2].mean(1) - own[:, 2:].mean(1) for own in draws])
-    assert np.isfinite(differences).all()
+    drawn = item_bootstrap(outcomes, draws=200 if quick else 2000)
+    half = drawn.shape[1] // 2
+    assert np.isfinite(drawn[:, :half].mean(1) - drawn[:, half:].mean(1)).all()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "seconds": time.perf_counter() - begun,
@@ -51,10 +56,10 @@ def blocks(items: int, draws: int = 2000, sets: int = 20) -> dict[str, float]:
     ratio, and the furthest from 1; 2,000 draws alone are known to 1.6 %."""
     ratios = []
     for seed in range(sets):
-        own = study(1, 1, items, 2, seed)[0]
-        drawn = item_bootstrap([own], draws=draws, seed=seed)[0]
+        own = study(1, 1, items, 2, seed)
+        drawn = item_bootstrap(own, draws=draws, seed=seed)
         found = (drawn[:, 0, 0] - drawn[:, 1, 0]).std(ddof=1)
-        difference = own.outcomes[0, 0] - own.outcomes[1, 0]
+        difference = own.values[0] - own.values[1]
         ratios.append(float(found / (difference.std() / items**0.5)))
     return {
         "items": items,

@@ -12,9 +12,12 @@ from typer.testing import CliRunner, Result
 
 import xstilts
 from tests.report.stored import confirmed_places, confirmed_sweep
+from tests.study.bundled import stored_results
 from tests.study.stored import launched_places, planted, put_all, study_sweep
 from xstilts.cli import app
+from xstilts.study.analysis import answered
 from xstilts.study.answer import Answer
+from xstilts.study.answer_tables import estimate
 
 
 @pytest.fixture
@@ -46,7 +49,20 @@ def test_a_terminal_of_80_columns_has_all_of_it(sweep: str) -> None:
         "xnli target",
     ):
         assert told in text
+    assert "Beside the tests" not in text, "its runs kept no items"
     assert "Registered 2" in text and "- Exploratory, and for another study to confirm" in text
+
+
+def test_what_items_say_stands_beside_the_tests(tmp_path: Path) -> None:
+    results = stored_results(tmp_path / "own")
+    (found, _) = answered(results).contrasts
+    result = call(str(results.places.sweep), "--study")
+    lines = result.stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if "Beside the tests: effects by items" in line)
+    (row,) = (line for line in lines[start:] if line.split()[:1] == ["first"])
+    both = [estimate(one) for one in (found.by_items, found.by_items_and_languages)]
+    assert "–" not in both and all(one in row for one in both)
+    assert "not of the method" in " ".join(lines[start:]) and max(map(len, lines)) <= 80
 
 
 def test_json_has_the_answer_whole(sweep: str) -> None:

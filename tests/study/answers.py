@@ -14,6 +14,7 @@ from xstilts.study.answer import (
     Group,
     Interval,
     Line,
+    Probed,
     Registered,
 )
 from xstilts.tasks.languages import LANGUAGES
@@ -88,6 +89,8 @@ def contrast(name: str = "rich_over_english", **changes: Any) -> Contrast:
         items_p=0.0004,
         losing=1,
         worst=-0.7,
+        by_items=Interval(1.84, 1.02, 2.66),
+        by_items_and_languages=Interval(1.84, -0.11, 3.79, 2.8),
         says="rich beats english by 1.8 points [+0.6, +3.1], p = 0.016 by Holm, on udpos.",
     )
     return replace(whole, **changes)
@@ -161,6 +164,8 @@ def withheld() -> Contrast:
         says="rich against english: a slope needs 12 target languages with c_wals, there are 4.",
         variances={},
         items_p=None,
+        by_items=None,
+        by_items_and_languages=None,
     )
 
 
@@ -227,3 +232,18 @@ def hostile() -> Answer:
     changes: dict[str, Any] = dict.fromkeys(("question", "says", "sweep"), HOSTILE)
     arms = (arm(HOSTILE, (HOSTILE, HOSTILE)),)
     return answer(one, held, **changes, arms=arms, limits=(HOSTILE,), missing=(HOSTILE,))
+
+
+def probed() -> tuple[Probed, ...]:
+    """Two probes of two arms in two languages; one language of the second arm is a hole."""
+    return (
+        Probed("english", "fertility", None, 1.5, 1.5),
+        Probed("english", "fertility", "fi", 1.75, 1.75),
+        Probed("english", "fertility", "vi", 1.25, 1.25),
+        Probed("english", "alignment", None, 17.4, -16.3),
+        Probed("english", "alignment", "fi", 20.4, 12.0),
+        Probed("english", "alignment", "vi", 14.4, 20.6),
+        Probed("rich", "alignment", None, 17.4, None),
+        Probed("rich", "alignment", "fi", 20.4, 21.0),
+        Probed("rich", "alignment", "vi", 14.4, None),
+    )

@@ -23,11 +23,11 @@ from xstilts.study.contents import parts_of
 
 from .stored import launched_places, planted, put_all, put_items, study_sweep
 
-ITEMS = 50
+ITEMS = 100
 
 
 def stored_results(root: Path, **changes: Any) -> Results:
-    """A study of three languages and seeds: its scores are means over fifty items."""
+    """A study of three languages and seeds: its scores are means over a hundred items."""
     sweep = study_sweep(
         {"seeds": 3}, languages={"xnli": ["en", "tr", "sw"]}, seeds=[0, 1, 2], **changes
     )

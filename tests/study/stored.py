@@ -146,7 +146,7 @@ def put_items(places: Places, trial: str, target: str, hits: Mapping[str, Sequen
     """What each item of an evaluation gave, by language; equal places are one item."""
     items = {
         code: Items(
-            Outcomes.of({"accuracy": [(own, np.ones(len(own)), np.ones(len(own)))]}),
+            Outcomes.of({METRICS[target]: [(own, np.ones(len(own)), np.ones(len(own)))]}),
             [str(i) for i in range(len(own))],
         )
         for code, own in hits.items()

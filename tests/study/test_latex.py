@@ -25,9 +25,17 @@ def test_the_parts_and_what_is_in_them() -> None:
     assert r"slope\_on\_few & withheld & -- & -- & --" in parts["contrasts"]
     assert r"slope\_on\_few is withheld: a slope needs 12 target" in parts["contrasts"]
     assert r"none & -- & 60.0 \\" in parts["arms"]
+    assert "+1.0, +2.7" in parts["checks"].replace("~", " ") and "CR2" in parts["checks"]
     assert {"slope_on_few-by-family", "slope_on_few-on-udpos"} <= {*parts}
     both = [name for name in parts if name.startswith("interaction_by_complexity-on-")]
     assert len(both) == 2, "a table a target, which a page holds"
+
+
+def test_probes_are_two_tables() -> None:
+    parts = latex_parts(answers.answer(probes=answers.probed()))
+    assert r"rich & -- & 17.4 to -- \\" in parts["probes"]
+    assert r"Finnish & fi & rich & -- & 20.4 to 21.0 \\" in parts["probes-by-language"]
+    assert not {"probes", "probes-by-language"} & {*latex_parts(answers.answer())}
 
 
 def test_the_forest_has_a_line_for_each_that_is_tested() -> None:
@@ -49,7 +57,9 @@ def test_a_folder_or_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(TEX is None, reason="no pdflatex is installed")
-@pytest.mark.parametrize("answer", [answers.answer(), answers.hostile()], ids=["all", "hostile"])
+@pytest.mark.parametrize(
+    "answer", [answers.answer(probes=answers.probed()), answers.hostile()], ids=["all", "hostile"]
+)
 def test_it_compiles_without_an_overfull_box(tmp_path: Path, answer: Answer) -> None:
     assert TEX is not None
     write_latex(answer, tmp_path / "report.tex")

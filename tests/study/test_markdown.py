@@ -21,9 +21,18 @@ def test_it_has_the_answer_and_every_table() -> None:
         "Languages that lose",
     ):
         assert f"**{title}**" in text
+    beside = "| rich_over_english | – | – | <0.001 | +1.8 [+1.0, +2.7] | +1.8 [−0.1, +3.8] |"
+    assert beside.replace("<", r"\<") in text.replace("\xa0", " ")
     assert "**interaction_by_complexity by third of c_wals**" in text
     assert text.count(" by language and target**") == 8
     assert "withheld: a slope needs 12" in text and "None" not in text
+
+
+def test_probes_stand_by_arm_and_by_language() -> None:
+    text = as_markdown(answers.answer(probes=answers.probed()))
+    assert "## Probes of encoders\n" in text and "| rich | – | 17.4 to – |" in text
+    assert "| Finnish | fi | rich | – | 20.4 to 21.0 |" in text
+    assert "Probes" not in as_markdown(answers.answer())
 
 
 def test_rows_have_as_many_cells_as_their_header() -> None:

@@ -69,6 +69,31 @@ def test_holes_are_dashes_that_are_explained() -> None:
     assert "None" not in re.sub(r"<[^>]*>", "", text)
 
 
+def test_what_items_say_stands_beside_the_tests() -> None:
+    text, found = made(answers.answer())
+    rows = {row[0]: row for row in found.table("contrast", 8)[1:]}
+    own = ["+1.8\xa0[+1.0,\xa0+2.7]", "+1.8\xa0[−0.1,\xa0+3.8]"]
+    assert rows["rich_over_english"][3:6] == ["<0.001", *own]
+    assert rows["slope_on_few"][3:6] == ["–"] * 3
+    assert "exploratory, and speak of these checkpoints and not of the method" in text
+
+
+def test_probes_stand_by_arm_before_and_after() -> None:
+    text, found = made(answers.answer(probes=answers.probed()))
+    assert found.table("arm", 3)[1:] == [
+        ["english", "1.50 to 1.50", "17.4 to −16.3"],
+        ["rich", "–", "17.4 to –"],
+    ]
+    assert found.table("language", 5)[1:] == [
+        ["Finnish", "fi", "english", "1.75 to 1.75", "20.4 to 12.0"],
+        ["Finnish", "fi", "rich", "–", "20.4 to 21.0"],
+        ["Vietnamese", "vi", "english", "1.25 to 1.25", "14.4 to 20.6"],
+        ["Vietnamese", "vi", "rich", "–", "14.4 to –"],
+    ]
+    assert '<a href="#probes">' in text and "fertility: tokens a word" in text
+    assert 'id="probes"' not in made(answers.answer())[0]
+
+
 def test_languages_that_lose_are_counted() -> None:
     _, found = made(answers.answer(answers.contrast()))
     rows = found.table("contrast", 4)[1:]

@@ -59,7 +59,12 @@ def write_study(results: Results, file: Path | None, html: bool, latex: Path | N
 
 def _print(answer: Answer) -> None:
     """Question, answer, tables, what it does not show."""
-    from xstilts.study.terminal_tables import arm_table, contrast_table, group_table
+    from xstilts.study.terminal_tables import (
+        arm_table,
+        check_table,
+        contrast_table,
+        group_table,
+    )
 
     out.print(answer.question, style="bold", markup=False)
     out.print()
@@ -74,6 +79,8 @@ def _print(answer: Answer) -> None:
             out.print(f"{told}; the five lowest have {one.worst:+.1f} on average", markup=False)
         if one.groups:
             out.print(group_table(one).rich())
+    if checks := check_table(answer):
+        out.print(checks.rich())
     if answer.registered is not None:
         told = f"{answer.registered.written}, sha256 {answer.registered.digest}"
         out.print(f"Registered {told}", markup=False)

@@ -1,16 +1,10 @@
-"""What a study can answer, told before it runs: arms, cells, seeds and power, cost by arm.
-
-Power is that of seeds alone, at the spread of finished runs where there are some, else at one that
-is assumed and said; what items add is known only when they are there.
-"""
+"""What a study can answer, told before it runs: arms, cells, seeds and power, cost by arm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from statistics import fmean
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from rich import box
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -19,27 +13,17 @@ from rich.table import Table as RichTable
 from xstilts.config.derive import NONE, encoder_space
 from xstilts.config.schema import Sweep
 from xstilts.config.study import ArmSpec, ContrastSpec, StudySpec
-from xstilts.config.study_arms import languages_of_arm, members, models_of, selects
+from xstilts.config.study_arms import members, models_of, selects
 from xstilts.config.study_checks import cells, confounds
 from xstilts.plan.plan import Planner
 from xstilts.plan.stage import Train
 from xstilts.plan.trial_plan import TrialPlan
 from xstilts.records import TrialRecord
 from xstilts.report.columns import WholeNames
+from xstilts.report.forecast_power import OWN, SPREAD, power_of
 from xstilts.report.hours import Rates
 from xstilts.run.places import Places
 from xstilts.run.records import read_record
-from xstilts.scores.equivalence import (
-    power_of_equivalence,
-    seeds_for_equivalence,
-    smallest_difference,
-)
-from xstilts.scores.slopes import LEAST_INTERMEDIATES, LEAST_TARGETS
-from xstilts.tasks.languages import language
-
-SPREAD = 1.0
-"""Points that runs of a configuration are assumed to spread by, as fine-tuning of base encoders
-on thousands of examples does, where none have finished."""
 
 ROUNDING = 0.01
 """So far may the steps of arms be from each other and count as equal."""
@@ -147,7 +131,7 @@ def _contrast(
             *confounds(sweep, study, contrast),
             *_of_steps(example, study, contrast, sweep),
         ],
-        **_power(sweep, study, contrast, found, alpha, records),
+        **power_of(sweep, study, contrast, found, alpha, records),
     }
 
 
@@ -165,89 +149,6 @@ def _of_steps(
         return []
     bounds = zip((min(one), max(one)), (min(other), max(other)), strict=True)
     return ["steps"] if any(abs(a - b) > ROUNDING * max(a, b) for a, b in bounds) else []
-
-
-def _power(
-    sweep: Sweep,
-    study: StudySpec,
-    contrast: ContrastSpec,
-    found: Mapping[str, tuple[str, ...]],
-    alpha: float,
-    records: list[TrialRecord],
-) -> dict[str, Any]:
-    """What the test of a contrast can show with the sweep's seeds."""
-    if contrast.test in ("slope", "interaction"):
-        return {"languages": _languages(sweep, study, contrast, found)}
-    spread, runs = _spread(sweep, study, contrast, found, records)
-    seeds = len(sweep.seeds)
-    # Of an arm, a seed gives the mean over its members' runs.
-    means = fmean(1 / _runs_of_a_seed(sweep, study, study.arms[name]) for name in contrast.arms)
-    of_a_seed = spread * means**0.5
-    told = {"seeds": seeds, "spread": spread, "spread_runs": runs, "alpha": alpha}
-    told["spread_of_a_seed"] = of_a_seed
-    how: dict[str, Any] = {"is_paired": True, "alpha": alpha}  # runs of a seed are a pair
-    if contrast.test == "difference":
-        return {**told, "detectable": smallest_difference(seeds, of_a_seed, **how)}
-    how["one_sided"] = contrast.test == "non_inferiority"
-    power = power_of_equivalence(seeds, of_a_seed, study.margin, **how)[0]
-    needed = seeds_for_equivalence(of_a_seed, study.margin, **how)
-    return {**told, "power": float(power), "seeds_needed": needed}
-
-
-def _runs_of_a_seed(sweep: Sweep, study: StudySpec, arm: ArmSpec) -> int:
-    """How many runs of an arm a seed has: of each member with each model the one that is chosen. Of
-    an arm that chooses no models, in a study with parts, those of one: a part answers by itself."""
-    drawn = encoder_space(sweep).values_of("model")
-    models = [name for name in models_of(sweep, arm) if name in drawn] or list(drawn)
-    if study.models and arm.models is None:
-        models = models[:1]
-    return len(members(sweep, arm)) * len(models)
-
-
-def _spread(
-    sweep: Sweep,
-    study: StudySpec,
-    contrast: ContrastSpec,
-    found: Mapping[str, tuple[str, ...]],
-    records: list[TrialRecord],
-) -> tuple[float, int]:
-    """The standard deviation of a run's mean over a contrast's cells about that of its
-    configuration, and how many runs told it; assumed where none did."""
-    names = [f"{target}/{code}" for target, codes in found.items() for code in codes]
-    arms = [study.arms[name] for name in contrast.arms]
-    groups: dict[str, list[float]] = {}
-    for record in records:
-        if any(name not in record.metrics for name in names):
-            continue  # no average over a hole
-        if any(selects(sweep, arm, record.point) for arm in arms):
-            mean = fmean(record.metrics[name] for name in names)
-            groups.setdefault(record.config, []).append(mean)
-    several = [np.array(own) for own in groups.values() if len(own) > 1]
-    if not several:
-        return SPREAD, 0
-    squares = sum(float(((own - own.mean()) ** 2).sum()) for own in several)
-    return (squares / sum(len(own) - 1 for own in several)) ** 0.5, sum(map(len, several))
-
-
-def _languages(
-    sweep: Sweep,
-    study: StudySpec,
-    contrast: ContrastSpec,
-    found: Mapping[str, tuple[str, ...]],
-) -> dict[str, Any]:
-    """Languages whose covariate is known, of either side, and whether they suffice for a test."""
-    targets = {code for codes in found.values() for code in codes}
-    sides = {"target": (targets, LEAST_TARGETS)}
-    if contrast.test == "interaction":
-        own = {*languages_of_arm(sweep, study.arms[contrast.arms[0]])}
-        sides["intermediate"] = (own, LEAST_INTERMEDIATES)
-    column = str(contrast.covariate)
-    told: dict[str, Any] = {"covariate": column}
-    for side, (codes, least) in sides.items():
-        known = {code for code in codes if language(code).values[column] is not None}
-        told[side] = {"known": len(known), "unknown": sorted(codes - known), "needed": least}
-    told["suffices"] = all(told[side]["known"] >= told[side]["needed"] for side in sides)
-    return told
 
 
 def study_lines(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -275,10 +176,22 @@ def study_lines(summary: Mapping[str, Any]) -> Iterator[RenderableType]:
             lines.append(f"confounds: {', '.join(own['confounds'])}")
         for line in lines:
             yield Padding(line, (0, 0, 0, 2))
-    if any(own.get("spread_runs") == 0 for own in told["contrasts"].values()):
+    yield from _assumed(told["contrasts"].values())
+
+
+def _assumed(contrasts: Collection[Mapping[str, Any]]) -> Iterator[str]:
+    """What the power of contrasts is stated by that no run has told."""
+    known = [own for own in contrasts if "power" in own or "detectable" in own]
+    if any(own["spread_runs"] == 0 for own in known):
         yield (
             f"power by seeds alone, at an assumed spread of {SPREAD:g} point of one run about its "
             "configuration's mean, as no runs have finished; items add to it"
+        )
+    if any("languages" in own for own in known):
+        yield (
+            "of slopes and interactions by simulation, where each language, and each pair of them, "
+            f"is assumed to be {OWN:g} point from the line, and a language's slope {OWN:g} point "
+            "from that of others where a covariate is a standard deviation further"
         )
 
 
@@ -324,15 +237,17 @@ def _shown(own: Mapping[str, Any], margin: float) -> Iterator[str]:
             if side in told
         ]
         yield f"{' and '.join(sides)}: {'enough for a test' if told['suffices'] else 'no test'}"
-        return
+        if own.get("detectable") is None:
+            return
     spread = f"{own['spread']:.3g}"
     seen = f"{spread} point{'s' * (spread != '1')} of spread"
     if own["spread_runs"]:
         seen += f", that of {own['spread_runs']} finished runs,"
     at = f"at {own['seeds']} seeds and {seen}"
     if "detectable" in own:
-        least = own["detectable"]
-        yield f"{at} the smallest difference shown with 80 % power is {least:.2g} points"
+        least, what = f"{own['detectable']:.2g} points", own["test"]
+        where = " between the outer thirds" if "languages" in own else ""
+        yield f"{at} the smallest {what} shown with 80 % power is {least}{where}"
         return
     name = "TOST" if own["test"] == "equivalence" else _test(own)
     needed = own["seeds_needed"]

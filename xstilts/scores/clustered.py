@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csc_array
@@ -108,13 +107,15 @@ def _scattered(model: _Model, codes: np.ndarray, weights: np.ndarray) -> csc_arr
     linear = model.design @ (model.inverse @ weights)
     order = np.argsort(codes, kind="stable")
     starts = np.searchsorted(codes[order], np.arange(codes.max() + 2))
-    out = np.empty(len(codes))
-    for start, end in pairwise(starts):
-        rows = order[start:end]
+    out, counts = np.empty(len(codes)), np.diff(starts)
+    for count in np.unique(counts):  # clusters of one size are taken apart at once
+        rows = order[starts[:-1][counts == count][:, None] + np.arange(count)]
         left, sizes, _ = np.linalg.svd(model.design[rows] @ root, full_matrices=False)
         gap = 1 - sizes**2
         scale = np.where(gap > _SINGULAR, np.maximum(gap, _SINGULAR) ** -0.5, 0.0) - 1
-        out[rows] = linear[rows] + left @ (scale * (left.T @ linear[rows]))
+        own = linear[rows][..., None]
+        shares = scale[..., None] * (left.swapaxes(-1, -2) @ own)
+        out[rows] = (own + left @ shares)[..., 0]
     return csc_array((out, (np.arange(len(codes)), codes)))
 
 

@@ -1,19 +1,21 @@
 """A bootstrap of items over all languages, tasks, seeds and arms of a study.
 
-Outcomes by item go in; draws of every run's score in every language come out, of which any contrast
-is a weighted sum. Items that are translations of one another are drawn together, in all languages
-and all runs. It speaks of the checkpoints that were trained, for other items like these: a claim
-about the method needs seeds, which are never drawn here (docs/statistics.md).
+Outcomes by item go in; draws of every run's score in every cell come out, of which any contrast is
+a weighted sum. Items that are translations of one another are drawn together, in all languages and
+all runs. It speaks of the checkpoints that were trained, for other items like these: a claim about
+the method needs seeds, which are never drawn here (docs/statistics.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.special import pdtr
 
+from xstilts.scores.contrasts import Outcomes
 from xstilts.scores.items import MIN_BLOCKS, refuse
 
 MOST_ITEMS = 2000
@@ -26,48 +28,27 @@ deal, which is 3 % of a standard error with 500 blocks, is averaged over all of 
 
 _STEPS = 2**16
 _WEIGHTS = np.searchsorted(pdtr(np.arange(12), 1.0), (np.arange(_STEPS) + 0.5) / _STEPS).astype(
-    np.float32
+    np.float64
 )
-"""The weight of an item by a number of 16 bits: Poisson of mean 1."""
+"""The weight of an item by a number of 16 bits: Poisson of mean 1. With 64 bits sums do not hang on
+their order by more than a bundle's numbers may differ."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ItemSet:
-    """What runs gave on a task: `outcomes` (runs, languages, items), 0-100, NaN where a language
-    lacks an item or has fewer. Where `is_parallel` equal places are one item in all languages;
-    otherwise each language has items of its own."""
+def item_bootstrap(outcomes: Outcomes, *, draws: int = 2000, seed: int = 0) -> np.ndarray:
+    """Draws of scores (draws, runs, cells), in the unit of the outcomes.
 
-    outcomes: np.ndarray
-    is_parallel: bool
+    A score is the mean over the rows of a cell whose items are drawn. Weights of items are Poisson
+    (Hanley & MacGibbon 2006; Chamandy et al. 2012), so how many items a draw has varies too, which
+    a mean of 100 items or more does not feel; all scores of cells that share items are one matrix
+    product with them. The same seed gives the same draws. Sets above 2,000 items are drawn in 500
+    blocks of items, put together at random.
 
-
-def item_bootstrap(
-    sets: Sequence[ItemSet], *, draws: int = 2000, seed: int = 0
-) -> list[np.ndarray]:
-    """Draws of scores, of each set (draws, runs, languages), 0-100.
-
-    A score is the mean over the items that are drawn and that the language has. Weights of items
-    are Poisson (Hanley & MacGibbon 2006; Chamandy et al. 2012), so how many items a draw has varies
-    too, which a mean of 100 items or more does not feel; all scores of a set are one matrix product
-    with them. The same seed gives the same draws. Sets above 2,000 items are drawn in 500 blocks of
-    items, put together at random.
-
-    Raises: ConfigError where a language has fewer than 100 items, or runs lack different items.
+    Raises: ConfigError where a cell has fewer than 100 items.
     """
-    generators = np.random.SeedSequence(seed).spawn(len(sets))
-    return [
-        _drawn(item_set, draws, np.random.default_rng(own), place)
-        for place, (item_set, own) in enumerate(zip(sets, generators, strict=True))
-    ]
-
-
-def _drawn(item_set: ItemSet, draws: int, generator: np.random.Generator, place: int) -> np.ndarray:
-    outcomes = np.asarray(item_set.outcomes)
-    runs, languages, _ = outcomes.shape
-    scores = np.empty((draws, runs, languages), dtype=np.float32)
-    groups = [np.arange(languages)] if item_set.is_parallel else np.arange(languages)[:, None]
-    for group in groups:
-        table = _table(outcomes[:, group], place)
+    generator = np.random.default_rng(seed)
+    runs, cells = len(outcomes.values), int(outcomes.cells.max()) + 1
+    scores = np.empty((draws, runs, cells))
+    for group, table in _tables(outcomes, cells):
         for begin in range(0, draws, _AT_ONCE):
             count = min(_AT_ONCE, draws - begin)
             sums = _sums(table, count, generator).reshape(count, runs + 1, len(group))
@@ -75,28 +56,29 @@ def _drawn(item_set: ItemSet, draws: int, generator: np.random.Generator, place:
     return scores
 
 
-def _table(outcomes: np.ndarray, place: int) -> np.ndarray:
-    """Outcomes (runs, languages, items) as (items, runs + 1 by languages), 0 where an item is not,
-    the last run being 1 where it is; without items that no language has."""
-    there = np.isfinite(outcomes)
-    if (there != there[:1]).any():
+def _tables(outcomes: Outcomes, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The cells that have items in common, and their sums of outcomes by item, (items, runs + 1 by
+    cells), the last run being how many rows the item has there."""
+    items = np.unique(outcomes.items, return_inverse=True)[1]
+    fewest = np.bincount(np.unique(np.stack([outcomes.cells, items]), axis=1)[0], minlength=cells)
+    if fewest.min() < MIN_BLOCKS:
         raise refuse(
             "bootstrap of items",
-            "all runs have an outcome for the same items",
-            f"runs of set {place} that lack some",
-            "leave out the items that a run lacks",
+            f"a cell needs {MIN_BLOCKS} items or more",
+            f"{fewest.min()} in cell {int(fewest.argmin())}",
+            "leave it out",
         )
-    fewest = int(there[0].sum(-1).min())
-    if fewest < MIN_BLOCKS:
-        raise refuse(
-            "bootstrap of items",
-            f"a language needs {MIN_BLOCKS} items or more",
-            f"{fewest} in set {place}",
-            "leave the language out",
-        )
-    whole = np.concatenate([np.where(there, outcomes, 0), there[:1]]).astype(np.float32)
-    flat = whole.reshape(-1, whole.shape[-1]).T
-    return np.ascontiguousarray(flat[there[0].any(0)])
+    size = cells + int(items.max()) + 1
+    edges = coo_array((np.ones(len(items)), (outcomes.cells, cells + items)), shape=(size, size))
+    joined = connected_components(edges, directed=False)[1][outcomes.cells]
+    order = np.argsort(joined, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(joined[order])) + 1):
+        group, cell = np.unique(outcomes.cells[rows], return_inverse=True)
+        item = np.unique(items[rows], return_inverse=True)[1]
+        place, shape = item * len(group) + cell, (int(item.max()) + 1, len(group))
+        values = (*outcomes.values[:, rows], np.ones(len(rows)))
+        sums = [np.bincount(place, own, shape[0] * shape[1]).reshape(shape) for own in values]
+        yield group, np.concatenate(sums, axis=1)
 
 
 def _sums(table: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:

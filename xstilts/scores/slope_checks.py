@@ -105,6 +105,7 @@ def _dealt_p(
 def detectable(
     found: Slope,
     *,
+    variances: np.ndarray | None = None,
     power: float = POWER,
     draws: int = 200,
     seed: int = 0,
@@ -116,13 +117,14 @@ def detectable(
     By simulation: tables without an effect are drawn from the fitted model and fitted again, each
     with variances of its own, as far from those that were fitted as a few languages leave open. An
     effect moves an estimate and leaves its error as it is, so one set of tables serves all effects:
-    the smallest is where the share `power` of them has its lower bound above zero.
+    the smallest is where the share `power` of them has its lower bound above zero. With `variances`
+    (terms + 1,), the residual's last, tables have those: of a design that has not run.
 
     Raises: ConfigError where power is no share.
     """
     check_share("power", power)
     generator = np.random.default_rng(seed)
-    draw = _drawing(found)
+    draw = _drawing(found, variances)
     lacking = []
     for _ in range(draws):
         again = fit(draw(generator), found.fixed, found.terms)
@@ -130,14 +132,15 @@ def detectable(
     return float(np.quantile(lacking, power)) * abs(found.unit)
 
 
-def _drawing(found: Slope) -> Callable[[np.random.Generator], np.ndarray]:
-    """Draws responses (rows,) without any fixed effect from a fitted model."""
+def _drawing(found: Slope, known: np.ndarray | None) -> Callable[[np.random.Generator], np.ndarray]:
+    """Draws responses (rows,) without any fixed effect from a fitted model, or by variances that
+    are `known`."""
     designs = [term.columns() for term in found.terms]
     rows, variances = len(found.fixed), np.append(found.fit.variances, found.fit.residual)
     errors = np.sqrt(np.diag(expected_inverse(found.fit)))
 
     def draw(generator: np.random.Generator) -> np.ndarray:
-        drawn = _variances(variances, errors, generator)
+        drawn = _variances(variances, errors, generator) if known is None else known
         response = drawn[-1] ** 0.5 * generator.normal(size=rows)
         for variance, design in zip(drawn, designs, strict=False):
             response += design @ (variance**0.5 * generator.normal(size=design.shape[1]))

@@ -22,6 +22,7 @@ from xstilts.scores.contrasts import claims
 from xstilts.study.answer import Answer, Arm, Contrast
 from xstilts.study.arm_items import ArmItems
 from xstilts.study.arm_runs import ArmRuns, StudyRuns
+from xstilts.study.probed import probed
 from xstilts.study.registration import primary_of, registered, statement
 from xstilts.study.tested import Tester
 from xstilts.study.words import limits, says, says_of
@@ -57,6 +58,7 @@ def answered(results: Results) -> Answer:
     contrasts = tuple(replace(one, says=says_of(one, sweep.study)) for one in contrasts)
     arms, lacking = _arms(runs)
     missing = [*(line for _, lines in found for line in lines), *lacking, runs.unfinished]
+    probes, unprobed = probed(runs)
     answer = Answer(
         sweep=sweep.name,
         question=sweep.study.question,
@@ -69,6 +71,8 @@ def answered(results: Results) -> Answer:
         says="",
         limits=(),
         missing=tuple(dict.fromkeys(filter(None, missing))),
+        probes=probes,
+        unprobed=unprobed,
     )
     answer = replace(answer, says=says(answer, sweep.study))
     return replace(answer, limits=tuple(limits(answer, sweep)))

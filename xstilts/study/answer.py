@@ -138,6 +138,24 @@ class Contrast:
     worst: float | None = None
     """The mean over the five languages with the lowest differences, or all where they are fewer;
     chosen by the same runs, and so too low."""
+    by_items: Interval | None = None
+    """The effect by least squares over cells, with the interval of a joint bootstrap of items: of
+    these checkpoints. None where items are not known, too few, or nothing is tested."""
+    by_items_and_languages: Interval | None = None
+    """The same in other languages like these, by cluster-robust errors of differences by item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe says of an arm's encoders in a language, None for the mean over languages:
+    `before` of its pretrained models, `after` of what it trained, None where one of them lacks it.
+    In the probe's own unit (`xstilts.scores.probes.UNITS`)."""
+
+    arm: str
+    probe: str
+    language: str | None
+    before: float | None
+    after: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +188,7 @@ class Answer:
     says: str
     limits: tuple[str, ...]
     missing: tuple[str, ...]
+    probes: tuple[Probed, ...] = ()
+    """Of every arm, where the sweep asks for probes."""
+    unprobed: tuple[str, ...] = ()
+    """What probes could not be read of, and why."""

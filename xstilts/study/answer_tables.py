@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from xstilts.report.page_parts import number, signed, value
 from xstilts.report.table import Table
+from xstilts.scores.probes import FERTILITY, UNITS
 from xstilts.study.answer import Answer, Arm, Contrast, Interval
 from xstilts.tasks.languages import language
 
@@ -226,12 +227,13 @@ def variance_table(answer: Answer) -> Table | None:
 
 def check_table(answer: Answer) -> Table:
     """What stands beside the tests."""
-    header = ["contrast", "by intermediate", "p by permutation", "p by items", "collapsed"]
-    header += ["without them"]
+    header = ["contrast", "by intermediate", "p by permutation", "p by items", "by items"]
+    header += ["by items and languages", "collapsed", "without them"]
     rows = [
         [
             *(one.name, estimate(one.by_intermediate)),
             *(probability(one.permutation_p), probability(one.items_p)),
+            *(estimate(one.by_items), estimate(one.by_items_and_languages)),
             *(str(len(one.collapsed)), estimate(one.learnt)),
         ]
         for one in ordered(answer)
@@ -239,11 +241,45 @@ def check_table(answer: Answer) -> Table:
     note = (
         "by intermediate: one slope an intermediate language, compared by a t test with their "
         "number less two. p by permutation: the covariate dealt anew within families. p by items: "
-        "of items alone, it speaks of these checkpoints and not of the method. collapsed: runs of "
+        "the arms' outcomes exchanged item by item. by items: the effect over cells, items drawn "
+        "anew, in all languages at once where they are translations. by items and languages: the "
+        "same by a linear model of differences by item, whose errors are alike within an item and "
+        "within a language (CR2), in other languages like these. These three are exploratory, and "
+        "speak of these checkpoints and not of the method. collapsed: runs of "
         "either arm that did not learn a target; they count in the difference, which stands last "
         "without their seeds. –: the contrast's test has no such check, or it could not be computed"
     )
     return Table("Checks beside the tests", header, rows, f"{note}.")
+
+
+def probe_tables(answer: Answer) -> tuple[Table, ...]:
+    """Probes of the arms' encoders before and after: means over languages, then every language;
+    none where no probe was asked for."""
+    if not answer.probes:
+        return ()
+    probes = list(dict.fromkeys(one.probe for one in answer.probes))
+    rows: dict[str | None, dict[str, dict[str, str]]] = {}
+    for one in answer.probes:
+        digits = 2 if one.probe == FERTILITY else 1
+        both = f"{number(one.before, digits)} to {number(one.after, digits)}"
+        rows.setdefault(one.language, {}).setdefault(one.arm, {})[one.probe] = both
+    means, *others = (
+        (code, [[arm, *(own.get(x, "–") for x in probes)] for arm, own in arms.items()])
+        for code, arms in sorted(rows.items(), key=lambda row: row[0] or "")
+    )
+    named = [[language(f"{code}").name, f"{code}", *row] for code, own in others for row in own]
+    units = "; ".join(f"{probe}: {UNITS[probe]}" for probe in probes)
+    note = (
+        "Of the pretrained encoders to those of the arm, means over its trials of search and over "
+        f"languages, of pseudo-perplexity geometric. {units}. –: an encoder or a language lacks it."
+    )
+    title = "Probes of encoders, before and after"
+    header = ["language", "code", "arm", *probes]
+    short = "Of the pretrained encoders to those of the arm. –: not read, or not of each encoder."
+    return (
+        Table(title, ["arm", *probes], means[1], note),
+        Table("Probes by language, before and after", header, named, short),
+    )
 
 
 def design_lines(answer: Answer) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from xstilts.run.store import Store
 from xstilts.scores.best import TrialScores
 from xstilts.scores.contrasts import Outcomes
 from xstilts.scores.outcomes import points_of
-from xstilts.study.arm_runs import ArmRuns, StudyRuns
+from xstilts.study.arm_runs import ArmRuns, Cell, StudyRuns
 
 LEAST_ROWS = 2
 """Of a language: with fewer, nothing is known of how its items vary."""
@@ -43,13 +43,28 @@ class ArmItems:
 
     def outcomes(self, candidate: ArmRuns, baseline: ArmRuns) -> Outcomes | None:
         """The outcomes of two arms by seed, means over each arm's members, the candidate's first;
+        None as of `sums`."""
+        weighted, begin = [], 0
+        for arm in (candidate, baseline):
+            number = np.arange(len(arm.seeds))
+            shape = (len(candidate.seeds) + len(baseline.seeds), len(arm.members), len(number))
+            weights = np.zeros(shape)
+            weights[begin + number, :, number] = 1 / len(arm.members)
+            weighted.append((arm, weights))
+            begin += len(number)
+        return self.sums(candidate.cells, weighted)
+
+    def sums(
+        self, places: Sequence[Cell], weighted: Sequence[tuple[ArmRuns, np.ndarray]]
+    ) -> Outcomes | None:
+        """Sums of arms' outcomes in `places`, by weights (sums, members, seeds) of each arm's runs;
         None where a run kept none, or runs were scored on different items, or by a metric whose
-        items have no points. Cells are numbered as in the arms."""
+        items have no points. Cells are numbered as in `places`."""
         parts: list[Outcomes] = []
         begin = 0
-        for target in dict.fromkeys(target for target, _ in candidate.cells):
-            languages = {code: i for i, (one, code) in enumerate(candidate.cells) if one == target}
-            found = self._of_target(target, languages, (candidate, baseline))
+        for target in dict.fromkeys(target for target, _ in places):
+            languages = {code: i for i, (one, code) in enumerate(places) if one == target}
+            found = self._of_target(target, languages, weighted)
             if found is None:
                 return None
             parts.append(Outcomes(found.values, found.cells, found.items + begin))
@@ -58,37 +73,39 @@ class ArmItems:
         cells, items = (
             np.concatenate([getattr(one, name) for one in parts]) for name in ("cells", "items")
         )
-        if np.bincount(cells, minlength=len(candidate.cells)).min() < LEAST_ROWS:
+        if np.bincount(cells, minlength=len(places)).min() < LEAST_ROWS:
             return None
         return Outcomes(values, cells, items)
 
     def _of_target(
-        self, target: str, languages: dict[str, int], arms: Sequence[ArmRuns]
+        self,
+        target: str,
+        languages: dict[str, int],
+        weighted: Sequence[tuple[ArmRuns, np.ndarray]],
     ) -> Outcomes | None:
         """Likewise on one target; `languages` gives a cell's number by its language."""
         first: Cells | None = None
-        values: list[np.ndarray] = []
-        for arm in arms:
-            for seed in arm.seeds:
-                total: np.ndarray | None = None
-                for run in self._runs(arm, target, seed):
-                    own = self._points(run, target)
-                    if own is None or not (first is None or own.rows is first):
-                        return None
-                    first = first or own.rows
-                    total = own.points.copy() if total is None else total + own.points
-                if total is None:
+        values = np.zeros((len(weighted[0][1]), 0))
+        for arm, weights in weighted:
+            for (member, seed), run in self._runs(arm, target):
+                own = self._points(run, target)
+                if own is None or not (first is None or own.rows is first):
                     return None
-                values.append(total / len(arm.members))
+                if first is None:
+                    first, values = own.rows, np.zeros((len(values), len(own.points)))
+                for place in np.flatnonzero(weights[:, member, seed]):
+                    values[place] += weights[place, member, seed] * own.points
         assert first is not None
         names = first.about["language"].to_numpy()
         kept = np.isin(names, list(languages))
         cells = np.array([languages[name] for name in names[kept]], dtype=np.int64)
-        return Outcomes(np.stack(values)[:, kept], cells, first.item_numbers[kept])
+        return Outcomes(values[:, kept], cells, first.item_numbers[kept])
 
-    def _runs(self, arm: ArmRuns, target: str, seed: int) -> Iterator[TrialScores]:
-        for member in arm.members:
-            yield self.runs.runs_of(member, target)[seed]
+    def _runs(self, arm: ArmRuns, target: str) -> Iterator[tuple[tuple[int, int], TrialScores]]:
+        """An arm's runs by the numbers of their member and seed."""
+        for i, member in enumerate(arm.members):
+            runs = self.runs.runs_of(member, target)
+            yield from (((i, j), runs[seed]) for j, seed in enumerate(arm.seeds))
 
     def _points(self, run: TrialScores, target: str) -> _Of | None:
         """A run's points; None where its evaluation kept no outcomes, or cannot be read."""

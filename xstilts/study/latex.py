@@ -26,6 +26,7 @@ from xstilts.study.answer_tables import (
     level,
     losing_table,
     ordered,
+    probe_tables,
     variance_table,
 )
 from xstilts.study.pictures import Scale, marked, scale_of
@@ -63,6 +64,7 @@ def latex_parts(answer: Answer) -> dict[str, str]:
         tables["losing"] = losing
     if (variances := variance_table(answer)) is not None:
         tables["variances"] = variances
+    tables |= dict(zip(("probes", "probes-by-language"), probe_tables(answer), strict=False))
     for one in contrast_tables(answer):
         tables |= {f"{one.name}-by-{table.header[0]}": table for table in one.groups}
         if one.cells:

@@ -17,6 +17,7 @@ from xstilts.study.answer_tables import (
     design_lines,
     losing_table,
     ordered,
+    probe_tables,
     variance_table,
 )
 
@@ -58,6 +59,9 @@ def _parts(answer: Answer) -> Iterator[str]:
     yield _table(check_table(answer))
     if variances := variance_table(answer):
         yield _table(variances)
+    if probes := probe_tables(answer):
+        yield "## Probes of encoders\n"
+        yield from map(_table, probes)
     yield "## What it does not show\n"
     yield _lines(answer.limits)
     yield "## What is missing\n"

@@ -27,6 +27,7 @@ from xstilts.study.answer_tables import (
     minus,
     ordered,
     probability,
+    probe_tables,
     tested,
     variance_table,
 )
@@ -63,6 +64,7 @@ def page(answer: Answer) -> str:
         compared=compared_table(answer),
         checks=check_table(answer),
         variances=variance_table(answer),
+        probes=probe_tables(answer),
     )
 
 

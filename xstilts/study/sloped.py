@@ -21,19 +21,22 @@ from xstilts.scores.slope_checks import by_intermediate, detectable, permutation
 from xstilts.scores.slopes import Differences, Slope, interaction, slope
 from xstilts.scores.terciles import NAMES
 from xstilts.study.answer import Contrast, Interval, Line
+from xstilts.study.arm_items import ArmItems
 from xstilts.study.arm_runs import Member
 from xstilts.study.differences import Difference
+from xstilts.study.item_checks import beside, of_slope
 from xstilts.tasks.languages import UNKNOWN, language
 
 LINE_POINTS = 13
 
 
 def sloped(
-    sweep: Sweep, found: Difference, told: Contrast, spec: ContrastSpec, clear: float
+    items: ArmItems, found: Difference, told: Contrast, spec: ContrastSpec, clear: float
 ) -> Contrast:
     """A contrast with its slope or interaction tested, or why it is not. What could have been found
     is worked out, by simulation, where the p is not below `clear`."""
     assert spec.covariate is not None
+    sweep = items.runs.sweep
     sources = {member: _language(sweep, member) for member in found.candidate.members}
     if spec.test == "interaction" and (several := [m for m, own in sources.items() if not own]):
         names = ", ".join(member.intermediate for member in several)
@@ -58,6 +61,7 @@ def sloped(
     could = None
     if line.effect.p > clear:
         could = detectable(line, confidence=found.confidence)
+    told = beside(told, of_slope(found, line, items, sources), found.confidence)
     return replace(
         told,
         effect=_interval(line.effect),

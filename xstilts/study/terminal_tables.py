@@ -10,6 +10,7 @@ from xstilts.study.answer_tables import TESTS, estimate, level, minus, ordered, 
 
 ARMS = ("arm", "intermediates", "models", "seeds", "learnt", "examples", "steps", "score")
 CONTRASTS = ("contrast", "standing", "test", "difference", "effect", "p", "adjusted", "holds")
+CHECKS = ("contrast", "items", "p", "items and languages")
 _MOST_NAMES = 3
 
 
@@ -38,6 +39,26 @@ def group_table(found: Contrast) -> Table:
     ]  # fmt: skip
     header = ("group", "of", "points", "cells", "languages")
     return Table(f"{found.name}: {minus(found)}", header, rows, gap=2)
+
+
+def check_table(answer: Answer) -> Table | None:
+    """What items say beside the tests, a row a contrast; None where they say nothing."""
+    told = [one for one in ordered(answer) if one.by_items or one.by_items_and_languages]
+    rows = [
+        [
+            one.name,
+            estimate(one.by_items),
+            probability(one.items_p),
+            estimate(one.by_items_and_languages),
+        ]
+        for one in told
+    ]
+    note = (
+        "exploratory, and of these checkpoints, not of the method; items and languages: in other "
+        "languages like these"
+    )
+    title = "Beside the tests: effects by items"
+    return Table(title, CHECKS, rows, note, gap=2) if rows else None
 
 
 def names(found: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ from xstilts.study.differences import (
     interval_of,
     seeds_needed,
 )
+from xstilts.study.item_checks import beside, of_difference
 from xstilts.study.sloped import sloped, value_of
 from xstilts.tasks.languages import COLUMNS, UNKNOWN, language
 
@@ -117,7 +118,7 @@ class Tester:
         if spec.test in ("slope", "interaction"):
             # Below that it holds, whatever the others' are.
             clear = study.alpha / len(study.contrasts)
-            return sloped(self.runs.sweep, found, told, spec, clear)
+            return sloped(self.items, found, told, spec, clear)
         over = found.whole
         gain, seeds = over.difference, len(found.candidate.seeds)
         told = replace(
@@ -126,6 +127,7 @@ class Tester:
             variances=found.variances(),
             items_p=found.items_p(),
         )
+        told = beside(told, of_difference(found), found.confidence)
         if not gain.variance:
             return replace(
                 told, effect=None, withheld="not tested: nothing varies between its runs"

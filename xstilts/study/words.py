@@ -44,6 +44,7 @@ def limits(answer: Answer, sweep: Sweep) -> Iterator[str]:
         yield f"Exploratory, and for another study to confirm: {', '.join(exploratory)}."
     for one in answer.contrasts:
         yield from _of_contrast(one, answer.alpha)
+    yield from (f"Not probed: {one}." for one in answer.unprobed)
     if len(sweep.seeds) < _FEW_SEEDS:
         yield f"{len(sweep.seeds)} seeds say little of how far runs spread; intervals are wide."
     if any(one.test not in ("slope", "interaction") for one in answer.contrasts):
@@ -123,10 +124,10 @@ def _of_contrast(found: Contrast, alpha: float) -> Iterator[str]:
             f"{found.name}: what its items add to the noise is not known, and the interval is of "
             "seeds alone."
         )
-    if found.items_p is not None:
-        told = (
-            f"{found.name}: by items alone {_p(found.items_p)}, which speaks of these checkpoints"
-        )
+    alone = [_p(found.items_p)] if found.items_p is not None else []
+    alone += [points_of(found.by_items, alpha)] if found.by_items else []
+    if alone:
+        told = f"{found.name}: by items alone {', '.join(alone)}, which speaks of these checkpoints"
         yield f"{told} and not of the method."
 
 
