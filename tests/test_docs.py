@@ -20,6 +20,9 @@ from xstilts.config.own_tasks import all_tasks
 from xstilts.config.probes import ProbesSpec
 from xstilts.config.task_spec import TaskSpec
 from xstilts.data.formats import FORMATS
+from xstilts.data.hub_layout import Split, write_dataset
+from xstilts.data.importers.ranked import FEATURES
+from xstilts.data.own_pools import read_pool
 from xstilts.scores.probes import UNITS
 from xstilts.tasks.kinds import KINDS, KindSpec
 
@@ -181,10 +184,31 @@ def test_more_tasks_read_the_published_forms(tmp_path: Path) -> None:
 
 
 def test_the_page_on_dual_encoders_names_a_target_and_a_recipe(tmp_path: Path) -> None:
-    (text,) = (text for text in blocks(DUAL, "yaml") if text.startswith("targets:"))
+    (text,) = (text for text in blocks(DUAL, "yaml") if text.startswith("targets: [lareqa]"))
     head = HEAD.replace("recipe: mini\n", "")
     (tmp_path / "sweep.yaml").write_text(head + text)
     assert load_sweep(tmp_path / "sweep.yaml").targets == ("lareqa",)
+
+
+def test_a_pool_is_cut_from_a_mirror_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pool = [
+        {"id": f"Q{i}", "query": "", "candidate": f"x {i}", "keys": [f"Q{i}"]} for i in range(200)
+    ]
+    mentions = [{"id": f"m{i}", "query": "y", "candidate": "", "keys": [f"Q{i}"]} for i in range(9)]
+    splits = [Split("entities", "pool", FEATURES, pool), Split("de", "test", FEATURES, mentions)]
+    write_dataset(Path("mirror/xtreme/mewslix"), splits, "made for a test")
+    (text,) = (text for text in blocks(DUAL, "yaml") if "pools:" in text)
+    (code,) = blocks(DUAL, "python")
+    exec(code, {})
+    (tmp_path / "sweep.yaml").write_text(HEAD + text)
+    assert call("validate", "sweep.yaml").output == "sweep.yaml: valid\n"
+    (told,) = json.loads(call("data", "check", "sweep.yaml", "--json").stdout)
+    assert told["task"] == "mewslix_20th" and 9 < told["rows"] < 40
+    (name, spec), *_ = load_sweep(tmp_path / "sweep.yaml").pools.items()
+    assert {row["id"] for row in read_pool(name, spec)[0]} > {row["keys"][0] for row in mentions}
 
 
 def test_the_page_names_every_key_kind_metric_and_ending() -> None:

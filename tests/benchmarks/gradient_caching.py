@@ -1,7 +1,8 @@
 """A dual encoder's batch of 64 in the memory of 8: peak, gradients, seconds of a step.
 
 Each of three ways - the whole batch at once, its gradients cached, a batch of 8 - computes in a
-process of its own, in turns: memory that was given back is no peak of the next.
+process of its own, in turns: memory that was given back is no peak of the next. What of the
+difference of gradients is rounding is told by those of the first two in float64.
 
     python -m tests.benchmarks.gradient_caching [--rounds N] [--steps N] [--model NAME]
 """
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,9 @@ from xstilts.training.token_embeddings import EmbeddingGradient
 
 BATCH, FEW = 64, 8
 WAYS = ("plain", "cached", "few")
+EXACT = ("plain-float64", "cached-float64")
+"""Ways whose gradients alone are computed, in float64."""
+
 ROWS = 256
 
 
@@ -76,12 +81,15 @@ def child(way: str, model_name: str, steps: int, threads: int, folder: Path) -> 
     encoder = encoder_of(model_name)
     heads = build_heads({task.name: task}, *settings(encoder), 0, "target")
     model = Model(encoder, heads).train()
+    if way in EXACT:
+        model.double()
+        torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]  # heads' states
     optimizer = build_optimizer(model, recipe)
     gradient = EmbeddingGradient(encoder, True, False)
     vocabulary = vocabulary_of(encoder.config)
     feed = Feed(part, PartData([rows_of(ROWS, vocabulary.size)], None), stage, vocabulary)
     micro_batcher = replace(MicroBatcher.of(encoder, torch.device("cpu")), max_tokens=10**9)
-    if way == "cached":  # the tokens of as many rows
+    if way.startswith("cached"):  # the tokens of as many rows
         tokens = int(feed.batch(0).inputs["attention_mask"].sum())
         micro_batcher = replace(micro_batcher, max_tokens=tokens * FEW // BATCH)
     accumulation = Accumulation(model, BF16Weights(encoder, False), ALONE, "fp32", 0, True)
@@ -104,8 +112,25 @@ def child(way: str, model_name: str, steps: int, threads: int, folder: Path) -> 
     return {"seconds": seconds[1:], "cpu_seconds": cpu_seconds[1:], "peak_mb": max(peaks)}
 
 
+def call(way: str, arguments: argparse.Namespace, folder: str) -> dict[str, Any]:
+    """What a way took, in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.gradient_caching"]
+    steps = 0 if way in EXACT else arguments.steps
+    command += ["--model", arguments.model, "--steps", str(steps)]
+    command += ["--threads", str(arguments.threads), "--child", way, folder]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def farthest(found: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray]) -> float:
+    """The largest difference of two gradients."""
+    assert set(found) == set(exact)
+    return max(float(np.abs(found[name] - exact[name]).max()) for name in exact)
+
+
 def main() -> None:
-    """Print the three figures."""
+    """Print the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3)
@@ -122,15 +147,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(arguments.rounds):
             for way in WAYS:
-                command = [sys.executable, "-m", "tests.benchmarks.gradient_caching"]
-                command += ["--model", arguments.model, "--steps", str(arguments.steps)]
-                command += ["--threads", str(arguments.threads), "--child", way, folder]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                found[way].append(json.loads(done.stdout.splitlines()[-1]))
-        plain, cached = (np.load(Path(folder) / f"{way}.npz") for way in WAYS[:2])
-        largest = max(float(np.abs(plain[name] - cached[name]).max()) for name in plain.files)
-        size = max(float(np.abs(plain[name]).max()) for name in plain.files)
-        assert set(plain.files) == set(cached.files)
+                found[way].append(call(way, arguments, folder))
+        for way in EXACT:
+            call(way, arguments, folder)
+        plain, cached, exact, again = (
+            dict(np.load(Path(folder) / f"{way}.npz")) for way in (*WAYS[:2], *EXACT)
+        )
     peaks = {way: [own["peak_mb"] for own in found[way]] for way in WAYS}
     clock, cpu = (
         {way: [float(np.median(own[name])) for own in found[way]] for way in WAYS}
@@ -142,7 +164,11 @@ def main() -> None:
     print("peak, cached / a batch of 8:", spread(peaks["cached"], peaks["few"]))
     print("step, cached / plain:", spread(clock["cached"], clock["plain"]))
     print("step, cached / plain, CPU seconds:", spread(cpu["cached"], cpu["plain"]))
-    print(f"gradients: differ by at most {largest:.1e}, the largest is {size:.1e}")
+    largest = max(float(np.abs(own).max()) for own in exact.values())
+    print(f"gradients, of which the largest is {largest:.1e}, differ by at most")
+    print(f"  {farthest(cached, plain):.1e}, in float64 {farthest(again, exact):.1e}")
+    print(f"  from those in float64: cached {farthest(cached, exact):.1e}, ", end="")
+    print(f"the whole at once {farthest(plain, exact):.1e}")
 
 
 if __name__ == "__main__":

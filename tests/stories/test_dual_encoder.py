@@ -97,7 +97,8 @@ def squad(rows: list[dict[str, Any]], breaks: bool = False) -> str:
 
 def test_lareqa_from_its_files_to_its_submission(tmp_path: Path) -> None:
     """With the world's languages under the names of XQuAD-R's: one pool, of which `plan` says that
-    it is no official one; predictions and labels with the ids of the official loader."""
+    it is no official one, and a smaller one of the sweep's own; predictions and labels with the ids
+    of the official loader."""
     originals = tmp_path / "originals"
     (originals / "xquad-r").mkdir(parents=True)
     (originals / "train-v1.1.json").write_text(squad(passages("en", "train")[:1500]))
@@ -111,10 +112,16 @@ def test_lareqa_from_its_files_to_its_submission(tmp_path: Path) -> None:
     mirror = ["--root", str(tmp_path / "mirror")]
     assert CliRunner().invoke(app, ["data", "import", str(originals), *mirror]).exit_code == 0
     data = {"root": str(tmp_path / "mirror")}
-    sweep = {**SWEEP, "name": "ranked", "targets": ["lareqa"], "data": data}
+    english = tmp_path / "mirror" / "xtreme" / "lareqa" / "en" / "pool-00000-of-00001.parquet"
+    pools = {"in_english": {"of": "lareqa", "files": str(english)}}
+    targets = ["lareqa", "in_english"]
+    sweep = {**SWEEP, "name": "ranked", "targets": targets, "data": data, "pools": pools}
     metrics = run(tmp_path, sweep)
     count = 11 * 40 * 3
     assert metrics["lareqa/candidates/avg"] == count
+    assert metrics["in_english/candidates/avg"] == count / 11
+    assert metrics["dev/in_english"] == metrics["dev/lareqa"], "one stage for both"
+    assert metrics["in_english/en"] > metrics["lareqa/en"], "where fewer are wrong"
     # Of an order drawn at random the precision at each of 20 places, of eleven that are right.
     chance = 100 * float(np.sum(1 / np.arange(1, 21))) / count
     assert metrics["lareqa/en"] > 5 * chance

@@ -174,11 +174,13 @@ def data_check(
 
 
 def _check_own(file: Path, as_json: bool) -> None:
-    """Show what the files of a sweep's own tasks hold."""
+    """Show what the files of a sweep's own tasks and pools hold."""
     from xstilts.config.load import load_sweep
     from xstilts.data.own import told
+    from xstilts.data.own_pools import told_pools
 
-    rows = told(load_sweep(file))
+    sweep = load_sweep(file)
+    rows = told(sweep) + told_pools(sweep)
     if as_json:
         print_json(rows)
         return

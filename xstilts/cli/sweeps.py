@@ -88,12 +88,13 @@ def validate(
 
 
 def _wrong_files(sweep: Sweep) -> list[Problem]:
-    """What is wrong with the files of a sweep's own tasks; most sweeps have none."""
-    if not any(spec.files for spec in sweep.tasks.values()):
+    """What is wrong with the files of a sweep's own tasks and pools; most sweeps have none."""
+    if not (sweep.pools or any(spec.files for spec in sweep.tasks.values())):
         return []
     from xstilts.data.own import check_own_tasks  # imports pyarrow, a second for all others
+    from xstilts.data.own_pools import check_own_pools
 
-    return check_own_tasks(sweep)
+    return check_own_tasks(sweep) + check_own_pools(sweep)
 
 
 @command("xstilts plan builtin:quickstart")

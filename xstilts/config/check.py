@@ -24,7 +24,7 @@ from xstilts.config.derive import (
     retrained,
 )
 from xstilts.config.intermediates import check_intermediates
-from xstilts.config.own_tasks import all_tasks, check_tasks
+from xstilts.config.own_tasks import all_tasks
 from xstilts.config.probe_checks import check_parallel, check_probes
 from xstilts.config.recipe import INTEGER_FIELDS, PHASES, SEARCHABLE, WORDS, check_value
 from xstilts.config.recipe_checks import check_recipe
@@ -32,6 +32,7 @@ from xstilts.config.schema import WEIGHTED, Sweep
 from xstilts.config.search_spec import ParameterSpec
 from xstilts.config.selection_checks import check_selection
 from xstilts.config.study_checks import check_study
+from xstilts.config.task_checks import check_tasks
 from xstilts.config.translation_checks import check_translations
 from xstilts.errors import Problem
 from xstilts.tasks import suggest
@@ -108,7 +109,8 @@ def _check_targets(sweep: Sweep) -> Iterator[Problem]:
     for i, name in enumerate(sweep.targets):
         where = f"targets[{i}]"
         if name not in known:
-            yield Problem(where, "unknown target", f'"{name}"', suggest(name, known))
+            if name not in sweep.pools:  # what of one is wrong, `check_tasks` says
+                yield Problem(where, "unknown target", f'"{name}"', suggest(name, known))
             continue
         if sweep.targets.index(name) != i:
             yield Problem(where, "a target stands once", f'"{name}"')

@@ -7,25 +7,21 @@ from and one of what is scored, so that a language more to score is no other tra
 from __future__ import annotations
 
 import glob
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xstilts.config.described import describe_plugin
 from xstilts.config.schema import Sweep, TranslatedSpec
-from xstilts.config.task_spec import FilesSpec, TaskSpec
-from xstilts.errors import Problem
-from xstilts.tasks import HeldOut, Slice, Source, Task, kind_spec, known_tasks, lookup, suggest
-from xstilts.tasks.benchmarks import BENCHMARKS, CUSTOM, TAKEN
-from xstilts.tasks.catalogue import place_of
+from xstilts.config.task_spec import FilesSpec, PoolSpec, TaskSpec
+from xstilts.tasks import HeldOut, Slice, Source, Task, kind_spec, known_tasks, lookup
 from xstilts.tasks.plugins import (
     Plugin,
     bringers_of,
     installed_plugins,
     load_plugin,
 )
+from xstilts.tasks.task import POOL
 
 DEV_PERCENT = 10
 """Of the training rows, by the hash of their text, where a task has no dev set of its own."""
@@ -54,14 +50,32 @@ def find_trained(sweep: Sweep, name: str) -> Task:
 
 
 def all_tasks(sweep: Sweep) -> tuple[Task, ...]:
-    """The tasks that a sweep may name: its own, those of plugins, then the catalogue's."""
+    """The tasks that a sweep may name: its own, those of plugins, the catalogue's, then those that
+    rank a pool of its own."""
+    found = tasks_given(sweep)
+    ranked = {
+        name: with_pool(name, found[spec.of])
+        for name, spec in sweep.pools.items()
+        if name not in found and spec.of in found
+    }
+    tasks = {**found, **ranked}.values()
+    return tuple(_in_translation(sweep, _chained(sweep, task)) for task in tasks)
+
+
+def tasks_given(sweep: Sweep) -> dict[str, Task]:
+    """The tasks that a pool of a sweep's own may be of, by name, as they are declared."""
     own = {name: own_task(name, spec) for name, spec in sweep.tasks.items()}
     others = {task.name: task for task in known_tasks()}
-    found = {**own, **others, **brought_tasks(sweep), **own}
-    return tuple(_in_translation(sweep, _chained(sweep, task)) for task in found.values())
+    return {**own, **others, **brought_tasks(sweep), **own}
 
 
 def _entry(sweep: Sweep, name: str) -> Task:
+    pool = sweep.pools.get(name)
+    return _task(sweep, name) if pool is None else with_pool(name, _task(sweep, pool.of))
+
+
+def _task(sweep: Sweep, name: str) -> Task:
+    """A task that is no pool of the sweep's own."""
     spec = sweep.tasks.get(name)
     if spec is not None:
         return own_task(name, spec)
@@ -111,15 +125,22 @@ def brought_tasks(sweep: Sweep) -> dict[str, Task]:
 
 def is_declared(sweep: Sweep, name: str) -> bool:
     """Whether a task is one that the package does not bring."""
-    return name in sweep.tasks or name in brought_tasks(sweep)
+    return name in sweep.tasks or name in sweep.pools or name in brought_tasks(sweep)
 
 
 def tasks_named(sweep: Sweep) -> set[str]:
     """The tasks that a sweep reads: those of its intermediates, its targets with the links of their
-    chains, its parallel text."""
+    chains, those whose stages they read from their files' pools, its parallel text."""
     parallel = {sweep.search.parallel, sweep.probes and sweep.probes.parallel} - {None}
     own = (spec.tasks for spec in sweep.intermediates.values())
-    return {*sweep.targets, *map(str, parallel)}.union(*own, *links_named(sweep).values())
+    heads = {spec.of for spec in pools_named(sweep).values()}
+    named = {*sweep.targets, *map(str, parallel), *heads}
+    return named.union(*own, *links_named(sweep).values())
+
+
+def pools_named(sweep: Sweep) -> dict[str, PoolSpec]:
+    """The pools of a sweep's own files that its targets rank, by those targets."""
+    return {name: spec for name, spec in sweep.pools.items() if name in sweep.targets}
 
 
 def links_named(sweep: Sweep) -> dict[str, tuple[str, ...]]:
@@ -144,6 +165,8 @@ def plugins_described(sweep: Sweep) -> dict[str, dict[str, Any]]:
 
 def hub_id_of(name: str, use: str) -> str:
     """The name of the data set that files become; no data set of the Hub can have it."""
+    if use == POOL:
+        return f"own:{name}/{POOL}"
     return f"own:{name}" if use in LEARNT else f"own:{name}/scored"
 
 
@@ -227,6 +250,20 @@ def own_task(name: str, spec: TaskSpec) -> Task:
     )
 
 
+def with_pool(name: str, target: Task) -> Task:
+    """A target that ranks the queries of another in a pool of a sweep's own: with the other's
+    training stage, and a name of its own, for its scores are not the other's."""
+    pool = Slice(POOL, Source(hub_id_of(name, POOL), config="candidates"))
+    return replace(
+        target,
+        name=name,
+        splits={**target.splits, POOL: pool},
+        chain=(),
+        trained_as=target.head,
+        description=f"the queries of {target.name} in a pool of the sweep's own",
+    )
+
+
 def label_names(spec: TaskSpec) -> tuple[str, ...]:
     """The labels as they are renamed, in their order."""
     labels = spec.labels
@@ -245,9 +282,9 @@ def _source(name: str, spec: TaskSpec, use: str) -> Source:
 
 
 def located(sweep: Sweep, folder: Path) -> Sweep:
-    """The sweep with the files of its tasks named from the root; what is relative is to `folder`,
-    that of the sweep file."""
-    if not sweep.tasks:
+    """The sweep with the files of its tasks and pools named from the root; what is relative is to
+    `folder`, that of the sweep file."""
+    if not (sweep.tasks or sweep.pools):
         return sweep
 
     def absolute(path: str) -> str:
@@ -269,130 +306,8 @@ def located(sweep: Sweep, folder: Path) -> Sweep:
             values = {use: mapped(getattr(spec.files, use)) for use in FilesSpec.model_fields}
             spec = spec.model_copy(update={"files": spec.files.model_copy(update=values)})
         tasks[name] = spec
-    return sweep.model_copy(update={"tasks": tasks})
-
-
-def check_tasks(sweep: Sweep) -> Iterator[Problem]:
-    """What is wrong with the tasks that a sweep file declares, before their files are read."""
-    places = {
-        task.name: f"the catalogue has a task of this name, in {place_of(task.name)}"
-        for task in known_tasks()
+    pools = {
+        name: spec.model_copy(update={"files": mapped(spec.files)})
+        for name, spec in sweep.pools.items()
     }
-    for plugin in plugins_of(sweep):
-        rule = f"a plugin has a task of this name, in {plugin.place}"
-        places |= dict.fromkeys(plugin.tasks, rule)
-    for name, spec in sweep.tasks.items():
-        where = f"tasks.{name}"
-        if name in places:
-            yield Problem(where, places[name], f'"{name}"', "give yours another name")
-        if name in (*BENCHMARKS, *TAKEN, CUSTOM):
-            rule = "is the name of other metrics, and `NAME/avg` would be one of them"
-            yield Problem(where, rule, f'"{name}"', "give it another name")
-        yield from _check_labels(where, spec)
-        yield from _check_metrics(where, spec)
-        yield from _check_columns(where, spec)
-        yield from _check_hub(where, spec) if spec.hub else _check_files(where, spec)
-
-
-def _check_labels(where: str, spec: TaskSpec) -> Iterator[Problem]:
-    kind, names = kind_spec(spec.kind), label_names(spec)
-    if not spec.labels:
-        if kind.declares_labels and kind.prediction != "tags":
-            repair = "write them, in their order; `xstilts data add FILES` finds them"
-            rule = f"a task of kind {spec.kind} names its labels"
-            yield Problem(f"{where}.labels", rule, repair=repair)
-        return
-    if not kind.label:
-        rule = f"a task of kind {spec.kind} has no labels"
-        yield Problem(f"{where}.labels", rule, repair="leave it out")
-    elif len(names) < 2:
-        yield Problem(f"{where}.labels", "there are two at least", f"{list(names)}")
-    elif twice := _twice(spec.labels):
-        yield Problem(f"{where}.labels", "a label stands once", f'"{twice}"')
-
-
-def _check_metrics(where: str, spec: TaskSpec) -> Iterator[Problem]:
-    known, num_labels = kind_spec(spec.kind).metrics, len(label_names(spec))
-    for i, name in enumerate(spec.metrics):
-        if name not in known:
-            repair = suggest(name, known) if known else "leave it out"
-            rule = f"a task of kind {spec.kind} has no such metric"
-            yield Problem(f"{where}.metrics[{i}]", rule, f'"{name}"', repair)
-        elif name == "f1" and kind_spec(spec.kind).prediction == "label" and num_labels != 2:
-            rule, repair = "f1 is that of the second of two labels", "take f1_macro"
-            yield Problem(f"{where}.metrics[{i}]", rule, f"{num_labels} labels", repair)
-    if twice := _twice(spec.metrics):
-        yield Problem(f"{where}.metrics", "a metric stands once", f'"{twice}"')
-
-
-def _check_columns(where: str, spec: TaskSpec) -> Iterator[Problem]:
-    known = kind_spec(spec.kind).columns
-    for name, column in spec.columns.items():
-        here = f"{where}.columns.{name}"
-        if name not in (*known, "id"):
-            rule = f"a task of kind {spec.kind} reads no such column"
-            yield Problem(here, rule, f'"{name}"', suggest(name, known))
-        elif not isinstance(column, str) and name != "choices":
-            yield Problem(here, "is one column of the files", f"{list(column)}")
-    columns = (x for x in spec.columns.values())
-    if twice := _twice([x for one in columns for x in ((one,) if isinstance(one, str) else one)]):
-        rule = "a column of the files is read as one thing"
-        yield Problem(f"{where}.columns", rule, f'"{twice}" twice')
-
-
-def _check_files(where: str, spec: TaskSpec) -> Iterator[Problem]:
-    where, kind = f"{where}.files", kind_spec(spec.kind)
-    files = {use: files_by_language(spec, use) for use in FilesSpec.model_fields}
-    if spec.train is not None:
-        for use in ("train", "dev"):
-            if files[use]:
-                rule = "the rows are those of the tasks that `train` names"
-                yield Problem(f"{where}.{use}", rule, repair="leave one of the two out")
-    elif kind.is_trained and not files["train"]:
-        yield Problem(where, "names the files of train", repair="add train: FILE")
-    wanted = {*FilesSpec.model_fields}
-    if not kind.is_trained:
-        wanted = {"test", "validation"}
-        if not any(files[use] for use in wanted):
-            yield Problem(where, "names the files of test", repair="add test: {LANGUAGE: FILE}")
-    elif kind.is_self_supervised:
-        wanted = {"train"}
-    for use, by_language in files.items():
-        if by_language and use not in wanted:
-            rule = f"a task of kind {spec.kind} has no {use}"
-            yield Problem(f"{where}.{use}", rule, repair="leave it out")
-        if use == "train" and len(by_language) > 1 and not kind.is_self_supervised:
-            rule = "training rows are in one language, `train_language`"
-            yield Problem(f"{where}.{use}", rule, f"{', '.join(by_language)}", "write train: FILE")
-        for language, paths in by_language.items():
-            if not paths:
-                yield Problem(f"{where}.{use}.{language}", "names a file at least")
-    everywhere = [path for one in files.values() for paths in one.values() for path in paths]
-    if twice := _twice(everywhere):
-        yield Problem(where, "a file is of one split and one language", f'"{twice}" twice')
-
-
-def _check_hub(where: str, spec: TaskSpec) -> Iterator[Problem]:
-    kind = kind_spec(spec.kind)
-    if kind.is_trained and not spec.splits.train and spec.train is None:
-        repair = "add splits: {train: train}"
-        yield Problem(f"{where}.splits", "names the split of train", repair=repair)
-    if not kind.is_trained and not (spec.splits.test or spec.splits.validation):
-        repair = "add splits: {test: test}"
-        yield Problem(f"{where}.splits", "names the split of test", repair=repair)
-    if spec.translations and "{language}" not in spec.config:
-        rule = "has the place of the language, where there are translations"
-        repair = 'write config: "{language}", or as the data set calls it'
-        yield Problem(f"{where}.config", rule, f'"{spec.config}"', repair)
-    if isinstance(spec.labels, dict):
-        rule = "labels of a data set of the Hub keep their names"
-        yield Problem(f"{where}.labels", rule, repair="write them as a list")
-    if len(spec.languages or ()) > 1 and "{language}" not in spec.config:
-        rule = "has the place of the language, where there are several"
-        repair = 'write config: "{language}", or as the data set calls it'
-        yield Problem(f"{where}.config", rule, f'"{spec.config}"', repair)
-
-
-def _twice(values: Iterable[str]) -> str:
-    """The first that stands twice; empty if none does."""
-    return next((value for value, count in Counter(list(values)).items() if count > 1), "")
+    return sweep.model_copy(update={"tasks": tasks, "pools": pools})

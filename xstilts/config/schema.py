@@ -23,7 +23,7 @@ from xstilts.config.probes import ProbesSpec
 from xstilts.config.search_spec import SearchSpec
 from xstilts.config.strict import Languages, Model, PlainName, PositiveInt
 from xstilts.config.study import StudySpec
-from xstilts.config.task_spec import TaskSpec
+from xstilts.config.task_spec import PoolSpec, TaskSpec
 from xstilts.tasks.plugins import Plugin
 
 MODULE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
@@ -279,6 +279,7 @@ class Sweep(Model):
     data: DataSpec = DataSpec()
     plugins: tuple[Annotated[str, Field(pattern=MODULE)], ...] = ()
     tasks: dict[PlainName, TaskSpec] = {}
+    pools: dict[PlainName, PoolSpec] = {}
     intermediates: dict[PlainName, IntermediateSpec] = {}
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
     train: dict[str, Training] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xstilts.config.derive import links_of, retrained, task_of
-from xstilts.config.own_tasks import find_task
+from xstilts.config.own_tasks import find_task, pools_named
 from xstilts.config.schema import Sweep
 
 
@@ -18,6 +18,8 @@ def selection_notes(sweep: Sweep) -> Iterator[str]:
     again = [task.name for task in retrained(sweep)]
     if sweep.evaluation.translated:
         yield "scored on rows that were translated to English by machine"
+    for name, spec in pools_named(sweep).items():
+        yield f"{name}: {spec.of} in a pool of the sweep's own, no official figure of {spec.of}"
     for head in sweep.train:
         if "train" in (task := find_task(sweep, head)).in_translation:
             language = task.train_language

@@ -1,4 +1,4 @@
-"""The key `tasks` of a sweep file: tasks of its own, as pydantic models; see `own_tasks.py`."""
+"""The keys `tasks` and `pools` of a sweep file, as pydantic models; see `own_tasks.py`."""
 
 from __future__ import annotations
 
@@ -84,3 +84,14 @@ class TaskSpec(Model):
         if self.separator is not None and (self.files is None or self.kind != "multilabel"):
             raise ValueError("`separator` is of files of a task of kind multilabel")
         return self
+
+
+class PoolSpec(Model):
+    """Candidates of a sweep's own, among which the queries of the target `of` are ranked.
+
+    It is a target of that name, which reads the other's training stage; its scores are no figures
+    of the other.
+    """
+
+    of: str
+    files: Files

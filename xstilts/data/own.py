@@ -10,7 +10,7 @@ import glob
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ VERSION = 1
 """Of what is written of files; it is part of the names of the folders."""
 
 FOLDER = "own"
+NOTE = "Files of a sweep's own {}, as `xstilts` read them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class OwnFile:
 
 
 @dataclass(slots=True)
-class _Complaints:
-    """What is wrong with the files of a task: of each rule the first place, and in how many."""
+class Complaints:
+    """What is wrong with the files of a task or a pool: of each rule the first place, and how
+    often."""
 
     found: dict[tuple[str, str], Problem] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -112,7 +114,7 @@ def told(sweep: Sweep) -> list[dict[str, Any]]:
 def read_own(name: str, spec: TaskSpec) -> tuple[list[OwnFile], list[Problem]]:
     """The rows of the files of a task, and all that is wrong with them."""
     problems: list[Problem] = []
-    complaints = _Complaints()
+    complaints = Complaints()
     found: list[OwnFile] = []
     places: dict[Path, str] = {}
     for use in FilesSpec.model_fields:
@@ -120,7 +122,7 @@ def read_own(name: str, spec: TaskSpec) -> tuple[list[OwnFile], list[Problem]]:
             where = f"tasks.{name}.files.{use}"
             for pattern in patterns:
                 try:
-                    for path in _paths(where, pattern):
+                    for path in paths_of(where, pattern):
                         if path in places:  # of patterns; `check_tasks` has seen what is written
                             rule = "a file is of one split and one language"
                             got = f'"{path}", which {places[path]} has too'
@@ -152,10 +154,7 @@ def write_own(name: str, spec: TaskSpec, storage: Path, hashes: Hashes) -> dict[
         for uses, digest in digests.items()
         if digest
     }
-    there = [folder for folder in folders.values() if folder.exists()]
-    for one in there:
-        with suppress(PermissionError):  # of another user, and its sweep's
-            one.touch()  # `gc` sees that it is used, before a launch says so
+    there = [folder for folder in folders.values() if is_there(folder)]
     if len(there) == len(folders):
         return folders
     found, problems = read_own(name, spec)
@@ -164,7 +163,8 @@ def write_own(name: str, spec: TaskSpec, storage: Path, hashes: Hashes) -> dict[
     for uses in (LEARNT, SCORED):
         folder = folders.get(hub_id_of(name, uses[0]))
         if folder is not None and not folder.exists():
-            _publish(folder, spec, [one for one in found if one.use in uses])
+            own = [one for one in found if one.use in uses]
+            publish(folder, _splits(spec, own), NOTE.format("task"))
     return folders
 
 
@@ -175,14 +175,14 @@ def _digest(name: str, spec: TaskSpec, uses: tuple[str, ...], hashes: Hashes) ->
         for use in uses
         for language, patterns in files_by_language(spec, use).items()
         for pattern in patterns
-        for path in _paths(f"tasks.{name}.files.{use}", pattern)
+        for path in paths_of(f"tasks.{name}.files.{use}", pattern)
     ]
     reading: dict[str, Any] = {"kind": spec.kind, "columns": spec.columns, "labels": spec.labels}
     reading |= {"separator": spec.separator} if spec.separator else {}
     return sha256_of([VERSION, reading, files]) if files else ""
 
 
-def _paths(where: str, pattern: str) -> list[Path]:
+def paths_of(where: str, pattern: str) -> list[Path]:
     """The files that a pattern names, sorted.
 
     Raises:
@@ -198,7 +198,7 @@ def _paths(where: str, pattern: str) -> list[Path]:
     return files
 
 
-def _read(spec: TaskSpec, use: str, language: str, path: Path, complaints: _Complaints) -> OwnFile:
+def _read(spec: TaskSpec, use: str, language: str, path: Path, complaints: Complaints) -> OwnFile:
     """The rows of one file; what is wrong goes to the complaints."""
     one = OwnFile(use, language, path, [], [])
     ids: dict[str, int] = {}
@@ -333,18 +333,27 @@ def _overlap(spec: TaskSpec, found: list[OwnFile]) -> Iterator[Problem]:
             yield Problem(f"{one.path}:{line}", rule, repair=repair)
 
 
-def _publish(folder: Path, spec: TaskSpec, found: list[OwnFile]) -> None:
-    """Write the rows of files aside, then take the folder to its place."""
-    splits: dict[tuple[str, str], list[Row]] = {}
+def is_there(folder: Path) -> bool:
+    """Whether a data set is written; `gc` sees that it is used, before a launch says so."""
+    if not folder.exists():
+        return False
+    with suppress(PermissionError):  # of another user, and its sweep's
+        folder.touch()
+    return True
+
+
+def _splits(spec: TaskSpec, found: list[OwnFile]) -> Iterator[Split]:
+    rows: dict[tuple[str, str], list[Row]] = {}
     for one in found:
-        splits.setdefault((one.language, one.use), []).extend(one.rows)
-    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}") / folder.name
+        rows.setdefault((one.language, one.use), []).extend(one.rows)
     features = features_of(spec.kind)
-    write_dataset(
-        temporary,
-        (Split(language, use, features, rows) for (language, use), rows in splits.items()),
-        "Files of a sweep's own task, as `xstilts` read them.",
-    )
+    return (Split(language, use, features, own) for (language, use), own in rows.items())
+
+
+def publish(folder: Path, splits: Iterable[Split], note: str) -> None:
+    """Write a data set aside, then take its folder to its place."""
+    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}") / folder.name
+    write_dataset(temporary, splits, note)
     sync_tree(temporary)
     # Another process may be first: both wrote the same.
     publish_folder(temporary, folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from xstilts.config.own_tasks import is_own
 from xstilts.data.sources import Folders, column_of_use
 from xstilts.errors import Problem
 from xstilts.tasks import Task
@@ -22,6 +23,10 @@ def pool_problems(
     Raises:
         DataError: a column cannot be read.
     """
+    (rows,) = task.slices_of(POOL)
+    where, repair = "data.root", "import a pool that has it, or drop the queries"
+    if is_own(rows.origin):
+        where, repair = f"pools.{task.name}.files", "add it to the files"
     keys: set[str] = set()
     count = 0
     for language in task.languages_of(POOL):
@@ -30,7 +35,7 @@ def pool_problems(
             count += 1
     if count < 2:
         rule = f"{task.name}: a pool has two candidates at least"
-        yield Problem("data.root", rule, f"{count}", "import the whole of it")
+        yield Problem(where, rule, f"{count}", "import the whole of it")
         return
     for language in languages:
         wanted = column_of_use(folders, task, use, language, "keys")
@@ -40,7 +45,7 @@ def pool_problems(
             more = f" (and {len(lost) - 1:,} more)" if lost[1:] else ""
             got = f'"{names[lost[0]]}" in {language}{more}, {", ".join(wanted[lost[0]])}'
             rule = f"{task.name}: the pool has a right candidate for every query of {use}"
-            yield Problem("data.root", rule, got, "import a pool that has it, or drop the queries")
+            yield Problem(where, rule, got, repair)
 
 
 def pool_notes(count: int, task: Task) -> Iterator[str]:

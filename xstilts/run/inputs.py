@@ -24,13 +24,20 @@ from xstilts.config.derive import (
     task_of,
     train_languages,
 )
-from xstilts.config.own_tasks import find_task, is_own, plugins_used, tasks_of_files
+from xstilts.config.own_tasks import (
+    find_task,
+    is_own,
+    plugins_used,
+    pools_named,
+    tasks_of_files,
+)
 from xstilts.config.recipe_checks import override_sections
 from xstilts.config.schema import ModelSpec, Sweep
 from xstilts.data.hub import Hub
 from xstilts.data.inventory import Hashes, data_identity, model_facts
 from xstilts.data.open_labels import labels_of
 from xstilts.data.own import write_own
+from xstilts.data.own_pools import write_pool
 from xstilts.data.pools import pool_notes, pool_problems
 from xstilts.data.shared_items import count_items
 from xstilts.data.sources import (
@@ -137,11 +144,13 @@ class _Inputs:
 
     def _own_data_sets(self) -> dict[str, Path]:
         """The data sets of the sweep's own files, written where they are not yet."""
+        tasks, storage = self._sweep.tasks, self._places.storage
+        writers = [partial(write_own, x, tasks[x]) for x in tasks_of_files(self._sweep)]
+        writers += [partial(write_pool, *named) for named in pools_named(self._sweep).items()]
         own: dict[str, Path] = {}
-        for name in tasks_of_files(self._sweep):
+        for write in writers:
             try:
-                task = self._sweep.tasks[name]
-                own |= write_own(name, task, self._places.storage, self.hashes)
+                own |= write(storage, self.hashes)
             except ConfigError as error:
                 self.problems += error.problems
         return own

@@ -282,6 +282,7 @@ def _without_growth(
     return {
         **new,
         "tasks": {name: spec for name, spec in new["tasks"].items() if name in old["tasks"]},
+        "pools": {name: of for name, of in new["pools"].items() if name in old["targets"]},
         "recipe": _recipe_without_growth(new, old, heads),
         "plugins": [module for module in new["plugins"] if module in old["plugins"]],
         "intermediates": kept,
@@ -323,11 +324,11 @@ def _identity(resolved: dict[str, Any]) -> dict[str, Any]:
     identity = {key: value for key, value in resolved.items() if key not in free}
     named = {*identity["targets"]}.union(*(x["tasks"] for x in identity["intermediates"].values()))
     named = named.union(*identity["train"].values())
-    named = named.union(
-        *(identity["tasks"][x]["train"] or () for x in named & {*identity["tasks"]})
-    )
+    own = named & {*identity["tasks"]}
+    named = named.union(*(identity["tasks"][x]["train"] or () for x in own))
     tasks = {name: spec for name, spec in identity["tasks"].items() if name in named}
     identity["tasks"] = {name: _without_places(spec) for name, spec in tasks.items()}
+    identity["pools"] = {x: spec["of"] for x, spec in identity["pools"].items() if x in named}
     search = identity["search"]
     encoder = {key: value for key, value in search["encoder"].items() if key != "trials"}
     # How sure a race is of what it says decides nothing of what it runs; signals and what is known

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.config.derive import NONE
+from xstilts.config.own_tasks import pools_named
 from xstilts.config.schema import Sweep, TranslatedSpec
 from xstilts.files import canonical_json
 from xstilts.records import TrialRecord
@@ -188,6 +189,8 @@ def _tags(sweep: Sweep, record: TrialRecord) -> dict[str, str]:
         reasons.append(f"subsampled: {sweep.evaluation.examples} rows a language")
     if sweep.evaluation.translated:
         reasons.append("scored on translations to English")
+    own = pools_named(sweep).items()
+    reasons += [f"{name}: {spec.of} in a pool of the sweep's own" for name, spec in own]
     trained = [name for name, said in sweep.train.items() if isinstance(said, TranslatedSpec)]
     if trained:
         reasons.append(f"trained on translations: {', '.join(trained)}")
