@@ -21,7 +21,7 @@ from xstilts.report.frames import best_frame, scores_frame, trials_frame
 from xstilts.report.live import render, watching
 from xstilts.report.record_table import record_table
 from xstilts.report.results import Results
-from xstilts.report.standings import Follower, RungStanding, standings
+from xstilts.report.standings import Follower, RungStanding, Standing, standings
 from xstilts.report.sweep_results import SweepResults
 from xstilts.report.tables import grid_table, race_table, search_table, tables
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
@@ -173,6 +173,7 @@ def test_a_trial_that_ends_again_is_told_again(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xstilts.report.live.REFRESH_S", 0.01)
+    monkeypatch.setattr("xstilts.report.standings.STANDINGS_EVERY_S", 0.01)
     stream = io.StringIO()
     console = Console(file=stream, width=200)
     with watching(console, results.sweep, TrialStates(results.places)):
@@ -185,6 +186,27 @@ def test_a_trial_that_ends_again_is_told_again(
     lines = stream.getvalue().splitlines()
     assert [line for line in lines if "choice-s0: finished" in line]
     assert "mini_udpos 3 of 3 (4 runs)" in lines[-1]
+
+
+def test_standings_are_worked_out_once_in_a_while_and_at_the_end(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def counting(*args: Any) -> list[Standing]:
+        calls.append(1)
+        return standings(*args)
+
+    monkeypatch.setattr("xstilts.report.standings.standings", counting)
+    race, states = Follower(results.sweep, results.places), TrialStates(results.places)
+    before = race.look(states.look())
+    more = record_of(results.sweep, "choice", 0, {"mini_xnli": 61.5, "mini_udpos": 60.0})
+    write_json(results.places.trials / "choice-s0" / "record.json", {**more, "ended": 300.0})
+    for _ in range(20):
+        assert race.look(states.look()) == before and len(calls) == 1
+    assert race.look(states.look(), at_once=True) != before and len(calls) == 2
+    assert race.look(states.look()) == race.look(states.look(), at_once=True)
+    assert len(calls) == 2, "nothing has ended since"
 
 
 def test_predictions_are_of_the_runs_that_a_target_has(results: Results) -> None:

@@ -176,21 +176,27 @@ def watching(
     stop = threading.Event()
     known = {(state.trial, state.ended) for state in states.look() if state.is_ended}
     race = Follower(sweep, states.places)
-    said = ""
+    said, stood = "", list[Standing]()
+    has_news = False
 
     def show(seen: Sequence[TrialState]) -> None:
-        nonlocal said
+        nonlocal said, stood, has_news
         now, is_running = time.time(), any(state.state == "running" for state in seen)
         does = "" if is_running else doing(states.places)
         if live is not None:
             views, count = trial_views(seen, now), num_confirming(states.places, sweep)
-            table = render(sweep, views, now - started, MOST_ENDED, count, race.look(seen), does)
+            stands = race.look(seen)
+            table = render(sweep, views, now - started, MOST_ENDED, count, stands, does)
             live.update(WholeNames(table), refresh=True)
             return
         if does and said != does:
             said = does
             console.print(f"{_clock(now - started)} {does}", highlight=False)
-        _print_ended(console, sweep, seen, known, started, race)
+        has_news |= _print_ended(console, sweep, seen, known, started)
+        if has_news and (stands := race.look(seen, at_once=stop.is_set())) != stood:
+            stood = stands
+            text = f"may be the best: {', '.join(map(str, stands))}"
+            console.print(f"{_clock(time.time() - started)} {text}", highlight=False)
 
     tasks = [_Guarded(task) for task in (*beside, show)]
 
@@ -252,8 +258,8 @@ def _print_ended(
     seen: Sequence[TrialState],
     known: set[tuple[str, float | None]],
     started: float,
-    race: Follower,
-) -> None:
+) -> bool:
+    """Print those that have ended since; whether there are any."""
     ended = {state.trial: state.ended for state in seen}
     new = {*ended.items()} - known
     fresh = [state for state in seen if (state.trial, state.ended) in new]
@@ -266,9 +272,7 @@ def _print_ended(
                 f"{measured_by(sweep)} {value}, {_clock(view.elapsed_s)}",
                 highlight=False,
             )
-    if any(time_s is not None for _, time_s in new) and (told := race.look(seen)):
-        text = ", ".join(map(str, told))
-        console.print(f"{_clock(time.time() - started)} may be the best: {text}", highlight=False)
+    return any(state.is_ended for state in fresh)
 
 
 def _clock(seconds: float) -> str:

@@ -7,6 +7,7 @@ do, and nothing else.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from xstilts.run.records import read_record
 from xstilts.run.trial_states import TrialState
 from xstilts.scores.best import TrialScores
 from xstilts.scores.seen import columns_of, seen_scores
+
+STANDINGS_EVERY_S = 10.0
+"""They cost more the more candidates there are, and trials may end several times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ def race_columns(
 
 
 class Follower:
-    """The standings of a running race; a record is read when its trial has ended, once."""
+    """The standings of a running race. A record is read once, after its trial has ended; what
+    follows from all of them is worked out every `STANDINGS_EVERY_S` at most."""
 
     def __init__(self, sweep: Sweep, places: Places):
         self._sweep, self._places = sweep, places
@@ -114,11 +119,14 @@ class Follower:
         self._trials: dict[str, TrialScores] = {}
         self._short: dict[str, TrialRecord] = {}
         self._standings: list[Standing] = []
+        self._not_before = 0.0
 
-    def look(self, states: Sequence[TrialState]) -> list[Standing]:
-        """The standings now."""
+    def look(self, states: Sequence[TrialState], at_once: bool = False) -> list[Standing]:
+        """The standings now, or a few seconds ago if not `at_once`."""
         if not self._sweep.search.is_race:
             return []
+        if not at_once and time.monotonic() < self._not_before:
+            return self._standings
         new = [x for x in states if x.ended is not None and self._ended.get(x.trial) != x.ended]
         for state in new:
             record = read_record(self._places.trials / state.trial)
@@ -132,4 +140,5 @@ class Follower:
         if new:
             trials, short = list(self._trials.values()), list(self._short.values())
             self._standings = standings(self._sweep, trials, short)
+            self._not_before = time.monotonic() + STANDINGS_EVERY_S
         return self._standings

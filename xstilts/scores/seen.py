@@ -38,21 +38,42 @@ def columns_of(sweep: Sweep) -> tuple[Column, ...]:
     return (*found, Column(AVERAGE, rest, sweep.targets)) if rest else tuple(found)
 
 
-def seen_scores(sweep: Sweep, configs: Sequence[str], trials: Iterable[TrialScores]) -> np.ndarray:
-    """The dev scores of finished trials, (configurations, columns, seeds), NaN where not run.
+class SeenScores:
+    """The dev scores of a sweep's finished trials, read off each once."""
 
-    Args:
-        configs: their ids, in the order of the rows; trials of others are left out.
-    """
-    columns = columns_of(sweep)
-    found = np.full((len(configs), len(columns), len(sweep.seeds)), np.nan)
-    rows = {config: place for place, config in enumerate(configs)}
-    seeds = {seed: place for place, seed in enumerate(sweep.seeds)}
+    def __init__(self, sweep: Sweep):
+        self._columns = [(x.score, frozenset(x.targets)) for x in columns_of(sweep)]
+        self._seeds = {seed: place for place, seed in enumerate(sweep.seeds)}
+        self._rows: dict[str, tuple[str, int, list[float]]] = {}
+
+    def note(self, trial: TrialScores) -> None:
+        """Take in a finished trial, in the place of what it gave before."""
+        if trial.seed in self._seeds:
+            given = trial.scores.keys()
+            row = [
+                trial.dev.get(score, np.nan) if given >= targets else np.nan
+                for score, targets in self._columns
+            ]
+            self._rows[trial.trial] = trial.config, self._seeds[trial.seed], row
+
+    def scores(self, configs: Sequence[str]) -> np.ndarray:
+        """What was seen of configurations, (configurations, columns, seeds), NaN where not run.
+
+        Args:
+            configs: their ids, in the order of the rows; trials of others are left out.
+        """
+        found = np.full((len(configs), len(self._columns), len(self._seeds)), np.nan)
+        places = {config: place for place, config in enumerate(configs)}
+        known = [(places[x], seed, row) for x, seed, row in self._rows.values() if x in places]
+        if known:
+            rows, seeds, values = zip(*known, strict=True)
+            found[rows, :, seeds] = values
+        return found
+
+
+def seen_scores(sweep: Sweep, configs: Sequence[str], trials: Iterable[TrialScores]) -> np.ndarray:
+    """The dev scores of finished trials; see `SeenScores.scores`."""
+    seen = SeenScores(sweep)
     for trial in trials:
-        if trial.config not in rows or trial.seed not in seeds:
-            continue
-        for place, column in enumerate(columns):
-            if column.score in trial.dev and trial.scores.keys() >= set(column.targets):
-                at = rows[trial.config], place, seeds[trial.seed]
-                found[at] = trial.dev[column.score]
-    return found
+        seen.note(trial)
+    return seen.scores(configs)

@@ -21,9 +21,8 @@ from xstilts.records import TrialRecord
 from xstilts.report.comparison import scores_of
 from xstilts.run.rounds import Dev
 from xstilts.scores.aggregate import AVERAGE
-from xstilts.scores.best import TrialScores
 from xstilts.scores.rungs import LowerRungs
-from xstilts.scores.seen import columns_of, seen_scores
+from xstilts.scores.seen import SeenScores, columns_of
 from xstilts.search.lower_rungs import Lower
 from xstilts.search.race_model import believe
 from xstilts.search.weighting import dev_of, mean_dev
@@ -67,7 +66,7 @@ class RaceScores:
         self._columns = columns_of(sweep)
         # Targets without a dev set are chosen for, and measured, by the mean of the others.
         self._with_dev = [i for i, x in enumerate(self._columns) if x.score != AVERAGE]
-        self._scores: dict[str, TrialScores] = {}
+        self._seen = SeenScores(sweep)
         self._ends: dict[tuple[str, int], tuple[float | None, Dev]] = {}
         self._dev_rows: dict[str, int] = {}
         self._diverged: set[str] = set()
@@ -80,7 +79,7 @@ class RaceScores:
         if record.is_short:
             self.lower.note(record)
         else:
-            self._scores[record.trial] = scores_of(self._sweep, record)
+            self._seen.note(scores_of(self._sweep, record))
             dev = dev_of(self._sweep, record)
             self._ends[record.config, record.seed] = record.objective, dev
         for row in record.scores:
@@ -89,7 +88,7 @@ class RaceScores:
 
     def seen(self, configs: Sequence[str]) -> np.ndarray:
         """The dev scores of configurations, (configurations, columns, seeds), NaN where not run."""
-        return seen_scores(self._sweep, configs, self._scores.values())
+        return self._seen.scores(configs)
 
     def beliefs(self, configs: Sequence[str]) -> dict[str, tuple[float, Dev]]:
         """Configurations that have a run: what the model believes of their objective, and of their

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -169,6 +170,9 @@ class Race:
         self._targets: dict[str, tuple[str, ...]] = {}
         self._bare: dict[tuple[str, int, float], TrialPlan] = {}
         self._failed: dict[str, tuple[str, ...]] = {}
+        self._ended: dict[str, list[bool]] = {}
+        # One decision wants most of what the last one wanted.
+        self._made = lru_cache(maxsize=256)(self._make)
         self._running: dict[str, TrialPlan] = {}
         self._wanted: tuple[list[TrialPlan], list[TrialPlan]] | None = None
         self.owed: list[TrialPlan] = []
@@ -228,7 +232,11 @@ class Race:
             # The mean over all targets chooses for those without a dev set, for no more training.
             if column.score == AVERAGE and wanted >= {*column.needed} - {*column.targets}:
                 wanted |= {*column.targets}
-        return self._planner.plan(proposal.point, seed, targets=wanted, rung=rung)
+        return self._made(proposal.config_id, seed, rung, frozenset(wanted))
+
+    def _make(self, config: str, seed: int, rung: float, targets: frozenset[str]) -> TrialPlan:
+        point = self._bare[config, seed, rung].point
+        return self._planner.plan(point, seed, targets=targets, rung=rung)
 
     def wanted(self) -> tuple[list[TrialPlan], list[TrialPlan]]:
         """The trials that are wanted now: first runs of configurations, and further ones; none of
@@ -290,6 +298,7 @@ class Race:
             self._note(plan, record)
         if self._read_final(plan) is None:
             self._failed[plan.trial_id] = plan.targets or self._sweep.targets
+            self._ended.pop(plan.trial_id, None)
 
     def _note(self, plan: TrialPlan, record: TrialRecord) -> None:
         self._gave.note(record)
@@ -300,6 +309,7 @@ class Race:
             self._targets[plan.trial_id] = tuple(x for x in self._sweep.targets if x in scored)
         if self._with_failed and (record.state == "failed" or record.error):
             self._failed[plan.trial_id] = self._sweep.targets
+        self._ended.pop(plan.trial_id, None)
 
     @property
     def _rows(self) -> list[str]:
@@ -333,16 +343,22 @@ class Race:
     def _available(self, seen: np.ndarray) -> np.ndarray:
         """A configuration that failed with a seed, or gave no score, runs no more there: its next
         run would have another seed than its pairs'."""
-        found = np.ones(seen.shape[:2], dtype=bool)
-        for row, proposal in enumerate(self._candidates):
-            for draw, seed in enumerate(self._sweep.seeds):
-                trial = self._bare[proposal.config_id, seed, 1.0].trial_id
-                failed, scored = ({*of.get(trial, ())} for of in (self._failed, self._targets))
-                for place, column in enumerate(self._columns):
-                    has_ended = failed & {*column.targets} or scored >= {*column.needed}
-                    if has_ended and np.isnan(seen[row, place, draw]):
-                        found[row, place] = False
-        return found
+        seeds = self._sweep.seeds
+        ended = [
+            [self._has_ended(self._bare[one.config_id, seed, 1.0].trial_id) for seed in seeds]
+            for one in self._candidates
+        ]
+        by_seed = np.array(ended, dtype=bool).reshape(len(seen), len(seeds), len(self._columns))
+        return np.asarray(~(by_seed.swapaxes(1, 2) & np.isnan(seen)).any(2))
+
+    def _has_ended(self, trial: str) -> list[bool]:
+        """Whether a whole run has ended on each column, however."""
+        if trial not in self._ended:
+            failed, scored = ({*of.get(trial, ())} for of in (self._failed, self._targets))
+            self._ended[trial] = [
+                bool(failed & {*x.targets}) or scored >= {*x.needed} for x in self._columns
+            ]
+        return self._ended[trial]
 
     def beliefs(self) -> dict[str, tuple[float, Dev]]:
         """Configurations that have a run: what the model believes of their objective, and of their

@@ -34,6 +34,8 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 KEY = "xstilts.key"
 DIGESTS = "xstilts.digests"
+CUT_OFF = {"about": ""}
+"""The digests of a run that has none: whatever it holds, its writing did not come to an end."""
 OWNER = "xstilts.storage"
 """Of an experiment: the identity of the storage whose sweep it shows."""
 NOTE = "mlflow.note.content"
@@ -191,8 +193,13 @@ class MlflowTracker:
         new = {part for part, digest in digests.items() if known.get(part) != digest}
         if not new:
             return
+        # Before the metrics: MLflow's client reads the run whole when it is asked for artifacts.
+        if "artifacts" in new:
+            for name, path in run.artifacts.items():
+                folder = Path(name).parent.as_posix()
+                self._client.log_artifact(run_id, str(path), None if folder == "." else folder)
         points = [point for point in run.metrics if part_of(point) in new]
-        if known:
+        if known == CUT_OFF or any(part_of(point) in known for point in points):
             points = self._corrected(run_id, points)
         metrics = [Metric(p.key, p.value, p.time_ms, p.step) for p in points]
         params, tags = [], []
@@ -207,10 +214,6 @@ class MlflowTracker:
         )
         for some in zip_longest(*batches, fillvalue=()):
             self._client.log_batch(run_id, *some)
-        if "artifacts" in new:
-            for name, path in run.artifacts.items():
-                folder = Path(name).parent.as_posix()
-                self._client.log_artifact(run_id, str(path), None if folder == "." else folder)
         if "pictures" in new and run.pictures:
             for name, path in run.pictures.items():
                 self._show(run_id, name, path)
@@ -260,7 +263,8 @@ class MlflowTracker:
                 [self._experiment], f"tags.`{KEY}` = '{run.key}'", max_results=1
             )
             if found:
-                digests = json.loads(found[0].data.tags.get(DIGESTS, '{"about": ""}'))
+                told = found[0].data.tags.get(DIGESTS)
+                digests = CUT_OFF if told is None else json.loads(told)
                 self._runs[run.key] = found[0].info.run_id, digests
             else:
                 created = self._client.create_run(
