@@ -145,6 +145,20 @@ def test_an_arm_that_is_another_makes_its_contrasts_exploratory(tmp_path: Path) 
     assert found is not None and found.changed == ("study.arms.others",)
 
 
+def test_a_key_that_a_later_version_knows_is_no_change_where_it_is_empty(tmp_path: Path) -> None:
+    sweep = study_sweep()
+    places = launched_places(tmp_path, sweep)
+    now = statement(sweep, {})
+    for values in (now["file"], now["study"], now["study"]["contrasts"]["first"]):
+        values |= {"later": {}, "latest": None}
+    found = registered(places, now)
+    assert found is not None and found.changed == ()
+    assert primary_of(places, now) == ("first",)
+    now["file"]["later"] = {"a": 1}
+    found = registered(places, now)
+    assert found is not None and found.changed == ("later",)
+
+
 def test_another_code_is_named(tmp_path: Path) -> None:
     sweep = study_sweep()
     places = launched_places(tmp_path, sweep)

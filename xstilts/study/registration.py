@@ -170,7 +170,12 @@ def _first(places: Places) -> tuple[Path, dict[str, Any]] | None:
 
 def _stated(told: Statement) -> list[Any]:
     """What of a statement makes it another one; that the code is a later version's does not."""
-    return [told[key] for key in ("study", "arms", "cells", "file", "data")]
+    return [*(told[key] for key in ("study", "arms", "cells", "data")), _said(told["file"])]
+
+
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not empty: a key that a later version knows says nothing where it is."""
+    return {key: value for key, value in values.items() if value not in (None, [], {})}
 
 
 def _shared(told: Statement) -> list[Any]:
@@ -182,18 +187,21 @@ def _shared(told: Statement) -> list[Any]:
 def _contrast(told: Statement, name: str) -> list[Any]:
     """All that says what a contrast is."""
     spec = told["study"]["contrasts"][name]
-    return [spec, told["cells"][name], *(told["arms"][arm] for arm in spec["arms"])]
+    return [_said(spec), told["cells"][name], *(told["arms"][arm] for arm in spec["arms"])]
 
 
 def _changes(told: Statement, now: Statement) -> Iterator[str]:
     """What a statement says otherwise than another, by the names of the sweep file's keys."""
-    before, after = told["study"], now["study"]
+    before, after = _said(told["study"]), _said(now["study"])
     for key in sorted(before.keys() | after.keys()):
         if key not in ("arms", "contrasts") and before.get(key) != after.get(key):
             yield f"study.{key}"
     for key, resolved in (("arms", "arms"), ("contrasts", "cells")):
         for name in sorted(before[key].keys() | after[key].keys()):
-            pairs = [(one["study"][key].get(name), one[resolved].get(name)) for one in (told, now)]
+            pairs = [
+                (_said(one["study"][key].get(name, {})), one[resolved].get(name))
+                for one in (told, now)
+            ]
             if pairs[0] != pairs[1]:
                 yield f"study.{key}.{name}"
     yield from _differing(told["file"], now["file"])
@@ -205,6 +213,7 @@ def _changes(told: Statement, now: Statement) -> Iterator[str]:
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Names whose values are not the same in both."""
+    one, other = _said(one), _said(other)
     return [x for x in sorted(one.keys() | other.keys()) if one.get(x) != other.get(x)]
 
 
