@@ -19,8 +19,6 @@ about as many tokens as with that of XLM-R.
 from __future__ import annotations
 
 import argparse
-import cProfile
-import pstats
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +31,7 @@ import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
 
 from tests.benchmarks.rounds import spread
@@ -275,6 +274,32 @@ def compare(bench: Bench, ways: Sequence[str], rounds: int) -> None:
     report("all", totals)
 
 
+PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "mkldnn_linear", "scaled_dot_product")
+ARITHMETIC = ("gelu", "softmax", "layer_norm", "add", "mul", "tanh", "log", "div", "sub")
+MOVES = ("copy", "index", "embedding", "cat", "gather", "clone", "fill", "zero", "empty")
+
+
+def print_shares(bench: Bench, way: str) -> None:
+    """Of the time of a second evaluation of all targets, what torch's operations take by sort, and
+    those that take most. All of it is once on the clock: one thread is what can be read."""
+    for stage in bench.stages:
+        evaluate(bench, stage, way)
+    cost = 0.0
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        for stage in bench.stages:
+            cost += evaluate(bench, stage, way)[0].wall
+    taken = {one.key: one.self_cpu_time_total / 1e6 / cost for one in profiled.key_averages()}
+
+    def share(words: Sequence[str]) -> float:
+        found = [name for name in taken if any(word in name for word in words)]
+        return sum(taken.pop(name) for name in found)
+
+    most = sorted(taken.items(), key=lambda pair: -pair[1])[:12]
+    shares = " ".join(f"{share(words):.3f}" for words in (PRODUCTS, ARITHMETIC, MOVES))
+    print(f"{way:9} {shares} other operations {sum(taken.values()):.3f}", flush=True)
+    print("  ", ", ".join(f"{name} {own:.3f}" for name, own in most))
+
+
 def main() -> None:
     """Print the seconds of both ways and their ratios."""
     parser = argparse.ArgumentParser()
@@ -288,16 +313,15 @@ def main() -> None:
     parser.add_argument("--encoder", default="mini", help="mini, or layers and width")
     parser.add_argument("--targets", nargs="+", default=TARGETS)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
-    parser.add_argument("--profile", action="store_true", help="where the time goes, once together")
+    parser.add_argument("--profile", action="store_true", help="what the time is spent on")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     choose_matmul("cpu")
     bench = prepare(arguments)
     if arguments.profile:
-        with cProfile.Profile() as profile:
-            for stage in bench.stages:
-                evaluate(bench, stage, "together")
-        pstats.Stats(profile).sort_stats("tottime").print_stats(40)
+        print("share of the time in products, other arithmetic, tensors moved; the rest is Python")
+        for way in arguments.ways:
+            print_shares(bench, way)
     else:
         compare(bench, arguments.ways, arguments.rounds)
 
