@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,8 @@ from typer.testing import CliRunner, Result
 
 from tests.report.stored import confirmed_places, confirmed_sweep
 from xstilts.cli import app
+from xstilts.records import TrialRecord
+from xstilts.run.records import read_record
 
 
 @pytest.fixture
@@ -38,6 +41,23 @@ def test_a_page_goes_where_it_is_told(storage: Path) -> None:
     assert call(one, "--html").stdout.rstrip().endswith("sweeps/s/report/report.html")
     result = call(one, "--latex", "paper.tex", "--html", "b.html")
     assert result.stdout.splitlines() == ["b.html", "paper.tex"]
+
+
+@pytest.mark.parametrize("arguments", [["report", "--html"], ["status"]])
+def test_no_cycles_are_looked_for_among_records(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    seen: list[bool] = []
+
+    def noting(path: Path) -> TrialRecord | None:
+        seen.append(gc.isenabled())
+        return read_record(path)
+
+    for module in ("record_table", "results", "glance"):
+        monkeypatch.setattr(f"xstilts.report.{module}.read_record", noting)
+    result = CliRunner().invoke(app, [*arguments, folder(storage, "one")], terminal_width=80)
+    assert result.exit_code == 0, result.exception
+    assert seen and not any(seen) and gc.isenabled()
 
 
 def test_of_an_unfinished_sweep_it_is_made_and_marked(storage: Path) -> None:

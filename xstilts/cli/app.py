@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
@@ -121,6 +123,19 @@ def results_of(name: str, storage: Path | None, with_plugins: bool) -> SweepResu
         ConfigError: there is no sweep of that name, or it cannot be read without a plugin.
     """
     return api.open_results(name, storage, tell=note, with_plugins=with_plugins)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Have Python look for no cycles meanwhile. The records of thousands of trials are millions of
+    objects that stay, and to go through them again and again is a fifth of a report's time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def note(line: str) -> None:

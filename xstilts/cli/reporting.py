@@ -19,6 +19,7 @@ from xstilts.cli.app import (
     print_json,
     program,
     results_of,
+    without_collector,
 )
 from xstilts.cli.studies import show_study, write_study
 from xstilts.errors import ConfigError, ForeignExperiment, Problem, TrackingError, XstiltsError
@@ -45,6 +46,7 @@ Names = Annotated[
 
 
 @command("xstilts report quickstart --html page.html")
+@without_collector()
 def report(
     names: Names,
     storage: Storage = None,

@@ -29,6 +29,7 @@ from xstilts.cli.app import (
     print_json,
     program,
     results_of,
+    without_collector,
 )
 from xstilts.cli.reporting import print_lines, print_results, print_trial_lines
 from xstilts.errors import ConfigError, Problem, SweepStopped
@@ -231,6 +232,7 @@ def run(
 
 
 @command("xstilts status quickstart")
+@without_collector()
 def status(
     name: Name, storage: Storage = None, plugins: Plugins = False, as_json: Json = False
 ) -> None:
