@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import compress
 from typing import Any
 
@@ -59,34 +57,5 @@ class ScoreRows:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return map(self._row, zip(*self.columns.values(), strict=True))
 
-    def json(self) -> str:
-        """The rows as they stand in a JSON list, as `json.dumps` has them, in half its time.
-
-        Raises:
-            ValueError: a value is none of JSON's numbers.
-        """
-        names = (
-            f"{json.dumps(name, ensure_ascii=False)}: ".replace("%", "%%") for name in self.columns
-        )
-        once = json.dumps(self.once, ensure_ascii=False)[1:-1].replace("%", "%%")
-        row = ", ".join([*filter(None, [once]), *(f"{name}%s" for name in names)])
-        rows = zip(*map(_texts, self.columns.values()), strict=True)
-        return ", ".join(map(f"{{{row}}}".__mod__, rows))
-
     def _row(self, values: tuple[Any, ...]) -> dict[str, Any]:
         return {**self.once, **dict(zip(self.columns, values, strict=True))}
-
-
-def _texts(values: Sequence[Any]) -> Iterable[str]:
-    """Values of a column as JSON; texts, of which all trials have few, each once."""
-    sorts = {*map(type, values)}
-    if sorts == {str}:
-        return map(_quoted, values)
-    if sorts <= {int, float, bool, type(None)}:
-        return json.dumps(list(values), allow_nan=False)[1:-1].split(", ")
-    return (json.dumps(value, ensure_ascii=False, allow_nan=False) for value in values)
-
-
-@lru_cache(4096)
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

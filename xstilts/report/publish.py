@@ -51,8 +51,8 @@ def write_report(results: Results) -> list[Path]:
     write_atomically(folder / "cells.csv", cells_csv(results))
     scores = [one.scores for one in results.records if not one.is_short]
     write_scores(scores, folder / "scores.parquet")
-    rows = ", ".join(one.json() for one in scores if len(one))  # as dicts they take gigabytes
-    write_atomically(folder / "scores.json", f"[{rows}]\n")
+    # What a report of an earlier version left: of 5,000 trials 250 MB, which nothing reads.
+    (folder / "scores.json").unlink(missing_ok=True)
     _write_tokens(results, folder / "tokens.csv")
     pictures = _write_pictures(results, folder)
     if times := bars(results, time.time()):
