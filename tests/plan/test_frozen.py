@@ -34,11 +34,11 @@ FROZEN = {
     "studies/5_initialisation.yaml": "cbdd231af1005463",
     "studies/5_translate_test.yaml": "dd65eda6034ec3f3",
     "studies/5_translate_train.yaml": "6e8fb49de5a25150",
-    "studies/mini/1_languages_by_morphology.yaml": "3076c9a3f53ed23f",
-    "studies/mini/2_non_english_entailment.yaml": "da04c811dece4dfb",
-    "studies/mini/3_domain.yaml": "5259aefee0a4fcf9",
-    "studies/mini/4_low_resource.yaml": "0e7f6e576ad6b992",
-    "studies/mini/5_initialisation.yaml": "ba2edb613331f1ce",
+    "studies/mini/1_languages_by_morphology.yaml": "44748579ef62544a",
+    "studies/mini/2_non_english_entailment.yaml": "898457aa1a606263",
+    "studies/mini/3_domain.yaml": "e16736a6eb67eacc",
+    "studies/mini/4_low_resource.yaml": "ae6f0dae679972a5",
+    "studies/mini/5_initialisation.yaml": "c641ce198e0a5501",
 }
 
 
