@@ -150,7 +150,7 @@ def test_a_key_that_a_later_version_knows_is_no_change_where_it_is_empty(tmp_pat
     places = launched_places(tmp_path, sweep)
     now = statement(sweep, {})
     for values in (now["file"], now["study"], now["study"]["contrasts"]["first"]):
-        values |= {"later": {}, "latest": None}
+        values |= {"later": {"within": []}, "latest": None}
     found = registered(places, now)
     assert found is not None and found.changed == ()
     assert primary_of(places, now) == ("first",)

@@ -355,13 +355,11 @@ def column_of_use(folders: Folders, task: Task, use: str, language: str, name: s
     Raises:
         DataError: it cannot be read.
     """
-    return [
-        value
-        for one in task.slices_of(use)
-        for value in stored_column(
-            folders, one.origin, one.origin.config_of(language), one.split, name
-        )
-    ]
+    found: list[Any] = []
+    for one in task.slices_of(use):
+        config = one.origin.config_of(language)
+        found += stored_column(folders, one.origin, config, one.split, name)
+    return found
 
 
 def _parquet_files(folders: Folders, source: Source, config: str, split: str) -> list[Path]:

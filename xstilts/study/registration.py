@@ -170,12 +170,16 @@ def _first(places: Places) -> tuple[Path, dict[str, Any]] | None:
 
 def _stated(told: Statement) -> list[Any]:
     """What of a statement makes it another one; that the code is a later version's does not."""
-    return [*(told[key] for key in ("study", "arms", "cells", "data")), _said(told["file"])]
+    return [_said(told[key]) for key in ("study", "arms", "cells", "file", "data")]
 
 
-def _said(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that are not empty: a key that a later version knows says nothing where it is."""
-    return {key: value for key, value in values.items() if value not in (None, [], {})}
+def _said(value: Any) -> Any:
+    """A value without its keys, at any depth, that are empty: one that a later version knows says
+    nothing where it is."""
+    if isinstance(value, Mapping):
+        told = {key: _said(own) for key, own in value.items()}
+        return {key: own for key, own in told.items() if own not in (None, [], {})}
+    return [_said(own) for own in value] if isinstance(value, list) else value
 
 
 def _shared(told: Statement) -> list[Any]:
@@ -187,7 +191,7 @@ def _shared(told: Statement) -> list[Any]:
 def _contrast(told: Statement, name: str) -> list[Any]:
     """All that says what a contrast is."""
     spec = told["study"]["contrasts"][name]
-    return [_said(spec), told["cells"][name], *(told["arms"][arm] for arm in spec["arms"])]
+    return [_said(spec), told["cells"][name], *(_said(told["arms"][arm]) for arm in spec["arms"])]
 
 
 def _changes(told: Statement, now: Statement) -> Iterator[str]:
@@ -199,8 +203,8 @@ def _changes(told: Statement, now: Statement) -> Iterator[str]:
     for key, resolved in (("arms", "arms"), ("contrasts", "cells")):
         for name in sorted(before[key].keys() | after[key].keys()):
             pairs = [
-                (_said(one["study"][key].get(name, {})), one[resolved].get(name))
-                for one in (told, now)
+                (said[key].get(name), _said(one[resolved].get(name)))
+                for said, one in ((before, told), (after, now))
             ]
             if pairs[0] != pairs[1]:
                 yield f"study.{key}.{name}"
