@@ -36,7 +36,7 @@ TEXT_SHARES = {5: 1.0, 4: 0.8, 3: 0.6, 2: 0.4, 1: 0.2}
 """The text of a language in pretraining, by its resource class."""
 LEARNT = 0.7
 """Of items with a marker that was taught, the share that is assumed to be answered right: what an
-intermediate stage learns whole, training on the target forgets in part (57 to 87 %: docs/study_world.md)."""
+intermediate stage learns whole, training on the target forgets in part (docs/study_world.md)."""
 USUAL_POINTS = 15.0
 
 
