@@ -122,9 +122,7 @@ def test_the_page_on_adding_a_task_is_short_and_its_entry_works(tmp_path: Path) 
     parquet.write_table(
         pa.table({**rows, "label": ["same", "different", "different"]}), folder / "t.parquet"
     )
-    columns = load_rows(
-        {"me/paraphrase": folder}, task, "test", "qaa", "0" * 64, tmp_path / "cache"
-    )
+    columns = load_rows({"me/paraphrase": folder}, task, "test", "qaa")
     kind = kinds.get(task.kind)
     tokenizer = AutoTokenizer.from_pretrained(mini.encoder_path())
     encoded = kind.encode(columns, task, tokenizer, 32)

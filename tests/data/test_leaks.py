@@ -70,10 +70,10 @@ def normalised(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
-def read(task: Task, use: str, languages: list[str], folders: Folders, cache: Path) -> Rows:
+def read(task: Task, use: str, languages: list[str], folders: Folders) -> Rows:
     found = Rows(task.name, use, task.origins_of(use))
     for language in languages:
-        columns = load_rows(folders, task, use, language, "0" * 64, cache)
+        columns = load_rows(folders, task, use, language)
         if task.kind == "span":  # most others count their rows, which is no name
             found.ids.update(map(str, columns["id"]))
         elif task.kind == "dual_encoder":  # of questions in other languages their own
@@ -83,19 +83,19 @@ def read(task: Task, use: str, languages: list[str], folders: Folders, cache: Pa
     return found
 
 
-def all_rows(folders: Folders, cache: Path, tasks: list[Task]) -> list[Rows]:
+def all_rows(folders: Folders, tasks: list[Task]) -> list[Rows]:
     found = []
     for task in tasks:
         by_use: dict[str, list[str]] = {}
         for use, language in uses(task, folders):
             if use in SCORED or language in (*TRAINING_LANGUAGES, *MINI_LANGUAGES):
                 by_use.setdefault(use, []).append(language)
-        found += [read(task, use, languages, folders, cache) for use, languages in by_use.items()]
+        found += [read(task, use, languages, folders) for use, languages in by_use.items()]
         if task.translations and task.translations.hub_id in folders:
             translated = task.variant(translated=True, where=None)
             languages = [x for x in task.translated_languages if x in TRAINING_LANGUAGES]
             if ("de", "train") in declared_files(folders[task.translations.hub_id]):
-                found.append(read(translated, "train", languages, folders, cache))
+                found.append(read(translated, "train", languages, folders))
     return found
 
 
@@ -120,8 +120,8 @@ def leaks(rows: list[Rows]) -> tuple[list[str], Counter[tuple[str, str, str]]]:
 
 
 @pytest.fixture(scope="module")
-def real_rows(records: Folders, tmp_path_factory: pytest.TempPathFactory) -> list[Rows]:
-    return all_rows(records, tmp_path_factory.mktemp("cache"), REAL)
+def real_rows(records: Folders) -> list[Rows]:
+    return all_rows(records, REAL)
 
 
 def test_no_real_record_leaks(real_rows: list[Rows]) -> None:
@@ -133,9 +133,9 @@ def test_no_real_record_leaks(real_rows: list[Rows]) -> None:
     assert not failed, "\n".join(failed)
 
 
-def test_nor_where_whole_articles_are_held_out(records: Folders, tmp_path: Path) -> None:
+def test_nor_where_whole_articles_are_held_out(records: Folders) -> None:
     tasks = [task.held_apart() for task in REAL if task.apart]
-    rows = all_rows(records, tmp_path, tasks)
+    rows = all_rows(records, tasks)
     assert {("xquad", "dev"), ("xquad", "train"), ("squad_v1", "train")} <= {
         (found.task, found.use) for found in rows
     }

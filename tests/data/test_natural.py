@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sacremoses import MosesDetokenizer, MosesTokenizer
 
@@ -25,9 +23,9 @@ THIRD = {
 
 
 @pytest.mark.parametrize("language", THIRD)
-def test_translated_records_become_natural(records: Folders, tmp_path: Path, language: str) -> None:
+def test_translated_records_become_natural(records: Folders, language: str) -> None:
     task = lookup("mnli").variant(translated=True, where=None)
-    rows = load_rows(records, task, "train", language, "0" * 64, tmp_path)
+    rows = load_rows(records, task, "train", language)
     assert rows["premise"][3] != THIRD[language], "the files have tokens"
     after = natural(rows, "detokenise", language)
     assert after["premise"][3] == THIRD[language]
@@ -75,10 +73,8 @@ LEAST = {
 
 
 @pytest.mark.parametrize("language", LEAST)
-def test_sentences_that_moses_parts_come_back(
-    records: Folders, tmp_path: Path, language: str
-) -> None:
-    rows = load_rows(records, lookup("xnli"), "validation", language, "0" * 64, tmp_path, 200)
+def test_sentences_that_moses_parts_come_back(records: Folders, language: str) -> None:
+    rows = load_rows(records, lookup("xnli"), "validation", language, 200)
     sentences = {" ".join(text.split()) for text in (*rows["premise"], *rows["hypothesis"])}
     moses, without_rules = MosesTokenizer(language), MosesDetokenizer(language)
     parted = {text: moses.tokenize(text, escape=False) for text in sentences}

@@ -71,7 +71,7 @@ def test_files_become_data_sets_that_are_read_as_all_others(tmp_path: Path) -> N
     folders = write_own("reviews", sweep.tasks["reviews"], tmp_path / "runs", hashes)
 
     def rows(use: str, language: str) -> dict[str, list[Any]]:
-        return load_rows(folders, task, use, language, "0" * 64, tmp_path / "cache")
+        return load_rows(folders, task, use, language)
 
     assert rows("test", "de") == {"text": ["Spiel 1", "b"], "label": ["pos", "neg"]}
     assert rows("test", "sw") == {"text": ["filamu"], "label": ["pos"]}
@@ -294,10 +294,7 @@ def test_other_kinds(tmp_path: Path, name: str) -> None:
         return
     folders = write_own("mine", sweep.tasks["mine"], tmp_path / "runs", Hashes(tmp_path / "h"))
     own_task = find_task(sweep, "mine")
-    read = {
-        use: load_rows(folders, own_task, use, "en", "0" * 64, tmp_path / "cache")
-        for use in own_task.splits
-    }
+    read = {use: load_rows(folders, own_task, use, "en") for use in own_task.splits}
     assert sum(len(next(iter(columns.values()))) for columns in read.values()) == len(rows)
     assert set(own_task.kind_spec.columns) <= set(read["train"])
 

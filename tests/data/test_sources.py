@@ -1,7 +1,10 @@
-"""Reading: one way, under the kinds' names, and never the rows of another mirror."""
+"""Reading: one way, under the kinds' names, and nobody waits for another who reads."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,7 @@ from datasets import ClassLabel, List, Value
 from xstilts.data.columns import rename
 from xstilts.data.hub_layout import dataset_files
 from xstilts.data.inventory import Hashes, data_identity
-from xstilts.data.sources import (
-    check_columns,
-    count_rows,
-    first_rows,
-    load_rows,
-)
+from xstilts.data.sources import check_columns, count_rows, first_rows, load_rows
 from xstilts.errors import DataError
 from xstilts.tasks import Source, Task
 
@@ -81,20 +79,18 @@ def test_a_loading_script_is_refused_and_not_run(root: Path, tmp_path: Path) -> 
     script = f"from pathlib import Path\nPath({str(tmp_path / 'trace')!r}).touch()\n"
     (root / "toy/pairs/pairs.py").write_text(script)
     with pytest.raises(DataError, match=r"cannot read toy/pairs.*scripts are no longer supported"):
-        load_rows(under(root), pair_task(), "train", "en", "1" * 64, tmp_path / "cache")
+        load_rows(under(root), pair_task(), "train", "en")
     assert not (tmp_path / "trace").exists()
 
 
-def test_class_numbers_come_as_names(root: Path, tmp_path: Path) -> None:
-    rows = load_rows(under(root), pair_task(), "train", "en", "0" * 64, tmp_path / "cache")
+def test_class_numbers_come_as_names(root: Path) -> None:
+    rows = load_rows(under(root), pair_task(), "train", "en")
     assert rows == {
         "premise": ["a", "b", "c"],
         "hypothesis": ["tea"] * 3,
         "label": ["yes", "no", "yes"],
     }
-    assert load_rows(under(root), pair_task(), "test", "th", "0" * 64, tmp_path / "cache")[
-        "premise"
-    ] == ["ชา"]
+    assert load_rows(under(root), pair_task(), "test", "th")["premise"] == ["ชา"]
 
 
 def test_class_numbers_in_lists_come_as_names(tmp_path: Path, write_dataset: WriteDataset) -> None:
@@ -106,7 +102,7 @@ def test_class_numbers_in_lists_come_as_names(tmp_path: Path, write_dataset: Wri
     write_dataset(tmp_path, "toy/tags", {"default": {"train": columns}}, features)
     source = Source("toy/tags", columns={"tags": "pos_tags"})
     task = pair_task(kind="tagging", source=source, labels=("VERB", "NOUN"))
-    rows = load_rows(under(tmp_path), task, "train", "en", "1" * 64, tmp_path / "cache")
+    rows = load_rows(under(tmp_path), task, "train", "en")
     assert rows["tags"] == [["NOUN", "VERB"], []]
 
 
@@ -119,7 +115,7 @@ def test_a_class_that_is_blank_gets_no_name(tmp_path: Path, write_dataset: Write
     columns = {"label": [-1, 1], "pos_tags": [[-1, 0], [1]]}
     write_dataset(tmp_path, "toy/blank", {"default": {"train": columns}}, features)
     task = pair_task(source=Source("toy/blank"))
-    rows = load_rows(under(tmp_path), task, "train", "en", "2" * 64, tmp_path / "cache")
+    rows = load_rows(under(tmp_path), task, "train", "en")
     assert rows == {"label": ["", "no"], "pos_tags": [["", "NOUN"], ["VERB"]]}
 
 
@@ -147,12 +143,10 @@ def test_columns_are_renamed_and_templates_filled() -> None:
 
 
 @pytest.mark.parametrize("declared", ["gold", "{premise} {gold}"])
-def test_a_missing_column_is_named(root: Path, tmp_path: Path, declared: str) -> None:
+def test_a_missing_column_is_named(root: Path, declared: str) -> None:
     source = Source("toy/pairs", config="{language}", columns={"label": declared})
     with pytest.raises(DataError, match=r"toy: toy/pairs has no column 'gold'; it has .*premise"):
-        load_rows(
-            under(root), pair_task(source=source), "train", "en", "0" * 64, tmp_path / "cache"
-        )
+        load_rows(under(root), pair_task(source=source), "train", "en")
 
 
 @pytest.mark.parametrize(
@@ -165,47 +159,77 @@ def test_a_missing_column_is_named(root: Path, tmp_path: Path, declared: str) ->
     ],
 )
 def test_what_is_missing_is_named(
-    root: Path, tmp_path: Path, task: Task, use: str, language: str, named: str
+    root: Path, task: Task, use: str, language: str, named: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        load_rows(under(root), task, use, language, "0" * 64, tmp_path / "cache")
+        load_rows(under(root), task, use, language)
     assert named in str(caught.value) and "toy/" in str(caught.value)
 
 
-def test_a_damaged_file_is_a_data_error(root: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_a_data_error(root: Path) -> None:
     (root / "toy/pairs/en/train-00000-of-00001.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(DataError, match="toy/pairs"):
-        load_rows(under(root), pair_task(), "train", "en", "3" * 64, tmp_path / "cache")
+        load_rows(under(root), pair_task(), "train", "en")
 
 
 def test_a_rewritten_mirror_gives_its_new_rows(
     root: Path, tmp_path: Path, write_dataset: WriteDataset
 ) -> None:
-    """`datasets` would return the old rows: its cache knows a folder by name alone."""
-    task, cache, memory = pair_task(), tmp_path / "cache", tmp_path / "hashes.json"
+    memory = tmp_path / "hashes.json"
     before = content_of(root, memory)
-    assert load_rows(under(root), task, "train", "en", before, cache)["premise"] == ["a", "b", "c"]
+    assert load_rows(under(root), pair_task(), "train", "en")["premise"] == ["a", "b", "c"]
     write_dataset(root, "toy/pairs", configs_with("x", "y", "z"), FEATURES)
-    after = content_of(root, memory)
-    assert after != before
-    assert load_rows(under(root), task, "train", "en", after, cache)["premise"] == ["x", "y", "z"]
+    assert content_of(root, memory) != before
+    assert load_rows(under(root), pair_task(), "train", "en")["premise"] == ["x", "y", "z"]
 
 
-def test_mirrors_of_one_folder_name_keep_their_rows(
-    tmp_path: Path, write_dataset: WriteDataset
-) -> None:
-    task, cache, memory = pair_task(), tmp_path / "cache", tmp_path / "hashes.json"
-    expected = {}
-    for place in ("one", "two"):
-        root = tmp_path / place / "mirror"
-        write_dataset(root, "toy/pairs", {"en": {"train": pairs(place)}}, FEATURES)
-        expected[root] = [place]
-    for _ in range(2):
-        for root, premises in expected.items():
-            content = content_of(root, memory)
-            assert (
-                load_rows(under(root), task, "train", "en", content, cache)["premise"] == premises
-            )
+def test_files_of_one_split_are_joined(root: Path) -> None:
+    """In the order of their names; another order of columns and narrower numbers are no matter."""
+    first = root / "toy/pairs/en/train-00000-of-00001.parquet"
+    table = parquet.read_table(first)
+    narrow = table["label"].cast(pa.int8())
+    columns = {"label": narrow, **{x: table[x] for x in ("hypothesis", "premise")}}
+    parquet.write_table(pa.table(columns), first.with_name("train-00001-of-00001.parquet"))
+    readme = root / "toy/pairs/README.md"
+    readme.write_text(readme.read_text().replace("train-00000-of-00001", "train-*"))
+    rows = load_rows(under(root), pair_task(), "train", "en")
+    assert rows["premise"] == ["a", "b", "c"] * 2
+    assert rows["label"] == ["yes", "no", "yes"] * 2
+
+
+def test_files_that_differ_are_refused(root: Path) -> None:
+    first = root / "toy/pairs/en/train-00000-of-00001.parquet"
+    parquet.write_table(
+        parquet.read_table(first).drop_columns("premise"),
+        first.with_name("train-00001-of-00001.parquet"),
+    )
+    readme = root / "toy/pairs/README.md"
+    readme.write_text(readme.read_text().replace("train-00000-of-00001", "train-*"))
+    with pytest.raises(DataError, match="toy: cannot read toy/pairs, configuration en"):
+        load_rows(under(root), pair_task(), "train", "en")
+
+
+def test_reading_locks_and_writes_nothing(root: Path, tmp_path: Path) -> None:
+    """A process that is stopped while it reads must not stop those that read the same."""
+    code = (
+        "import sys, fcntl, datasets.builder, filelock\n"
+        "def refuse(*_, **__): raise SystemExit('a lock is taken')\n"
+        "fcntl.flock = filelock.BaseFileLock.acquire = refuse\n"
+        "from tests.data.test_sources import load_rows, pair_task, under\n"
+        "from pathlib import Path\n"
+        "print(load_rows(under(Path(sys.argv[1])), pair_task(), 'train', 'en')['premise'])\n"
+    )
+    before = set(tmp_path.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "['a', 'b', 'c']\n", done.stderr
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_files_of_a_data_set(root: Path) -> None:
@@ -230,8 +254,7 @@ def test_a_path_is_a_path(
     for sibling in ("m1", "whats", "star", "x"):
         write_dataset(tmp_path / sibling / "mirror", "toy/pairs", {"en": {"train": columns}})
     folders = under(tmp_path / name / "mirror")
-    cache = tmp_path / name / "cache"
-    rows = load_rows(folders, pair_task(), "train", "en", "0" * 64, cache)
+    rows = load_rows(folders, pair_task(), "train", "en")
     assert rows["premise"] == ["a", "b", "c"]
     assert count_rows(folders, pair_task(), "train", "en") == 3
     first = first_rows(folders, pair_task(), "train", "en", 2)
@@ -267,7 +290,7 @@ def test_a_column_that_the_kind_reads_must_be_there(tmp_path: Path, write_datase
         check_columns(under(tmp_path), pair_task(), "train", "en")
 
 
-def test_features_of_the_readme_hold(root: Path, tmp_path: Path) -> None:
+def test_features_of_the_readme_hold(root: Path) -> None:
     """Files that another tool wrote have no class names of their own."""
     path = root / "toy/pairs/en/train-00000-of-00001.parquet"
     table = parquet.read_table(path)
@@ -283,7 +306,7 @@ def test_features_of_the_readme_hold(root: Path, tmp_path: Path) -> None:
     dtype: {class_label: {names: {'0': 'no', '1': 'yes'}}}
 """
     with pytest.raises(DataError, match="has the label 0"):
-        load_rows(under(root), pair_task(), "train", "en", "0" * 64, tmp_path / "one")
+        load_rows(under(root), pair_task(), "train", "en")
     readme.write_text(readme.read_text().replace("---\nconfigs", f"---\n{info}configs"))
-    rows = load_rows(under(root), pair_task(), "train", "en", "1" * 64, tmp_path / "two")
+    rows = load_rows(under(root), pair_task(), "train", "en")
     assert rows["label"] == ["no", "yes", "no"]

@@ -125,10 +125,10 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def rows_of(mirror: Path, task: str, use: str, language: str, cache: Path) -> dict[str, list[Any]]:
+def rows_of(mirror: Path, task: str, use: str, language: str) -> dict[str, list[Any]]:
     entry = lookup(task)
     folders = {source.hub_id: mirror / source.hub_id for source in entry.sources_of(use)}
-    return load_rows(folders, entry, use, language, f"{task}-{use}"[:16], cache)
+    return load_rows(folders, entry, use, language)
 
 
 PLACES = {
@@ -140,9 +140,7 @@ PLACES = {
 """Where rows of original files are: task, use and language."""
 
 
-def test_segments_and_labels_are_those_of_xtreme_r(
-    mirror: Path, tiny_tokenizer: Any, tmp_path: Path
-) -> None:
+def test_segments_and_labels_are_those_of_xtreme_r(mirror: Path, tiny_tokenizer: Any) -> None:
     expected = json.loads(INPUTS.read_text(encoding="utf-8"))
     by_source: dict[str, list[Any]] = {}
     for item in (*expected["copa_and_xcopa"], *expected["siqa"]):
@@ -150,7 +148,7 @@ def test_segments_and_labels_are_those_of_xtreme_r(
     assert by_source.keys() == PLACES.keys()
     for source, items in by_source.items():
         task, use, language = PLACES[source]
-        rows = rows_of(mirror, task, use, language, tmp_path)
+        rows = rows_of(mirror, task, use, language)
         found = [*zip(rows["prompt"], rows["choices"], strict=True)]
         positions = [found.index((item["first"], item["second"])) for item in items]
         few = {name: [values[i] for i in positions] for name, values in rows.items()}
@@ -160,14 +158,12 @@ def test_segments_and_labels_are_those_of_xtreme_r(
             assert group == [tiny_tokenizer(item["first"], x)["input_ids"] for x in item["second"]]
 
 
-def test_xcopas_questions_stay_as_released_and_the_fixed_ones_are_englishs(
-    mirror: Path, tmp_path: Path
-) -> None:
+def test_xcopas_questions_stay_as_released_and_the_fixed_ones_are_englishs(mirror: Path) -> None:
     """Thai says "effect" 500 times, Turkish 301 times; in Vietnamese both agree."""
     effects = {}
     for task in ("xcopa", "xcopa_fixed"):
         for language in ("th", "tr", "vi"):
-            rows = rows_of(mirror, task, "test", language, tmp_path / f"{task}{language}")
+            rows = rows_of(mirror, task, "test", language)
             asked = [prompt.rpartition(" ")[2] for prompt in rows["prompt"]]
             effects[task, language] = asked.count("effect?")
             assert len(asked) == 500 and sum(map(int, rows["label"])) == 250

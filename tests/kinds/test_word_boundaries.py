@@ -28,13 +28,10 @@ SOURCES = {
 
 
 @pytest.fixture(scope="module")
-def sentences(
-    records: Folders, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, list[list[str]]]:
+def sentences(records: Folders) -> dict[str, list[list[str]]]:
     """200 sentences of every language, as words."""
-    cache = tmp_path_factory.mktemp("cache")
     return {
-        language: load_rows(records, lookup(task), use, language, task * 8, cache, 200)["tokens"]
+        language: load_rows(records, lookup(task), use, language, 200)["tokens"]
         for language, (task, use) in SOURCES.items()
     }
 

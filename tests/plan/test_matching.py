@@ -119,7 +119,7 @@ def test_tokens_are_counted_on_a_sample_of_the_rows(tmp_path: Path, shared_mini:
     from xstilts.tasks import lookup
 
     paths = {name: Path(folder) for name, folder in folders.items()}
-    rows = load_rows(paths, lookup("mini_nli"), "train", "en", "0" * 64, tmp_path / "c", 1000)
+    rows = load_rows(paths, lookup("mini_nli"), "train", "en", 1000)
     ids = load_tokenizer(mini.encoder_path())(rows["premise"], rows["hypothesis"])["input_ids"]
     assert nli == pytest.approx(sum(map(len, ids)) / 1000)
     assert mean_tokens(sweep_with(null=NULL), inventory, tmp_path) == {}

@@ -76,8 +76,7 @@ class TokenCache:
             def column(name: str) -> Sequence[Any] | None:
                 if not has_column(self._folders, rows.entry, rows.use, language, name):
                     return None
-                cache = self._storage / "caches"
-                return read(self._folders, rows, language, cache, rows.limit)[name]
+                return read(self._folders, rows, language, rows.limit)[name]
 
             ids = self.encoded(rows, language).examples["id"].to_pylist()
             self._keys[rows, language] = item_keys(rows, ids, column)
@@ -85,9 +84,8 @@ class TokenCache:
 
     def _write(self, files: CacheEntry) -> Encoded:
         """Encode rows; beside them lie their figures (see `xstilts.data.statistics`)."""
-        rows = files.rows
-        task, cache = rows.entry, self._storage / "caches"
-        columns = read(self._folders, rows, files.language, cache, rows.limit)
+        rows, task = files.rows, files.rows.entry
+        columns = read(self._folders, rows, files.language, rows.limit)
         encoded = kinds.get(task.kind).encode(columns, task, self._tokenizer, rows.max_length)
         figures = statistics(columns, task, self._tokenizer, rows.max_length, encoded)
         for part, table in zip(PARTS, (encoded.features, encoded.examples), strict=True):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from xstilts.data.shared_items import positions
@@ -48,9 +47,7 @@ _MARKS: tuple[Rule, ...] = (
 )
 
 
-def read(
-    folders: Folders, rows: Rows, language: str, cache: Path, limit: int | None
-) -> dict[str, list[Any]]:
+def read(folders: Folders, rows: Rows, language: str, limit: int | None) -> dict[str, list[Any]]:
     """Planned rows of one language, at most `limit`, as natural text where they are to be that.
 
     Raises:
@@ -59,7 +56,7 @@ def read(
     task, chosen = rows.entry, None
     if rows.items is not None:
         chosen = positions(folders, task, language, rows.items, limit)
-    columns = load_rows(folders, task, rows.use, language, rows.source, cache, limit, chosen)
+    columns = load_rows(folders, task, rows.use, language, limit, chosen)
     return natural(columns, rows.normaliser[0], language) if rows.normaliser else columns
 
 

@@ -1,12 +1,12 @@
-"""One way to read: `datasets` on the files that a folder in the layout of the Hub declares.
+"""One way to read: the files that a folder in the layout of the Hub declares, with the features of
+`datasets`.
 
-The cache of `datasets` ignores the content and the place of a local folder, so every content gets
-a cache folder of its own; the content's sha256 is the caller's to know.
+They are read straight into memory. `load_dataset` would write them to its cache first, under a
+lock: whoever is stopped while holding it stops every process that wants the same rows, for ever.
 """
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -33,8 +33,6 @@ def load_rows(
     task: Task,
     use: str,
     language: str,
-    content: str,
-    cache: Path,
     limit: int | None = None,
     chosen: Sequence[int] | None = None,
 ) -> dict[str, list[Any]]:
@@ -43,8 +41,6 @@ def load_rows(
     Labels that a data set stores as class numbers come as their names.
 
     Args:
-        content: identity of the data set; names the cache folder.
-        cache: where caches may be written.
         limit: how many rows to take at most: a sample, the same in every language of parallel data.
         chosen: which rows to take instead, by their place; of a use that is of one data set.
 
@@ -54,18 +50,7 @@ def load_rows(
     slices = task.slices_of(use)
     # Of one data set the sample is taken before its rows become Python values.
     early = limit if len(slices) == 1 and not task.kind_spec.is_pools else None
-    parts = [
-        _load_slice(
-            folders,
-            task,
-            one,
-            language,
-            cache / content[:16] / one.origin.hub_id.replace("/", "--"),
-            early,
-            chosen,
-        )
-        for one in slices
-    ]
+    parts = [_load_slice(folders, task, one, language, early, chosen) for one in slices]
     # Sources of one task need only agree on what the kind reads.
     names = [name for name in parts[0] if all(name in part for part in parts)]
     joined = {name: [value for part in parts for value in part[name]] for name in names}
@@ -77,13 +62,12 @@ def _load_slice(
     task: Task,
     wanted: Slice,
     language: str,
-    cache: Path,
     limit: int | None,
     chosen: Sequence[int] | None,
 ) -> dict[str, list[Any]]:
     source = wanted.origin
     config = source.config_of(language)
-    loaded = _load(folders, task, source, config, wanted.split, cache)
+    loaded = _load(folders, task, source, config, wanted.split)
     if wanted.filter:
 
         def column(name: str) -> list[Any]:
@@ -98,17 +82,16 @@ def _load_slice(
         loaded = loaded.select(sample(len(loaded), limit))
     columns = {name: _plain(loaded, name) for name in loaded.column_names}
     for side, config in source.side_configs_of(language).items():
-        other = _load(folders, task, source, config, wanted.split, cache)
+        other = _load(folders, task, source, config, wanted.split)
         columns |= {f"{side}.{name}": _plain(other, name) for name in other.column_names}
     renamed = formed(rename(columns, task, source), source.form)
     check_labels(renamed, task, source)
     return renamed
 
 
-def _load(
-    folders: Folders, task: Task, source: Source, config: str, split: str, cache: Path
-) -> Any:
+def _load(folders: Folders, task: Task, source: Source, config: str, split: str) -> Any:
     import datasets  # imported late: its import takes a second that most processes need not pay
+    from datasets.table import table_cast
 
     folder = folders[source.hub_id]
     script = folder / f"{folder.name}.py"
@@ -118,23 +101,15 @@ def _load(
     paths = _parquet_files(folders, source, config, split)
     if not paths:
         raise DataError(f"{task.name}: {source.hub_id}: no file of {config} {split} is in {folder}")
-    datasets.disable_progress_bars()
     try:
-        # Paths, not the folder: `datasets` takes a folder's name for the pattern of a glob.
-        return datasets.load_dataset(
-            "parquet",
-            data_files={split: [glob.escape(str(path)) for path in paths]},
-            split=split,
-            features=_declared_features(folder, config),
-            cache_dir=str(cache),
-        )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        datasets.exceptions.DatasetsError,
-    ) as error:
+        features = features_of(folders, source, config, split)
+        # A file's columns may stand in another order, or be of a type that can be cast.
+        tables = [
+            table_cast(parquet.read_table(path, partitioning=None), features.arrow_schema)
+            for path in paths
+        ]
+        return datasets.Dataset(pa.concat_tables(tables), datasets.DatasetInfo(features=features))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DataError(
             f"{task.name}: cannot read {source.hub_id}, configuration {config}, split "
             f"{split}, in {folder}: {error}"

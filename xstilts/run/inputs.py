@@ -86,7 +86,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
     inventory = Inventory(models, names, data, rows, labels, tuple(dict.fromkeys(notes)))
     check_rows(sweep, inventory)
     problems = list(tokenizer_problems(sweep, inventory, places.storage))
-    problems += parallel_problems(sweep, inventory, places.storage)
+    problems += parallel_problems(sweep, inventory)
     problems += [
         problem for task in _with_pools(sweep) for problem in _pool(sweep, inventory, task)
     ]
@@ -96,7 +96,7 @@ def take_inventory(sweep: Sweep, places: Places, base: Path | None = None) -> In
         count = sum(inventory.rows_of(task, POOL, x) for x in task.languages_of(POOL))
         notes += pool_notes(count, task)
     inventory = replace(inventory, notes=tuple(dict.fromkeys(notes)))
-    return replace(inventory, tokens=mean_tokens(sweep, inventory, places.storage))
+    return replace(inventory, tokens=mean_tokens(sweep, inventory))
 
 
 class _Inputs:

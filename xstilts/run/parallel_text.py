@@ -17,7 +17,6 @@ from xstilts.config.schema import Sweep
 from xstilts.data.sources import load_rows
 from xstilts.errors import Problem
 from xstilts.plan.inventory import Inventory
-from xstilts.run.storage import CACHES
 from xstilts.tasks import Task
 
 OTHERWISE = {
@@ -29,7 +28,7 @@ _ENDS = re.compile("[.!?\u2026\u3002\uff01\uff1f\u0964\u061f\u06d4]+")
 """What ends a sentence, in the scripts of the benchmarks."""
 
 
-def parallel_problems(sweep: Sweep, inventory: Inventory, storage: Path) -> Iterator[Problem]:
+def parallel_problems(sweep: Sweep, inventory: Inventory) -> Iterator[Problem]:
     """What is wrong with the parallel text of a sweep's signals and probes: a line for each target
     that is scored on sentences of it, and for each language in which probes had too few.
 
@@ -41,7 +40,7 @@ def parallel_problems(sweep: Sweep, inventory: Inventory, storage: Path) -> Iter
     for where, (parallel, languages) in texts.items():
         use = parallel_use(parallel)
         for language in languages:
-            own[where] |= sentences(_columns(inventory, storage, parallel, use, language))
+            own[where] |= sentences(_columns(inventory, parallel, use, language))
             count = inventory.rows_of(parallel, use, language)
             if where == "probes.parallel" and count < LEAST_SENTENCES:
                 rule = f"a probe reads {LEAST_SENTENCES} sentences of a language or more"
@@ -51,7 +50,7 @@ def parallel_problems(sweep: Sweep, inventory: Inventory, storage: Path) -> Iter
     for target in (task_of(sweep, name) for name in sweep.targets if texts):
         open_ = dict(texts)
         for language in languages_of(sweep, target):
-            scored = sentences(_columns(inventory, storage, target, split, language))
+            scored = sentences(_columns(inventory, target, split, language))
             for where in [where for where in open_ if own[where].keys() & scored.keys()]:
                 shared = own[where].keys() & scored.keys()
                 yield Problem(
@@ -80,13 +79,10 @@ def sentences(columns: Mapping[str, Iterable[Any]]) -> dict[str, str]:
     return found
 
 
-def _columns(
-    inventory: Inventory, storage: Path, task: Task, use: str, language: str
-) -> dict[str, list[Any]]:
+def _columns(inventory: Inventory, task: Task, use: str, language: str) -> dict[str, list[Any]]:
     """The texts of a use in a language: all that the kind reads but its labels."""
     folders = {name: Path(folder) for name, folder in inventory.folders.items()}
-    content = inventory.data[task.slices_of(use)[0].origin.hub_id]
-    rows = load_rows(folders, task, use, language, content, storage / CACHES)
+    rows = load_rows(folders, task, use, language)
     spec = task.kind_spec
     kept = [name for name in spec.columns if name in rows]
     return {name: rows[name] for name in kept if name != spec.label and not name.endswith("id")}

@@ -6,7 +6,7 @@
 <storage>/mlflow.db          runs of all sweeps, where no server is named; mlartifacts/ beside it
 <storage>/own/               files of sweeps' own tasks, as data sets
 <storage>/hub/               what was fetched from the Hub, at resolved commits
-<storage>/caches, encoded    rows as `datasets` and the tokenizers left them
+<storage>/encoded/           rows as tokenizers left them; caches/ holds what can be found again
 
 A launch is numbered by its lease and writes into the folder of its number alone; readers take the
 newest that has what they look for. So a driver that was stopped, and wakes up after another has

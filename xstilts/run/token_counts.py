@@ -19,7 +19,7 @@ from xstilts.plan.stage import Rows
 SAMPLE = 1000
 
 
-def mean_tokens(sweep: Sweep, inventory: Inventory, storage: Path) -> dict[str, float]:
+def mean_tokens(sweep: Sweep, inventory: Inventory) -> dict[str, float]:
     """Mean tokens of an example of the rows that matched stages read, by `token_key`.
 
     Raises:
@@ -32,11 +32,11 @@ def mean_tokens(sweep: Sweep, inventory: Inventory, storage: Path) -> dict[str, 
             for language, _ in rows.rows:
                 key = token_key(model, rows, language)
                 if key not in found:
-                    found[key] = _mean(inventory, model, rows, language, storage)
+                    found[key] = _mean(inventory, model, rows, language)
     return found
 
 
-def _mean(inventory: Inventory, model: str, rows: Rows, language: str, storage: Path) -> float:
+def _mean(inventory: Inventory, model: str, rows: Rows, language: str) -> float:
     # Late: most plans count nothing, and need not wait for torch.
     from xstilts import kinds
     from xstilts.data.natural import read
@@ -44,8 +44,7 @@ def _mean(inventory: Inventory, model: str, rows: Rows, language: str, storage: 
 
     folders = {name: Path(folder) for name, folder in inventory.folders.items()}
     task, limit = rows.entry, min(SAMPLE, rows.limit or SAMPLE)
-    cache = storage / "caches"
-    columns = read(folders, rows, language, cache, limit)
+    columns = read(folders, rows, language, limit)
     tokenizer = load_tokenizer(Path(inventory.models[model].path))
     encoded = kinds.get(task.kind).encode(columns, task, tokenizer, rows.max_length)
     counts = np.array([_num_tokens(ids) for ids in encoded.features["input_ids"].to_pylist()])

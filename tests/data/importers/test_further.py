@@ -164,7 +164,7 @@ def test_parallel_news_line_by_line(tmp_path: Path) -> None:
     assert {one.config for one in report.taken} == {"deu", "zho-CN", "fra-CA"}
     task, folders = lookup("ntrex"), {"xstilts/ntrex": tmp_path / "out/xstilts/ntrex"}
     for language, text in (("de", "Zwei."), ("zh", "二。")):
-        rows = load_rows(folders, task, "validation", language, "0" * 64, tmp_path / "cache")
+        rows = load_rows(folders, task, "validation", language)
         assert (rows["source_sentence"][1], rows["target_sentence"][1]) == (text, "Two.")
     short = write(folder / "newstest2019-ref.deu.txt", "Eins.\n")
     with pytest.raises(DataError, match=r"src\.eng\.txt:2: every line must have its translation"):

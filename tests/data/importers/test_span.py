@@ -268,7 +268,7 @@ def test_it_is_read_where_translations_of_squad_are_asked_for(tmp_path: Path) ->
         (imported,) = written(tmp_path, f"{name}.json", squad_file(question(), context=context))
         folders[imported.hub_id] = tmp_path / imported.hub_id
         write_dataset(folders[imported.hub_id], [imported.split], "a note")
-    rows = load_rows(folders, task, "train", "th", "0" * 64, tmp_path / "cache")
+    rows = load_rows(folders, task, "train", "th")
     assert rows["context"] == ["  tea"] and rows["answers"][0]["answer_start"] == [2]
 
 
