@@ -153,10 +153,10 @@ def test_intermediates_and_targets_select_on_different_articles_of_squad(
         assert not dev[name].long & dev["xquad"].long
 
 
-def test_nothing_of_the_miniature_benchmark_leaks(shared_mini: Path, tmp_path: Path) -> None:
+def test_nothing_of_the_miniature_benchmark_leaks(shared_mini: Path) -> None:
     folders = {f"xstilts/{path.name}": path for path in (shared_mini / "xstilts").iterdir()}
     tasks = [task for task in known_tasks() if task.name.startswith("mini_")]
-    rows = all_rows(folders, tmp_path, tasks)
+    rows = all_rows(folders, tasks)
     assert {task.name for task in tasks} == {found.task for found in rows}
     failed, _ = leaks(rows)
     assert not failed, "\n".join(failed)

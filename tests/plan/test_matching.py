@@ -20,8 +20,6 @@ from xstilts.plan.stage import Rows, Train
 from xstilts.run import token_counts
 from xstilts.run.token_counts import mean_tokens
 
-from ..conftest import make_places
-
 FACTS = ModelFacts("/models/mini", "weights", "tokenizer", num_layers=12, num_bytes=1000)
 NULL = {"tasks": ["mini_mlm"], "match": {"to": "nli", "with": "mlm"}, "mlm": {"languages": ["en"]}}
 OWN = {"tasks": ["mini_xnli"], "match": {"to": "nli", "with": "target"}}
@@ -104,7 +102,7 @@ def test_tokens_are_those_of_the_other_whatever_the_steps() -> None:
     assert stages(sweep_with(null=NULL), inventory)["null"].parts[0].examples == nli.examples
 
 
-def test_tokens_are_counted_on_a_sample_of_the_rows(tmp_path: Path, shared_mini: Path) -> None:
+def test_tokens_are_counted_on_a_sample_of_the_rows(shared_mini: Path) -> None:
     from xstilts import mini
     from xstilts.training.model import load_tokenizer
 
@@ -112,7 +110,7 @@ def test_tokens_are_counted_on_a_sample_of_the_rows(tmp_path: Path, shared_mini:
     folders = {f"xstilts/{path.name}": str(path) for path in (shared_mini / "xstilts").iterdir()}
     facts = replace(FACTS, path=str(mini.encoder_path()))
     inventory = replace(inventory_of(sweep), folders=folders, models={"mini": facts})
-    found = mean_tokens(sweep, inventory, make_places(tmp_path).storage)
+    found = mean_tokens(sweep, inventory)
     assert len(found) == 2 and all(4 < mean < 64 for mean in found.values())
     nli = next(mean for key, mean in found.items() if "mini_nli" in key)
     from xstilts.data.sources import load_rows
@@ -122,7 +120,7 @@ def test_tokens_are_counted_on_a_sample_of_the_rows(tmp_path: Path, shared_mini:
     rows = load_rows(paths, lookup("mini_nli"), "train", "en", 1000)
     ids = load_tokenizer(mini.encoder_path())(rows["premise"], rows["hypothesis"])["input_ids"]
     assert nli == pytest.approx(sum(map(len, ids)) / 1000)
-    assert mean_tokens(sweep_with(null=NULL), inventory, tmp_path) == {}
+    assert mean_tokens(sweep_with(null=NULL), inventory) == {}
 
 
 def test_a_draw_of_mlm_counts_one_window(tmp_path: Path, write_dataset: Any) -> None:
@@ -139,7 +137,7 @@ def test_a_draw_of_mlm_counts_one_window(tmp_path: Path, write_dataset: Any) -> 
     windows = [-(-len(own) // 32) for own in ids]
     assert windows[0] > 1 == windows[1]
     wanted = sum(len(own) / count + 2 for own, count in zip(ids, windows, strict=True)) / 2
-    found = token_counts._mean(inventory, "mini", rows, "en", tmp_path)
+    found = token_counts._mean(inventory, "mini", rows, "en")
     assert found == pytest.approx(wanted)
 
 

@@ -105,31 +105,29 @@ def rows_of(planner: Planner) -> tuple[Train, Rows]:
     return stage, part.train
 
 
-def numbers(planner: Planner, tmp_path: Path) -> dict[str, list[int]]:
+def numbers(planner: Planner) -> dict[str, list[int]]:
     """The items that are read of every language."""
     _, rows = rows_of(planner)
     folders = {name: Path(folder) for name, folder in planner.inventory.folders.items()}
     column = "context" if rows.task == "questions" else "premise"
     found = {}
     for language, count in rows.rows:
-        texts = read(folders, rows, language, tmp_path / "caches", rows.limit)[column]
+        texts = read(folders, rows, language, rows.limit)[column]
         assert len(texts) == count and all(text.startswith(language) for text in texts)
         found[language] = sorted(int(text.split()[1]) for text in texts)
     return found
 
 
 @pytest.mark.parametrize("task", ["pairs", "questions"])
-def test_the_items_of_languages_are_the_same_or_none_of_them(
-    planner: Any, tmp_path: Path, task: str
-) -> None:
-    parallel = numbers(planner(tasks=[task], items="parallel", examples=5), tmp_path)
+def test_the_items_of_languages_are_the_same_or_none_of_them(planner: Any, task: str) -> None:
+    parallel = numbers(planner(tasks=[task], items="parallel", examples=5))
     assert len(parallel["aa"]) == 5 and len({*map(tuple, parallel.values())}) == 1
-    disjoint = numbers(planner(tasks=[task], items="disjoint", examples=4), tmp_path)
+    disjoint = numbers(planner(tasks=[task], items="disjoint", examples=4))
     every = [item for own in disjoint.values() for item in own]
     assert len(every) == len({*every}) == 12
     # Without a number all that there are, divided evenly: questions that every language has.
     there = set(range(ROWS)).difference(*(LACKS.values() if task == "questions" else ()))
-    whole = numbers(planner(tasks=[task], items="disjoint"), tmp_path)
+    whole = numbers(planner(tasks=[task], items="disjoint"))
     assert {len(own) for own in whole.values()} == {len(there) // 3}
     assert {item for own in whole.values() for item in own} <= there
     assert all(len({*own}) == len(own) for own in whole.values())
