@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from tests.benchmarks.protocol_runs import Check, Run, agreement, mean_of_runs
-from tests.benchmarks.protocols import TARGETS, chosen, measured, rank_correlation, table_of
+from tests.benchmarks.protocols import (
+    TARGETS,
+    chosen,
+    compared,
+    measured,
+    rank_correlation,
+    table_of,
+)
 
 
 def check(step: int, english: float, qaa: float, qab: float, **values: float) -> Check:
@@ -57,6 +64,13 @@ def test_the_table_has_every_protocol_by_target() -> None:
     assert len(cells) == 9 and all(len(row) == len(TARGETS) + 1 for row in cells.values())
     assert cells["best"][0] == "15.00 (+0.00)" and cells["best"][1] == "-"
     assert cells["seeds"][0] == cells["seeds"][3] == "1.00"
+
+
+def test_worlds_are_compared_with_best() -> None:
+    rows = {row[0]: row[1:] for row in compared({"one": [RUN, RUN], "two": [RUN]})}
+    assert "seeds" not in rows and len(rows) == 8
+    assert rows["best"] == ["15.00", "15.00", "15.00", "+0.00 ± 0.00"]
+    assert rows["average"] == ["-2.00", "-2.00", "-2.00", "-17.00 ± 0.00"]
 
 
 def test_translations_agree_as_far_as_they_say_the_same() -> None:
