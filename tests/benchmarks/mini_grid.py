@@ -1,11 +1,15 @@
 """Records a grid of the miniature benchmark for the replay: real runs at three shares of a budget.
 
-    python -m tests.benchmarks.mini_grid FOLDER [--seeds 8]
+    python -m tests.benchmarks.mini_grid FOLDER [--seeds 8] [--branches]
 
 sweeps every candidate - six intermediates at two learning rates, and none - on the four targets
 with every seed, once for each rung: intermediate and targets train on that share of their examples.
 It writes `FOLDER/grid.csv`, which `xstilts.search.replay` plays; costs are trained tokens. One seed
 of the lowest rung takes two minutes on two cores; what was interrupted goes on.
+
+With `--branches` the rungs below 1 are what branches off one long stage of a constant rate would
+be: the same steps at the peak, and down to 0 over the last fifth. They are trained from the
+beginning, which gives the weights that a branch would have.
 """
 
 from __future__ import annotations
@@ -40,11 +44,16 @@ CANDIDATES: dict[str, tuple[list[str], int]] = {
 """Intermediates by name: their tasks, and the examples of the whole budget."""
 
 
-def sweep_of(folder: Path, rung: float, seeds: int) -> Sweep:
+BRANCH = {"schedule": "constant_then_decay", "decay_share": 0.2}
+
+
+def sweep_of(folder: Path, rung: float, seeds: int, branches: bool) -> Sweep:
     """The sweep over all candidates at one rung."""
+    is_branch = branches and rung < 1
     config: dict[str, Any] = {
-        "name": f"rung-{rung:g}", "benchmark": "mini", "recipe": "mini",
-        "models": {"mini": {"path": "builtin:mini"}}, "data": {"root": "builtin:mini"},
+        "name": f"{'branch' if is_branch else 'rung'}-{rung:g}",
+        "benchmark": "mini", "recipe": "mini", "models": {"mini": {"path": "builtin:mini"}},
+        "data": {"root": "builtin:mini"},
         "intermediates": {
             name: {"tasks": tasks, "budget": {"examples": max(round(rung * examples), 1)}}
             for name, (tasks, examples) in CANDIDATES.items()
@@ -70,7 +79,10 @@ def sweep_of(folder: Path, rung: float, seeds: int) -> Sweep:
         for name in TARGETS
         if lookup(name).is_trained
     }
-    return parse_sweep({**config, "recipe": {"name": "mini", "targets": shares}}, "grid")
+    recipe: dict[str, Any] = {"name": "mini", "targets": shares}
+    if is_branch:
+        recipe["adapt"] = {"arms": {"branch": BRANCH}, "intermediate": "branch", "target": "branch"}
+    return parse_sweep({**config, "recipe": recipe}, "grid")
 
 
 def rows_of(sweep: Sweep, record: TrialRecord, rung: float) -> Iterator[dict[str, Any]]:
@@ -100,11 +112,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--rungs", type=float, nargs="+", default=RUNGS)
+    parser.add_argument("--branches", action="store_true", help="off a constant rate, below 1")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for rung in given.rungs:
-        sweep = sweep_of(given.folder, rung, given.seeds)
+        sweep = sweep_of(given.folder, rung, given.seeds, given.branches)
         xstilts.run_sweep(sweep, progress=True)
         results = load_results(Places((given.folder / "runs").resolve(), sweep.name))
         for record in results.searched:
