@@ -1,5 +1,5 @@
 """Watches over a running sweep what Tune does not: that a node is left, that a stop is a stop,
-and how much was allocated to it."""
+how much was allocated to it, and that trials that have ended take little memory."""
 
 from __future__ import annotations
 
@@ -76,6 +76,17 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
             raise AllStopped
         if time.monotonic() - self._checked >= CHECK_EVERY_S:
             self.look()
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Any], trial: Trial, **info: Any
+    ) -> None:
+        """Let go of what Tune has counted of a trial: its record says it, and for thousands of
+        trials it would be most of what the driver holds."""
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
+        result = trial.last_result
+        result.clear()
+        result["done"] = True  # of a trial without a result Tune asks its actor
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Trial, **info: Any) -> None:
         """Say why, in Ray's words: that the memory was full, say, or the node is gone."""
