@@ -16,6 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from xstilts.search.connection import QUIETLY, quieten
-from xstilts.search.nodes import SweepWatch
+from xstilts.search.nodes import AllStopped, SweepWatch
 
 
 class Idle(tune.Trainable):  # type: ignore[misc]
@@ -49,6 +50,7 @@ class Proposer(Searcher):  # type: ignore[misc]
         super().__init__(metric="objective", mode="max")
         self.used: dict[str, dict[str, float]] = {}
         self._marks, self._count = marks, 0
+        self.is_done = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -58,6 +60,7 @@ class Proposer(Searcher):  # type: ignore[misc]
         if self._count in self._marks:
             self.used[str(self._count)] = used()
         if self._count == max(self._marks):
+            self.is_done = True
             return str(Searcher.FINISHED)
         self._count += 1
         rate = {"intermediate.learning_rate": 1e-8 * self._count}
@@ -88,8 +91,9 @@ def measure(marks: Sequence[int], folder: Path) -> dict[str, dict[str, float]]:
     for name in ("ray.tune.execution.experiment_state", "ray.tune.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     proposer = Proposer(marks)
-    watch = SweepWatch(lambda: False, lambda: None, len, folder / "usage.json", print)
-    tune.Tuner(
+    told = (lambda: False, lambda: proposer.is_done)
+    watch = SweepWatch(*told, lambda: None, len, folder / "usage.json", print)
+    tuner = tune.Tuner(
         tune.with_resources(Idle, {"cpu": 1}),
         param_space={"storage": str(folder), "identity": "i", "sweep": "s", "launch": 1},
         tune_config=tune.TuneConfig(
@@ -102,7 +106,9 @@ def measure(marks: Sequence[int], folder: Path) -> dict[str, dict[str, float]]:
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[watch],
         ),
-    ).fit()
+    )
+    with suppress(AllStopped):
+        tuner.fit()
     return {**proposer.used, "end": used()}
 
 

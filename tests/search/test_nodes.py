@@ -6,16 +6,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ray.tune.experiment import Trial
 
-from xstilts.search.nodes import SweepWatch
+from xstilts.search.nodes import AllStopped, SweepWatch
 
 MOST_KEPT_BYTES = 1000
 """Of what was reported of a trial; a result of ours has 20 numbers and strings."""
 
 
-def watch_in(folder: Path) -> SweepWatch:
-    return SweepWatch(lambda: False, lambda: None, len, folder / "usage.json", print)
+def watch_in(folder: Path, is_done: bool = False) -> SweepWatch:
+    told = (lambda: False, lambda: is_done)
+    return SweepWatch(*told, lambda: None, len, folder / "usage.json", print)
 
 
 def ended_trial() -> Any:
@@ -39,3 +41,9 @@ def test_a_trial_that_has_ended_keeps_no_results(tmp_path: Path) -> None:
     assert kept_bytes(trial) < MOST_KEPT_BYTES
     # Else Tune asks the trial's actor for what it would have reported.
     assert trial.last_result.keys() > {"trial_id"}
+
+
+def test_tune_ends_with_the_sweep(tmp_path: Path) -> None:
+    watch_in(tmp_path).on_step_end(1, [])
+    with pytest.raises(AllStopped):
+        watch_in(tmp_path, is_done=True).on_step_end(1, [])
