@@ -1,10 +1,12 @@
 """What a sweep costs beside its training: real Tune, Optuna and MLflow over trials that do nothing.
 
-    python tests/benchmarks/control_plane.py --trials 1000 --concurrency 64
+    python -m tests.benchmarks.control_plane --trials 1000 --concurrency 64
 
 prints JSON: CPU-seconds of the driver for a trial, its memory at a tenth, a half and the end of the
 trials, seconds to take the finished sweep up again, and seconds of a report over it. A trial writes
 the record of nine targets in all their languages, with scores from a seed; it imports no torch.
+`driver.csv` in the storage has what the driver has used every ten seconds, so that a run that is
+ended early has told something.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,10 @@ from xstilts.plan.inventory import Inventory, ModelFacts, row_key
 from xstilts.plan.plan import Planner
 from xstilts.records import Chosen, TrialRecord
 from xstilts.run.places import INVENTORY, SWEEP, TARGET_POINTS, Places
+from xstilts.run.trial_states import TrialState
 from xstilts.tasks import lookup
+
+USAGE, NOTE_EVERY_S = "driver.csv", 10.0
 
 TASKS = ("mnli", "squad_v2", "hellaswag", "qqp")
 TARGETS = ["xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba"]
@@ -199,6 +203,35 @@ class NoOp(tune.Trainable):
         attempts.end(folder, number, "finished")
 
 
+class Usage:
+    """What this process has used since it was made, by how many trials have ended: a line of `file`
+    every ten seconds, and its memory at the `marks`."""
+
+    def __init__(self, file: Path, marks: Sequence[int]):
+        self._file = file
+        self._marks = list(marks)
+        self._begun, self._noted = time.monotonic(), 0.0
+        self._cpu_s = time.process_time()
+        self.mb: dict[int, float] = {}
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU-seconds, user and system."""
+        return time.process_time() - self._cpu_s
+
+    def step(self, states: Sequence[TrialState]) -> None:
+        """Note it, where it is time to."""
+        ended = sum(state.is_ended for state in states)
+        while self._marks and ended >= self._marks[0]:
+            self.mb[self._marks.pop(0)] = _resident_mb()
+        if (now := time.monotonic()) - self._noted >= NOTE_EVERY_S:
+            self._noted = now
+            told = (now - self._begun, ended, self.cpu_s, _resident_mb(), os.getloadavg()[0])
+            header = "" if self._file.exists() else "s,trials,cpu_s,mb,load\n"
+            with self._file.open("a") as stream:
+                stream.write(f"{header}{','.join(f'{value:.1f}' for value in told)}\n")
+
+
 def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -> dict[str, Any]:
     """Launch the sweep as the command does, and measure this process."""
     from rich.console import Console
@@ -209,7 +242,6 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
     from xstilts.report.results import load_results
     from xstilts.run.kept_weights import Keeper
     from xstilts.run.storage import open_storage
-    from xstilts.run.trial_states import TrialState
     from xstilts.search import completion, launch
     from xstilts.tracking.mlflow import MlflowTracker
 
@@ -217,7 +249,6 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
     places = Places(storage, name)
     open_storage(storage)
     begun = time.monotonic()
-    memory: list[float] = []
     with launch.prepared(sweep, places, inventory_of()) as ready:
         is_complete = completion.is_complete(ready)
         resumed_s = time.monotonic() - begun
@@ -225,21 +256,13 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
         tracker = MlflowTracker(places.tracking_uri(sweep), name, storage / "mlartifacts")
         mirror = Mirror(tracker, results)
         keeper = Keeper(sweep, places, ready.lease.number, ready.check)
-        marks = [trials // 10, trials // 2, trials]
-
-        def weigh(states: Sequence[TrialState]) -> None:
-            if marks and sum(state.is_ended for state in states) >= marks[0]:
-                marks.pop(0)
-                memory.append(_resident_mb())
-
-        before = resource.getrusage(resource.RUSAGE_SELF)
+        usage = Usage(storage / USAGE, (trials // 10, trials // 2, trials))
         started = time.monotonic()
         if not is_complete:
-            beside = (keeper.step, mirror.step, weigh)
+            beside = (keeper.step, mirror.step, usage.step)
             with watching(Console(stderr=True), sweep, ready.states, *beside):
                 launch.run_trials(ready, "auto", print, trainable=NoOp)
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        wall_s = time.monotonic() - started
+        cpu_s, wall_s, mb = usage.cpu_s, time.monotonic() - started, _resident_mb()
         report_begun = time.monotonic()
         results = load_results(places)
         write_report(results)
@@ -247,12 +270,11 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
         publish_begun = time.monotonic()
         trouble = try_publish(tracker, results)
         publish_s = time.monotonic() - publish_begun
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
         "trials": len(results.finished),
         "wall_s": round(wall_s, 1),
         "driver_cpu_s_per_trial": round(cpu_s / max(1, len(results.finished)), 4),
-        "driver_mb_at_tenth_half_end": memory,
+        "driver_mb": {**usage.mb, "end": mb},
         "take_up_s": round(resumed_s, 2),
         "report_s": round(report_s, 2),
         "publish_s": round(publish_s, 2),

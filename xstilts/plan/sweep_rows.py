@@ -16,10 +16,12 @@ from xstilts.tasks.task import NORMALISERS, POOL
 
 
 class SweepRows:
-    """Makes the rows of one sweep from what its inventory knows."""
+    """Makes the rows of one sweep from what its inventory knows. Equal rows are one object, for the
+    plans of thousands of trials hold them."""
 
     def __init__(self, sweep: Sweep, inventory: Inventory):
         self._sweep, self._inventory = sweep, inventory
+        self._made: dict[Rows, Rows] = {}
 
     def pivots(self, head: Task, max_length: int) -> Rows | None:
         """The dev rows of the pivot languages that select a target's stage."""
@@ -41,7 +43,8 @@ class SweepRows:
         rows = self.of(task, "train", languages, max_length, spec.examples)
         normaliser = (spec.normalise, NORMALISERS[spec.normalise]) if spec.normalise else None
         rows = replace(rows, translated=spec.translated, where=spec.where, normaliser=normaliser)
-        return self._of_items(rows, spec, task) if spec.items else rows
+        rows = self._of_items(rows, spec, task) if spec.items else rows
+        return self._made.setdefault(rows, rows)
 
     def _of_items(self, rows: Rows, spec: IntermediateSpec, task: Task) -> Rows:
         """Training rows in several languages with as many items of each."""
@@ -71,7 +74,7 @@ class SweepRows:
         counts = tuple((x, size if limit is None else min(size, limit)) for x, size in sizes)
         translated, said = use in task.in_translation, self._sweep.train.get(task.name)
         word = said.normalise if isinstance(said, TranslatedSpec) and use == "train" else None
-        return Rows(
+        rows = Rows(
             task=task.name,
             use=use,
             source=self._identity(task, use),
@@ -87,6 +90,7 @@ class SweepRows:
             declared=declared if is_declared(self._sweep, task.name) else None,
             plugins=bringers_of(declared, plugins_of(self._sweep)),
         )
+        return self._made.setdefault(rows, rows)
 
     def _identity(self, task: Task, use: str) -> str:
         """Identity of the data that a use's rows are cut from, and of the cut."""

@@ -27,7 +27,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # nobody reads Tune's snapshots, which hold every trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a lost process is told in one line
     "RAY_AIR_NEW_OUTPUT": "0",

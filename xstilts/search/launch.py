@@ -249,6 +249,7 @@ def _run_tune(
     searcher = searcher_of(launch, tell, budget)
     watch = SweepWatch(
         lambda: searcher.is_stopping,
+        lambda: searcher.is_done,
         launch.check,
         lambda nodes: num_places(launch.sweep, nodes),
         launch.folder / USAGE,

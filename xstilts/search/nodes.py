@@ -1,5 +1,5 @@
 """Watches over a running sweep what Tune does not: that a node is left, that a stop is a stop,
-and how much was allocated to it."""
+how much was allocated to it, and that trials that have ended take little memory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ WRITE_EVERY_S = 30.0
 
 
 class AllStopped(Exception):
-    """The sweep was told to stop, and nothing of it runs any more."""
+    """Nothing of the sweep runs any more: it is done, or was told to stop."""
 
 
 class SweepWatch(tune.Callback):  # type: ignore[misc]
     """Ends a sweep whose nodes are all dead, for Tune would wait for one for ever, and one that
     was told to stop as soon as no trial runs, for Tune would still start those that wait for a
-    place. The same command resumes either.
+    place. The same command resumes either. One that is done it ends before Tune does, which would
+    write down every trial and read it back.
 
     Args:
         is_stopping: whether the sweep was told to stop.
+        is_done: whether all its trials have ended, and no more will come.
         check: raises where the sweep is another driver's, or its storage gone.
         num_slots: how many trials fit on nodes with these resources.
         file: where the launch notes the time that was allocated to it, in slot-seconds.
@@ -41,13 +43,14 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
     def __init__(
         self,
         is_stopping: Callable[[], bool],
+        is_done: Callable[[], bool],
         check: Callable[[], None],
         num_slots: Callable[[list[dict[str, float]]], int],
         file: Path,
         tell: Callable[[Text], Any],
     ) -> None:
         self._tell = tell
-        self._is_stopping = is_stopping
+        self._is_stopping, self._is_done = is_stopping, is_done
         self._check = check
         self._num_slots = num_slots
         self._file = file
@@ -76,6 +79,26 @@ class SweepWatch(tune.Callback):  # type: ignore[misc]
             raise AllStopped
         if time.monotonic() - self._checked >= CHECK_EVERY_S:
             self.look()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """See the class.
+
+        Raises:
+            AllStopped: the sweep is done.
+        """
+        if self._is_done():
+            raise AllStopped
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Any], trial: Trial, **info: Any
+    ) -> None:
+        """Let go of what Tune has counted of a trial: its record says it, and for thousands of
+        trials it would be most of what the driver holds."""
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
+        result = trial.last_result
+        result.clear()
+        result["done"] = True  # of a trial without a result Tune asks its actor
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Trial, **info: Any) -> None:
         """Say why, in Ray's words: that the memory was full, say, or the node is gone."""

@@ -31,7 +31,14 @@ from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.trial_plan import target_sets
 from xstilts.run.rounds import Dev, Rounds
 from xstilts.search.sampling import RandomSuggest, holds, sampler_of
-from xstilts.search.weighting import DEV, DIVERGED, POINT, as_believed, weighted
+from xstilts.search.weighting import (
+    DEV,
+    DIVERGED,
+    POINT,
+    as_believed,
+    weighted,
+    without_attributes,
+)
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -282,7 +289,7 @@ class Proposals:
         if self._searched is None:
             return None
         study = optuna.create_study(direction=self._study.direction)
-        study.add_trials(self._told(self._proposed()))
+        study.add_trials(map(without_attributes, self._told(self._proposed())))
         waited = self._waiting()
         for attempt in range(REPEATS_BEFORE_EXPLORING):
             # A sampler's own state dies with its process; seeded anew for every draw, a resumed

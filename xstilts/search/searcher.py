@@ -96,7 +96,7 @@ class StageSearcher(Searcher):  # type: ignore[misc]
         self._ends: dict[str, dict[int, End]] = {}
         self._deaths: dict[str, tuple[int, int, float]] = {}
         self._not_before = 0.0
-        self.is_stopping = False
+        self.is_stopping = self.is_done = False
         self.trouble = ""
         self._race, self._budget, self._end_within = race, budget, end_within
         self._states = states
@@ -129,7 +129,8 @@ class StageSearcher(Searcher):  # type: ignore[misc]
             self._begin_confirming()
             unit = self._next()
         if unit is None:
-            return str(Searcher.FINISHED) if self._is_over else None
+            self.is_done = self._is_over
+            return str(Searcher.FINISHED) if self.is_done else None
         if (race := self._race_of(unit)) is not None:
             race.begin(unit.plan)
         else:

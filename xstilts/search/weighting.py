@@ -87,6 +87,14 @@ def as_believed(
     return found
 
 
+def without_attributes(trial: FrozenTrial) -> FrozenTrial:
+    """A trial as a sampler sees it. A study copies what it is given to the depth, so that what no
+    sampler reads would be most of what a draw costs."""
+    found = copy(trial)
+    found.user_attrs = {}
+    return found
+
+
 def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:
     found = copy(trial)
     found.value = value
