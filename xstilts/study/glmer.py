@@ -26,6 +26,10 @@ LIMIT_S = 60.0
 WAITED_S = 900.0
 """By the clock for a process that does not end by itself."""
 
+DECIMALS = 4
+"""Of log odds. What two processes fit of one table differs by some 1e-7, as vectors are summed
+otherwise where they lie otherwise in memory; so far it is rounded."""
+
 _SCRIPT = Path(__file__).with_name("glmer.R")
 _VERSIONS = 'cat(paste(getRversion()), paste(packageVersion("lme4")))'
 _PLAIN = ("--no-site-file", "--no-init-file")
@@ -51,7 +55,8 @@ def fit(
     """The fit of a table's `columns` (rows,), `right` and `arm` among them; in words why there is
     none.
 
-    The same columns give the same fit on one machine: nothing is drawn, and BLAS has one thread.
+    The same columns give the same fit on one machine, but where a number lies on the edge of its
+    rounding: nothing is drawn, and BLAS has one thread.
     """
     with tempfile.TemporaryDirectory(prefix="xstilts-glmer-") as folder:
         table, found = Path(folder) / "table.csv", Path(folder) / "found"
@@ -69,7 +74,7 @@ def fit(
         if done.returncode or not found.is_file():
             return f"lme4 could not: {last.strip()}"
         numbers = {
-            name: math.nan if value == "NA" else float(value)
+            name: math.nan if value == "NA" else round(float(value), DECIMALS)
             for name, value in (line.split() for line in found.read_text().splitlines())
         }
     own = LogisticFit(
