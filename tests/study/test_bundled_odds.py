@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from xstilts.errors import BundleError
-from xstilts.report.results import Results
+from xstilts.files import read_json, write_json
+from xstilts.report.results import Results, load_results
+from xstilts.run.places import SWEEP
 from xstilts.study import glmer, odds
 from xstilts.study.answer import LogisticFit
 from xstilts.study.bundle_reader import Bundle
@@ -140,3 +142,15 @@ def test_what_is_changed_is_found_without_r(made: Path, tmp_path: Path, what: st
     with pytest.raises(BundleError) as caught:
         verify(path)
     assert re.search(told, str(caught.value)), str(caught.value)
+
+
+def test_a_sweep_without_a_study_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_fit(monkeypatch, FIT)
+    places = stored_results(tmp_path / "storage").places
+    definition = places.launch(1) / SWEEP
+    write_json(definition, read_json(definition) | {"study": None})
+    path = bundle_of(load_results(places), tmp_path / "b.zip")
+    assert verify(path).odds == OddsVerified()
+    put = changed(path, tmp_path / "c.zip", lambda parts: parts.update({ODDS: b"{}"}))
+    with pytest.raises(BundleError, match=r"odds.json: is no part that a bundle has"):
+        verify(put)
