@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from xstilts.config.schema import Sweep
 from xstilts.run.places import Places
 from xstilts.run.stage_results import next_folder, seal
 from xstilts.run.storage import STORE, open_storage
+from xstilts.study import glmer
 from xstilts.tasks import Task, catalogue
 
 WriteDataset = Callable[..., Path]
@@ -105,6 +106,26 @@ def require(name: str, condition: bool, reason: str) -> None:
     if name in os.environ.get("XSTILTS_REQUIRE", "").split(","):
         pytest.fail(f"{name} is required: {reason}")
     pytest.skip(reason)
+
+
+SOFTWARE = glmer.software
+"""As it is, which tests replace."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_r() -> Iterator[None]:
+    """R fits nothing, which takes seconds, but where a test asks for `with_r`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(glmer, "software", lambda: None)
+        yield
+
+
+@pytest.fixture
+def with_r(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R with lme4, where this machine has it."""
+    reason = "it needs Rscript with lme4 (r-cran-lme4)"
+    require("lme4", SOFTWARE() is not None, reason)
+    monkeypatch.setattr(glmer, "software", SOFTWARE)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from xstilts.cli import app
+from xstilts.study import glmer
+from xstilts.study.answer import LogisticFit
 
 from ..study.bundled import stored_results
 
@@ -31,6 +34,7 @@ def test_a_bundle_is_packed_here_and_verified(
     packed = call("bundle", "s", "--storage", storage)
     assert packed.exit_code == 0, packed.output
     assert packed.stdout.startswith("s.bundle.zip: s verifies\n")
+    assert "odds" not in packed.stdout
     assert packed.stderr == "Packing 12 trials, then verifying the bundle\n"
     (digest,) = re.findall(r"sha256 of its manifest: (\w{64})\n", packed.stdout)
     named = call("bundle", "s", "--storage", storage, "--out", "other.zip")
@@ -40,6 +44,23 @@ def test_a_bundle_is_packed_here_and_verified(
     told = json.loads(call("verify", "s.bundle.zip", "--json").stdout)
     assert [one["manifest_sha256"] for one in told] == [digest]
     assert told[0]["scores"] == 36
+
+
+def test_it_says_whether_r_has_fitted_again(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = LogisticFit(0.5, 0.25, {}, True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(glmer, "software", lambda: ("4.2.2", "1.1.31"))
+        patch.setattr(glmer, "fit", lambda *_: found)
+        packed = call("bundle", "s", "--storage", storage)
+        assert "\n  odds ratios: 2 fitted again by lme4 1.1.31 in R 4.2.2\n" in packed.stdout
+        found = replace(found, has_converged=False)
+        told = call("verify", "s.bundle.zip").stdout
+        assert ": 0 fitted again by lme4 1.1.31 in R 4.2.2, 2 believed, as a fit did not" in told
+    told = call("verify", "s.bundle.zip").stdout
+    assert "\n  odds ratios: 2 of the items, and as there is no R with lme4 here their fits" in told
 
 
 def test_what_is_wrong_is_one_line_and_a_status(

@@ -15,8 +15,9 @@ from tests.report.stored import confirmed_places, confirmed_sweep
 from tests.study.bundled import stored_results
 from tests.study.stored import launched_places, planted, put_all, study_sweep
 from xstilts.cli import app
+from xstilts.study import glmer
 from xstilts.study.analysis import answered
-from xstilts.study.answer import Answer
+from xstilts.study.answer import Answer, LogisticFit
 from xstilts.study.answer_tables import estimate
 
 
@@ -63,6 +64,28 @@ def test_what_items_say_stands_beside_the_tests(tmp_path: Path) -> None:
     both = [estimate(one) for one in (found.by_items, found.by_items_and_languages)]
     assert "–" not in both and all(one in row for one in both)
     assert "not of the method" in " ".join(lines[start:]) and max(map(len, lines)) <= 80
+
+
+def test_odds_stand_beside_where_r_is_and_change_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = str(stored_results(tmp_path / "own").places.sweep)
+    without = call(name, "--study", "--json").stdout
+    fit = LogisticFit(0.5, 0.25, {"item": 1.0, "run": 0.0}, True)
+    monkeypatch.setattr(glmer, "software", lambda: ("4.2.2", "1.1.31"))
+    monkeypatch.setattr(glmer, "fit", lambda *_: fit)
+    told = json.loads(call(name, "--study", "--json").stdout)
+    assert [one["contrast"] for one in told.pop("odds")["contrasts"]] == ["first", "second"]
+    assert told == json.loads(without)
+    lines = call(name, "--study").stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if "odds of a right answer" in line)
+    text = " ".join(" ".join(lines[start:]).split())
+    assert text.count("1.65 [1.01, 2.69]") == 2 and "singular: no variance is seen of run" in text
+    assert "too narrow" in text and max(map(len, lines)) <= 80
+    written = call(name, "--study", "--html", "--latex", str(tmp_path / "s.tex")).stdout.split()
+    for path in written:
+        assert "Odds ratios by a logistic mixed model" in Path(path).read_text(encoding="utf-8")
+    assert len(written) == 2
 
 
 def test_json_has_the_answer_whole(sweep: str) -> None:

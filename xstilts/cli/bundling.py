@@ -11,6 +11,7 @@ import typer
 from xstilts.cli.app import Json, Name, Storage, command, note, out, print_json, results_of
 
 if TYPE_CHECKING:
+    from xstilts.study.bundled_odds import OddsVerified
     from xstilts.study.verify import Verified
 
 
@@ -72,4 +73,16 @@ def _tell(file: Path, found: Verified) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if told := _of_odds(found.odds):
+        out.print(f"  odds ratios: {told}", markup=False, soft_wrap=True)
     out.print(f"  sha256 of its manifest: {found.manifest_sha256}", soft_wrap=True)
+
+
+def _of_odds(found: OddsVerified) -> str:
+    """Which of them were fitted again; nothing where a bundle has none."""
+    if found.by is None:
+        why = "of the items, and as there is no R with lme4 here their fits are believed"
+        return f"{found.believed} {why}" if found.believed else ""
+    r, lme4 = found.by
+    rest = f", {found.believed} believed, as a fit did not converge, or was not to be had"
+    return f"{found.fitted} fitted again by lme4 {lme4} in R {r}{rest if found.believed else ''}"

@@ -12,7 +12,7 @@ from xstilts.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from xstilts.report.results import Results
-    from xstilts.study.answer import Answer
+    from xstilts.study.answer import Answer, Odds
 
 
 def show_study(results: Results, form: str) -> None:
@@ -22,8 +22,9 @@ def show_study(results: Results, form: str) -> None:
         ConfigError: the file asks none, or the answer has no such form.
     """
     from xstilts.study.analysis import answered
+    from xstilts.study.odds import odds_of
 
-    writers: dict[str, Callable[[Answer], None]] = {
+    writers: dict[str, Callable[[Answer, Odds | None], None]] = {
         "text": _print,
         "markdown": _print_markdown,
         "json": _print_json,
@@ -31,7 +32,7 @@ def show_study(results: Results, form: str) -> None:
     if form not in writers:
         rule, repair = f"with --study is {', '.join(writers)}", "leave it out, or give --json"
         raise ConfigError([Problem("--format", rule, f'"{form}"', repair)])
-    writers[form](answered(results))
+    writers[form](answered(results), odds_of(results))
 
 
 def write_study(results: Results, file: Path | None, html: bool, latex: Path | None) -> None:
@@ -41,24 +42,26 @@ def write_study(results: Results, file: Path | None, html: bool, latex: Path | N
         ConfigError: the file asks no question, or nothing can be written there.
     """
     from xstilts.study.analysis import answered
+    from xstilts.study.odds import odds_of
 
-    answer, written = answered(results), []
+    answer, odds, written = answered(results), odds_of(results), []
     if html:
         from xstilts.study.page import write_page
 
-        written.append(write_page(answer, file or results.places.report / "study.html"))
+        written.append(write_page(answer, file or results.places.report / "study.html", odds))
     if latex is not None:
         from xstilts.study.latex import write_latex
 
-        written += write_latex(answer, latex)
+        written += write_latex(answer, latex, odds)
     for path in written:
         out.print(str(path), markup=False, soft_wrap=True)
     for line in answer.missing:
         note(f"missing: {line}")
 
 
-def _print(answer: Answer) -> None:
+def _print(answer: Answer, odds: Odds | None) -> None:
     """Question, answer, tables, what it does not show."""
+    from xstilts.study.odds_tables import terminal_table
     from xstilts.study.terminal_tables import (
         arm_table,
         check_table,
@@ -81,6 +84,8 @@ def _print(answer: Answer) -> None:
             out.print(group_table(one).rich())
     if checks := check_table(answer):
         out.print(checks.rich())
+    if beside := terminal_table(answer, odds):
+        out.print(beside.rich())
     if answer.registered is not None:
         told = f"{answer.registered.written}, sha256 {answer.registered.digest}"
         out.print(f"Registered {told}", markup=False)
@@ -90,13 +95,13 @@ def _print(answer: Answer) -> None:
         note(f"missing: {line}")
 
 
-def _print_markdown(answer: Answer) -> None:
+def _print_markdown(answer: Answer, odds: Odds | None) -> None:
     from xstilts.study.markdown import as_markdown
 
-    sys.stdout.write(as_markdown(answer))
+    sys.stdout.write(as_markdown(answer, odds))
 
 
-def _print_json(answer: Answer) -> None:
+def _print_json(answer: Answer, odds: Odds | None) -> None:
     from dataclasses import asdict
 
-    print_json(asdict(answer))
+    print_json(asdict(answer) | ({"odds": asdict(odds)} if odds else {}))

@@ -192,3 +192,45 @@ class Answer:
     """Of every arm, where the sweep asks for probes."""
     unprobed: tuple[str, ...] = ()
     """What probes could not be read of, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogisticFit:
+    """What a logistic mixed model gives for an arm: `log_odds` and its standard `error`;
+    `deviations` of its random terms in log odds, `arm|item` that of what an arm does to an item."""
+
+    log_odds: float
+    error: float
+    deviations: dict[str, float]
+    has_converged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OddsRatio:
+    """A contrast's arms by a logistic mixed model of its items, right or wrong: exploratory.
+
+    `items` of `of_items`, each in a language, were read in all runs: `rows` whose digest is
+    `table_sha256`. `fit` is None where `without` says why; `ratio` are the odds under the first arm
+    by those under the second, with `p` of no difference, by Wald's z."""
+
+    contrast: str
+    formula: str
+    runs: tuple[int, int]
+    items: int
+    of_items: int
+    rows: int
+    table_sha256: str
+    fit: LogisticFit | None = None
+    without: str = ""
+    ratio: Interval | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """Odds ratios that stand beside an answer where R with lme4 is there. They are no part of it:
+    an answer is the same wherever it is computed."""
+
+    r: str
+    lme4: str
+    contrasts: tuple[OddsRatio, ...]

@@ -42,6 +42,8 @@ from xstilts.study.answer import Answer
 from xstilts.study.bundle import json_bytes
 from xstilts.study.bundle_reader import Bundle
 from xstilts.study.bundled_items import ABOUT, DIGITS, About, Counts, items_of, pack_items
+from xstilts.study.bundled_odds import ODDS
+from xstilts.study.odds import odds_of
 from xstilts.study.words import limits
 from xstilts.tasks.languages import LANGUAGES, language
 
@@ -76,6 +78,8 @@ def parts_of(results: Results) -> Iterator[tuple[str, bytes]]:
         StoreError: an evaluation that a trial was scored by is no longer in the store.
     """
     yield from followed(results).items()
+    if results.sweep.study is not None and (odds := odds_of(results)) is not None:
+        yield ODDS, json_bytes(odds, indent=1)
     yield ENVIRONMENT, json_bytes(environment(), indent=1)
     for folder in sorted(results.places.launch_folders()):
         for name in LAUNCHED:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from xstilts.report.latex import escaped, latex_table, wrapped, write_tables
 from xstilts.report.table import Table
-from xstilts.study.answer import Answer, Contrast
+from xstilts.study.answer import Answer, Contrast, Odds
 from xstilts.study.answer_tables import (
     BY_MARGIN,
     arm_table,
@@ -29,6 +29,7 @@ from xstilts.study.answer_tables import (
     probe_tables,
     variance_table,
 )
+from xstilts.study.odds_tables import odds_table
 from xstilts.study.pictures import Scale, marked, scale_of
 
 LETTERS = 32
@@ -44,22 +45,25 @@ WIDTH = 130
 """Of a forest, in points of print."""
 
 
-def write_latex(answer: Answer, path: Path) -> list[Path]:
+def write_latex(answer: Answer, path: Path, odds: Odds | None = None) -> list[Path]:
     """Write one document where `path` ends in `.tex`, else a folder with a file for each part and
-    `report.tex`, which reads them; the paths written.
+    `report.tex`, which reads them; the paths written. `odds` stand beside the answer where they
+    are known.
 
     Raises:
         ConfigError: it cannot be written there, or is the name of a page.
     """
-    return write_tables(latex_parts(answer), path)
+    return write_tables(latex_parts(answer, odds), path)
 
 
-def latex_parts(answer: Answer) -> dict[str, str]:
+def latex_parts(answer: Answer, odds: Odds | None = None) -> dict[str, str]:
     """The parts by the names of their files: `answer`, `forest`, then a table each."""
     parts = {"answer": _words(answer), "forest": _forest(answer)}
     tables = {"contrasts": _without_reasons(contrast_table(answer))}
     tables |= {"arms": arm_table(answer), "compared": compared_table(answer)}
     tables["checks"] = check_table(answer)
+    if (beside := odds_table(answer, odds)) is not None:
+        tables["odds"] = beside
     if (losing := losing_table(answer)) is not None:
         tables["losing"] = losing
     if (variances := variance_table(answer)) is not None:

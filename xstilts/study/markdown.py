@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from xstilts.report.table import Table
-from xstilts.study.answer import Answer
+from xstilts.study.answer import Answer, Odds
 from xstilts.study.answer_tables import (
     arm_table,
     check_table,
@@ -20,14 +20,15 @@ from xstilts.study.answer_tables import (
     probe_tables,
     variance_table,
 )
+from xstilts.study.odds_tables import odds_table
 
 _SIGNS = re.compile(r"[\\`*<>|~$]|\](?=[\[(:])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
 """What Markdown or HTML would read as theirs, and no more, so that the text can be read as well."""
 
 
-def as_markdown(answer: Answer) -> str:
-    """The report as one Markdown page."""
-    return "\n".join(_parts(answer))
+def as_markdown(answer: Answer, odds: Odds | None = None) -> str:
+    """The report as one Markdown page; `odds` stand beside the answer where they are known."""
+    return "\n".join(_parts(answer, odds))
 
 
 def plain(text: str) -> str:
@@ -35,7 +36,7 @@ def plain(text: str) -> str:
     return _SIGNS.sub(r"\\\g<0>", " ".join(text.split()))
 
 
-def _parts(answer: Answer) -> Iterator[str]:
+def _parts(answer: Answer, odds: Odds | None) -> Iterator[str]:
     yield f"# {plain(answer.question)}\n"
     yield f"**{plain(answer.says)}**\n"
     if answer.missing:
@@ -57,6 +58,8 @@ def _parts(answer: Answer) -> Iterator[str]:
         yield from (_table(one.cells) for one in tables if one.cells)
     yield "## Checks\n"
     yield _table(check_table(answer))
+    if (beside := odds_table(answer, odds)) is not None:
+        yield _table(beside)
     if variances := variance_table(answer):
         yield _table(variances)
     if probes := probe_tables(answer):

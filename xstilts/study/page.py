@@ -12,7 +12,7 @@ from typing import Any
 
 from xstilts.report.page_parts import environment, number, write
 from xstilts.study import pictures
-from xstilts.study.answer import Answer, Contrast
+from xstilts.study.answer import Answer, Contrast, Odds
 from xstilts.study.answer_tables import (
     BY_MARGIN,
     arm_table,
@@ -31,22 +31,23 @@ from xstilts.study.answer_tables import (
     tested,
     variance_table,
 )
+from xstilts.study.odds_tables import odds_table
 from xstilts.tasks.languages import COLUMNS, language
 
 LONG = 240
 """Letters of an answer that is printed smaller."""
 
 
-def write_page(answer: Answer, path: Path) -> Path:
-    """Write the page of a study; its path.
+def write_page(answer: Answer, path: Path, odds: Odds | None = None) -> Path:
+    """Write the page of a study; its path. `odds` stand beside the answer where they are known.
 
     Raises:
         ConfigError: it cannot be written there.
     """
-    return write(page(answer), path)
+    return write(page(answer, odds), path)
 
 
-def page(answer: Answer) -> str:
+def page(answer: Answer, odds: Odds | None = None) -> str:
     """The page of a study, finished or not."""
     template = environment(Path(__file__).parent).get_template("study.html")
     return template.render(
@@ -63,6 +64,7 @@ def page(answer: Answer) -> str:
         arms=arm_table(answer),
         compared=compared_table(answer),
         checks=check_table(answer),
+        odds=odds_table(answer, odds),
         variances=variance_table(answer),
         probes=probe_tables(answer),
     )

@@ -31,6 +31,7 @@ from xstilts.scores.table import ChosenScores
 from xstilts.study.agreement import count_numbers, first_difference, is_close
 from xstilts.study.bundle_reader import AGAIN, Bundle
 from xstilts.study.bundled_items import ABOUT
+from xstilts.study.bundled_odds import ODDS, OddsVerified, verify_odds
 from xstilts.study.contents import ITEMS, TRIALS, environment, followed, unpacked
 
 EQUAL = 1e-9
@@ -51,7 +52,8 @@ ALLOCATED = ("cost/gpu_hours", "cost/reused_gpu_hours")
 class Verified:
     """What was found right: `scores` of records from their items, `numbers` of the report and what
     else follows from them. `believed` are the scores of records that no items are there of: dev
-    scores, profiles by layer, evaluations that kept none."""
+    scores, profiles by layer, evaluations that kept none. `odds` tells of odds ratios, which R
+    fits."""
 
     sweep: str
     manifest_sha256: str
@@ -60,6 +62,7 @@ class Verified:
     scores: int
     believed: int
     numbers: int
+    odds: OddsVerified
 
 
 def verify(path: Path) -> Verified:
@@ -98,7 +101,8 @@ def _recomputed(bundle: Bundle, folder: Path) -> Verified:
     for name, content in made.items():
         numbers += _compared(bundle, name, content, other)
     for name in bundle.manifest.parts:
-        if "/" not in name and name not in (*made, ENVIRONMENT):
+        own = (*made, ENVIRONMENT, *([ODDS] if results.sweep.study else []))
+        if "/" not in name and name not in own:
             raise bundle.error(name, "is no part that a bundle has")
     return Verified(
         sweep=bundle.manifest.sweep,
@@ -108,6 +112,7 @@ def _recomputed(bundle: Bundle, folder: Path) -> Verified:
         scores=items.recomputed,
         believed=items.believed,
         numbers=numbers,
+        odds=verify_odds(bundle, results, other),
     )
 
 
