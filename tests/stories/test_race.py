@@ -125,14 +125,14 @@ def _targets_of(bench: Bench) -> dict[str, list[str]]:
 
 
 def _kill_at_random(bench: Bench, calm: Bench, kills: int) -> int:
-    """Kill a race from its beginning to its end, each time when it has begun a trial, and up to as
-    long as a trial of the calm race took after that: within a stage, between two, while it
-    decides. How often it was still running."""
+    """Kill a race from its beginning to near its end, each time when it has begun a trial, and up
+    to half as long as a trial of the calm race took after that: within a stage, between two, while
+    it decides. How often it was still running."""
     random = np.random.default_rng(0)
     took_s = [one["ended"] - one["started"] for each in calm.attempts().values() for one in each]
     found = 0
     for number in range(kills):
-        begun, ended = len(_attempts(bench)), number * len(took_s) // kills
+        begun, ended = len(_attempts(bench)), number * (len(took_s) - 4) // kills
         process = bench.start("sweep", "sweep.yaml")
         bench.wait_for(
             lambda begun=begun, ended=ended, process=process: (
@@ -141,7 +141,7 @@ def _kill_at_random(bench: Bench, calm: Bench, kills: int) -> int:
             ),
             timeout_s=SOAK_S,
         )
-        time.sleep(random.uniform(0, np.mean(took_s)))
+        time.sleep(random.uniform(0, np.mean(took_s) / 2))
         found += process.poll() is None
         bench.kill(process)
     return found
