@@ -11,7 +11,15 @@ from xstilts.scores.arms import arms_of
 from xstilts.scores.ties import ties
 from xstilts.search import race_model
 from xstilts.search.policies import Board, play_race
-from xstilts.search.race import CUT, LEAST, OPENING, may_be_best, next_runs, ranking
+from xstilts.search.race import (
+    CUT,
+    LEAST,
+    MOST_KNOWN,
+    OPENING,
+    may_be_best,
+    next_runs,
+    ranking,
+)
 from xstilts.search.race_model import Belief, believe, rung_correlation, screening
 
 
@@ -235,15 +243,24 @@ def test_a_prior_counts_by_its_rank_correlation_with_what_was_seen() -> None:
 
 
 def test_a_prior_spends_less() -> None:
+    """Whatever it says, no target has more runs than these."""
     grid = transfer_grid(10)
     truth = grid.test.mean((2, 3))
     prior = (truth - truth.mean(0)) / truth.std(0)
-    runs = {}
-    for name, known in (("none", None), ("prior", prior)):
+    noise = np.random.default_rng(0).normal(0, 1, prior.shape)
+    counts = {}
+    for name, known in (("none", None), ("prior", prior), ("noise", noise)):
         board = Board(grid.dev[..., :3], 3, prior=known)
         play_race(board, 0)
-        runs[name] = np.isfinite(board.seen).sum() / 21
-    assert runs["prior"] < 24 < runs["none"]
+        counts[name] = np.isfinite(board.full).sum(-1)
+    for name in ("prior", "noise"):
+        assert (counts[name].sum(0) <= np.ceil(MOST_KNOWN * 21)).all()
+        assert counts[name].sum() < counts["none"].sum()
+    # A first run is worth what it promises, as any other is: the weak are parked for the strong.
+    parked = {name: count == 0 for name, count in counts.items()}
+    assert not parked["none"].any()
+    assert parked["noise"].sum() > 100
+    assert prior[parked["prior"]].mean() < -0.3 < 0.3 < prior[counts["prior"] == 3].mean()
 
 
 def test_shrinking_solves_hendersons_equations() -> None:

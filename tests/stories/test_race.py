@@ -37,6 +37,9 @@ search:
     space: {{intermediate.epochs: {{choice: [0.2]}}, target.epochs: {{choice: [0.1]}}}}
 """
 
+SOAK_S = 3000
+"""A soak waits so long for what takes minutes on two idle cores."""
+
 
 def scores_of(records: dict[str, dict[str, Any]]) -> dict[tuple[str, ...], float]:
     """Every number of every trial."""
@@ -104,32 +107,46 @@ def test_a_race_that_is_killed_at_ten_random_moments_decides_as_an_undisturbed_o
     tmp_path: Path, shared_mini: Path
 ) -> None:
     """With one slot a race meets results in one order, and so decides alike whatever happens."""
-    random = np.random.default_rng(0)
-    found = []
-    for name, kills in (("calm", 0), ("killed", 10)):
-        bench = Bench(tmp_path / name)
+    calm, killed = (Bench(tmp_path / name) for name in ("calm", "killed"))
+    for bench in (calm, killed):
         bench.folder.mkdir()
         text = SWEEP.format(name="small", strategy="race", data=shared_mini)
-        one_slot = {"cpus_per_trial": os.cpu_count()}
+        one_slot = {"cpus_per_trial": len(os.sched_getaffinity(0))}
         (bench.folder / "sweep.yaml").write_text(f"{text}resources: {json.dumps(one_slot)}\n")
-        done = sum(_killed(bench, random.uniform(0, 8)) for _ in range(kills))
-        bench.sweep()
-        trained = {trial: sorted(one["targets"]) for trial, one in bench.records().items()}
-        found.append((trained, scores_of(bench.records()), done))
-    calm, killed = found
-    assert killed[2] == 10, "the race ended before it was killed so often"
-    assert killed[0] == calm[0] and killed[1] == calm[1]
+    calm.run("sweep", "sweep.yaml", timeout_s=SOAK_S)
+    assert _kill_at_random(killed, calm, kills=10) == 10, "the race ended before the last"
+    killed.run("sweep", "sweep.yaml", timeout_s=SOAK_S)
+    assert _targets_of(killed) == _targets_of(calm)
+    assert scores_of(killed.records()) == scores_of(calm.records())
 
 
-def _killed(bench: Bench, after_s: float) -> bool:
-    """Kill the sweep some seconds after it has begun a trial: within a stage, between two, while it
-    decides. Whether it was still running."""
-    begun = sum(map(len, bench.attempts().values()))
-    process = bench.start("sweep", "sweep.yaml")
-    bench.wait_for(
-        lambda: sum(map(len, bench.attempts().values())) > begun or process.poll() is not None
-    )
-    time.sleep(after_s)
-    was_running = process.poll() is None
-    bench.kill(process)
-    return was_running
+def _targets_of(bench: Bench) -> dict[str, list[str]]:
+    return {trial: sorted(record["targets"]) for trial, record in bench.records().items()}
+
+
+def _kill_at_random(bench: Bench, calm: Bench, kills: int) -> int:
+    """Kill a race from its beginning to near its end, each time when it has begun a trial, and up
+    to half as long as a trial of the calm race took after that: within a stage, between two, while
+    it decides. How often it was still running."""
+    random = np.random.default_rng(0)
+    took_s = [one["ended"] - one["started"] for each in calm.attempts().values() for one in each]
+    found = 0
+    for number in range(kills):
+        begun, ended = len(_attempts(bench)), number * (len(took_s) - 4) // kills
+        process = bench.start("sweep", "sweep.yaml")
+        bench.wait_for(
+            lambda begun=begun, ended=ended, process=process: (
+                (len(_attempts(bench)) > begun and _attempts(bench).count("finished") >= ended)
+                or process.poll() is not None
+            ),
+            timeout_s=SOAK_S,
+        )
+        time.sleep(random.uniform(0, np.mean(took_s) / 2))
+        found += process.poll() is None
+        bench.kill(process)
+    return found
+
+
+def _attempts(bench: Bench) -> list[str | None]:
+    """How every attempt at a trial ended; None where it has not."""
+    return [one["how"] for each in bench.attempts().values() for one in each]

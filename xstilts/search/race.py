@@ -35,8 +35,10 @@ PRICE = 0.2
 """Between the two a target ends where its leader's expected regret is below this share of the
 noise of a run, averaged over targets: further runs then lower the mean regret by little."""
 
-LEAST_KNOWN, MOST_KNOWN = 0.1, 0.2
-"""The same shares where candidates' scores elsewhere are part of the model: it knows its spread."""
+LEAST_KNOWN, MOST_KNOWN = 1.05, 1.14
+"""Where candidates' scores elsewhere are part of the model, a target's runs a candidate, first runs
+among them: the model knows its spread, so that a first run is worth what it promises, as any
+other is."""
 
 _LEADER_RUNS = 2
 
@@ -180,16 +182,17 @@ def _spend(
     chances = belief.chances(target, leader)
     regrets[leader] = chances[leader] = 0.0
     unseen = (full == 0) & (chances >= CUT) & available
-    if unseen.any():
+    if unseen.any() and not belief.counts_prior:
         only_orders = np.isfinite(hints).any() and not belief.counts_hints
         by = np.nan_to_num(hints, nan=-np.inf) if only_orders else means
         return int(max(np.flatnonzero(unseen), key=lambda one: (by[one], means[one])))
     if full[leader] < min(_LEADER_RUNS, most) and room[leader]:
         return leader
-    more = full.sum() - (full > 0).sum()
+    counted, low, high = full.sum() - (full > 0).sum(), LEAST, MOST
+    if belief.counts_prior:
+        counted, low, high = full.sum(), LEAST_KNOWN, MOST_KNOWN
     is_cheap = np.sqrt((regrets**2).sum()) <= PRICE * belief.noise
-    low, high = (LEAST_KNOWN, MOST_KNOWN) if belief.counts_prior else (LEAST, MOST)
-    if not room.any() or more >= high * len(full) or (more >= low * len(full) and is_cheap):
+    if not room.any() or counted >= high * len(full) or (counted >= low * len(full) and is_cheap):
         return None
     # A run is worth the regret at stake times how far it moves the mean; the leader is worth what
     # its strongest rival is, as in top-two sampling (Russo 2016).
