@@ -24,10 +24,9 @@ from xstilts.study.odds import AT_ONCE, ItemTable, fitted, item_tables, judged
 
 ODDS = "odds.json"
 
-NEAR, ALIKE = 0.5, 0.25
-"""How far log odds may be apart, in standard errors, and these, of their size. Most fits agree to
-four decimals, but where the likelihood is flat an optimiser ends elsewhere: two fits of one table
-were seen 0.2 errors apart, and their errors 8 %."""
+NEAR, ALIKE = 0.02, 0.02
+"""How far log odds may be apart, in standard errors, and these, of their size: what optimisers of
+two versions of lme4 leave open."""
 
 
 @dataclass(frozen=True, slots=True)

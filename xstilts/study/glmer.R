@@ -8,9 +8,11 @@ arguments <- commandArgs(trailingOnly = TRUE)
 table <- read.csv(arguments[1])
 for (name in setdiff(names(table), c("right", "arm"))) table[[name]] <- factor(table[[name]])
 # The Hessian is asked for whatever the number of rows: errors and the check of convergence stand
-# on it, and lme4's default has changed.
+# on it, and lme4's default has changed. Its tolerance of the inner iterations (1e-7) leaves the
+# likelihood of a point to where they began: an optimiser that began in its own optimum ended
+# outside of it, with other log odds and no warning.
 control <- glmerControl(optimizer = "bobyqa", optCtrl = list(maxfun = 10000), calc.derivs = TRUE,
-                        check.conv.singular = "ignore")
+                        tolPwrss = 1e-9, check.conv.singular = "ignore")
 setTimeLimit(cpu = as.numeric(arguments[3]))
 fit <- tryCatch(
   suppressWarnings(glmer(as.formula(arguments[2]), table, family = binomial, control = control)),

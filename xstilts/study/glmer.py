@@ -55,8 +55,8 @@ def fit(
     """The fit of a table's `columns` (rows,), `right` and `arm` among them; in words why there is
     none.
 
-    Nothing is drawn, and BLAS has one thread: the same columns give the same fit but where a number
-    lies on the edge of its rounding, or the likelihood is flat.
+    The same columns give the same fit on one machine, but where a number lies on the edge of its
+    rounding: nothing is drawn, and BLAS has one thread.
     """
     with tempfile.TemporaryDirectory(prefix="xstilts-glmer-") as folder:
         table, found = Path(folder) / "table.csv", Path(folder) / "found"
