@@ -55,12 +55,15 @@ def test_it_says_whether_r_has_fitted_again(
         patch.setattr(glmer, "software", lambda: ("4.2.2", "1.1.31"))
         patch.setattr(glmer, "fit", lambda *_: found)
         packed = call("bundle", "s", "--storage", storage)
-        assert "\n  odds ratios: 2 fitted again by lme4 1.1.31 in R 4.2.2\n" in packed.stdout
+        assert "\n  odds ratios: 2 of the items, their fits believed; --refit" in packed.stdout
+        told = call("verify", "s.bundle.zip", "--refit").stdout
+        assert "\n  odds ratios: 2 fitted again by lme4 1.1.31 in R 4.2.2\n" in told
         found = replace(found, has_converged=False)
-        told = call("verify", "s.bundle.zip").stdout
+        told = call("verify", "s.bundle.zip", "--refit").stdout
         assert ": 0 fitted again by lme4 1.1.31 in R 4.2.2, 2 believed, as a fit did not" in told
-    told = call("verify", "s.bundle.zip").stdout
-    assert "\n  odds ratios: 2 of the items, and as there is no R with lme4 here their fits" in told
+    refused = call("verify", "s.bundle.zip", "--refit")
+    assert refused.exit_code == 2
+    assert "--refit: needs Rscript with lme4; got none on the PATH; install them" in refused.output
 
 
 def test_what_is_wrong_is_one_line_and_a_status(

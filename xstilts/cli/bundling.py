@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xstilts.cli.app import Json, Name, Storage, command, note, out, print_json, results_of
+from xstilts.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from xstilts.study.bundled_odds import OddsVerified
@@ -41,6 +42,9 @@ def verify(
         list[Path],
         typer.Argument(metavar="BUNDLE...", help="Files of `bundle`.", show_default=False),
     ],
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Also fit odds ratios again, by R with lme4.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """See that bundles are as they were written, and compute every number again from the items.
@@ -50,13 +54,24 @@ def verify(
     """
     from xstilts.study.verify import verify as verified
 
+    if refit:
+        _check_r()
     found = []
     for file in files:
-        found.append(verified(file))
+        found.append(verified(file, refit))
         if not as_json:
             _tell(file, found[-1])
     if as_json:
         print_json([asdict(one) for one in found])
+
+
+def _check_r() -> None:
+    from xstilts.study import glmer
+
+    if glmer.software() is None:
+        rule, got = "needs Rscript with lme4", "none on the PATH"
+        repair = "install them, or leave it out: all but the fits is computed again"
+        raise ConfigError([Problem("--refit", rule, got, repair)])
 
 
 def _tell(file: Path, found: Verified) -> None:
@@ -81,7 +96,7 @@ def _tell(file: Path, found: Verified) -> None:
 def _of_odds(found: OddsVerified) -> str:
     """Which of them were fitted again; nothing where a bundle has none."""
     if found.by is None:
-        why = "of the items, and as there is no R with lme4 here their fits are believed"
+        why = "of the items, their fits believed; --refit makes them again by R"
         return f"{found.believed} {why}" if found.believed else ""
     r, lme4 = found.by
     rest = f", {found.believed} believed, as a fit did not converge, or was not to be had"

@@ -1,9 +1,9 @@
 """Odds ratios in a bundle that was made where R with lme4 is, and compared by whoever verifies.
 
 What was fitted, the digest of its table among it, follows from the items, and so do intervals and p
-from what lme4 gave; both are computed again everywhere. The fits themselves are made again where R
-with lme4 is, and believed elsewhere. A bundle without them is one that was made without R: nothing
-is fitted for it.
+from what lme4 gave; both are computed again everywhere. The fits themselves are believed, or made
+again on request: they need R, and take longer than all else. A bundle without them is one that was
+made without R: nothing is fitted for it.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ two versions of lme4 leave open."""
 @dataclass(frozen=True, slots=True)
 class OddsVerified:
     """How many fits were made again, by which versions of R and lme4, and how many are believed:
-    where there is no R with lme4, and where one of two fits was not to be had or has not
-    converged."""
+    where none were asked for, and where one of two fits was not to be had or has not converged."""
 
     fitted: int = 0
     believed: int = 0
     by: tuple[str, str] | None = None
 
 
-def verify_odds(bundle: Bundle, results: Results, other: str) -> OddsVerified:
-    """Compare the odds ratios in a bundle with those of its items.
+def verify_odds(bundle: Bundle, results: Results, other: str, refit: bool) -> OddsVerified:
+    """Compare the odds ratios in a bundle with those of its items, and with `refit` the fits with
+    new ones.
 
     Raises:
         BundleError: with the first that differs, and `other` for a reason.
@@ -60,7 +60,7 @@ def verify_odds(bundle: Bundle, results: Results, other: str) -> OddsVerified:
     wrong = first_difference(recorded, to_jsonable_python(made), 1e-6)
     if wrong is not None:
         raise bundle.error(ODDS, wrong, other)
-    versions = glmer.software()
+    versions = glmer.software() if refit else None
     if versions is None:
         return OddsVerified(believed=len(odds.contrasts))
     with ThreadPoolExecutor(AT_ONCE) as pool:

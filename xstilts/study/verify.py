@@ -65,8 +65,9 @@ class Verified:
     odds: OddsVerified
 
 
-def verify(path: Path) -> Verified:
-    """See that a bundle is as it was written, and that its numbers come from its items.
+def verify(path: Path, refit: bool = False) -> Verified:
+    """See that a bundle is as it was written, and that its numbers come from its items; with
+    `refit` R fits its odds ratios again.
 
     Raises:
         ConfigError: the file is no bundle, or one of another format.
@@ -75,7 +76,7 @@ def verify(path: Path) -> Verified:
     with Bundle(path) as bundle, tempfile.TemporaryDirectory(prefix="xstilts-verify-") as folder:
         bundle.check()
         try:
-            return _recomputed(bundle, Path(folder))
+            return _recomputed(bundle, Path(folder), refit)
         except BundleError:
             raise
         except XstiltsError as error:
@@ -87,7 +88,7 @@ def verify(path: Path) -> Verified:
             raise bundle.error("its parts", f"cannot be computed with: {reason}") from error
 
 
-def _recomputed(bundle: Bundle, folder: Path) -> Verified:
+def _recomputed(bundle: Bundle, folder: Path, refit: bool) -> Verified:
     results, other = unpacked(bundle, folder), _other(bundle)
     items = _Scores(bundle, results)
     for record in results.records:
@@ -112,7 +113,7 @@ def _recomputed(bundle: Bundle, folder: Path) -> Verified:
         scores=items.recomputed,
         believed=items.believed,
         numbers=numbers,
-        odds=verify_odds(bundle, results, other),
+        odds=verify_odds(bundle, results, other, refit),
     )
 
 
