@@ -8,8 +8,7 @@ It writes `FOLDER/grid.csv`, which `xstilts.search.replay` plays; costs are trai
 of the lowest rung takes two minutes on two cores; what was interrupted goes on.
 
 With `--branches` the rungs below 1 are what branches off one long stage of a constant rate would
-be: the same steps at the peak, and down to 0 over the last fifth. They are trained from the
-beginning, which gives the weights that a branch would have.
+be: at the peak, and down to 0 over the last fifth of their steps.
 """
 
 from __future__ import annotations
