@@ -58,7 +58,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
         yield cluster
 
 
-def submit(cluster: SlurmCluster, status: int | None, restarts: int = 20) -> int:
+def submit(
+    cluster: SlurmCluster, status: int | None, restarts: int = 20, partition: str = "short"
+) -> int:
     """Submit a sweep that ends with a status, or runs until it is stopped; the job's id."""
     for name in ("ray-dies", "rays", "runs-on", "status"):
         (cluster.lab / name).unlink(missing_ok=True)
@@ -74,7 +76,7 @@ def submit(cluster: SlurmCluster, status: int | None, restarts: int = 20) -> int
         Path(LAB),
     )
     (cluster.lab / "job.sh").write_text(text)
-    return int(cluster.call("sbatch --parsable job.sh"))
+    return int(cluster.call(f"sbatch --parsable -p {partition} job.sh"))
 
 
 def over(cluster: SlurmCluster, job: int) -> tuple[str, str]:
@@ -125,6 +127,24 @@ def test_notice_queues_it_again_and_scancel_does_not(cluster: SlurmCluster) -> N
     state, _ = over(cluster, job)
     assert state == "CANCELLED" and time.monotonic() - began < 25, "before Slurm loses patience"
     assert "told to end" in cluster.log(job) and cluster.field(job, "Restarts") == "1"
+
+
+@pytest.mark.parametrize(("partition", "told"), [("short", "told to end"), ("graced", "notice")])
+def test_what_preempts_it_has_it_queued_again(
+    cluster: SlurmCluster, partition: str, told: str
+) -> None:
+    """At once, which is as scancel but for its start by Slurm itself, or with a time of grace."""
+    job = submit(cluster, None, partition=partition)
+    running(cluster, job)
+    other = cluster.call("sbatch --parsable -p urgent -c 4 --wrap 'sleep 5'").strip()
+    wait_for(lambda: cluster.state(job) == "PENDING", f"job {job} is preempted", 60)
+    assert told in cluster.log(job)
+    wait_for(lambda: cluster.state(int(other)) == "COMPLETED", f"job {other} is done", 90)
+    cluster.call(f"scontrol update JobId={job} StartTime=now || true")  # it may run already
+    running(cluster, job, 2)
+    assert cluster.field(job, "Restarts") == "1"
+    cluster.call(f"scancel {job}")
+    over(cluster, job)
 
 
 def test_a_ray_that_dies_starts_the_job_again_as_often_as_is_allowed(cluster: SlurmCluster) -> None:

@@ -53,9 +53,14 @@ MpiDefault=none
 KillWait=30
 SlurmdTimeout=20
 GresTypes=gpu
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
 {nodes}
 NodeName=gone NodeAddr=10.77.0.99 CPUs=2 Gres=gpu:a100:8 State=DOWN
 PartitionName=short Nodes={names} Default=YES MaxTime=60 State=UP
+PartitionName=graced Nodes={names} MaxTime=60 GraceTime=30 State=UP
+PartitionName=urgent Nodes={names} PriorityTier=10 MaxTime=60 State=UP
 PartitionName=gpus Nodes=gone MaxTime=2-0 State=UP
 """
 
