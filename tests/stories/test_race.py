@@ -126,8 +126,8 @@ def _targets_of(bench: Bench) -> dict[str, list[str]]:
 
 def _kill_at_random(bench: Bench, calm: Bench, kills: int) -> int:
     """Kill a race from its beginning to near its end, each time when it has begun a trial, and up
-    to half as long as a trial of the calm race took after that: within a stage, between two, while
-    it decides. How often it was still running."""
+    to half as long as the shortest trial of the calm race took after that: within a stage, between
+    two, while it decides. How often it was still running."""
     random = np.random.default_rng(0)
     took_s = [one["ended"] - one["started"] for each in calm.attempts().values() for one in each]
     found = 0
@@ -141,7 +141,7 @@ def _kill_at_random(bench: Bench, calm: Bench, kills: int) -> int:
             ),
             timeout_s=SOAK_S,
         )
-        time.sleep(random.uniform(0, np.mean(took_s) / 2))
+        time.sleep(random.uniform(0, min(took_s) / 2))
         found += process.poll() is None
         bench.kill(process)
     return found
