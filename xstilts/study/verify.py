@@ -101,8 +101,8 @@ def _recomputed(bundle: Bundle, folder: Path, refit: bool) -> Verified:
     made, numbers = followed(results), 0
     for name, content in made.items():
         numbers += _compared(bundle, name, content, other)
+    own = {*made, ENVIRONMENT, *([ODDS] if results.sweep.study else [])}
     for name in bundle.manifest.parts:
-        own = (*made, ENVIRONMENT, *([ODDS] if results.sweep.study else []))
         if "/" not in name and name not in own:
             raise bundle.error(name, "is no part that a bundle has")
     return Verified(
