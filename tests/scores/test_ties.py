@@ -9,7 +9,7 @@ from tests.benchmarks.coverage import sizes_on_grids, ties_hold_best
 from tests.benchmarks.worlds import WORLDS
 from xstilts.errors import ConfigError
 from xstilts.scores.arms import arms_of
-from xstilts.scores.ties import spend, ties
+from xstilts.scores.ties import out_at, spend, ties
 
 
 def test_the_clear_loser_is_out_and_the_twins_are_in() -> None:
@@ -33,6 +33,23 @@ def test_what_was_hardly_tried_stays_until_it_is_excluded() -> None:
     found = ties(arms)
     assert found.inside[2] and found.inside[4]  # near by one run; never run
     assert not found.inside[3]
+
+
+def test_who_is_out_at_a_level_is_who_has_a_p_as_small_however_it_is_found() -> None:
+    generator = np.random.default_rng(0)
+    bounds = 0
+    for arms in (2, 5, 40):
+        scores = generator.uniform(50, 70, arms)[:, None] + generator.normal(0, 2, (arms, 3))
+        runs = generator.integers(0, 4, arms)
+        drawn = np.arange(3) < runs[:, None]
+        found = arms_of(scores[drawn], np.nonzero(drawn)[0], arms)
+        p = ties(found).p
+        # Levels just above and just below each p, where no bound of the integral tells.
+        for levels in (np.full(arms, 0.05), np.minimum(p * 1.001, 0.99), p * 0.999):
+            out = out_at(found, levels)
+            assert out.tolist() == (p <= levels).tolist()
+            bounds += int(out.sum())
+    assert bounds > 20
 
 
 @pytest.mark.parametrize("name", WORLDS)

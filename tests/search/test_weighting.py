@@ -37,7 +37,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[int, float | None]]:
 
     def noted(*arguments: Any) -> Any:
         trials = real(*arguments)
-        found.append({trial.number: trial.value for trial in trials})
+        found.append({trial.number: trial.value for trial in trials.values()})
         return trials
 
     monkeypatch.setattr(module, "weighted", noted)

@@ -21,8 +21,9 @@ from xstilts.run.trial_states import TrialState
 from xstilts.scores.best import TrialScores
 from xstilts.scores.seen import columns_of, seen_scores
 
-STANDINGS_EVERY_S = 10.0
-"""They cost more the more candidates there are, and trials may end several times a second."""
+STANDINGS_EVERY_S, STANDINGS_SHARE = 10.0, 0.05
+"""How often a running race has its standings at most, and of a processor the share that they may
+take: they cost more the more candidates there are, and trials may end several times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ def race_columns(
 
 class Follower:
     """The standings of a running race. A record is read once, after its trial has ended; what
-    follows from all of them is worked out every `STANDINGS_EVERY_S` at most."""
+    follows from all of them is worked out every `STANDINGS_EVERY_S` at most, less often where that
+    takes long."""
 
     def __init__(self, sweep: Sweep, places: Places):
         self._sweep, self._places = sweep, places
@@ -122,7 +124,7 @@ class Follower:
         self._not_before = 0.0
 
     def look(self, states: Sequence[TrialState], at_once: bool = False) -> list[Standing]:
-        """The standings now, or a few seconds ago if not `at_once`."""
+        """The standings now, or a while ago if not `at_once`."""
         if not self._sweep.search.is_race:
             return []
         if not at_once and time.monotonic() < self._not_before:
@@ -138,7 +140,9 @@ class Follower:
             elif record.is_short:
                 self._short[state.trial] = record
         if new:
+            begun = time.thread_time()
             trials, short = list(self._trials.values()), list(self._short.values())
             self._standings = standings(self._sweep, trials, short)
-            self._not_before = time.monotonic() + STANDINGS_EVERY_S
+            pause = (time.thread_time() - begun) / STANDINGS_SHARE
+            self._not_before = time.monotonic() + max(STANDINGS_EVERY_S, pause)
         return self._standings

@@ -39,6 +39,15 @@ def any_above(z: np.ndarray, loadings: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(joint, single, np.minimum(len(loadings) * single, 1)))
 
 
+def is_rare(z: float, loadings: np.ndarray, level: float) -> bool:
+    """Whether `any_above` of z is the `level` or less; the integral is made where its bounds, one
+    comparison alone and all of them without correlation, leave that open."""
+    single = float(ndtr(-z))
+    if single > level or len(loadings) * single <= level:
+        return single <= level
+    return bool(any_above(np.array([z]), loadings)[0] <= level)
+
+
 def adjusted(t: np.ndarray, dof: np.ndarray, loadings: np.ndarray) -> np.ndarray:
     """One-sided probabilities, for each of `t` (comparisons,), that the largest is as large."""
     return any_above(deviates(t, dof), loadings)

@@ -7,13 +7,14 @@ stays. The set holds the best candidate with probability 1 - alpha or more (subs
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from xstilts.scores.arms import Arms
 from xstilts.scores.items import refuse
-from xstilts.scores.max_t import any_above, deviates
+from xstilts.scores.max_t import any_above, deviates, is_rare
 from xstilts.scores.variance import check_share
 
 ALPHA = 0.05
@@ -42,13 +43,30 @@ def ties(arms: Arms, *, alpha: float = ALPHA, look: int = 1, looks: int | None =
     """
     level = spend(alpha, look, looks)
     p = np.ones(len(arms.runs))
+    for arm, largest, loadings in _rivalled(arms):
+        p[arm] = any_above(np.array([largest]), loadings)[0]
+    return Ties(p > level, p, level)
+
+
+def out_at(arms: Arms, levels: Sequence[float]) -> np.ndarray:
+    """Which arms have a `p` of `Ties` of their level or less, (arms,), `levels` one an arm.
+
+    Of hundreds of candidates few need `p` itself, which is an integral over all rivals.
+    """
+    out = np.zeros(len(arms.runs), bool)
+    for arm, largest, loadings in _rivalled(arms):
+        out[arm] = is_rare(largest, loadings, levels[arm])
+    return out
+
+
+def _rivalled(arms: Arms) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Each arm that can be compared, how far its strongest rival lies above it, as a normal
+    deviate, and the correlations of all rivals' differences with the arm's noise, (rivals,)."""
     for arm in range(len(arms.runs)):
         t, dof, loadings = arms.t_over(arm)
         rivals = ~np.isnan(t)
         if rivals.any():
-            largest = deviates(t[rivals], dof[rivals]).max()
-            p[arm] = any_above(largest, loadings[rivals])[0]
-    return Ties(p > level, p, level)
+            yield arm, float(deviates(t[rivals], dof[rivals]).max()), loadings[rivals]
 
 
 def spend(alpha: float, look: int, looks: int | None = 1) -> float:

@@ -30,14 +30,13 @@ from xstilts.config.space import Choice, Point, Space
 from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.trial_plan import target_sets
 from xstilts.run.rounds import Dev, Rounds
-from xstilts.search.sampling import RandomSuggest, holds, sampler_of
+from xstilts.search.sampling import LookBack, RandomSuggest, holds, sampler_of
 from xstilts.search.weighting import (
     DEV,
     DIVERGED,
     POINT,
     as_believed,
     weighted,
-    without_attributes,
 )
 
 logger = logging.getLogger(__name__)
@@ -99,6 +98,7 @@ class Proposals:
         self.made: dict[str, Proposal] = {}
         self._open: dict[str, int] = {}
         self._failed: dict[str, FrozenTrial] = {}
+        self._ids: dict[int, str] = {}
         self._recover()
 
     def _take_over(self, storage: JournalStorage) -> None:
@@ -155,22 +155,25 @@ class Proposals:
 
     def _recover(self) -> None:
         """Take up the journal: open proposals stay open."""
-        for trial in self._proposed():
-            point = trial.user_attrs[POINT]
-            proposal = Proposal(trial.number, sha256_of(point)[:12], point)
-            self.made[proposal.config_id] = proposal
+        for config_id, trial in self._proposed().items():
+            self.made[config_id] = Proposal(trial.number, config_id, trial.user_attrs[POINT])
             if trial.state == TrialState.RUNNING:
-                self._open[proposal.config_id] = trial.number
+                self._open[config_id] = trial.number
             elif trial.state in (TrialState.FAIL, TrialState.PRUNED) or trial.user_attrs.get(
                 DIVERGED
             ):
-                self._failed[proposal.config_id] = trial
+                self._failed[config_id] = trial
 
-    def _proposed(self) -> list[FrozenTrial]:
-        """The study's trials that are proposals; of one that was told again, the last."""
-        trials = self._study.get_trials(deepcopy=False)
-        proposed = [trial for trial in trials if POINT in trial.user_attrs]
-        return list({sha256_of(trial.user_attrs[POINT]): trial for trial in proposed}.values())
+    def _proposed(self) -> dict[str, FrozenTrial]:
+        """The study's trials that are proposals, by their configurations' ids; of one that was told
+        again, the last."""
+        found = {}
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.number not in self._ids and POINT in trial.user_attrs:
+                self._ids[trial.number] = sha256_of(trial.user_attrs[POINT])[:12]
+            if trial.number in self._ids:
+                found[self._ids[trial.number]] = trial
+        return found
 
     @property
     def _candidates(self) -> Sequence[str]:
@@ -216,7 +219,7 @@ class Proposals:
                 self._study.tell(number, self._worst())
             else:
                 self._study.tell(number, state=TrialState.FAIL)
-            self._failed[config_id] = self._study.trials[number]
+            self._failed[config_id] = self._study.get_trials(deepcopy=False)[number]
         else:
             if dev:
                 trial = self._study.get_trials(deepcopy=False)[number]
@@ -234,7 +237,7 @@ class Proposals:
             trial = self._study.get_trials(deepcopy=False)[number]
             Trial(self._study, trial._trial_id).report(value, runs)
         self._study.tell(number, state=TrialState.PRUNED)
-        self._failed[config_id] = self._study.trials[number]
+        self._failed[config_id] = self._study.get_trials(deepcopy=False)[number]
 
     def _succeed(self, failed: FrozenTrial, value: float, dev: Dev | None) -> None:
         """A study's trial that has ended stays as it is, so that a better end is another one."""
@@ -249,13 +252,14 @@ class Proposals:
 
     def _worst(self) -> float:
         """The worst value that a configuration has had; what chance would score before one has."""
-        values = [trial.value for trial in self._proposed() if trial.value is not None]
+        values = [trial.value for trial in self._proposed().values() if trial.value is not None]
         if self._sweep.objective.mode == "min":
             return max(values, default=100.0)
         return min(values, default=chance_of(self._sweep))
 
-    def _told(self, proposed: list[FrozenTrial]) -> list[FrozenTrial]:
+    def _told(self) -> dict[str, FrozenTrial]:
         """Proposals with the values that the sampler is told."""
+        proposed = self._proposed()
         if beliefs := self.beliefs():
             proposed = as_believed(proposed, beliefs)
         if self._sweep.objective.metric != WEIGHTED:
@@ -288,8 +292,8 @@ class Proposals:
     def _from_sampler(self) -> Proposal | None:
         if self._searched is None:
             return None
-        study = optuna.create_study(direction=self._study.direction)
-        study.add_trials(map(without_attributes, self._told(self._proposed())))
+        storage = LookBack([*self._told().values()])
+        study = optuna.create_study(storage=storage, direction=self._study.direction)
         waited = self._waiting()
         for attempt in range(REPEATS_BEFORE_EXPLORING):
             # A sampler's own state dies with its process; seeded anew for every draw, a resumed
@@ -336,7 +340,7 @@ class Proposals:
         for fixed in (*again, *({"intermediate": name} for name in self._candidates)):
             if not any(
                 fixed == trial.user_attrs.get(WAITED) or fixed.items() <= trial.params.items()
-                for trial in proposed
+                for trial in proposed.values()
             ):
                 return dict(fixed)
         return None

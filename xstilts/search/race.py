@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xstilts.scores.arms import arms_of
-from xstilts.scores.ties import ALPHA, spend, ties
+from xstilts.scores.ties import ALPHA, out_at, spend
 from xstilts.search.race_model import Belief, believe, expected_excess, screening
 
 OPENING = 6
@@ -112,9 +112,9 @@ def may_be_best(scores: np.ndarray, looks: int, *, alpha: float = ALPHA) -> np.n
     """
     drawn = np.isfinite(scores)
     counts = drawn.sum(1)
-    found = ties(arms_of(scores[drawn], np.nonzero(drawn)[0], len(scores)), alpha=alpha)
     levels = [spend(alpha, min(max(int(n), 1), looks), looks) for n in counts]
-    return np.asarray((counts == 0) | (found.p > levels))
+    arms = arms_of(scores[drawn], np.nonzero(drawn)[0], len(scores))
+    return np.asarray((counts == 0) | ~out_at(arms, levels))
 
 
 def _first_rungs(drawn: np.ndarray, available: np.ndarray) -> list[list[Run]]:

@@ -1,4 +1,5 @@
-"""What proposals are drawn with: Optuna's samplers, and a uniform draw where they repeat.
+"""What proposals are drawn with: Optuna's samplers, what they look back on, and a uniform draw
+where they repeat.
 
 A sampler's own state dies with its process; what is drawn hangs on the seed of the file, the number
 of the proposal and the attempt alone.
@@ -6,7 +7,8 @@ of the proposal and the attempt alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from xstilts.config.schema import Sweep
 from xstilts.files import derive_seed
@@ -67,3 +71,32 @@ def sampler_of(sweep: Sweep, number: int, attempt: int) -> BaseSampler:
     if spec.name == "tpe":
         return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
     return RandomSampler(seed=seed)
+
+
+class LookBack(InMemoryStorage):
+    """A study's storage that begins with `told`, trials that samplers read and nobody changes.
+
+    A study copies to the depth what is added to it. Every draw has a study of its own, so that of
+    thousands of trials these copies would be most of what it costs.
+    """
+
+    def __init__(self, told: Sequence[FrozenTrial]):
+        super().__init__()
+        self._told = [_bare(trial, number - len(told)) for number, trial in enumerate(told)]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """See Optuna's storages."""
+        own = super().get_all_trials(study_id, deepcopy, states)
+        return [*(x for x in self._told if states is None or x.state in states), *own]
+
+
+def _bare(trial: FrozenTrial, number: int) -> FrozenTrial:
+    """A trial without the attributes that no sampler reads; its own, of a study, count from 0."""
+    found = copy(trial)
+    found.user_attrs, found.number = {}, number
+    return found

@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from xstilts.config.derive import selected_targets
 from xstilts.config.schema import Sweep
-from xstilts.files import sha256_of
 from xstilts.records import TrialRecord
 from xstilts.run.rounds import Dev, Rounds
 
@@ -30,68 +29,50 @@ DEV = "dev"
 
 
 def weighted(
-    proposed: Sequence[FrozenTrial], rounds: Rounds, measure: str, is_max: bool
-) -> list[FrozenTrial]:
-    """Proposals with the values of the current round in the place of those that they ended with;
-    before the first round as they are. What ended without dev scores is left out: nothing is known
-    of it by this measure.
+    proposed: Mapping[str, FrozenTrial], rounds: Rounds, measure: str, is_max: bool
+) -> dict[str, FrozenTrial]:
+    """Proposals, by their ids, with the values of the current round in the place of those that they
+    ended with; before the first round as they are. What ended without dev scores is left out:
+    nothing is known of it by this measure.
 
     Args:
         measure: see `xstilts.run.rounds.Round`.
         is_max: whether more is better.
     """
-    ended = {
-        sha256_of(trial.user_attrs[POINT])[:12]: trial
-        for trial in proposed
-        if trial.state == TrialState.COMPLETE
-    }
+    ended = {name: x for name, x in proposed.items() if x.state == TrialState.COMPLETE}
     told = {name: x.user_attrs[DEV] for name, x in ended.items() if DEV in x.user_attrs}
     current = rounds.current(measure, told)
     targets = set() if current is None else {*current.targets}
     whole = {name: dev for name, dev in told.items() if dev.keys() >= targets}
     if current is None or not whole:
-        return list(proposed)
+        return dict(proposed)
     values = dict(zip(whole, current.scores([*whole.values()]), strict=True))
     worst = (min if is_max else max)(values.values())
     values |= {name: worst for name, x in ended.items() if DIVERGED in x.user_attrs}
-    by_number = {ended[name].number: value for name, value in values.items()}
-    return [
-        _with_value(trial, by_number[trial.number]) if trial.number in by_number else trial
-        for trial in proposed
-        if trial.number in by_number or trial.state != TrialState.COMPLETE
-    ]
+    return {
+        name: _with_value(trial, values[name]) if name in values else trial
+        for name, trial in proposed.items()
+        if name in values or name not in ended
+    }
 
 
 def as_believed(
-    proposed: Sequence[FrozenTrial], beliefs: Mapping[str, tuple[float, Dev]]
-) -> list[FrozenTrial]:
-    """Proposals of a race, as if each of which something is believed had ended so.
+    proposed: Mapping[str, FrozenTrial], beliefs: Mapping[str, tuple[float, Dev]]
+) -> dict[str, FrozenTrial]:
+    """Proposals of a race, by their ids, as if each of which something is believed had ended so.
 
     Args:
         beliefs: the objective and the dev scores of configurations, by their ids.
     """
-    found = []
-    for trial in proposed:
-        config = sha256_of(trial.user_attrs[POINT])[:12]
-        if config in beliefs:
-            value, dev = beliefs[config]
-            number = trial.number
-            trial = create_trial(
-                value=value,
-                params=trial.params,
-                distributions=trial.distributions,
-                user_attrs={POINT: trial.user_attrs[POINT], DEV: dev},
-            )
-            trial.number = number
-        found.append(trial)
-    return found
-
-
-def without_attributes(trial: FrozenTrial) -> FrozenTrial:
-    """A trial as a sampler sees it. A study copies what it is given to the depth, so that what no
-    sampler reads would be most of what a draw costs."""
-    found = copy(trial)
-    found.user_attrs = {}
+    found = dict(proposed)
+    for config in proposed.keys() & beliefs.keys():
+        (value, dev), trial = beliefs[config], proposed[config]
+        found[config] = create_trial(
+            value=value,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={POINT: trial.user_attrs[POINT], DEV: dev},
+        )
     return found
 
 
