@@ -147,7 +147,7 @@ def _opening(
     found: list[list[Run]] = []
     for target in range(targets):
         wanted = min(OPENING, candidates)
-        places = np.roll(order, -(target * candidates // targets))[:wanted]
+        places = order[(np.arange(wanted) + target * candidates // targets) % candidates]
         hints = _hints(scores, target, given)
         if not low[target] and np.isfinite(hints).any():
             by_hint = np.argsort(-np.nan_to_num(hints, nan=-np.inf), kind="stable")

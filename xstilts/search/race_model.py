@@ -93,9 +93,10 @@ def _noise_variances(runs: np.ndarray, counts: np.ndarray, means: np.ndarray) ->
     """
     seen = counts > 0
     cells = np.where(seen, means, np.nan)
-    spread = 1.4826 * np.nanmedian(np.abs(cells - np.nanmedian(cells, 0)), 0)
+    around = cells - _medians(cells)
+    spread = 1.4826 * _medians(np.abs(around))
     # Means that agree to the last digit still have a scale, that of the other targets.
-    floor = max(float(np.nanvar(cells - np.nanmedian(cells, 0))), 1e-12) * 1e-3
+    floor = max(float(np.nanvar(around)), 1e-12) * 1e-3
     guess = np.maximum(spread**2, floor) / 2
     squares = np.nansum((runs - means[..., None]) ** 2, (0, 2))
     dof = np.maximum(counts - 1, 0).sum(0)
@@ -104,6 +105,15 @@ def _noise_variances(runs: np.ndarray, counts: np.ndarray, means: np.ndarray) ->
     return np.asarray(
         np.maximum((_NOISE_DOF * guess * share + squares) / (_NOISE_DOF + dof), floor)
     )
+
+
+def _medians(cells: np.ndarray) -> np.ndarray:
+    """The median of each column of `cells` (rows, columns), NaN left out: `np.nanmedian` at a tenth
+    of what that costs, which is a third of a decision."""
+    ordered, counts = np.sort(cells, 0), np.isfinite(cells).sum(0)
+    columns = np.arange(cells.shape[1])
+    lower = ordered[np.maximum(counts - 1, 0) // 2, columns]
+    return np.asarray((lower + ordered[np.minimum(counts // 2, len(cells) - 1), columns]) / 2)
 
 
 def _shrink(values: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

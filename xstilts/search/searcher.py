@@ -273,20 +273,21 @@ class StageSearcher(Searcher):  # type: ignore[misc]
 
     def _free(self, units: Sequence[Unit]) -> Unit | None:
         """The first trial whose intermediate stage nobody trains right now."""
-        in_work = {
+        if not units:
+            return None
+        running = {
             fingerprint(unit.plan.encoder)
             for unit in self._running.values()
-            if isinstance(unit.plan.encoder, Train) and not self._store.has(unit.plan.encoder)
+            if isinstance(unit.plan.encoder, Train)
         }
-        for unit in units:
-            encoder = unit.plan.encoder
-            if fingerprint(encoder) not in in_work and not self._is_elsewhere(encoder):
-                return unit
-        return None
+        return next((x for x in units if not self._is_in_work(x.plan.encoder, running)), None)
 
-    def _is_elsewhere(self, encoder: Stage) -> bool:
-        """Whether a living process, of another sweep then, trains the encoder now."""
-        return not self._store.has(encoder) and self._store.is_in_work(encoder)
+    def _is_in_work(self, encoder: Stage, running: set[str]) -> bool:
+        """Whether one of the running trials, or a living process of another sweep, trains the
+        encoder now."""
+        if self._store.has(encoder):
+            return False
+        return fingerprint(encoder) in running or self._store.is_in_work(encoder)
 
     def _ask(self) -> Proposal | None:
         """Make a proposal and queue what is left to do of it; its trials may all be done."""

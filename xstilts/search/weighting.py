@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from statistics import fmean
 
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from xstilts.config.derive import selected_targets
 from xstilts.config.schema import Sweep
@@ -67,12 +67,9 @@ def as_believed(
     found = dict(proposed)
     for config in proposed.keys() & beliefs.keys():
         (value, dev), trial = beliefs[config], proposed[config]
-        found[config] = create_trial(
-            value=value,
-            params=trial.params,
-            distributions=trial.distributions,
-            user_attrs={POINT: trial.user_attrs[POINT], DEV: dev},
-        )
+        found[config] = _with_value(trial, value)
+        found[config].state = TrialState.COMPLETE
+        found[config].user_attrs = {POINT: trial.user_attrs[POINT], DEV: dev}
     return found
 
 
