@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.control_plane --trials 1000 --concurrency 64
 
-prints JSON: CPU-seconds of the driver for a trial, its memory at a tenth, a half and the end of the
+prints JSON: CPU-seconds of the driver for a trial and for a run (a race runs a trial again for
+further targets), its memory at a tenth, a half and the end of the
 trials, seconds to take the finished sweep up again, and seconds of a report over it. A trial writes
 the record of nine targets in all their languages, with scores from a seed; it imports no torch.
 `driver.csv` in the storage has what the driver has used every ten seconds, so that a run that is
@@ -240,6 +241,7 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
     from xstilts.report.results import load_results
+    from xstilts.run import attempts
     from xstilts.run.kept_weights import Keeper
     from xstilts.run.storage import open_storage
     from xstilts.search import completion, launch
@@ -270,10 +272,13 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
         publish_begun = time.monotonic()
         trouble = try_publish(tracker, results)
         publish_s = time.monotonic() - publish_begun
+    runs = sum(len(attempts.read(places.trials / x.trial)) for x in results.finished)
     return {
         "trials": len(results.finished),
+        "runs": runs,
         "wall_s": round(wall_s, 1),
         "driver_cpu_s_per_trial": round(cpu_s / max(1, len(results.finished)), 4),
+        "driver_cpu_s_per_run": round(cpu_s / max(1, runs), 4),
         "driver_mb": {**usage.mb, "end": mb},
         "take_up_s": round(resumed_s, 2),
         "report_s": round(report_s, 2),
