@@ -187,6 +187,7 @@ def drive(
     Raises:
         ConfigError: the sweep may not be launched so; see `launch.prepared`.
     """
+    from xstilts.report.glance import Noter
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
     from xstilts.report.results import load_results
@@ -214,13 +215,14 @@ def drive(
             tracker.check()
             keeper = Keeper(sweep, places, ready.lease.number, ready.check)
             mirror = Mirror(tracker, results)
+            noter = Noter(ready.sweep, places, ready.folder)
             del results  # the records of thousands of trials are not held while others run
             missing = missing_jobs(jobs_of(ready.planner), places.storage, inventory)
             # What trials cost is known once their tokens are counted.
             if sum(job.num_rows for job in missing) > PARALLEL_ROWS or sweep.budget:
                 view.prepare(missing, places.storage, inventory)
             was_stopped = True
-            watched = view.watching(sweep, ready.states, keeper.step, mirror.step)
+            watched = view.watching(sweep, ready.states, keeper.step, mirror.step, noter.step)
             with suppress(KeyboardInterrupt), watched:
                 was_stopped = launch.run_trials(ready, address, view.warn, with_rehearsal)
         is_complete = completion.is_complete(ready)

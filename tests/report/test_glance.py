@@ -12,7 +12,7 @@ import pytest
 from tests.trial_records import entry_json, make_record
 from xstilts.files import write_json
 from xstilts.report import glance as glancing
-from xstilts.report.glance import Glance, cache_path, glance
+from xstilts.report.glance import Glance, Noter, cache_path, glance
 from xstilts.report.results import Results
 from xstilts.report.usage import usage
 from xstilts.run import attempts
@@ -101,6 +101,54 @@ def test_only_what_has_changed_is_read(places: Places, monkeypatch: pytest.Monke
     assert read == ["a", "b", "c", "d"], "another sweep file may say other things"
 
 
+def test_what_ended_while_a_driver_ran_is_not_read_again(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noter, states = Noter(SWEEP, places, places.launch(1)), TrialStates(places)
+    noter.step(states.look())
+    trial(places, "d", objective=3.0)
+    trial(places, "e", None)  # its attempt has not ended yet
+    noter.step(states.look())
+    read: list[str] = []
+    real = glancing.read_record
+
+    def noted(folder: Path) -> Any:
+        read.append(folder.name)
+        return real(folder)
+
+    monkeypatch.setattr(glancing, "read_record", noted)
+    assert len(seen(places).states) == 5 and read == ["e"]
+    attempts.end(places.trials / "e", 1, "finished")
+    noter.step(states.look())
+    read.clear()
+    noter.step(states.look())
+    assert [one.objective for one in seen(places).states if one.trial == "d"] == [3.0]
+    assert not read
+
+
+def test_lines_are_of_their_sweep_and_torn_ones_of_none(places: Places) -> None:
+    first = seen(places).states
+    lines = cache_path(places).read_bytes()
+    other = SWEEP.model_copy(update={"seeds": (0,)})
+    glance(other, places, places.launch(1))
+    assert cache_path(places).read_bytes().startswith(lines), "one looks at it, too"
+    with cache_path(places).open("ab") as stream:
+        stream.write(lines[: len(lines) // 2])
+    trial(places, "d", objective=3.0)
+    for _ in range(2):
+        assert [one for one in seen(places).states if one.trial != "d"] == [
+            one for one in first if one.trial != "d"
+        ]
+
+
+def test_a_file_of_many_old_lines_is_written_anew(places: Places) -> None:
+    for number in range(120):
+        trial(places, "b", objective=float(number))
+        seen(places)
+    assert len(cache_path(places).read_bytes().splitlines()) < 115
+    assert [one.objective for one in seen(places).states if one.trial == "b"] == [119.0]
+
+
 def test_an_attempt_that_has_not_ended_is_looked_at_again(places: Places) -> None:
     """A trial's record is written a moment before its attempt is ended."""
     trial(places, "e", None)
@@ -127,6 +175,7 @@ def test_a_storage_that_is_only_read_is_shown(
         raise PermissionError("read-only")
 
     monkeypatch.setattr(glancing, "write_atomically", refused)
+    monkeypatch.setattr(glancing, "_append", refused)
     assert len(seen(places).states) == 4 and not cache_path(places).exists()
 
 

@@ -2,15 +2,16 @@
 caches.
 
 Thousands of records are read in minutes on a busy machine, and whoever looks on looks again and
-again. The file has for each trial that has ended what a glance needs, with size and time of its
-record and its status; only trials that have changed since are read. It is no truth of its own: one
-that is torn, or of another version or another sweep file, is made again.
+again. The file has for each trial that has ended a line with what a glance needs, with size and
+time of its record and its status; only trials that have changed since are read. The driver adds a
+line whenever a trial ends (`Noter`), so that the first look is no longer than others. It is no
+truth of its own: a line that is torn, or of another version or another sweep file, is none.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
@@ -34,6 +35,10 @@ from xstilts.scores.best import TrialScores
 
 FORMAT = 1
 """Raise it when a trial's row would hold something else."""
+
+MOST_LINES, LEAST_LINES = 2, 100
+"""The file is written anew with more than so many lines a trial, and so many beyond: lines of
+trials that have changed, and of other sweep files, are in the way."""
 
 UNSHOWN: dict[str, Any] = {
     "scores": ScoreRows(),
@@ -70,9 +75,8 @@ def glance(sweep: Sweep, places: Places, folder: Path) -> Glance:
     Args:
         folder: of the launch whose definition the sweep is.
     """
-    path = cache_path(places)
-    key = sha256_of([FORMAT, __version__, sweep.model_dump(mode="json", by_alias=True)])
-    known = _read(path, key)
+    path, key = cache_path(places), _key(sweep)
+    known, num_lines = _read(path, key)
     rows: dict[str, dict[str, Any]] = {}
     for name in sorted(names_in(places.trials)):
         marks = _marks(places.trials / name)
@@ -81,10 +85,12 @@ def glance(sweep: Sweep, places: Places, folder: Path) -> Glance:
             row = _row(sweep, places.trials / name, marks)
         rows[name] = row
     kept = {name: row for name, row in rows.items() if row["is_over"]}
-    if kept != known:
-        with suppress(OSError):  # of a storage that is only read nothing is kept
-            content = to_json({"key": key, "trials": kept})
-            write_atomically(path, content, is_durable=False)
+    new = {name: row for name, row in kept.items() if known.get(name) is not row}
+    with suppress(OSError):  # of a storage that is only read nothing is kept
+        if num_lines + len(new) > MOST_LINES * len(kept) + LEAST_LINES:
+            write_atomically(path, _lines(key, kept), is_durable=False)
+        elif new:
+            _append(path, _lines(key, new))
     records = [_record(row["record"]) for row in rows.values() if row["record"] is not None]
     states = [TrialState(**row["state"]) for row in rows.values() if row["state"] is not None]
     return Glance(
@@ -95,18 +101,67 @@ def glance(sweep: Sweep, places: Places, folder: Path) -> Glance:
     )
 
 
+class Noter:
+    """Keeps what a glance needs of the trials that end while a sweep runs."""
+
+    def __init__(self, sweep: Sweep, places: Places, folder: Path):
+        self._sweep, self._places, self._folder = sweep, places, folder
+        self._key = _key(sweep)
+        self._ended: dict[str, float | None] | None = None
+
+    def step(self, states: Sequence[TrialState]) -> None:
+        """Note what has ended since the last step; the first is a look at all.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if self._ended is None:
+            seen = glance(self._sweep, self._places, self._folder)
+            self._ended = {state.trial: state.ended for state in seen.states}
+        for state in states:
+            if not state.is_ended or self._ended.get(state.trial) == state.ended:
+                continue
+            folder = self._places.trials / state.trial
+            row = _row(self._sweep, folder, _marks(folder))
+            if row["is_over"]:
+                _append(cache_path(self._places), _lines(self._key, {state.trial: row}))
+                self._ended[state.trial] = state.ended
+
+
 def cache_path(places: Places) -> Path:
     """Where what is seen at a glance is kept."""
-    return places.storage / CACHES / f"glance-{places.name}.json"
+    return places.storage / CACHES / f"glance-{places.name}.jsonl"
 
 
-def _read(path: Path, key: str) -> Mapping[str, dict[str, Any]]:
+def _key(sweep: Sweep) -> str:
+    """What a line must be of to be believed."""
+    return sha256_of([FORMAT, __version__, sweep.model_dump(mode="json", by_alias=True)])[:16]
+
+
+def _read(path: Path, key: str) -> tuple[dict[str, dict[str, Any]], int]:
+    """The rows of trials by their names, the last line of each, and the number of lines."""
     try:
-        content = from_json(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    is_ours = isinstance(content, dict) and content.get("key") == key
-    return content["trials"] if is_ours else {}
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return {}, 0
+    rows: dict[str, dict[str, Any]] = {}
+    start = f'["{key}",'.encode()
+    for line in lines:
+        if line.startswith(start):
+            with suppress(ValueError):
+                _, name, row = from_json(line)
+                rows[name] = row
+    return rows, len(lines)
+
+
+def _lines(key: str, rows: Mapping[str, dict[str, Any]]) -> bytes:
+    return b"".join(to_json([key, *one]) + b"\n" for one in rows.items())
+
+
+def _append(path: Path, lines: bytes) -> None:
+    """Add lines in one piece; what others write meanwhile may tear them, and they are none then."""
+    with path.open("ab", buffering=0) as stream:
+        stream.write(lines)
 
 
 def _marks(folder: Path) -> list[int]:
