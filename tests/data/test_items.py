@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
+from xstilts.data import encoding
 from xstilts.data.encoding import TokenCache
+from xstilts.data.natural import read
+from xstilts.files import sha256_of
 from xstilts.plan.stage import Rows
 from xstilts.tasks import Source, Task
 
 LANGUAGES = ("en", "de")
 
 
-def rows_of(task: Task, counts: dict[str, int], limit: int | None = None) -> Rows:
+def rows_of(task: Task, sha: str, counts: dict[str, int], limit: int | None = None) -> Rows:
     rows = tuple(counts.items())
-    return Rows(task.name, "test", "sha", rows, 1, 1, task.labels, 64, limit)
+    return Rows(task.name, "test", sha, rows, 1, 1, task.labels, 64, limit)
 
 
 @pytest.fixture
@@ -46,7 +49,8 @@ def keys(
         (storage / "encoded").mkdir(exist_ok=True)
         cache = TokenCache(storage, {"toy/toy": folder}, tiny_tokenizer, "sha")
         sizes = {x: len(next(iter(own.values()))) for x, own in by_language.items()}
-        rows = rows_of(task, sizes if limit is None else dict.fromkeys(sizes, limit), limit)
+        counts = sizes if limit is None else dict.fromkeys(sizes, limit)
+        rows = rows_of(task, sha256_of(by_language), counts, limit)
         return {language: cache.item_keys(rows, language) for language in by_language}
 
     return found
@@ -54,6 +58,29 @@ def keys(
 
 def pairs(count: int) -> dict[str, list[Any]]:
     return {"premise": ["x"] * count, "hypothesis": ["y"] * count, "label": ["a"] * count}
+
+
+def test_what_joins_rows_is_read_off_them_once(
+    keys: Any, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    english = {"de": ["A dog.", "A cat."], "fr": ["A cat.", "A dog."]}
+    both = {
+        x: {"source_sentence": ["s", "t"], "target_sentence": own} for x, own in english.items()
+    }
+    first = keys("retrieval", both)
+    reads: list[str] = []
+
+    def noted(*arguments: Any) -> Any:
+        reads.append(arguments[2])
+        return read(*arguments)
+
+    monkeypatch.setattr(encoding, "read", noted)
+    assert keys("retrieval", both) == first and not reads
+    files = sorted((storage / "encoded").glob("*.joined.json"))
+    files[0].write_text("{torn")
+    files[1].write_text(files[1].read_text().replace("target_sentence", "another"))
+    assert keys("retrieval", both) == first and sorted(reads) == ["de", "fr"]
+    assert keys("retrieval", both) == first and len(reads) == 2
 
 
 def test_rows_of_parallel_sets_join_by_their_number(keys: Any) -> None:

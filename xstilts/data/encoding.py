@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xstilts import kinds
-from xstilts.data.items import item_keys
+from xstilts.data.items import item_keys, joined
 from xstilts.data.natural import read
 from xstilts.data.sources import Folders, has_column
 from xstilts.data.statistics import statistics
 from xstilts.data.token_cache import PARTS, CacheEntry
-from xstilts.files import sync
+from xstilts.files import read_json_if_whole, sync, write_json
 from xstilts.kinds.kind import Encoded
 from xstilts.plan.stage import Rows
 
 logger = logging.getLogger(__name__)
+
+JOINED_VERSION = 1
+"""Raise it when `joined` gives something else of the same values."""
 
 NAMED = 20
 """Questions that are named one by one."""
@@ -72,15 +75,25 @@ class TokenCache:
             DataError: they cannot be read.
         """
         if (rows, language) not in self._keys:
-
-            def column(name: str) -> Sequence[Any] | None:
-                if not has_column(self._folders, rows.entry, rows.use, language, name):
-                    return None
-                return read(self._folders, rows, language, rows.limit)[name]
-
             ids = self.encoded(rows, language).examples["id"].to_pylist()
-            self._keys[rows, language] = item_keys(rows, ids, column)
+            joined_by = partial(self._joined_by, rows, language, len(ids))
+            self._keys[rows, language] = item_keys(rows, ids, joined_by)
         return self._keys[rows, language]
+
+    def _joined_by(self, rows: Rows, language: str, count: int, by: str) -> list[str | None] | None:
+        """What a column joins the rows by. It is kept beside them: to read the rows of dozens of
+        languages for it would take longer than to evaluate them."""
+        path = CacheEntry(self._storage, rows, language, self._tokenizer_sha).path("joined.json")
+        kept = read_json_if_whole(path, dict) or {}
+        if kept.get("by") == [by, JOINED_VERSION]:
+            known: list[str | None] | None = kept["joined"]
+            if known is None or len(known) == count:
+                return known
+        found = None
+        if has_column(self._folders, rows.entry, rows.use, language, by):
+            found = joined(by, read(self._folders, rows, language, rows.limit)[by])
+        write_json(path, {"by": [by, JOINED_VERSION], "joined": found}, None, is_durable=False)
+        return found
 
     def _write(self, files: CacheEntry) -> Encoded:
         """Encode rows; beside them lie their figures (see `xstilts.data.statistics`)."""

@@ -45,7 +45,8 @@ class CacheEntry:
         return sha256_of({**encoded_key(self.rows), **own})[:24]
 
     def path(self, part: str) -> Path:
-        """Where a part lies: one of `PARTS`, or `json` for the figures."""
+        """Where a part lies: one of `PARTS`, `json` for the figures, `joined.json` for what joins
+        the rows with those of other languages."""
         return self.storage / "encoded" / f"{self.key}.{part}"
 
     def read(self) -> tuple[pa.Table, pa.Table] | None:
