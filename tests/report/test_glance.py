@@ -74,15 +74,21 @@ def test_it_says_what_records_say_from_its_cache_too(places: Places) -> None:
         assert [one.trial for one in found.results.finished] == ["a", "b"]
 
 
-def test_only_what_has_changed_is_read(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The trials whose records are read, as they are."""
+    found: list[str] = []
     real = glancing.read_record
 
     def noted(folder: Path) -> Any:
-        read.append(folder.name)
+        found.append(folder.name)
         return real(folder)
 
     monkeypatch.setattr(glancing, "read_record", noted)
+    return found
+
+
+def test_only_what_has_changed_is_read(places: Places, read: list[str]) -> None:
     seen(places)
     assert read == ["a", "b", "c", "d"]
     read.clear()
@@ -101,22 +107,13 @@ def test_only_what_has_changed_is_read(places: Places, monkeypatch: pytest.Monke
     assert read == ["a", "b", "c", "d"], "another sweep file may say other things"
 
 
-def test_what_ended_while_a_driver_ran_is_not_read_again(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_ended_while_a_driver_ran_is_not_read_again(places: Places, read: list[str]) -> None:
     noter, states = Noter(SWEEP, places, places.launch(1)), TrialStates(places)
     noter.step(states.look())
     trial(places, "d", objective=3.0)
     trial(places, "e", None)  # its attempt has not ended yet
     noter.step(states.look())
-    read: list[str] = []
-    real = glancing.read_record
-
-    def noted(folder: Path) -> Any:
-        read.append(folder.name)
-        return real(folder)
-
-    monkeypatch.setattr(glancing, "read_record", noted)
+    read.clear()
     assert len(seen(places).states) == 5 and read == ["e"]
     attempts.end(places.trials / "e", 1, "finished")
     noter.step(states.look())
