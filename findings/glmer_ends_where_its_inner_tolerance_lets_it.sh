@@ -17,15 +17,15 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mkdir -p "$folder"/debs/partial "$folder"/root/usr/{bin,lib,lib64,sbin}
+mkdir -p "$folder"/debs/partial "$folder"/system/usr/{bin,lib,lib64,sbin}
 : > "$folder/status"
 apt-get -qq -o Dir::State::status="$folder/status" -o Dir::Cache::archives="$folder/debs" \
   -o Debug::NoLocking=1 -o APT::Sandbox::User=root --download-only -y --no-install-recommends \
   install r-base-core=4.2.2.20221110-2 r-cran-lme4=1.1-31-1 r-cran-matrix=1.5-3-1 > "$folder/log" 2>&1 ||
   { cat "$folder/log"; exit 1; }
-for part in bin lib lib64 sbin; do ln -s "usr/$part" "$folder/root/$part"; done
+for part in bin lib lib64 sbin; do ln -s "usr/$part" "$folder/system/$part"; done
 for package in "$folder"/debs/*.deb; do
-  dpkg-deb --fsys-tarfile "$package" | tar -x -C "$folder/root" --keep-directory-symlink --no-same-owner
+  dpkg-deb --fsys-tarfile "$package" | tar -x -C "$folder/system" --keep-directory-symlink --no-same-owner
 done
 cat > "$folder/fit.R" <<'R'
 suppressPackageStartupMessages(library(lme4))
@@ -71,10 +71,10 @@ is(fit("inner 1e-8", tolPwrss = 1e-8), 3466.35, 0.365, FALSE)
 is(fit("inner 1e-10", tolPwrss = 1e-10), 3466.35, 0.365, FALSE)
 is(fit("inner 1e-10, restarted", default$at, tolPwrss = 1e-10), 3466.35, 0.365, FALSE)
 R
-libraries=$folder/root/usr/lib/x86_64-linux-gnu
+libraries=$folder/system/usr/lib/x86_64-linux-gnu
 # By their own loader, so that nothing of the machine's is in them.
-env -i LC_ALL=C TMPDIR="$folder" R_HOME="$folder/root/usr/lib/R" R_DEFAULT_PACKAGES=stats,methods,utils \
-  R_LIBS="$folder/root/usr/lib/R/site-library" "$libraries/ld-linux-x86-64.so.2" \
-  --library-path "$folder/root/usr/lib/R/lib:$libraries:$libraries/blas:$libraries/lapack" \
-  "$folder/root/usr/lib/R/bin/exec/R" --no-echo --vanilla --file="$folder/fit.R"
+env -i LC_ALL=C TMPDIR="$folder" R_HOME="$folder/system/usr/lib/R" R_DEFAULT_PACKAGES=stats,methods,utils \
+  R_LIBS="$folder/system/usr/lib/R/site-library" "$libraries/ld-linux-x86-64.so.2" \
+  --library-path "$folder/system/usr/lib/R/lib:$libraries:$libraries/blas:$libraries/lapack" \
+  "$folder/system/usr/lib/R/bin/exec/R" --no-echo --vanilla --file="$folder/fit.R"
 echo "as described"

@@ -3,9 +3,9 @@
     python -m tests.benchmarks.control_plane --trials 1000 --concurrency 64
 
 prints JSON: CPU-seconds of the driver for a trial and for a run (a race runs a trial again for
-further targets), its memory at a tenth, a half and the end of the
-trials, seconds to take the finished sweep up again, and seconds of a report over it. A trial writes
-the record of nine targets in all their languages, with scores from a seed; it imports no torch.
+further targets), its memory at a tenth, a half and the end of the trials, seconds to take the
+finished sweep up again, and seconds of a report over it. A trial writes the record of nine targets
+in all their languages, with scores from a seed; it imports no torch.
 `driver.csv` in the storage has what the driver has used every ten seconds, so that a run that is
 ended early has told something.
 """
@@ -237,6 +237,7 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
     """Launch the sweep as the command does, and measure this process."""
     from rich.console import Console
 
+    from xstilts.report.glance import Noter
     from xstilts.report.live import watching
     from xstilts.report.mirror import Mirror
     from xstilts.report.publish import try_publish, write_report
@@ -258,10 +259,11 @@ def run(name: str, storage: Path, trials: int, uri: str | None, is_race: bool) -
         tracker = MlflowTracker(places.tracking_uri(sweep), name, storage / "mlartifacts")
         mirror = Mirror(tracker, results)
         keeper = Keeper(sweep, places, ready.lease.number, ready.check)
+        noter = Noter(ready.sweep, places, ready.folder)
         usage = Usage(storage / USAGE, (trials // 10, trials // 2, trials))
         started = time.monotonic()
         if not is_complete:
-            beside = (keeper.step, mirror.step, usage.step)
+            beside = (keeper.step, mirror.step, noter.step, usage.step)
             with watching(Console(stderr=True), sweep, ready.states, *beside):
                 launch.run_trials(ready, "auto", print, trainable=NoOp)
         cpu_s, wall_s, mb = usage.cpu_s, time.monotonic() - started, _resident_mb()

@@ -5,8 +5,8 @@
 takes up the storages of `many_trials.py` (which it writes where they are missing) with some
 configurations more, and prints JSON: calls to the file system a trial and a second, names that
 listed folders gave, CPU-seconds, and what Python's objects grew by. The driver is the real one
-(launch, searcher, journal, states, keeper, mirror, standings); in the place of Ray and its workers
-stands a loop that writes each trial's record at once, and in the place of MLflow nothing.
+(launch, searcher, journal, states, keeper, mirror, noter, standings); in the place of Ray and its
+workers stands a loop that writes each trial's record at once, and in the place of MLflow nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from xstilts.report.glance import Noter
 from xstilts.report.live import doing
 from xstilts.report.mirror import Mirror
 from xstilts.report.results import load_results
@@ -65,6 +66,7 @@ class Driver:
         self._searcher = launching.searcher_of(launch, print)
         self._mirror = Mirror(Untracked(), load_results(places))
         self._keeper = Keeper(launch.sweep, places, launch.lease.number, launch.check)
+        self._noter = Noter(launch.sweep, places, launch.folder)
         self._race = Follower(launch.sweep, places)
         self.handed_out = 0
 
@@ -76,6 +78,7 @@ class Driver:
         states = launch.states.look()
         self._keeper.step(states)
         self._mirror.step(states)
+        self._noter.step(states)
         self._race.look(states)
         doing(launch.places)
         num_confirming(launch.places, launch.sweep)

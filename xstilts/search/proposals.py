@@ -31,13 +31,7 @@ from xstilts.files import derive_seed, sha256_of
 from xstilts.plan.trial_plan import target_sets
 from xstilts.run.rounds import Dev, Rounds
 from xstilts.search.sampling import LookBack, RandomSuggest, holds, sampler_of
-from xstilts.search.weighting import (
-    DEV,
-    DIVERGED,
-    POINT,
-    as_believed,
-    weighted,
-)
+from xstilts.search.weighting import DEV, DIVERGED, POINT, as_believed, weighted
 
 logger = logging.getLogger(__name__)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -98,6 +92,7 @@ class Proposals:
         self.made: dict[str, Proposal] = {}
         self._open: dict[str, int] = {}
         self._failed: dict[str, FrozenTrial] = {}
+        # By the study's numbers: a point stays what it is, and all are asked for at every draw.
         self._ids: dict[int, str] = {}
         self._recover()
 

@@ -108,8 +108,8 @@ def _noise_variances(runs: np.ndarray, counts: np.ndarray, means: np.ndarray) ->
 
 
 def _medians(cells: np.ndarray) -> np.ndarray:
-    """The median of each column of `cells` (rows, columns), NaN left out: `np.nanmedian` at a tenth
-    of what that costs, which is a third of a decision."""
+    """The median of each column of `cells` (rows, columns), NaN left out, as `np.nanmedian` has
+    it in three times the time and more, which would be a third of a decision."""
     ordered, counts = np.sort(cells, 0), np.isfinite(cells).sum(0)
     columns = np.arange(cells.shape[1])
     lower = ordered[np.maximum(counts - 1, 0) // 2, columns]
