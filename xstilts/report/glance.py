@@ -26,10 +26,11 @@ from xstilts.records import StageEntry, TrialRecord
 from xstilts.report.comparison import scores_of
 from xstilts.report.results import Results
 from xstilts.report.usage import Holding, holdings_of
+from xstilts.run import attempts
 from xstilts.run.places import Places
-from xstilts.run.records import RECORD, STATUS, read_record
+from xstilts.run.records import RECORD, STATUS, read_record, read_status
 from xstilts.run.storage import CACHES
-from xstilts.run.trial_states import TrialState, read_state
+from xstilts.run.trial_states import TrialState, state_of
 from xstilts.score_rows import ScoreRows
 from xstilts.scores.best import TrialScores
 
@@ -178,7 +179,9 @@ def _marks(folder: Path) -> list[int]:
 
 def _row(sweep: Sweep, folder: Path, marks: list[int]) -> dict[str, Any]:
     """What a glance needs of a trial."""
-    state, record, holdings = read_state(folder), read_record(folder), holdings_of(folder)
+    status, record, tried = read_status(folder), read_record(folder), attempts.read(folder)
+    state = state_of(folder.name, status, record, tried) if status else None
+    holdings = holdings_of(folder.name, status, tried)
     compared = None
     is_race = sweep.search.is_race
     if is_race and record is not None and record.state == "finished" and record.is_searching:

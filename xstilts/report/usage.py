@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from xstilts.files import read_json_if_whole
 from xstilts.plan.stage import class_of
-from xstilts.records import TrialRecord
+from xstilts.records import Attempt, Status, TrialRecord
 from xstilts.report.pictures import Picture
 from xstilts.report.results import Results
 from xstilts.run import attempts
@@ -149,21 +149,24 @@ def draw_timeline(bars: Sequence[Bar], title: str, path: Path) -> None:
     Picture(figure).save(path)
 
 
-def holdings_of(folder: Path) -> list[Holding]:
-    """Every time that a trial held its resources."""
-    status = read_status(folder)
+def holdings_of(trial: str, status: Status | None, tried: Sequence[Attempt]) -> list[Holding]:
+    """Every time that a trial held its resources, by its status and its attempts."""
     found = []
-    for attempt in attempts.read(folder):
+    for attempt in tried:
         ended = attempt.ended
         if ended is None and status is not None:  # it runs, or nobody has noticed that it does not
             ended = max(attempt.started, status.updated)
-        own = (folder.name, attempt.host, attempt.started, ended)
+        own = (trial, attempt.host, attempt.started, ended)
         found.append(Holding(*own, attempt.ended is not None))
     return found
 
 
 def _all_holdings(places: Places) -> list[Holding]:
-    return [held for folder in places.trials.glob("*") for held in holdings_of(folder)]
+    return [
+        held
+        for folder in places.trials.glob("*")
+        for held in holdings_of(folder.name, read_status(folder), attempts.read(folder))
+    ]
 
 
 def _work(record: TrialRecord) -> list[tuple[str, float, float]]:

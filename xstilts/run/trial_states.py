@@ -9,10 +9,12 @@ are.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xstilts.files import names_in
+from xstilts.records import Attempt, Status, TrialRecord
 from xstilts.run import attempts
 from xstilts.run.places import Places
 from xstilts.run.records import RECORD, STATUS, read_record, read_status
@@ -119,9 +121,13 @@ def _time_of(path: Path) -> int:
 def read_state(folder: Path) -> TrialState | None:
     """Where a trial stands, by the files in its folder; None before it began."""
     status, record = read_status(folder), read_record(folder)
-    if status is None:
-        return None
-    tried = attempts.read(folder)
+    return state_of(folder.name, status, record, attempts.read(folder)) if status else None
+
+
+def state_of(
+    trial: str, status: Status, record: TrialRecord | None, tried: Sequence[Attempt]
+) -> TrialState:
+    """Where a trial stands, by what its files hold."""
     state, ended, objective = "running", None, None
     stage, done = status.stage, status.done
     if record is not None and record.ended >= status.started:
@@ -130,7 +136,7 @@ def read_state(folder: Path) -> TrialState | None:
     elif tried and tried[-1].how == "stopped":
         state = "stopped"
     return TrialState(
-        trial=folder.name,
+        trial=trial,
         state=state,
         stage=stage,
         done=done,
