@@ -8,7 +8,7 @@ it hands out ends with the record that the whole sweep has of it, cut to its tar
 trained, so that what a race costs is the sum over the stages that it would have: their trained
 tokens, and the seconds that their computation took. Printed are both as shares of what `all`
 trains with the same seeds, how often the choice lies in the set of ties of everything with five
-other seeds, and the regret beside that of `all` by the means over all seeds.
+other seeds, and the regret by the means over all seeds, each beside that of `all`.
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ def play(results: Results, planner: Planner, number: int) -> dict[str, Any]:
                 "regret": true.max() - true[race_choice],
                 "all": true.max() - true[all_choice],
                 "is_tied": bool(inside[race_choice]),
+                "all_is_tied": bool(inside[all_choice]),
                 "ties": int(inside.sum()),
             }
     return found
@@ -186,16 +187,20 @@ def main() -> None:
     for what in ("tokens", "seconds"):
         shares = np.array([one[what] for one in each])
         print(f"{what}: {shares.mean():.2f} of all, {shares.min():.2f} to {shares.max():.2f}")
-    tied = []
+    tied: dict[str, list[list[bool]]] = {"is_tied": [], "all_is_tied": []}
     for target in results.sweep.targets:
         own = [one[target] for one in each]
-        tied.append([one["is_tied"] for one in own])
+        for who, found in tied.items():
+            found.append([one[who] for one in own])
+        by_race, by_all = (sum(found[-1]) for found in tied.values())
         print(
             f"{target}: regret {np.mean([one['regret'] for one in own]):.2f}, of all "
             f"{np.mean([one['all'] for one in own]):.2f}; among the ties "
-            f"({np.mean([one['ties'] for one in own]):.1f}) in {sum(tied[-1])} of {len(own)}"
+            f"({np.mean([one['ties'] for one in own]):.1f}) in {by_race} of {len(own)}, of all "
+            f"in {by_all}"
         )
-    print(f"on every target at once in {int(np.all(tied, 0).sum())} of {len(each)}")
+    by_race, by_all = (int(np.all(found, 0).sum()) for found in tied.values())
+    print(f"on every target at once in {by_race} of {len(each)}, of all in {by_all}")
 
 
 if __name__ == "__main__":

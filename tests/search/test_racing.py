@@ -371,6 +371,27 @@ def test_a_target_without_a_dev_set_runs_with_all_others(storage: Path) -> None:
     assert any("mini_tatoeba" in r.targets for r in records.all.values() if r.seed)
 
 
+def test_what_failed_on_one_target_is_not_run_again_for_the_mean_of_all(storage: Path) -> None:
+    """A run of a target without a dev set is one of all others, also of that on which it failed."""
+    planner = make_planner(2, targets=["mini_xnli", "mini_udpos", "mini_tatoeba"])
+    records = Records(planner)
+    searcher, race, _ = open_race(storage, planner, records)
+    for number in range(3):
+        plan = planner.plan(**searcher.suggest(f"t{number}")["trial"])
+        records.run(plan)
+        searcher.on_trial_complete(f"t{number}", {"outcome": "finished"})
+    first = planner.plan(**searcher.suggest("t3")["trial"])
+    own, later = (
+        planner.plan(first.point, 0, targets=x) for x in (planner.sweep.targets[:n] for n in (1, 2))
+    )
+    race.begin(own)
+    records.run(own)
+    race.end(own, is_over=True)
+    race.begin(later)
+    race.end(later, is_over=True)  # it failed: its record has no more than before
+    assert not [plan for plans in race.wanted() for plan in plans if plan.trial_id == own.trial_id]
+
+
 def test_an_imagined_run_is_none_that_is_wanted_again(storage: Path) -> None:
     planner = make_planner(3)
     records = Records(planner)

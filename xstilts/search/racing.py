@@ -356,7 +356,7 @@ class Race:
         if trial not in self._ended:
             failed, scored = ({*of.get(trial, ())} for of in (self._failed, self._targets))
             self._ended[trial] = [
-                bool(failed & {*x.targets}) or scored >= {*x.needed} for x in self._columns
+                bool(failed & {*x.needed}) or scored >= {*x.needed} for x in self._columns
             ]
         return self._ended[trial]
 
