@@ -75,7 +75,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def derive_seed(seed: int, *purpose: str) -> int:
-    """A 63-bit seed for one use of randomness.
+    """A 63-bit seed for one use of randomness; torch's generator on a CPU uses the lower 32.
 
     It depends on the sweep's seed and the purpose alone, never on parameters or order of
     execution, so that a candidate and its baseline see the same draws.
