@@ -22,7 +22,7 @@ REFERENCE = 3
 """Full runs of a candidate, of whose cost shares are told."""
 
 
-def regret_of_all(grid: Grid, seeds: int, rung: int = -1) -> np.ndarray:
+def regret_of_all(grid: Grid, seeds: int, rung: int) -> np.ndarray:
     """Regret by target (targets,) of everything with so many of the grid's seeds, all at one of its
     rungs, by place."""
     true = grid.test[:, :, -1].mean(-1)
