@@ -176,6 +176,15 @@ def test_a_believed_rung_saves_full_runs() -> None:
     assert full[1.0] < full[0.0]
 
 
+def test_a_replay_chooses_by_whole_runs_as_a_sweep_does() -> None:
+    """Its lower rungs say who runs; of what ran they order nothing."""
+    grid = transfer_grid(2, candidates=12, targets=4, rungs=(0.3, 1.0), correlation=0.8)
+    board = Board(grid.dev[..., :3], 3)
+    chosen = play_race(board, 0)
+    assert np.isfinite(board.seen[:, :, 0]).any()
+    np.testing.assert_array_equal(chosen, ranking(board.full[:, :, None], 3))
+
+
 def opened(hints: np.ndarray | None, targets: int = 1) -> list[int]:
     """The first candidates of a target, in the order in which rounds draw them."""
     grid = transfer_grid(5, candidates=12, targets=targets)

@@ -70,7 +70,8 @@ def play_race(board: Board, seed: int) -> np.ndarray:
     ):
         for run in runs:
             board.draw(*run)
-    return race.ranking(board.seen, board.most, prior)
+    # As in a sweep, what a lower rung gave says who runs and chooses nothing.
+    return race.ranking(board.full[:, :, None], board.most, prior)
 
 
 def play_all(board: Board, seed: int) -> np.ndarray:
