@@ -1,6 +1,6 @@
 """Records a grid of the miniature benchmark for the replay: real runs at three shares of a budget.
 
-    python -m tests.benchmarks.mini_grid FOLDER [--seeds 8] [--branches]
+    python -m tests.benchmarks.mini_grid FOLDER [--seeds 8] [--branches] [--world NAME]
 
 sweeps every candidate - six intermediates at two learning rates, and none - on the four targets
 with every seed, once for each rung: intermediate and targets train on that share of their examples.
@@ -8,7 +8,8 @@ It writes `FOLDER/grid.csv`, which `xstilts.search.replay` plays; costs are trai
 of the lowest rung takes two minutes on two cores; what was interrupted goes on.
 
 With `--branches` the rungs below 1 are what branches off one long stage of a constant rate would
-be: at the peak, and down to 0 over the last fifth of their steps.
+be: at the peak, and down to 0 over the last fifth of their steps. `--world` names another one than
+the shipped; it is built in the folder first (`mini_worlds.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import xstilts
+from tests.benchmarks.mini_worlds import SHIPPED, WORLDS, Built, world_of
 from xstilts.config.derive import NONE, recipe_of
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
@@ -43,16 +45,19 @@ CANDIDATES: dict[str, tuple[list[str], int]] = {
 """Intermediates by name: their tasks, and the examples of the whole budget."""
 
 
+STEPS = 10_000
+"""Of a world's pretraining, as many as the shipped encoder had."""
+
 BRANCH = {"schedule": "constant_then_decay", "decay_share": 0.2}
 
 
-def sweep_of(folder: Path, rung: float, seeds: int, branches: bool) -> Sweep:
+def sweep_of(folder: Path, world: Built, rung: float, seeds: int, branches: bool) -> Sweep:
     """The sweep over all candidates at one rung."""
     is_branch = branches and rung < 1
     config: dict[str, Any] = {
         "name": f"{'branch' if is_branch else 'rung'}-{rung:g}",
-        "benchmark": "mini", "recipe": "mini", "models": {"mini": {"path": "builtin:mini"}},
-        "data": {"root": "builtin:mini"},
+        "benchmark": "mini", "recipe": "mini", "models": {"mini": {"path": world.model}},
+        "data": {"root": world.data},
         "intermediates": {
             name: {"tasks": tasks, "budget": {"examples": max(round(rung * examples), 1)}}
             for name, (tasks, examples) in CANDIDATES.items()
@@ -112,11 +117,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--rungs", type=float, nargs="+", default=RUNGS)
     parser.add_argument("--branches", action="store_true", help="off a constant rate, below 1")
+    parser.add_argument("--world", choices=[SHIPPED, *WORLDS], default=SHIPPED)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
+    world = world_of(given.world, given.folder.resolve() / "worlds", STEPS)
     rows: list[dict[str, Any]] = []
     for rung in given.rungs:
-        sweep = sweep_of(given.folder, rung, given.seeds, given.branches)
+        sweep = sweep_of(given.folder, world, rung, given.seeds, given.branches)
         xstilts.run_sweep(sweep, progress=True)
         results = load_results(Places((given.folder / "runs").resolve(), sweep.name))
         for record in results.searched:
