@@ -380,6 +380,14 @@ def test_a_race_is_forecast_with_what_is_expected_and_all_at_most(
     assert raced["target"]["expected"] == [2 * (3 + 3 + 2), 2 * (3 + 3 + 3)]
     assert raced["intermediate"]["expected"] == [3 + 2, 3 * 3]
     assert forecast.stages["target"].least == 16 and forecast.stages["target"].most == 24
+    # What a budget may be a share of: every intermediate as their mean, and every target.
+    rows, stages = forecast.summary["tasks"], forecast.summary["stages"]
+    of_targets = [row["tokens"] for row in rows if row["stage"].startswith("target")]
+    others = sum(row["tokens"] for row in rows) - sum(of_targets)
+    names = {row["stage"] for row in rows if not row["stage"].startswith("target")}
+    most = others / len(names) * stages["intermediate"]["most"]
+    most += sum(of_targets) / len(of_targets) * stages["target"]["most"]
+    assert forecast.summary["tokens"] == {"most": pytest.approx(most, abs=1), "is_counted": False}
     # With a rung each candidate has a short run, and a target opens with those of whole ones.
     changes["search.rungs"] = [0.1, 1]
     rungs = xstilts.plan(xstilts.load_sweep(QUICKSTART, changes)).summary

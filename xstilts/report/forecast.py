@@ -73,6 +73,7 @@ def forecast(
         "stages": stages,
         "rungs": short,
         "intermediate_examples": examples_of(sweep, example, stages, short),
+        "tokens": _tokens_at_most(planner, example, stages, lengths),
         "tasks": tasks,
         "recipe": stage_recipes(sweep, planner, example),
         "rates": {
@@ -97,6 +98,29 @@ def forecast(
     if cluster is not None:
         summary["cluster"] = fitting_nodes(sweep, cluster, prices or {}, summary.get("hours"))
     return summary
+
+
+def _tokens_at_most(
+    planner: Planner,
+    example: Mapping[str, TrialPlan],
+    stages: Mapping[str, Mapping[str, int]],
+    lengths: Lengths,
+) -> dict[str, Any]:
+    """Tokens that all runs of search train on, of which a sweep's budget may be a share: every
+    stage as the mean of its class, and whether rows were counted, or are as long as they may be."""
+    intermediates = [plan.encoder for plan in example.values() if isinstance(plan.encoder, Train)]
+    finals = [stage for _, stage in final_stages(planner, example)]
+    most, is_counted = 0.0, True
+    for name, own in (
+        ("intermediate", intermediates),
+        ("target", example[NONE].target_stages),
+        ("final", finals),
+    ):
+        drawn = [lengths.drawn(x, example[NONE].model) for stage in own for x in stage.parts]
+        if own:
+            most += stages[name]["most"] * sum(tokens for tokens, _ in drawn) / len(own)
+            is_counted &= all(known for _, known in drawn)
+    return {"most": round(most), "is_counted": is_counted}
 
 
 def _stages(
@@ -252,7 +276,11 @@ def _confirm_lines(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _budget_line(summary: Mapping[str, Any]) -> Iterator[str]:
-    """What ends search before it has run all of that."""
+    """What all of that trains, where less may be asked for, and what ends search before."""
+    if summary["budget"] or "race" in summary["intermediate_examples"]:
+        found = summary["tokens"]
+        sign = "" if found["is_counted"] else "less than "
+        yield f"all runs of search would train {sign}{found['most'] / 1e6:.3g} million tokens"
     if summary["budget"]:
         spec = SpendingSpec(**summary["budget"])
         first = " but what confirmation needs" if summary["confirm"]["trials"] else ""
