@@ -178,11 +178,12 @@ def test_a_believed_rung_saves_full_runs() -> None:
 
 def test_a_replay_chooses_by_whole_runs_as_a_sweep_does() -> None:
     """Its lower rungs say who runs; of what ran they order nothing."""
-    grid = transfer_grid(2, candidates=12, targets=4, rungs=(0.3, 1.0), correlation=0.8)
-    board = Board(grid.dev[..., :3], 3)
-    chosen = play_race(board, 0)
-    assert np.isfinite(board.seen[:, :, 0]).any()
-    np.testing.assert_array_equal(chosen, ranking(board.full[:, :, None], 3))
+    for number in range(4):
+        grid = transfer_grid(number, candidates=12, targets=4, rungs=(0.3, 1.0), correlation=1.0)
+        board = Board(grid.dev[..., :3], 3)
+        chosen = play_race(board, 0)
+        assert np.isfinite(board.seen[:, :, 0]).any()
+        np.testing.assert_array_equal(chosen, ranking(board.full[:, :, None], 3))
 
 
 def opened(hints: np.ndarray | None, targets: int = 1) -> list[int]:
