@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import xstilts
-from tests.benchmarks.mini_worlds import SHIPPED, WORLDS, Built, world_of
+from tests.benchmarks.mini_worlds import SHIPPED, STEPS, WORLDS, Built, world_of
 from xstilts.config.derive import NONE, recipe_of
 from xstilts.config.load import parse_sweep
 from xstilts.config.schema import Sweep
@@ -44,9 +44,6 @@ CANDIDATES: dict[str, tuple[list[str], int]] = {
 }
 """Intermediates by name: their tasks, and the examples of the whole budget."""
 
-
-STEPS = 10_000
-"""Of a world's pretraining, as many as the shipped encoder had."""
 
 BRANCH = {"schedule": "constant_then_decay", "decay_share": 0.2}
 

@@ -19,6 +19,9 @@ from tools.mini.world import World, write_benchmark
 
 SHIPPED = "shipped"
 
+STEPS = 10_000
+"""Of a world's pretraining, as many as the shipped encoder had."""
+
 
 def _turned(profile: Profile) -> Profile:
     """The profile with the other morphology."""

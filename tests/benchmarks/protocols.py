@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from tests.benchmarks.mini_worlds import SHIPPED, WORLDS, world_of
+from tests.benchmarks.mini_worlds import SHIPPED, STEPS, WORLDS, world_of
 from tests.benchmarks.protocol_runs import (
     ENGLISH,
     TARGETS,
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--worlds", nargs="+", default=[SHIPPED], choices=[SHIPPED, *WORLDS])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=10000, help="of a world's pretraining")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of a world's pretraining")
     given = parser.parse_args()
     torch.set_num_threads(1)
     by_world = {}

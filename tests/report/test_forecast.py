@@ -55,18 +55,18 @@ def test_a_link_whose_value_the_file_says_is_shared_by_points_and_not_searched(
 def test_what_all_runs_would_train_is_told_where_less_may_be_asked_for(
     tmp_path: Path, shared_mini: Path
 ) -> None:
-    def printed(**changes: Any) -> tuple[str, dict[str, Any]]:
-        (tmp_path / f"{len(changes)}").mkdir()
-        summary = told(tmp_path / f"{len(changes)}", shared_mini, **changes)
+    def printed(name: str, **changes: Any) -> tuple[str, dict[str, Any]]:
+        (tmp_path / name).mkdir()
+        summary = told(tmp_path / name, shared_mini, **changes)
         console = Console(file=io.StringIO(), width=100)
         console.print(forecast_tables(summary))
         return console.file.getvalue(), summary  # type: ignore[attr-defined]
 
-    plain, summary = printed()
+    plain, summary = printed("plain")
     rows = summary["tasks"]
     assert summary["tokens"]["most"] > 0 and "all runs of search" not in plain
     assert summary["tokens"]["is_counted"] == all(row["is_counted"] for row in rows)
-    text, summary = printed(budget={"tokens": 1e9})
+    text, summary = printed("budget", budget={"tokens": 1e9})
     sign = "" if summary["tokens"]["is_counted"] else "less than "
     most = f"{summary['tokens']['most'] / 1e6:.3g}"
     assert f"all runs of search would train {sign}{most} million tokens" in text
